@@ -1,0 +1,57 @@
+# make demo    set up, fetch Census-income, run the main job, end with the trade-off table and a registered model
+# make test    set up, run the tests
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VARIANT ?= cpu
+BIN := .venv/bin
+READY := .venv/.ready-$(VARIANT)
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+
+.PHONY: setup demo check test slow debug lock clean
+
+setup: $(READY)
+
+# torchrec would bring the newest CUDA build of fbgemm whatever torch is there, and pip cannot leave one dependency out:
+# torch comes first, by the resolver and with its own needs pinned, then the complete pinned list as it is. Compiling on
+# all cores afterwards takes half of what pip's own compiling takes.
+$(READY): pyproject.toml requirements/lock.txt requirements/$(VARIANT).txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "gradops needs Python 3.11 or newer; make PYTHON=/path/to/it")'
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	$(PIP) --constraint requirements/lock.txt torch
+	$(PIP) --no-deps --requirement requirements/lock.txt --requirement requirements/$(VARIANT).txt
+	$(PIP) --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m compileall -q -j 0 -x '/tests?/' .venv/lib || true
+	$(BIN)/gradops doctor
+	touch $@
+
+demo: setup
+	$(BIN)/gradops fetch census
+	$(BIN)/gradops compare configs/census.toml
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: setup
+	$(BIN)/pytest
+
+slow: setup
+	$(BIN)/pytest -m slow
+
+# Ten steps of everything on a few rows, in a folder of its own: the first thing to run after an edit.
+debug: setup
+	rm -rf debug
+	MLFLOW_TRACKING_URI=sqlite:///debug/mlflow.db $(BIN)/gradops compare configs/debug.toml
+
+# CUDA packages are left out: torch brings the ones of its own build. The last line checks that the CUDA list resolves.
+lock: setup
+	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --no-header --no-annotate --no-emit-index-url \
+		--extra dev --override requirements/overrides.txt pyproject.toml \
+		| grep -vE '^(nvidia-|cuda-|triton)' > requirements/lock.txt.new
+	mv requirements/lock.txt.new requirements/lock.txt
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --no-header requirements/lock.txt requirements/cuda.txt > /dev/null
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis debug prepared runs mlruns mlartifacts mlflow.db*

@@ -1,0 +1,69 @@
+"""The raw table against its declaration: every problem of every column in one error."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from features.spec import Categorical, FeatureSpec
+
+
+class InputError(ValueError):
+    """What the user gave is wrong. The message lists every problem found, the rule and the fix.
+
+    Commands turn it into exit code 2, which is why it is a type of its own.
+    """
+
+    @classmethod
+    def of(cls, subject: str, problems: list[str]) -> InputError:
+        """One error for all the problems of one subject."""
+        return cls("\n".join([f"{subject}: {len(problems)} problem(s)", *(f"  - {p}" for p in problems)]))
+
+
+def _feature_problem(spec: FeatureSpec, feature: str, dtype: pl.DataType) -> str | None:
+    if isinstance(spec.features[feature], Categorical):
+        allowed = dtype.is_integer() or dtype.is_temporal() or dtype in (pl.String, pl.Boolean, pl.Categorical, pl.Enum)
+        rule = "a categorical is text, boolean, integer or date: cast it, or declare it numeric"
+    else:
+        allowed, rule = dtype.is_numeric(), "a numeric is any number type: cast it, or declare it categorical"
+    return None if allowed else f"column `{spec.column(feature)}` (feature `{feature}`) holds {dtype}; {rule}"
+
+
+def check_features(spec: FeatureSpec, schema: pl.Schema, subject: str) -> list[str]:
+    """Problems of the feature columns: missing, or of a type that the feature cannot take."""
+    missing = [f for f in spec.features if spec.column(f) not in schema]
+    problems = [f"column `{spec.column(f)}` (feature `{f}`) is missing from {subject}" for f in missing]
+    found = (_feature_problem(spec, f, schema[spec.column(f)]) for f in spec.features if f not in missing)
+    return problems + [p for p in found if p]
+
+
+def check_table(spec: FeatureSpec, schema: pl.Schema, key: str, subject: str) -> None:
+    """Check a raw table's schema before anything is read from it or written.
+
+    Args:
+        spec: The declaration.
+        schema: Schema of the raw table.
+        key: Column whose hash splits the rows; needed beside the features and the label sources.
+        subject: What the table is called in the message.
+
+    Raises:
+        InputError: If any column is missing or of a wrong type, or a label is not true/false/null. All are listed.
+    """
+    problems = check_features(spec, schema, subject)
+    if key not in schema:
+        problems.append(f"column `{key}` (the split's key) is missing from {subject}")
+    for name, task in spec.tasks.items():
+        missing = [c for c in task.sources if c not in schema]
+        problems += [f"column `{c}` (task `{name}`) is missing from {subject}" for c in missing]
+        if not missing:
+            problems += _label_problems(name, task.expression, schema)
+    if problems:
+        raise InputError.of(f"{subject} does not fit its feature spec", problems)
+
+
+def _label_problems(task: str, expression: pl.Expr, schema: pl.Schema) -> list[str]:
+    rule = "a label is true, false or null; write a comparison"
+    try:
+        dtype = schema.to_frame().select(label=expression).schema["label"]
+    except pl.exceptions.PolarsError as error:
+        return [f"task `{task}` cannot be computed ({error}); {rule}"]
+    return [] if dtype == pl.Boolean else [f"task `{task}` gives {dtype}; {rule}"]

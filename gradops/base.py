@@ -1,0 +1,78 @@
+"""The contracts: what a method is, what it remembers, and what stands at the output of embedding tables."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+# What a method remembers between steps. It is replaced, never changed in place: a resumed run continues exactly, and
+# two trials in one process cannot touch each other. A random generator is remembered by its `get_state()`.
+State = Mapping[str, Tensor]
+
+
+class GramianMethod(ABC):
+    """A rule that turns the Gram matrix of T task gradients into the weights of their sum.
+
+    Subclasses are frozen dataclasses whose fields are their options; ``metadata={"search": (low, high)}`` on a field is
+    the range a trade-off search draws it from.
+    """
+
+    claims: ClassVar[frozenset[str]] = frozenset()
+    """Properties promised for any gradients, checked by the conformance suite. Known ones:
+
+    - ``never_conflicting``: the update has a non-negative product with every task gradient;
+    - ``permutation_invariant``: the order of the tasks does not matter;
+    - ``linear_under_scaling``: all gradients times ``s > 0`` leave the weights as they are;
+    - ``simplex``: the weights are non-negative and sum to 1.
+    """
+
+    needs_gramian: ClassVar[bool] = True
+    """False where the weights do not depend on the gradients, so that one backward pass is enough."""
+
+    def init(self, num_tasks: int, generator: torch.Generator) -> State:
+        """State before the first step.
+
+        Args:
+            num_tasks: T.
+            generator: Source of the method's own randomness; its current state is copied, not shared.
+        """
+        del num_tasks, generator
+        return {}
+
+    @abstractmethod
+    def weights(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:
+        """Weights of one step.
+
+        Args:
+            gram_TT: Gram matrix of the task gradients, symmetric, any floating type.
+            losses_T: The task losses of the step, detached.
+            state: What :meth:`init` or the last call returned.
+
+        Returns:
+            The weights in float64 such that the update descends along ``sum_i weights_i g_i``, and the next state.
+        """
+
+
+class Cut(Protocol):
+    """The output of embedding tables, cut from the graph so that T backward passes stop there.
+
+    gradops knows nothing of ids, bags, pooling or ranks: it takes the pooled embeddings as a leaf, asks what gradients
+    T cotangents of that leaf would be in the tables, and hands back the one combined cotangent that updates them.
+    """
+
+    @property
+    def leaf_BE(self) -> Tensor:
+        """Pooled embeddings as a leaf that requires grad; the rest of the model reads this."""
+
+    def task_gradients(self, cotangent_TBE: Tensor) -> Iterable[Tensor]:
+        """The tables' task gradients restricted to the rows of this batch, in blocks of shape T x anything.
+
+        Rows that several bags read are already summed: the Gram matrix of the blocks is that of the dense gradients.
+        """
+
+    def backward(self, cotangent_BE: Tensor) -> None:
+        """Send one cotangent into the tables."""

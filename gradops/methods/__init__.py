@@ -1,0 +1,62 @@
+"""Every method by name. A new one is one file here and one line in :data:`METHODS`."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import fields
+from typing import Any, get_type_hints
+
+from gradops.base import GramianMethod
+from gradops.methods.gradops import GradOPS
+from gradops.methods.mgda import MGDA
+from gradops.methods.pcgrad import PCGrad
+from gradops.methods.static import Static
+from gradops.methods.uniform import Uniform
+
+METHODS: dict[str, type[GramianMethod]] = {
+    "uniform": Uniform,
+    "static": Static,
+    "pcgrad": PCGrad,
+    "mgda": MGDA,
+    "gradops": GradOPS,
+}
+
+__all__ = ["METHODS", "MGDA", "GradOPS", "PCGrad", "Static", "Uniform", "parse", "write"]
+
+
+def parse(text: str) -> GramianMethod:
+    """A method from its written form: ``"pcgrad"``, ``"gradops(alpha=-2)"``. The inverse of :func:`write`.
+
+    Raises:
+        ValueError: If the name or an option is unknown, or an option is not a literal or out of range.
+    """
+    name, options = _read(text)
+    if name not in METHODS:
+        raise ValueError(f"A method should be one of {', '.join(METHODS)}. Found `{name}`.")
+    kinds = get_type_hints(METHODS[name])
+    # TOML and people write -2 for -2.0; one method should have one written form.
+    options = {k: float(v) if kinds.get(k) is float and isinstance(v, int) else v for k, v in options.items()}
+    try:
+        return METHODS[name](**options)
+    except TypeError as error:
+        raise ValueError(f"`{text}` does not fit the options of `{name}`: {error}.") from error
+
+
+def write(method: GramianMethod) -> str:
+    """A method's written form, with every option that it has."""
+    name = next(name for name, kind in METHODS.items() if kind is type(method))
+    options = [f"{f.name}={getattr(method, f.name)!r}" for f in fields(method)]  # type: ignore[arg-type]  # all are dataclasses
+    return f"{name}({', '.join(options)})" if options else name
+
+
+def _read(text: str) -> tuple[str, dict[str, Any]]:
+    """Name and options, unchecked."""
+    try:
+        match ast.parse(text.strip(), mode="eval").body:
+            case ast.Name(id=name):
+                return name, {}
+            case ast.Call(func=ast.Name(id=name), args=[], keywords=keywords):
+                return name, {str(k.arg): ast.literal_eval(k.value) for k in keywords}
+    except (SyntaxError, ValueError):
+        pass
+    raise ValueError(f"A method should be written `name` or `name(option=value)`. Found `{text}`.")

@@ -1,0 +1,88 @@
+"""GradOPS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from gradops.base import GramianMethod, State
+from gradops.linalg import VANISHING, inverse, min_norm_point, norms, span_coefficients
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradOPS(GramianMethod):
+    r"""Task gradients made orthogonal to the span of the others, then reweighted by how far each task already advances.
+
+    1. A task with a negative product with any other gives up its projection onto the span of all the others:
+       :math:`g'_i = g_i - \mathrm{Proj}_{\mathrm{span}\{g_j, j \ne i\}}\, g_i`; a task without conflict keeps
+       :math:`g_i`.
+    2. With :math:`G' = \sum_i g'_i`, :math:`R_i = G' \cdot g_i / \|g_i\| \ge 0` and :math:`r_i = R_i /
+    \mathrm{mean}(R)`,
+       the update is :math:`\sum_i w_i g'_i` with :math:`w_i = r_i^\alpha / \mathrm{mean}(r^\alpha)`.
+
+    No update conflicts with any task, whatever the order of the tasks and the value of :math:`\alpha`.
+
+    Args:
+        alpha: 0 keeps the plain sum of the :math:`g'_i`; above 0 favours the tasks that dominate (:math:`r_i > 1`),
+            below 0 the dominated ones. Any finite number; the paper's are in [-5, 3].
+
+    Raises:
+        ValueError: If ``alpha`` is not finite.
+
+    References:
+        Zhu et al., GradOPS, WSDM 2025, algorithm 1. Settled where the paper is silent: (a) :math:`R_i = 0` happens only
+        if :math:`g'_i = 0` (then every :math:`g'_j` is orthogonal to :math:`g_i`), so such a task has nothing to weight
+        and is left out of both means; (b) if every :math:`g'_i` of a non-zero gradient vanishes, the MGDA direction of
+        the non-zero gradients, as the paper says; (c) a zero gradient conflicts with none and keeps weight 0.
+
+    Example:
+        >>> gram_TT = torch.tensor([[1.0, -0.5], [-0.5, 1.0]])
+        >>> GradOPS(alpha=-2.0).weights(gram_TT, torch.ones(2), {})[0]
+        tensor([1.5000, 1.5000], dtype=torch.float64)
+    """
+
+    claims: ClassVar[frozenset[str]] = frozenset({"never_conflicting", "permutation_invariant", "linear_under_scaling"})
+    alpha: float = field(default=0.0, metadata={"search": (-5.0, 3.0)})
+
+    def __post_init__(self) -> None:
+        if not abs(self.alpha) < float("inf"):
+            raise ValueError(f"`alpha` should be a finite number. Found `alpha = {self.alpha}`.")
+
+    def weights(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:
+        """See :meth:`gradops.base.GramianMethod.weights`."""
+        del losses_T
+        gram_TT = gram_TT.double()
+        coefficients_TT = orthogonalise(gram_TT)
+        product_TT = coefficients_TT @ gram_TT
+        squared_T = torch.einsum("ij,ij->i", product_TT, coefficients_TT)
+        alive_T = squared_T > VANISHING * gram_TT.diagonal()
+        if not alive_T.any():
+            return _stationary(gram_TT), state
+        advance_T = product_TT.sum(0).clamp(min=0) * inverse(norms(gram_TT))
+        return reweight(advance_T, alive_T, self.alpha) @ coefficients_TT, state
+
+
+def orthogonalise(gram_TT: Tensor) -> Tensor:
+    """The modified gradients as coefficients of the original ones: row i holds those of g'_i."""
+    conflicts_T = (gram_TT < 0).any(dim=1)
+    identity_TT = torch.eye(len(gram_TT), dtype=gram_TT.dtype, device=gram_TT.device)
+    return identity_TT - torch.where(conflicts_T[:, None], span_coefficients(gram_TT), 0.0)
+
+
+def reweight(advance_T: Tensor, alive_T: Tensor, alpha: float) -> Tensor:
+    """``r^alpha / mean(r^alpha)`` over the tasks that are alive, 0 for the others; in logarithms: nothing overflows."""
+    power_T = alpha * advance_T.clamp(min=torch.finfo(advance_T.dtype).tiny).log()
+    share_T = torch.where(alive_T, power_T, -torch.inf).softmax(0)
+    return torch.where(alive_T, share_T * alive_T.sum(), 0.0)
+
+
+def _stationary(gram_TT: Tensor) -> Tensor:
+    """The MGDA weights of the non-zero gradients; all zero if there is none."""
+    place = (gram_TT.diagonal() > 0).nonzero().squeeze(1)
+    weights_T = torch.zeros(len(gram_TT), dtype=gram_TT.dtype, device=gram_TT.device)
+    if len(place):
+        weights_T[place] = min_norm_point(gram_TT[place[:, None], place]).to(gram_TT.device)
+    return weights_T

@@ -1,0 +1,63 @@
+"""PCGrad."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from gradops.base import GramianMethod, State
+from gradops.linalg import inverse
+
+
+@dataclass(frozen=True, kw_only=True)
+class PCGrad(GramianMethod):
+    r"""Sum of task gradients, each projected in turn onto the normal plane of every other it conflicts with.
+
+    For each task :math:`i`, in a fresh random order of :math:`j \ne i`: where :math:`v_i \cdot g_j < 0`,
+    :math:`v_i \leftarrow v_i - (v_i \cdot g_j / \|g_j\|^2)\, g_j`, with :math:`g_j` always the original gradient. The
+    order is drawn from a generator kept in the state. With more than two tasks a later projection may bring an earlier
+    conflict back, so the update may still conflict.
+
+    References:
+        Yu et al., Gradient Surgery for Multi-Task Learning, NeurIPS 2020, algorithm 1. Computed on the Gram matrix, all
+        tasks at once; no other departure.
+
+    Example:
+        >>> gram_TT = torch.tensor([[1.0, -0.5], [-0.5, 1.0]])
+        >>> method = PCGrad()
+        >>> method.weights(gram_TT, torch.ones(2), method.init(2, torch.Generator()))[0]
+        tensor([1.5000, 1.5000], dtype=torch.float64)
+    """
+
+    claims: ClassVar[frozenset[str]] = frozenset({"linear_under_scaling"})
+
+    def init(self, num_tasks: int, generator: torch.Generator) -> State:
+        """State with the generator's current position."""
+        del num_tasks
+        return {"generator": generator.get_state()}
+
+    def weights(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:
+        """See :meth:`gradops.base.GramianMethod.weights`."""
+        del losses_T
+        generator = torch.Generator()
+        generator.set_state(state["generator"])
+        weights_T = surgery(gram_TT.double(), generator).sum(0)
+        return weights_T, {"generator": generator.get_state()}
+
+
+def surgery(gram_TT: Tensor, generator: torch.Generator) -> Tensor:
+    """The projected gradients as coefficients of the original ones: row i holds those of v_i."""
+    tasks = len(gram_TT)
+    row_T = torch.arange(tasks, device=gram_TT.device)
+    # Sorting uniform numbers draws every order alike; a task's own number, infinite, puts it last and out of reach.
+    draws_TT = torch.rand(tasks, tasks, generator=generator, dtype=torch.float64).fill_diagonal_(torch.inf)
+    order_TT = draws_TT.argsort(dim=1).to(gram_TT.device)
+    inverse_T = inverse(gram_TT.diagonal())
+    coefficients_TT = torch.eye(tasks, dtype=torch.float64, device=gram_TT.device)
+    for other_T in order_TT[:, : tasks - 1].T:
+        product_T = (coefficients_TT * gram_TT[other_T]).sum(1)
+        coefficients_TT[row_T, other_T] -= product_T.clamp(max=0) * inverse_T[other_T]
+    return coefficients_TT

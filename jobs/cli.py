@@ -1,0 +1,42 @@
+"""The command `gradops`: which commands there are, and what their errors become.
+
+Exit codes: 0 done; 2 the user's input is wrong; 4 another run holds the lock; 1 anything else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from filelock import Timeout
+from typer.core import TyperGroup
+
+from features.contract import InputError
+from jobs import compare, doctor, fetch, prepare, train
+from jobs.console import err
+
+WRONG_INPUT, LOCKED = 2, 4
+
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; an error that the user can mend is a message and an exit code, not a traceback."""
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            err.print(f"error: {error}", style="red", highlight=False, markup=False)
+            raise typer.Exit(WRONG_INPUT) from None
+        except Timeout as error:
+            err.print(f"error: another run holds {error.lock_file}; wait for it to end", style="red", markup=False)
+            raise typer.Exit(LOCKED) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help="Multi-task learning on tabular click data with gradient surgery, from log to served model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for module in (doctor, fetch, prepare, train, compare):
+    app.command(module.__name__.removeprefix("jobs."))(module.main)

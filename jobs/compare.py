@@ -1,0 +1,113 @@
+"""The main job: `gradops compare configs/census.toml`."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from filelock import FileLock
+from rich import box
+from rich.table import Table
+
+from jobs.console import AsJson, Config, Overrides, out, show
+
+if TYPE_CHECKING:
+    from pipeline.comparison import Comparison, Row
+
+
+class Ties(StrEnum):
+    """How Mean Rank breaks ties."""
+
+    average = "average"
+    ordinal = "ordinal"
+
+
+def main(
+    config: Config,
+    overrides: Overrides,
+    methods: Annotated[
+        str | None, typer.Option(help='Methods, as "uniform,gradops(alpha=-2)", or "all".', show_default="the config's")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="Number of seeds.", show_default="the config's")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of each run.", show_default="the config's")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Runs at the same time, 0: one a core.", show_default="the config's")
+    ] = None,
+    ties: Annotated[Ties, typer.Option(help="How Mean Rank breaks ties; published tables use ordinal.")] = Ties(
+        "average"
+    ),
+    as_json: AsJson = False,
+) -> None:
+    """Train single-task models and every method, compare them, and register the trade-offs worth keeping."""
+    from jobs.progress import TrainingProgress
+    from pipeline.comparison import compare, identity, plan
+    from pipeline.config import load
+    from pipeline.prepare import prepare
+    from pipeline.registry import register
+    from pipeline.tracking import Tracker
+
+    chosen = {"compare.seeds": seeds, "train.epochs": epochs, "compare.workers": workers}
+    options = [f"{key}={value}" for key, value in chosen.items() if value is not None]
+    options += [] if methods is None else [f"compare.methods={_split(methods)}"]
+    loaded = load(config, [*overrides, *options])
+    prepared = prepare(loaded)
+    loaded.runs.mkdir(parents=True, exist_ok=True)
+    with (
+        FileLock(loaded.runs / f"{loaded.name}.lock", timeout=0),
+        Tracker(loaded, prepared, identity(loaded, prepared)) as tracker,
+    ):
+        with TrainingProgress(plan(loaded)) as progress:
+            comparison = compare(loaded, prepared, [progress, tracker])
+        tracker.compared(comparison)
+        aliases = register(comparison, tracker)
+    _show(comparison, aliases, ties.value, as_json)
+
+
+def _split(methods: str) -> list[str]:
+    """Methods between commas; commas inside parentheses belong to a method's options."""
+    return [text.strip() for text in re.split(r",(?![^(]*\))", methods)]
+
+
+def _show(comparison: Comparison, aliases: dict[str, int], ties: str, as_json: bool) -> None:
+    rows = comparison.table("test", "ordinal" if ties == "ordinal" else "average")
+    name = comparison.config.name
+    data = {"table": [asdict(row) for row in rows], "model": name, "aliases": aliases, "ties": ties}
+    show(_table(comparison, rows, ties), data, as_json)
+    if not as_json:
+        versions = ", ".join(f"{alias} → version {version}" for alias, version in aliases.items())
+        out.print(f"\nregistered model [bold]{name}[/]: {versions}", highlight=False, soft_wrap=True)
+        out.print(f"see every run: {_mlflow()} ui --backend-store-uri {_store()}", highlight=False, soft_wrap=True)
+
+
+def _table(comparison: Comparison, rows: list[Row], ties: str) -> Table:
+    seeds = comparison.config.compare.seeds
+    spread = f", mean ± sd of {seeds} seeds" if seeds > 1 else f", seed {comparison.config.train.seed}"
+    note = f"Δm%: mean relative drop against single-task, lower is better. Mean Rank: 1 is best, ties {ties}."
+    title = f"{comparison.config.name}: test AUC{spread}"
+    table = Table(title=title, caption=note, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("system", no_wrap=True)
+    for column in (*comparison.config.tasks, "average", "Δm% (drop)", "Mean Rank"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        spreads = row.deviation or {}
+        aucs = [f"{auc:.4f}" + (f" ± {spreads[task]:.4f}" if spreads else "") for task, auc in row.auc.items()]
+        table.add_row(row.system, *aucs, f"{row.average:.4f}", f"{row.delta_m_pct:+.2f}", f"{row.mean_rank:.2f}")
+    return table
+
+
+def _store() -> str:
+    from pipeline.tracking import DEFAULT_STORE
+
+    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
+
+
+def _mlflow() -> Path:
+    """The `mlflow` command beside this Python, as one would type it here."""
+    command = Path(sys.executable).with_name("mlflow")
+    return command.relative_to(Path.cwd()) if command.is_relative_to(Path.cwd()) else command

@@ -1,0 +1,21 @@
+"""Raw data to prepared data: `gradops prepare configs/census.toml`."""
+
+from __future__ import annotations
+
+from jobs.console import AsJson, Config, Overrides, show
+
+
+def main(config: Config, overrides: Overrides, as_json: AsJson = False) -> None:
+    """Split, fit encoders on the training rows, encode and write; prepared data that is there is kept."""
+    from pipeline.config import load
+    from pipeline.prepare import prepare
+
+    prepared = prepare(load(config, overrides))
+    splits = prepared.manifest["splits"]
+    lines = [f"{name}: {found['rows']:,} rows, {_shares(found)}" for name, found in splits.items()]
+    show("\n".join([str(prepared.folder), *lines]), {"folder": prepared.folder, "splits": splits}, as_json)
+
+
+def _shares(split: dict[str, dict[str, dict[str, int]]]) -> str:
+    """The share of positives among the known labels of each task."""
+    return ", ".join(f"{task} {n['positives'] / n['known']:.1%} positive" for task, n in split["tasks"].items())

@@ -1,0 +1,52 @@
+"""Progress of training runs: bars on a terminal, a line an epoch elsewhere."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from jobs.console import err
+from pipeline.comparison import Planned
+from pipeline.runs import Epoch, Run, mean_auc
+
+
+class TrainingProgress:
+    """Shows planned runs as they train. A :class:`pipeline.comparison.Observer`."""
+
+    def __init__(self, planned: list[Planned]) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._bars = Progress(*columns, console=err, disable=not err.is_terminal)
+        self._total, self._done = len(planned), 0
+        self._all = self._bars.add_task("runs", total=self._total)
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> TrainingProgress:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def epoch(self, planned: Planned, epoch: Epoch) -> None:
+        """Move the run's bar, or print a line."""
+        if planned.label not in self._tasks:
+            self._tasks[planned.label] = self._bars.add_task(planned.label, total=planned.config.train.epochs)
+        self._bars.advance(self._tasks[planned.label])
+        if not err.is_terminal:
+            figures = f"validation AUC {epoch.mean_auc:.4f}, {epoch.seconds:.1f} s"
+            err.print(
+                f"{planned.label}: epoch {epoch.number + 1}/{planned.config.train.epochs}, {figures}", highlight=False
+            )
+
+    def finished(self, planned: Planned, run: Run, reused: bool) -> None:
+        """Replace the run's bar by a line with its result."""
+        self._done += 1
+        if planned.label in self._tasks:
+            self._bars.remove_task(self._tasks[planned.label])
+        self._bars.advance(self._all)
+        how = "found done" if reused else f"best epoch {run.best_epoch + 1}"
+        figures = f"{how}, test AUC {mean_auc(run.test):.4f}"
+        err.print(f"[{self._done}/{self._total}] {planned.label}: {figures}", highlight=False, markup=False)

@@ -1,0 +1,31 @@
+"""One training run: `gradops train configs/census.toml --set train.method='gradops(alpha=-2)'`."""
+
+from __future__ import annotations
+
+from filelock import FileLock
+
+from jobs.console import AsJson, Config, Overrides, show
+
+
+def main(config: Config, overrides: Overrides, as_json: AsJson = False) -> None:
+    """Train one model, or find it done, and record it in MLflow."""
+    from jobs.progress import TrainingProgress
+    from pipeline.comparison import Planned, complete
+    from pipeline.config import load
+    from pipeline.prepare import prepare
+    from pipeline.tracking import Tracker
+
+    loaded = load(config, overrides)
+    prepared = prepare(loaded)
+    planned = [Planned(loaded.train.method, loaded)]
+    loaded.runs.mkdir(parents=True, exist_ok=True)
+    with (
+        FileLock(loaded.runs / f"{loaded.name}.lock", timeout=0),
+        Tracker(loaded, prepared) as tracker,
+        TrainingProgress(planned) as progress,
+    ):
+        (run,) = complete(planned, prepared, [progress, tracker], workers=1)
+    lines = [
+        f"{task}: test AUC {run.test[task]['auc']:.4f}, validation {run.val[task]['auc']:.4f}" for task in run.tasks
+    ]
+    show("\n".join([str(run.folder), *lines]), {"folder": run.folder, "test": run.test, "val": run.val}, as_json)

@@ -1,0 +1,1 @@
+"""What is trained. TorchRec lives in :mod:`models.embedding` and nowhere else."""

@@ -1,0 +1,42 @@
+"""The embedding front that serves: the same weights, under the same names, in plain torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from features.encoder import Table
+from models.cut import Bags, Layout
+from models.shared_bottom import Embedding
+
+
+class PortableEmbedding(Embedding):
+    """Drop-in for :class:`models.embedding.TorchRecEmbedding` that needs no TorchRec: its state dict has the same keys.
+
+    Args:
+        tables: Name, rows and width of each table, in the order of the pooled columns.
+    """
+
+    def __init__(self, tables: Sequence[Table]) -> None:
+        super().__init__()
+        self.layout = Layout([t.width for t in tables], range(len(tables)), [t.rows for t in tables])
+        bags = {t.name: nn.EmbeddingBag(t.rows, t.width, mode="sum") for t in tables}
+        self.collection = nn.ModuleDict({"embedding_bags": nn.ModuleDict(bags)})
+
+    def forward(self, bags: Bags) -> Tensor:
+        """Pooled embeddings B x E."""
+        lengths_FB = bags.lengths_FB.view(len(self.layout.widths), -1)
+        entries = lengths_FB.sum(1).tolist()
+        ids = bags.ids_N.split(entries)
+        weights = [None] * len(entries) if bags.weight_N is None else bags.weight_N.split(entries)
+        offsets_FB = lengths_FB.cumsum(1) - lengths_FB
+        return torch.cat(
+            [
+                functional.embedding_bag(i, table, o.to(i.dtype), mode="sum", per_sample_weights=w)
+                for i, o, w, table in zip(ids, offsets_FB, weights, self.tables(), strict=True)
+            ],
+            dim=1,
+        )

@@ -1,0 +1,1 @@
+"""Where data, models and gradops meet: from raw bytes to a registered model."""

@@ -1,0 +1,250 @@
+"""One TOML file is one :class:`RunConfig`; an unknown key is an error that names the nearest one."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator, model_validator
+
+from features.contract import InputError
+from features.spec import FeatureSpec
+from gradops.methods import METHODS, parse, write
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+MethodText = Annotated[str, Field(description="A method as `gradops.methods.parse` reads it.")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(_Section):
+    """Where the raw rows are.
+
+    Args:
+        train: Parquet file, folder or glob with the rows to train on (and to split, without a holdout).
+        holdout: Rows kept apart for validation and test.
+        prepared: Folder that prepared data is written to.
+    """
+
+    train: str
+    holdout: str | None = None
+    prepared: Path = Path("prepared")
+
+
+class SplitConfig(_Section):
+    """How rows are split: by a seeded, version-stable hash of a key, so that a key is always on the same side.
+
+    Args:
+        key: Raw column; equal values stay together.
+        seed: Another seed is another split.
+        validation: Share of the rows for validation: of the holdout if there is one, else of all rows.
+        test: Share for test, likewise. With a holdout the two add up to 1; without, the rest trains.
+    """
+
+    key: str
+    seed: int = 0
+    validation: Share = 0.5
+    test: Share = 0.5
+
+
+class ModelConfig(_Section):
+    """The shared-bottom network; the defaults are the GradOPS paper's.
+
+    Args:
+        bottom: Units of each shared layer.
+        tower: Units of each hidden layer of a task's tower; empty for one linear layer.
+        dropout: Dropout of the shared layers.
+        embedding_std: Standard deviation of the tables' normal initialisation.
+    """
+
+    bottom: tuple[PositiveInt, ...] = (192, 192)
+    tower: tuple[PositiveInt, ...] = ()
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    embedding_std: Annotated[float, Field(gt=0)] = 0.05
+
+
+class TrainConfig(_Section):
+    """One training run.
+
+    Args:
+        method: How task gradients are combined, as ``"gradops(alpha=-2)"``.
+        measure: Where conflict is measured; see :class:`gradops.MultiTaskOptimizer`.
+        tasks: The tasks trained together; empty for all.
+        epochs: Most passes over the training rows.
+        max_steps: Stop after this many steps, wherever they end; 0 for no limit.
+        batch_size: Rows a step.
+        lr: Adam's learning rate; the highest of a one-cycle schedule.
+        schedule: ``"constant"``, or ``"one_cycle"`` (a fifth of the steps up, then down to 0 along a cosine).
+        patience: Epochs without a better mean validation AUC before stopping; 0 to never stop early.
+        clip_norm: Longest gradient of all dense and table parameters together; 0 for no clipping.
+        seed: Of initialisation, batch order, dropout and the method's own randomness.
+        diagnose_every: Steps between two records of cosines, norms and weights.
+        threads: CPU threads; part of a run's identity, since sums in another order round differently.
+        device: torch device.
+    """
+
+    method: MethodText = "uniform"
+    measure: Literal["parameters", "features"] = "parameters"
+    tasks: tuple[str, ...] = ()
+    epochs: PositiveInt = 10
+    max_steps: Annotated[int, Field(ge=0)] = 0
+    batch_size: PositiveInt = 1024
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+    schedule: Literal["constant", "one_cycle"] = "constant"
+    patience: Annotated[int, Field(ge=0)] = 0
+    clip_norm: Annotated[float, Field(ge=0)] = 0.0
+    seed: Annotated[int, Field(ge=0)] = 0
+    diagnose_every: PositiveInt = 50
+    threads: PositiveInt = 1
+    device: str = "cpu"
+
+    @field_validator("method")
+    @classmethod
+    def _is_method(cls, text: str) -> str:
+        return write(parse(text))
+
+
+class CompareConfig(_Section):
+    """Which systems are compared; the single-task models are always among them.
+
+    Args:
+        methods: Methods as text; ``["all"]`` for every known one with its default options.
+        seeds: Number of seeds, counted up from ``train.seed``.
+        workers: Runs trained at the same time, each in a process of its own; 0 for one a core.
+    """
+
+    methods: Annotated[tuple[MethodText, ...], Field(min_length=1)] = ("uniform",)
+    seeds: PositiveInt = 1
+    workers: Annotated[int, Field(ge=0)] = 0
+
+    @field_validator("methods")
+    @classmethod
+    def _are_methods(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        chosen = METHODS if texts == ("all",) else texts
+        return tuple(dict.fromkeys(write(parse(text)) for text in chosen))
+
+
+class RunConfig(_Section):
+    """Everything a run depends on.
+
+    Args:
+        name: Of the experiment and of the registered model.
+        data: Where rows come from.
+        split: How they are split.
+        spec: What the columns mean.
+        model: The network.
+        train: The run.
+        compare: The comparison.
+        runs: Folder that finished runs are kept in.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+    data: DataConfig
+    split: SplitConfig
+    spec: FeatureSpec
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+    compare: CompareConfig = CompareConfig()
+    runs: Path = Path("runs")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> RunConfig:
+        problems = [
+            f"train.tasks names `{t}`, which is not a task" for t in self.train.tasks if t not in self.spec.tasks
+        ]
+        total = self.split.validation + self.split.test
+        if self.data.holdout and abs(total - 1) > 1e-9:
+            problems.append(f"split.validation + split.test should be 1 of the holdout, found {total:g}")
+        if not self.data.holdout and total >= 1:
+            problems.append(f"split.validation + split.test should leave rows to train on, found {total:g}")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks that the run trains."""
+        return self.train.tasks or tuple(self.spec.tasks)
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a config; ``extends = "other.toml"`` at its top takes every key it does not set from that file.
+
+    Args:
+        path: The TOML file.
+        overrides: ``section.key=value`` with a TOML value, as given to ``--set``.
+
+    Raises:
+        InputError: If the file is missing or no TOML, or holds unknown keys or wrong values. All are listed.
+    """
+    content = _read(path)
+    for override in overrides:
+        _set(content, override)
+    try:
+        return RunConfig.model_validate(content)
+    except ValidationError as error:
+        raise InputError.of(str(path), [_problem(e["loc"], e["type"], e["msg"]) for e in error.errors()]) from None
+
+
+def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    if path.resolve() in seen:
+        raise InputError(f"{path} extends itself; `extends` should end at a file without it")
+    try:
+        content = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror}); give the path of a config such as configs/census.toml"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not TOML: {error}") from None
+    base = content.pop("extends", None)
+    return content if base is None else _merged(_read(path.parent / base, (*seen, path.resolve())), content)
+
+
+def _merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in change.items():
+        both = isinstance(value, Mapping) and isinstance(base.get(key), Mapping)
+        merged[key] = _merged(base[key], value) if both else value
+    return merged
+
+
+def _set(content: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    if not equals:
+        raise InputError(f"--set takes section.key=value, found `{override}`")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *sections, key = path.strip().split(".")
+    for section in sections:
+        content = content.setdefault(section, {})
+        if not isinstance(content, dict):
+            raise InputError(f"--set {override}: `{section}` is a value, not a section")
+    content[key] = value
+
+
+def _problem(location: tuple[int | str, ...], kind: str, message: str) -> str:
+    *parents, key = location or ("",)
+    where = ".".join(map(str, location)) or "config"
+    if kind != "extra_forbidden":
+        return f"{where}: {message.removeprefix('Value error, ')}"
+    known = _keys(RunConfig, parents)
+    near = get_close_matches(str(key), known, n=1)
+    hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
+    return f"{where}: unknown key; {hint}"
+
+
+def _keys(kind: Any, location: Sequence[int | str]) -> list[str]:
+    """Field names of the model at a location; of every member where it is a union or a mapping of models."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        if location and location[0] in kind.model_fields:
+            return _keys(kind.model_fields[str(location[0])].annotation, location[1:])
+        return list(kind.model_fields)
+    return list(dict.fromkeys(name for member in get_args(kind) for name in _keys(member, location[1:])))

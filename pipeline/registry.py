@@ -1,0 +1,140 @@
+"""Versions and aliases of the registered model: one version a trade-off worth keeping."""
+
+from __future__ import annotations
+
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+from statistics import mean
+from tempfile import TemporaryDirectory
+
+import mlflow
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.tracking import MlflowClient
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+
+from features.encoder import Encoder
+from pipeline.comparison import SINGLE_TASK, Comparison, Row
+from pipeline.runs import WEIGHTS, Run, mean_auc
+from pipeline.scoring import ARTIFACT, Scorer
+from pipeline.tracking import FINGERPRINT, Tracker
+
+_ROOT = Path(__file__).parent.parent
+# What a served model imports: its own code travels with it, these are installed beside it.
+_REQUIREMENTS = ("mlflow", "numpy", "pandas", "polars", "pyarrow", "pydantic", "safetensors", "torch")
+
+
+def register(comparison: Comparison, tracker: Tracker) -> dict[str, int]:
+    """Register the trade-offs of a comparison that are worth keeping, and point the aliases at them.
+
+    Everything is chosen by validation AUC, never by test. ``balanced`` is the lowest Δm%, ``best-<task>`` the highest
+    AUC of a task. ``champion``, the model in service, is set to ``balanced`` only where there is none: it never moves
+    by itself.
+
+    Args:
+        comparison: The finished comparison; its config's name is the registered model's.
+        tracker: Where its runs were recorded.
+
+    Returns:
+        Alias to version.
+    """
+    name, client = comparison.config.name, tracker.client
+    kept = worth_keeping(comparison)
+    versions = {row.system: _version_of(_best_seed(comparison, row), row, comparison, tracker) for row in kept}
+    tasks = comparison.config.tasks
+    chosen = {"balanced": min(kept, key=lambda row: row.delta_m_pct)}
+    chosen |= {f"best-{task}": max(kept, key=lambda row: row.auc[task]) for task in tasks}
+    for alias, row in chosen.items():
+        client.set_registered_model_alias(name, alias, str(versions[row.system]))
+    aliases = {alias: versions[row.system] for alias, row in chosen.items()}
+    return {"champion": _champion(client, name, aliases["balanced"]), **aliases}
+
+
+def worth_keeping(comparison: Comparison) -> list[Row]:
+    """The multi-task systems that no other beats on one task without losing on another, by validation AUC."""
+    rows = [row for row in comparison.table("val") if row.system != SINGLE_TASK]
+    return [row for row in rows if not any(_dominates(other, row) for other in rows)]
+
+
+def _dominates(one: Row, other: Row) -> bool:
+    pairs = [(one.auc[task], other.auc[task]) for task in other.auc]
+    return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
+
+
+def _best_seed(comparison: Comparison, row: Row) -> Run:
+    return max(comparison.systems[row.system], key=lambda run: mean_auc(run.val))
+
+
+def _champion(client: MlflowClient, name: str, otherwise: int) -> int:
+    try:
+        return int(client.get_model_version_by_alias(name, "champion").version)
+    except MlflowException:
+        client.set_registered_model_alias(name, "champion", str(otherwise))
+        return otherwise
+
+
+def _version_of(run: Run, row: Row, comparison: Comparison, tracker: Tracker) -> int:
+    """The version that serves a run, registered now if it is not yet."""
+    name, client = comparison.config.name, tracker.client
+    known = client.search_model_versions(f"name = '{name}' and tags.`{FINGERPRINT}` = '{run.fingerprint}'")
+    if known:
+        return int(known[0].version)
+    number = _log(run, comparison, tracker)
+    tags = {FINGERPRINT: run.fingerprint, "method": row.system, "data": comparison.prepared.fingerprint}
+    tags |= {f"val.auc.{task}": f"{run.val[task]['auc']:.4f}" for task in run.tasks}
+    for key, value in (tags | {"val.delta_m_pct_drop": f"{row.delta_m_pct:.3f}"}).items():
+        client.set_model_version_tag(name, str(number), key, value)
+    client.update_model_version(name, str(number), description=f"{row.system}, seed {run.seed}: {_words(run)}")
+    return number
+
+
+def _words(run: Run) -> str:
+    aucs = ", ".join(f"{task} {metrics['auc']:.4f}" for task, metrics in run.test.items())
+    return f"test AUC {aucs}, mean {mean(m['auc'] for m in run.test.values()):.4f}"
+
+
+def _log(run: Run, comparison: Comparison, tracker: Tracker) -> int:
+    """Log a run's model to its MLflow run and create the version."""
+    name, client, run_id = comparison.config.name, tracker.client, tracker.run_id(run)
+    network = comparison.config.model.model_dump(mode="json", include={"bottom", "tower", "dropout"})
+    encoder = comparison.prepared.folder / "encoder"
+    with TemporaryDirectory() as folder, mlflow.start_run(run_id=run_id), warnings.catch_warnings():
+        # MLflow would like an example row beside the explicit signature; rows of a log are not ours to publish.
+        warnings.filterwarnings("ignore", "(?s).*input example", UserWarning)
+        files = Path(folder) / ARTIFACT
+        Scorer.write(files, encoder=encoder, weights=run.folder / WEIGHTS, tasks=tuple(run.tasks), network=network)
+        info = mlflow.pyfunc.log_model(
+            name="model",
+            # A path: MLflow runs the file when it loads the model, and pickles nothing.
+            python_model=str(_ROOT / "pipeline" / "pyfunc.py"),
+            artifacts={ARTIFACT: str(files)},
+            code_paths=[str(_ROOT / package) for package in ("features", "models", "pipeline")],
+            signature=signature(comparison.prepared.encoder(), run.tasks),
+            pip_requirements=[f"{package}=={version(package)}" for package in _REQUIREMENTS],
+        )
+    assert info.signature is not None, "MLflow drops a signature that it does not understand without a word"
+    if not client.search_registered_models(f"name = '{name}'"):
+        client.create_registered_model(name)
+    return int(client.create_model_version(name, info.model_uri, run_id, model_id=info.model_id).version)
+
+
+def signature(encoder: Encoder, tasks: list[str]) -> ModelSignature:
+    """Raw feature columns in, one probability a task out.
+
+    Every number is a double and every column optional, because a number that can be missing reaches a server as a
+    double.
+    """
+    inputs: list[ColSpec | TensorSpec] = [
+        ColSpec(_type(dtype), column, required=False) for column, dtype in encoder.dtypes.items()
+    ]
+    outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.double, task) for task in tasks]
+    return ModelSignature(Schema(inputs), Schema(outputs))
+
+
+def _type(dtype: str) -> DataType:
+    if dtype == "Boolean":
+        return DataType.boolean
+    if dtype.startswith(("Date", "Time")):
+        return DataType.datetime
+    return DataType.double if dtype.startswith(("Int", "UInt", "Float", "Decimal")) else DataType.string

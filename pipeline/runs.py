@@ -1,0 +1,117 @@
+"""Finished runs on disk, found again by what they depend on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pipeline.config import RunConfig
+from pipeline.files import atomic, fingerprint
+from pipeline.prepare import Prepared
+
+RESULT, WEIGHTS, CONFIG = "result.json", "weights.safetensors", "config.json"
+# Raised whenever equal configs on equal data give other numbers than before: older runs are then not found.
+_FORMAT = 1
+
+Metrics = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch of a run.
+
+    Args:
+        number: Counted from 0.
+        step: Steps done at its end.
+        seconds: Its training time.
+        lr: Learning rate at its end.
+        losses: Mean training loss of each task, in nats.
+        val: Validation metrics of each task.
+        diagnostics: Step to the step's report as named numbers, for the sampled steps.
+    """
+
+    number: int
+    step: int
+    seconds: float
+    lr: float
+    losses: dict[str, float]
+    val: Metrics
+    diagnostics: dict[int, dict[str, float]]
+
+    @property
+    def mean_auc(self) -> float:
+        """Mean validation AUC over the tasks: what the best epoch is chosen by."""
+        return mean_auc(self.val)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Args:
+        folder: Where its result, weights and config are.
+        tasks: The tasks it trained.
+        method: How their gradients were combined.
+        seed: Its seed.
+        best_epoch: The epoch whose weights were kept.
+        val: Validation metrics of those weights.
+        test: Test metrics of those weights.
+        history: Every epoch.
+    """
+
+    folder: Path
+    tasks: list[str]
+    method: str
+    seed: int
+    best_epoch: int
+    val: Metrics
+    test: Metrics
+    history: list[Epoch] = field(repr=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal config and data, equal fingerprint."""
+        return self.folder.name
+
+    def save(self, config: RunConfig, weights: dict[str, Tensor]) -> Run:
+        """Write the run; a folder that is there is complete."""
+        with atomic(self.folder) as draft:
+            draft.mkdir()
+            save_file(weights, draft / WEIGHTS)
+            (draft / CONFIG).write_text(config.model_dump_json(indent=1))
+            content = {k: v for k, v in asdict(self).items() if k != "folder"}
+            (draft / RESULT).write_text(json.dumps(content, indent=1))
+        return self
+
+    @classmethod
+    def load(cls, folder: Path) -> Run:
+        """Read what :meth:`save` wrote."""
+        content: dict[str, Any] = json.loads((folder / RESULT).read_text())
+        return cls(folder=folder, **content | {"history": [_epoch(e) for e in content["history"]]})
+
+
+def folder_of(config: RunConfig, prepared: Prepared) -> Path:
+    """Where the run of a config on prepared data is, or will be."""
+    parts = {"format": _FORMAT, "data": prepared.fingerprint}
+    parts |= {"model": config.model.model_dump(mode="json"), "train": config.train.model_dump(mode="json")}
+    return config.runs / fingerprint(parts)
+
+
+def find(config: RunConfig, prepared: Prepared) -> Run | None:
+    """The finished run of a config on prepared data, if there is one."""
+    folder = folder_of(config, prepared)
+    return Run.load(folder) if (folder / RESULT).exists() else None
+
+
+def mean_auc(metrics: Metrics) -> float:
+    """Mean AUC over the tasks."""
+    return sum(m["auc"] for m in metrics.values()) / len(metrics)
+
+
+def _epoch(content: dict[str, Any]) -> Epoch:
+    return Epoch(**content | {"diagnostics": {int(k): v for k, v in content["diagnostics"].items()}})

@@ -1,0 +1,190 @@
+"""One training run: epochs, validation, the best weights, early stop."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Adam
+from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
+
+from features.contract import InputError
+from features.encoder import Encoder
+from gradops import MultiTaskOptimizer, StepReport
+from gradops.methods import parse
+from models.embedding import TorchRecEmbedding
+from models.loss import masked_cross_entropy
+from models.shared_bottom import SharedBottom
+from pipeline.batches import Batch, Batches
+from pipeline.config import ModelConfig, RunConfig, TrainConfig
+from pipeline.evaluation import task_metrics
+from pipeline.prepare import Prepared
+from pipeline.runs import Epoch, Metrics, Run, folder_of
+
+_EVALUATION_BATCH = 8192
+
+
+def train(config: RunConfig, prepared: Prepared, on_epoch: Callable[[Epoch], None] = lambda _: None) -> Run:
+    """Train one model and keep its best epoch by mean validation AUC.
+
+    The same config and data give the same weights on one machine: initialisation, batch order, dropout and the method's
+    randomness each have a generator of their own, all started from ``train.seed``.
+
+    Args:
+        config: What to train.
+        prepared: What to train on.
+        on_epoch: Called after each epoch.
+
+    Returns:
+        The finished run, written to its folder.
+
+    Raises:
+        InputError: If a loss is no longer finite.
+    """
+    torch.set_num_threads(config.train.threads)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.train.seed)  # dropout draws from the global generator
+        job = _Job.build(config, prepared)
+        history: list[Epoch] = []
+        best: tuple[float, dict[str, Tensor]] = (-math.inf, {})
+        while not _is_over(history, config.train):
+            history.append(job.epoch(len(history)))
+            on_epoch(history[-1])
+            if history[-1].mean_auc > best[0]:
+                best = history[-1].mean_auc, {k: v.clone() for k, v in job.model.state_dict().items()}
+        job.model.load_state_dict(best[1])
+        number = _best(history).number
+        run = Run(
+            folder=folder_of(config, prepared),
+            tasks=list(config.tasks),
+            method=config.train.method,
+            seed=config.train.seed,
+            best_epoch=number,
+            val=history[number].val,
+            test=job.evaluate("test"),
+            history=history,
+        )
+        return run.save(config, {k: v.cpu().contiguous() for k, v in best[1].items()})
+
+
+def build_model(encoder: Encoder, tasks: Sequence[str], config: ModelConfig, seed: int) -> SharedBottom:
+    """The network to train, initialised from a seed."""
+    model = SharedBottom(
+        TorchRecEmbedding(encoder.tables()),
+        values=len(encoder.spec.value_features),
+        tasks=len(tasks),
+        bottom=config.bottom,
+        tower=config.tower,
+        dropout=config.dropout,
+    )
+    model.initialise(torch.Generator().manual_seed(seed), config.embedding_std)
+    return model
+
+
+@dataclass
+class _Job:
+    """What one run holds while it trains."""
+
+    config: TrainConfig
+    tasks: list[str]
+    model: SharedBottom
+    optimizer: MultiTaskOptimizer
+    schedule: LRScheduler
+    splits: dict[str, Batches]
+    step: int = 0
+    diagnostics: dict[int, dict[str, float]] = field(default_factory=dict)
+
+    @classmethod
+    def build(cls, config: RunConfig, prepared: Prepared) -> _Job:
+        train, encoder, tasks = config.train, prepared.encoder(), list(config.tasks)
+        sizes = {"train": train.batch_size, "val": _EVALUATION_BATCH, "test": _EVALUATION_BATCH}
+        splits = {
+            name: Batches(prepared.folder / name, encoder.spec, tasks, batch_size=size, seed=train.seed)
+            for name, size in sizes.items()
+        }
+        model = build_model(encoder, tasks, config.model, train.seed).to(train.device)
+        adam = Adam(model.parameters(), lr=train.lr, fused=True)
+        if train.clip_norm:
+            adam.register_step_pre_hook(partial(_clip, list(model.parameters()), train.clip_norm))
+        optimizer = MultiTaskOptimizer(
+            adam, parse(train.method), shared=model.shared_parameters(), measure=train.measure, seed=train.seed
+        )
+        return cls(train, tasks, model, optimizer, _schedule(optimizer, train, len(splits["train"])), splits)
+
+    def epoch(self, number: int) -> Epoch:
+        """Train on every row once, then validate."""
+        self.model.train()
+        self.diagnostics = {}
+        started, losses_T, steps = time.perf_counter(), torch.zeros(len(self.tasks), dtype=torch.float64), 0
+        for batch in self.splits["train"].epoch(number):
+            losses_T += self._train_on(batch.to(torch.device(self.config.device))).losses_T.cpu()
+            steps += 1
+            if self.step == self.config.max_steps:
+                break
+        losses = dict(zip(self.tasks, (losses_T / steps).tolist(), strict=True))
+        if lost := [task for task, loss in losses.items() if not math.isfinite(loss)]:
+            raise InputError(
+                f"the loss of {', '.join(lost)} is no longer finite in epoch {number}: "
+                "lower `train.lr`, or bound the step with `train.clip_norm`"
+            )
+        seconds, lr = time.perf_counter() - started, float(self.schedule.get_last_lr()[0])
+        return Epoch(number, self.step, seconds, lr, losses, self.evaluate("val"), self.diagnostics)
+
+    def evaluate(self, split: str) -> Metrics:
+        """Metrics of the present weights on a split."""
+        self.model.eval()
+        with torch.no_grad():
+            pairs = [(b.labels_BT, self._logits(b).sigmoid().cpu()) for b in self.splits[split].in_order()]
+        labels, probabilities = (torch.cat(column).numpy() for column in zip(*pairs, strict=True))
+        return task_metrics(labels, probabilities, self.tasks)
+
+    def _logits(self, batch: Batch) -> Tensor:
+        batch = batch.to(torch.device(self.config.device))
+        logits: Tensor = self.model(batch.bags, batch.value_BV)
+        return logits
+
+    def _train_on(self, batch: Batch) -> StepReport:
+        trace = self.model.trace(batch.bags, batch.value_BV)
+        diagnose = self.step % self.config.diagnose_every == 0
+        report = self.optimizer.step(
+            masked_cross_entropy(trace.logits_BT, batch.labels_BT),
+            features=trace.views,
+            pooled=trace.cut,
+            diagnose=diagnose,
+        )
+        if diagnose:
+            self.diagnostics[self.step] = report.scalars(self.tasks)
+        self.schedule.step()
+        self.step += 1
+        return report
+
+
+def _clip(parameters: list[Tensor], longest: float, *_: object) -> None:
+    clip_grad_norm_(parameters, longest)
+
+
+def _schedule(optimizer: MultiTaskOptimizer, config: TrainConfig, steps_per_epoch: int) -> LRScheduler:
+    if config.schedule == "constant":
+        return ConstantLR(optimizer, factor=1.0)
+    total = config.epochs * steps_per_epoch
+    # One step more than is taken: OneCycleLR refuses to be stepped past its last.
+    return OneCycleLR(optimizer, config.lr, total_steps=total + 1, pct_start=0.2, cycle_momentum=False)
+
+
+def _best(history: Sequence[Epoch]) -> Epoch:
+    """The first of the epochs with the highest mean validation AUC."""
+    return max(history, key=lambda e: (e.mean_auc, -e.number))
+
+
+def _is_over(history: Sequence[Epoch], config: TrainConfig) -> bool:
+    if not history:
+        return False
+    waited = history[-1].number - _best(history).number
+    out_of_steps = bool(config.max_steps) and history[-1].step >= config.max_steps
+    return len(history) >= config.epochs or out_of_steps or (config.patience > 0 and waited >= config.patience)
