@@ -20,6 +20,8 @@ class InputError(ValueError):
 
 
 def _feature_problem(spec: FeatureSpec, feature: str, dtype: pl.DataType) -> str | None:
+    if dtype == pl.Null:  # a request whose value is missing brings a column without a type
+        return None
     if isinstance(spec.features[feature], Categorical):
         allowed = dtype.is_integer() or dtype.is_temporal() or dtype in (pl.String, pl.Boolean, pl.Categorical, pl.Enum)
         rule = "a categorical is text, boolean, integer or date: cast it, or declare it numeric"

@@ -107,6 +107,7 @@ def _store() -> Finding:
     from pipeline.tracking import connect
 
     uri = os.environ.get("MLFLOW_TRACKING_URI") or "the default store, mlflow.db in this folder"
+    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"  # a run waits minutes for a server, a check need not
     try:
         connect().search_experiments(max_results=1)
     except Exception as error:  # every store has exceptions of its own, and any of them is the finding

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from glob import glob
 from importlib.metadata import version
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -75,11 +76,10 @@ def side(split: SplitConfig, shares: dict[str, float]) -> pl.Expr:
     """
     text = pl.format("{}:{}", pl.lit(split.seed), pl.col(split.key).cast(pl.String).fill_null(""))
     fraction = text.nchash.xxhash64().cast(pl.Float64) / 2.0**64  # type: ignore[attr-defined]  # a plugin's namespace
-    *firsts, last = shares
-    edge, chosen = 1.0, pl.lit(last)
-    for name in reversed(firsts):
-        edge -= shares[list(shares)[list(shares).index(name) + 1]]
-        chosen = pl.when(fraction < edge).then(pl.lit(name)).otherwise(chosen)
+    *ends, (last, _) = zip(shares, accumulate(shares.values()), strict=True)
+    chosen = pl.lit(last)
+    for name, end in reversed(ends):
+        chosen = pl.when(fraction < end).then(pl.lit(name)).otherwise(chosen)
     return chosen
 
 

@@ -13,6 +13,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from mlflow.types.schema import AnyType
 
 from features.encoder import Encoder
 from pipeline.comparison import SINGLE_TASK, Comparison, Row
@@ -122,19 +123,17 @@ def _log(run: Run, comparison: Comparison, tracker: Tracker) -> int:
 def signature(encoder: Encoder, tasks: list[str]) -> ModelSignature:
     """Raw feature columns in, one probability a task out.
 
-    Every number is a double and every column optional, because a number that can be missing reaches a server as a
-    double.
+    A number has MLflow's type "any": a column of integers reaches a server as integers, or as floats once one is
+    missing, and MLflow refuses either where the other is declared. The encoder's own contract checks the types.
     """
-    inputs: list[ColSpec | TensorSpec] = [
-        ColSpec(_type(dtype), column, required=False) for column, dtype in encoder.dtypes.items()
-    ]
+    inputs: list[ColSpec | TensorSpec] = [ColSpec(_type(dtype), column) for column, dtype in encoder.dtypes.items()]
     outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.double, task) for task in tasks]
     return ModelSignature(Schema(inputs), Schema(outputs))
 
 
-def _type(dtype: str) -> DataType:
+def _type(dtype: str) -> DataType | AnyType:
+    if dtype.startswith(("Int", "UInt", "Float", "Decimal")):
+        return AnyType()
     if dtype == "Boolean":
         return DataType.boolean
-    if dtype.startswith(("Date", "Time")):
-        return DataType.datetime
-    return DataType.double if dtype.startswith(("Int", "UInt", "Float", "Decimal")) else DataType.string
+    return DataType.datetime if dtype.startswith(("Date", "Time")) else DataType.string

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -48,7 +49,9 @@ class Tracker:
         self.client = connect()
         self._prepared = prepared
         found = self.client.get_experiment_by_name(config.name)
-        self._experiment = found.experiment_id if found else self.client.create_experiment(config.name)
+        self._experiment = (
+            found.experiment_id if found else self.client.create_experiment(config.name, _artifacts(config.name))
+        )
         self._parent = comparison and (self._find(comparison) or self._create("comparison", comparison, {}))
         self._open: dict[str, str] = {}
         self._closed: dict[str, str] = {}
@@ -136,6 +139,12 @@ class Tracker:
         query = f"tags.`{FINGERPRINT}` = '{fingerprint}' and attributes.status = 'FINISHED'"
         found = self.client.search_runs([self._experiment], query, max_results=1)
         return found[0].info.run_id if found else None
+
+
+def _artifacts(experiment: str) -> str | None:
+    """Beside a SQLite store, wherever a command is run from; a tracking server has a place of its own."""
+    _, is_sqlite, path = mlflow.get_tracking_uri().partition("sqlite:///")
+    return (Path(path).parent / "mlartifacts" / experiment).resolve().as_uri() if is_sqlite else None
 
 
 def _figures(prefix: str, row: Row) -> list[Metric]:

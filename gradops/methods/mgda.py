@@ -23,6 +23,7 @@ class MGDA(GramianMethod):
         Optimization, NeurIPS 2018, equation 3. Solved exactly by an active-set method instead of Frank-Wolfe.
 
     Example:
+        >>> import torch
         >>> MGDA().weights(torch.tensor([[1.0, 0.0], [0.0, 3.0]]), torch.ones(2), {})[0]
         tensor([0.7500, 0.2500], dtype=torch.float64)
     """

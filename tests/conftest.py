@@ -1,0 +1,36 @@
+"""Shared fixtures: a few rows of real Census-income, a config on them, and a tracking store of the test's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import RunConfig, load
+from pipeline.prepare import Prepared, prepare
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test writes into the project, or into another test's tracking store."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+
+
+def debug_config(folder: Path, *overrides: str) -> RunConfig:
+    """`configs/debug.toml`, writing into a folder."""
+    places = [f"runs={folder}/runs", f"data.prepared={folder}/prepared"]
+    places += [f"data.{role}={ROOT}/tests/data/census/{file}.parquet" for role, file in ROLES.items()]
+    return load(ROOT / "configs" / "debug.toml", [*places, *overrides])
+
+
+ROLES = {"train": "train", "holdout": "test"}
+
+
+@pytest.fixture(scope="session")
+def few(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunConfig, Prepared]:
+    """A config on a few rows, and the rows prepared. Read only: runs go where the config says, once for all tests."""
+    config = debug_config(tmp_path_factory.mktemp("few"))
+    return config, prepare(config)

@@ -1,0 +1,175 @@
+"""Fitting, ids, round trips, and the parity of training and serving."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import polars.testing
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.contract import InputError, check_table
+from features.encoder import Encoder
+from features.spec import FeatureSpec
+from features.transforms import FIRST_KNOWN, NULL, OUT_OF_VOCABULARY, bucket_edges
+
+ROWS = pl.DataFrame(
+    {
+        "city": ["b", "a", None, "b", "c"],
+        "shop": [30, 10, 10, None, 20],
+        "price": [0.0, 0.0, 5.0, None, float("inf")],
+        "action": ["buy", None, "view", "buy", "view"],
+    }
+)
+
+
+def spec(**changes: Any) -> FeatureSpec:
+    features: dict[str, Any] = {
+        "city": {"kind": "categorical"},
+        "shop": {"kind": "categorical", "width": 4},
+        "price": {"kind": "numeric", "log1p": True, "buckets": 3},
+    }
+    return FeatureSpec.model_validate(
+        {"features": features, "tasks": {"bought": {"positive": "action IN ('buy', 'pay')"}}} | changes
+    )
+
+
+def encoded(encoder: Encoder, rows: pl.DataFrame) -> dict[str, list[Any]]:
+    return encoder.encode_features(rows.lazy()).collect().to_dict(as_series=False)
+
+
+def test_vocabulary_is_in_first_seen_order_after_the_special_ids() -> None:
+    encoder = Encoder.fit(spec(), ROWS.lazy())
+    assert encoder.vocabularies == {"city": ("b", "a", "c"), "shop": ("30", "10", "20")}
+    assert encoded(encoder, ROWS)["id.city"] == [FIRST_KNOWN, FIRST_KNOWN + 1, NULL, FIRST_KNOWN, FIRST_KNOWN + 2]
+    assert [(t.name, t.rows, t.width) for t in encoder.tables()] == [("city", 6, 8), ("shop", 6, 4), ("price", 5, 8)]
+
+
+def test_unseen_values_are_out_of_vocabulary_and_unknown_numbers_null() -> None:
+    encoder = Encoder.fit(spec(), ROWS.lazy())
+    rows = pl.DataFrame({"city": ["zz", ""], "shop": [99, None], "price": [None, float("nan")]})
+    found = encoded(encoder, rows.cast({"price": pl.Float64}))
+    assert found["id.city"] == [OUT_OF_VOCABULARY] * 2
+    assert found["id.shop"] == [OUT_OF_VOCABULARY, NULL]
+    assert found["id.price"] == [NULL, NULL]
+    assert found["value.price"] == [0.0, 0.0]
+
+
+def test_every_id_is_a_row_of_its_table() -> None:
+    encoder = Encoder.fit(spec(), ROWS.lazy())
+    rows = pl.DataFrame({"city": ["b", "x", None], "shop": [10, 77, None], "price": [-1e300, 1e300, 2.5]})
+    found = encoded(encoder, rows)
+    for table in encoder.tables():
+        assert all(0 < i < table.rows for i in found[f"id.{table.name}"])
+
+
+def test_min_count_trains_the_out_of_vocabulary_row() -> None:
+    rare = spec(features={"city": {"kind": "categorical", "min_count": 2}})
+    assert Encoder.fit(rare, ROWS.lazy()).vocabularies == {"city": ("b",)}
+
+
+def test_values_are_standardised_after_a_signed_log() -> None:
+    found = encoded(Encoder.fit(spec(), ROWS.lazy()), ROWS)["value.price"]
+    known = np.log1p([0.0, 0.0, 5.0])
+    expected = (known - known.mean()) / known.std()
+    np.testing.assert_allclose(found[:3], expected, rtol=1e-6)
+    assert found[3:] == [0.0, 0.0]
+
+
+def test_null_labels_stay_null() -> None:
+    labels = Encoder.fit(spec(), ROWS.lazy()).encode(ROWS.lazy()).collect().get_column("label.bought")
+    assert labels.to_list() == [1, None, 0, 1, 0]
+
+
+def test_encoding_a_constant_or_empty_column_gives_numbers() -> None:
+    rows = ROWS.with_columns(price=pl.lit(None, pl.Float64))
+    found = encoded(Encoder.fit(spec(), rows.lazy()), ROWS)
+    assert found["value.price"][:3] == [0.0, 0.0, pytest.approx(np.log1p(5.0))]
+
+
+def test_round_trip_through_files(tmp_path: Path) -> None:
+    encoder = Encoder.fit(spec(), ROWS.lazy())
+    encoder.save(tmp_path / "encoder")
+    loaded = Encoder.load(tmp_path / "encoder")
+    assert loaded == encoder
+    assert sorted(p.name for p in (tmp_path / "encoder").iterdir()) == ["encoder.json", "vocabulary.parquet"]
+
+
+def test_one_request_is_encoded_as_its_training_row_was(tmp_path: Path) -> None:
+    """A request comes alone, through pandas, where integers with gaps are floats."""
+    encoder = Encoder.fit(spec(), ROWS.lazy())
+    encoder.save(tmp_path)
+    served, trained = Encoder.load(tmp_path), encoder.encode_features(ROWS.lazy()).collect()
+    frame = ROWS.drop("action").to_pandas()
+    assert frame["shop"].dtype == np.float64
+    for i in range(len(frame)):
+        request = pl.from_pandas(frame.iloc[[i]].reset_index(drop=True))
+        pl.testing.assert_frame_equal(served.encode_features(request.lazy()).collect(), trained[i])
+
+
+@settings(deadline=None, max_examples=50)
+@given(values=st.lists(st.one_of(st.none(), st.text(max_size=3)), min_size=1, max_size=30))
+def test_known_text_gets_distinct_ids_and_comes_back(values: list[str | None]) -> None:
+    text = FeatureSpec.model_validate(
+        {"features": {"t": {"kind": "categorical"}}, "tasks": {"y": {"positive": "u = 'x'"}}}
+    )
+    rows = pl.DataFrame({"t": pl.Series(values, dtype=pl.String)})
+    encoder = Encoder.fit(text, rows.lazy())
+    ids = encoded(encoder, rows)["id.t"]
+    back = {FIRST_KNOWN + i: v for i, v in enumerate(encoder.vocabularies["t"])} | {NULL: None}
+    assert [back[i] for i in ids] == values
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    values=st.lists(st.floats(-1e6, 1e6) | st.sampled_from([0.0, 1.0]), min_size=1, max_size=200),
+    buckets=st.integers(1, 20),
+)
+def test_bucket_edges_are_increasing_and_few(values: list[float], buckets: int) -> None:
+    edges = bucket_edges(pl.Series(values, dtype=pl.Float64), buckets)
+    assert edges == sorted(set(edges))
+    heavy = sum(1 for v in set(values) if values.count(v) * buckets > len(values))
+    assert len(edges) <= buckets + 2 * heavy
+    counts = np.bincount(np.searchsorted(edges, values, side="right"))
+    assert (counts > 0).all(), "a bucket that no training row falls in is never trained"
+
+
+def test_a_value_that_most_rows_hold_gets_a_bucket_alone() -> None:
+    values = pl.Series([0.0] * 900 + [float(i) for i in range(1, 101)])
+    edges = bucket_edges(values, 10)
+    assert edges[0] == 1.0
+    assert len(edges) >= 8
+
+
+def test_every_problem_of_a_table_is_named_at_once() -> None:
+    rows = pl.DataFrame({"city": [1.5], "price": ["x"], "action": ["buy"]})
+    with pytest.raises(InputError) as error:
+        check_table(spec(), rows.schema, "user", "the table")
+    message = str(error.value)
+    assert "4 problem(s)" in message
+    for part in (
+        "`shop`",
+        "is missing",
+        "`city` (feature `city`) holds Float64",
+        "`price`",
+        "`user` (the split's key)",
+    ):
+        assert part in message
+
+
+@pytest.mark.parametrize("positive", ["price", "action", "price = 'x'", "nowhere = 1"])
+def test_a_label_that_is_no_truth_value_is_refused(positive: str) -> None:
+    wrong = spec(features={"city": {"kind": "categorical"}}, tasks={"y": {"positive": positive}})
+    with pytest.raises(InputError, match="`y`"):
+        check_table(wrong, ROWS.schema, "city", "the table")
+
+
+def test_encoding_names_missing_columns() -> None:
+    encoder = Encoder.fit(spec(), ROWS.lazy())
+    with pytest.raises(InputError, match=r"2 problem(?s:.*)`shop`(?s:.*)`price`"):
+        encoder.encode_features(pd.DataFrame({"city": ["a"]}).pipe(pl.from_pandas).lazy())

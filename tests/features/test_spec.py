@@ -1,0 +1,52 @@
+"""What may be declared, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from features.spec import FeatureSpec
+
+
+def spec(**changes: Any) -> FeatureSpec:
+    content: dict[str, Any] = {
+        "features": {"city": {"kind": "categorical"}, "age": {"kind": "numeric", "buckets": 4}},
+        "tasks": {"bought": {"positive": "action = 'buy' AND price > 0"}},
+        "excluded": ["weight"],
+    }
+    return FeatureSpec.model_validate(content | changes)
+
+
+def test_order_is_kept_and_kinds_are_told_apart() -> None:
+    assert spec().id_features == ["city", "age"]
+    assert spec().value_features == ["age"]
+    assert spec().tasks["bought"].sources == ["action", "price"]
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        ({"price": {"kind": "numeric"}}, "`price`, which is what task `bought` is read from"),
+        ({"w": {"kind": "numeric", "column": "weight"}}, "`weight`, which is excluded"),
+        ({"age": {"kind": "numeric", "value": False, "buckets": 0}}, "`value = true` or `buckets > 0`"),
+        ({"age": {"kind": "numbers"}}, "numbers"),
+        ({"bad.name": {"kind": "categorical"}}, "pattern"),
+        ({}, "at least 1"),
+    ],
+)
+def test_a_leak_or_a_wrong_feature_is_refused(features: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        spec(features=features)
+
+
+def test_every_leak_is_named_at_once() -> None:
+    leaks = {"action": {"kind": "categorical"}, "w": {"kind": "numeric", "column": "weight"}}
+    with pytest.raises(ValidationError, match=r"`action`.*; .*`weight`"):
+        spec(features=leaks)
+
+
+def test_a_task_that_is_no_expression_is_refused() -> None:
+    with pytest.raises(ValidationError, match="not a SQL expression"):
+        spec(tasks={"bought": {"positive": "action =="}})

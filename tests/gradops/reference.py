@@ -1,0 +1,62 @@
+"""The papers' algorithms on full gradients, written straight from their text in numpy; nothing shared with gradops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations, permutations, product
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+
+def gradops(jac_TP: Array, alpha: float) -> Array:
+    """Algorithm 1 of GradOPS, for gradients that are not all in each other's span: the update."""
+    modified = []
+    for i, g in enumerate(jac_TP):
+        others = np.delete(jac_TP, i, axis=0)
+        if len(others) and (others @ g < 0).any():
+            coefficients, *_ = np.linalg.lstsq(others.T, g, rcond=None)
+            g = g - others.T @ coefficients
+        modified.append(g)
+    total = np.sum(modified, axis=0)
+    advance = np.array([total @ g / np.linalg.norm(g) for g in jac_TP])
+    ratio = advance / advance.mean()
+    weight = ratio**alpha / np.mean(ratio**alpha)
+    update: Array = weight @ np.array(modified)
+    return update
+
+
+def pcgrad(jac_TP: Array, orders: Sequence[Sequence[int]]) -> Array:
+    """Algorithm 1 of PCGrad with the order of every task's projections given: the update."""
+    update: Array = np.zeros(jac_TP.shape[1])
+    for g, order in zip(jac_TP, orders, strict=True):
+        v = g.copy()
+        for j in order:
+            if v @ jac_TP[j] < 0:
+                v = v - (v @ jac_TP[j]) / (jac_TP[j] @ jac_TP[j]) * jac_TP[j]
+        update = update + v
+    return update
+
+
+def pcgrad_outcomes(jac_TP: Array) -> list[Array]:
+    """The updates of every combination of orders."""
+    tasks = range(len(jac_TP))
+    every = [list(permutations([j for j in tasks if j != i])) for i in tasks]
+    return [pcgrad(jac_TP, orders) for orders in product(*every)]
+
+
+def mgda(jac_TP: Array) -> Array:
+    """The shortest vector of the convex hull, by trying every face: the update."""
+    best: Array = jac_TP[np.argmin(np.linalg.norm(jac_TP, axis=1))]
+    for size in range(2, len(jac_TP) + 1):
+        for face in combinations(range(len(jac_TP)), size):
+            corners = jac_TP[list(face)]
+            edges = corners[1:] - corners[0]
+            along, *_ = np.linalg.lstsq(edges.T, -corners[0], rcond=None)
+            inside = (along >= 0).all() and along.sum() <= 1
+            point = corners[0] + along @ edges
+            if inside and np.linalg.norm(point) < np.linalg.norm(best):
+                best = point
+    return best

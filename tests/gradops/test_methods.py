@@ -1,0 +1,141 @@
+"""Each method against the paper's algorithm on full gradients, and its edge cases."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from gradops.linalg import gramian
+from gradops.methods import MGDA, GradOPS, PCGrad, Static, parse, write
+from tests.gradops import reference
+
+
+def gradients(tasks: int, seed: int, common: float = 0.0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    jac_TP = torch.randn(tasks, 20, dtype=torch.float64, generator=generator)
+    return jac_TP + common * torch.randn(20, dtype=torch.float64, generator=generator)
+
+
+def weights(method: GradOPS | PCGrad | MGDA | Static, jac_TP: Tensor, seed: int = 0) -> Tensor:
+    state = method.init(len(jac_TP), torch.Generator().manual_seed(seed))
+    return method.weights(gramian(jac_TP), torch.ones(len(jac_TP)), state)[0]
+
+
+@pytest.mark.parametrize("alpha", [-3.0, -1.0, 0.0, 0.5, 2.0])
+@pytest.mark.parametrize("tasks", [2, 3, 8])
+@pytest.mark.parametrize("common", [-0.3, 0.0, 0.7])
+def test_gradops_is_the_papers(alpha: float, tasks: int, common: float) -> None:
+    for seed in range(5):
+        jac_TP = gradients(tasks, seed, common)
+        update_P = weights(GradOPS(alpha=alpha), jac_TP) @ jac_TP
+        np.testing.assert_allclose(update_P.numpy(), reference.gradops(jac_TP.numpy(), alpha), rtol=1e-9, atol=1e-10)
+
+
+def test_gradops_equals_pcgrad_for_two_tasks_at_alpha_zero() -> None:
+    for seed in range(20):
+        jac_TP = gradients(2, seed)
+        torch.testing.assert_close(weights(GradOPS(alpha=0.0), jac_TP), weights(PCGrad(), jac_TP), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("angle", [1e-6, 0.1, math.pi / 2, 3.0, math.pi - 1e-3, math.pi - 1e-6])
+def test_gradops_equals_pcgrad_at_any_angle(angle: float) -> None:
+    jac_TP = torch.tensor([[1.0, 0.0], [3 * math.cos(angle), 3 * math.sin(angle)]], dtype=torch.float64)
+    # Near pi the weights are 1 - cos^2 apart from rounding, so they agree to 1e-16 / (pi - angle)^2 at worst.
+    torch.testing.assert_close(weights(GradOPS(), jac_TP), weights(PCGrad(), jac_TP), rtol=1e-3, atol=1e-12)
+
+
+def test_gradops_alpha_moves_weight_between_dominating_and_dominated_tasks() -> None:
+    jac_TP = torch.tensor([[5.0, 0.0, 0.2], [-0.5, 1.0, 0.0], [0.1, -0.2, 0.3]], dtype=torch.float64)
+    plain_T, dominating_T, dominated_T = (weights(GradOPS(alpha=a), jac_TP) @ jac_TP @ jac_TP.T for a in (0, 1, -1))
+    share = [progress_T[0] / progress_T.sum() for progress_T in (dominated_T, plain_T, dominating_T)]
+    assert share[0] < share[1] < share[2]
+
+
+def test_gradops_without_conflict_keeps_every_gradient() -> None:
+    jac_TP = gradients(3, 0).abs()
+    assert torch.equal(weights(GradOPS(alpha=0.0), jac_TP), torch.ones(3, dtype=torch.float64))
+
+
+def test_gradops_falls_back_to_mgda_where_every_gradient_is_in_the_span_of_the_others() -> None:
+    # Four directions of a half plane, each in conflict with another: two dimensions, so nothing is left of any.
+    angle_T = torch.tensor([0.0, 50.0, 100.0, 150.0], dtype=torch.float64).deg2rad()
+    jac_TP = torch.stack([angle_T.cos(), angle_T.sin()], dim=1)
+    update_P = weights(GradOPS(alpha=-2.0), jac_TP) @ jac_TP
+    np.testing.assert_allclose(update_P.numpy(), reference.mgda(jac_TP.numpy()), atol=1e-12)
+    assert update_P.norm() > 0.1
+
+
+def test_gradops_leaves_a_task_without_a_direction_out_of_the_mean() -> None:
+    # Tasks 0 and 1 are opposite: nothing is left of either. Task 2 alone moves, at full length, whatever alpha is.
+    jac_TP = torch.tensor([[1.0, 0.0], [-2.0, 0.0], [0.0, 3.0]], dtype=torch.float64)
+    for alpha in (-3.0, 0.0, 2.0):
+        update_P = weights(GradOPS(alpha=alpha), jac_TP) @ jac_TP
+        torch.testing.assert_close(update_P, torch.tensor([0.0, 3.0], dtype=torch.float64))
+
+
+def test_gradops_gives_a_zero_gradient_no_weight() -> None:
+    jac_TP = torch.cat([gradients(2, 0), torch.zeros(1, 20)])
+    alone_T, with_zero_T = weights(GradOPS(alpha=-2.0), jac_TP[:2]), weights(GradOPS(alpha=-2.0), jac_TP)
+    torch.testing.assert_close(with_zero_T[:2], alone_T)
+
+
+def test_gradops_weights_norms_a_million_apart() -> None:
+    jac_TP = gradients(3, 4) * torch.tensor([[1.0], [1e3], [1e6]], dtype=torch.float64)
+    update_P = (weights(GradOPS(alpha=-2.0), jac_TP) @ jac_TP).numpy()
+    np.testing.assert_allclose(update_P, reference.gradops(jac_TP.numpy(), -2.0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("tasks", [2, 3, 4])
+def test_pcgrad_is_the_papers_in_some_order(tasks: int) -> None:
+    for seed in range(3):
+        jac_TP = gradients(tasks, seed, common=-0.5)
+        update_P = (weights(PCGrad(), jac_TP) @ jac_TP).numpy()
+        distance = min(np.abs(update_P - outcome).max() for outcome in reference.pcgrad_outcomes(jac_TP.numpy()))
+        assert distance < 1e-12
+
+
+def test_pcgrad_draws_every_order_and_never_the_same_twice_in_a_row_by_rule() -> None:
+    jac_TP = torch.tensor([[1.0, 0.0, 0.0], [-0.5, 1.0, 0.0], [-0.5, -0.9, 0.3]], dtype=torch.float64)
+    method, gram_TT = PCGrad(), gramian(jac_TP)
+    state, seen = method.init(3, torch.Generator().manual_seed(0)), set()
+    for _ in range(100):
+        weights_T, state = method.weights(gram_TT, torch.ones(3), state)
+        seen.add(tuple(np.round((weights_T @ jac_TP).numpy(), 9)))
+    assert seen == {tuple(np.round(outcome, 9)) for outcome in reference.pcgrad_outcomes(jac_TP.numpy())}
+
+
+@pytest.mark.parametrize("tasks", [2, 3, 4])
+def test_mgda_is_the_shortest_vector(tasks: int) -> None:
+    for seed in range(20):
+        jac_TP = gradients(tasks, seed, common=seed / 10)
+        update_P = weights(MGDA(), jac_TP) @ jac_TP
+        np.testing.assert_allclose(update_P.numpy(), reference.mgda(jac_TP.numpy()), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("gradop", "one of uniform"),
+        ("gradops(alpha)", "should be written"),
+        ("gradops(beta=1)", "does not fit the options"),
+        ("gradops(alpha=float('inf'))", "should be written"),
+        ("static(weight=(1.0, -1.0))", "at least 0"),
+        ("", "should be written"),
+    ],
+)
+def test_a_wrong_text_says_what_is_wrong(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse(text)
+
+
+def test_integers_and_floats_are_one_method() -> None:
+    assert write(parse("gradops(alpha=-2)")) == "gradops(alpha=-2.0)"
+
+
+def test_static_refuses_a_wrong_number_of_weights() -> None:
+    with pytest.raises(ValueError, match="one a task"):
+        weights(Static(weight=(1.0, 2.0)), gradients(3, 0))

@@ -1,0 +1,170 @@
+"""The adapter on torch models that know nothing of it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+from torch.optim.lr_scheduler import OneCycleLR
+
+from gradops import MultiTaskOptimizer
+from gradops.linalg import gramian
+from gradops.methods import MGDA, GradOPS, PCGrad, Static, Uniform
+
+
+class Net(nn.Module):
+    """A shared layer and three towers."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.shared = nn.Sequential(nn.Linear(5, 6), nn.Tanh())
+        self.towers = nn.ModuleList(nn.Linear(6, 1) for _ in range(3))
+        self.double()
+
+    def features(self, rows: Tensor) -> Tensor:
+        z: Tensor = self.shared(rows)
+        return z
+
+    def losses(self, views: list[Tensor], targets: Tensor) -> Tensor:
+        outputs = [tower(view).squeeze(1) for tower, view in zip(self.towers, views, strict=True)]
+        return torch.stack([(o - t).square().mean() for o, t in zip(outputs, targets, strict=True)])
+
+
+def data(seed: int = 0) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randn(16, 5, generator=generator, dtype=torch.float64)
+    first = torch.randn(16, generator=generator, dtype=torch.float64)
+    return rows, torch.stack([first, -first, first.flip(0)])
+
+
+def grads(net: Net) -> dict[str, Tensor]:
+    return {name: p.grad.clone() for name, p in net.named_parameters() if p.grad is not None}
+
+
+def wrap(net: Net, method: object, **options: object) -> MultiTaskOptimizer:
+    sgd = torch.optim.SGD(net.parameters(), lr=0.1)
+    return MultiTaskOptimizer(sgd, method, shared=net.shared.parameters(), **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("method", [Uniform(), Static(weight=(0.5, 1.0, 1.5)), GradOPS(alpha=-2.0), MGDA()])
+@pytest.mark.parametrize("diagnose", [False, True])
+def test_features_change_the_cost_and_not_the_gradients(method: object, diagnose: bool) -> None:
+    rows, targets = data()
+    found = []
+    for form in ("none", "tensor", "views"):
+        net = Net()
+        z = net.features(rows)
+        views = [z.view_as(z) for _ in range(3)] if form == "views" else [z] * 3
+        features = {"none": None, "tensor": z, "views": views}[form]
+        wrap(net, method).backward(net.losses(views, targets), features=features, diagnose=diagnose)
+        found.append(grads(net))
+    for other in found[1:]:
+        assert other.keys() == found[0].keys()
+        for name, gradient in other.items():
+            torch.testing.assert_close(gradient, found[0][name], rtol=1e-12, atol=1e-15)
+
+
+def test_uniform_is_the_sum_of_the_losses() -> None:
+    rows, targets = data()
+    net, plain = Net(), Net()
+    wrap(net, Uniform()).backward(net.losses([net.features(rows)] * 3, targets))
+    plain.losses([plain.features(rows)] * 3, targets).sum().backward()
+    for name, gradient in grads(plain).items():
+        torch.testing.assert_close(grads(net)[name], gradient)
+
+
+def test_towers_get_the_plain_gradient_whatever_the_weights() -> None:
+    rows, targets = data()
+    net, plain = Net(), Net()
+    wrap(net, Static(weight=(0.0, 10.0, 3.0))).backward(net.losses([net.features(rows)] * 3, targets))
+    plain.losses([plain.features(rows)] * 3, targets).sum().backward()
+    for name, gradient in grads(plain).items():
+        assert torch.allclose(grads(net)[name], gradient) == name.startswith("towers")
+
+
+def test_report_is_of_the_exact_gram() -> None:
+    rows, targets = data()
+    net = Net()
+    losses_T = net.losses([net.features(rows)] * 3, targets)
+    rows_T = [torch.autograd.grad(loss, list(net.shared.parameters()), retain_graph=True) for loss in losses_T]
+    jac_TP = torch.stack([torch.cat([g.flatten() for g in row]) for row in rows_T])
+    report = wrap(net, PCGrad()).backward(losses_T)
+    torch.testing.assert_close(report.known_gram_TT, gramian(jac_TP))
+    torch.testing.assert_close(report.norm_T, jac_TP.norm(dim=1))
+    unit_TP = jac_TP / jac_TP.norm(dim=1, keepdim=True)
+    torch.testing.assert_close(report.cosine_TT, unit_TP @ unit_TP.T)
+    update_P = report.weights_T @ jac_TP
+    torch.testing.assert_close(report.update_norm, update_P.norm())
+    torch.testing.assert_close(report.update_cosine_T, unit_TP @ update_P / update_P.norm())
+    assert float(report.conflict_rate) == int((unit_TP @ unit_TP.T < 0).sum()) / 6
+
+
+def test_measured_at_the_features_the_gram_is_that_of_the_cotangents() -> None:
+    rows, targets = data()
+    net = Net()
+    z = net.features(rows)
+    losses_T = net.losses([z] * 3, targets)
+    cotangents = torch.stack([torch.autograd.grad(loss, z, retain_graph=True)[0].flatten() for loss in losses_T])
+    report = wrap(net, GradOPS(), measure="features").backward(losses_T, features=z)
+    torch.testing.assert_close(report.known_gram_TT, gramian(cotangents))
+
+
+def test_a_step_without_a_gram_says_so() -> None:
+    net = Net()
+    report = wrap(net, Uniform()).backward(net.losses([net.features(data()[0])] * 3, data()[1]))
+    with pytest.raises(ValueError, match="diagnose=True"):
+        _ = report.cosine_TT
+
+
+def test_schedulers_clipping_and_zero_grad_work() -> None:
+    rows, targets = data()
+    net = Net()
+    optimizer = wrap(net, GradOPS())
+    schedule = OneCycleLR(optimizer, max_lr=1.0, total_steps=5, cycle_momentum=False)
+    optimizer.optimizer.register_step_pre_hook(lambda *_: clip_grad_norm_(net.parameters(), 1e-3) and None)  # type: ignore[arg-type]
+    before = {name: p.detach().clone() for name, p in net.named_parameters()}
+    optimizer.step(net.losses([net.features(rows)] * 3, targets))
+    schedule.step()
+    moved = torch.cat([(p.detach() - before[name]).flatten() for name, p in net.named_parameters()]).norm()
+    assert moved == pytest.approx(1e-3 * 0.04, rel=1e-3)  # clipped length times the schedule's first rate
+    assert optimizer.param_groups[0]["lr"] > 0.04
+    optimizer.zero_grad()
+    assert not grads(net)
+
+
+def test_a_resumed_optimizer_goes_on_exactly() -> None:
+    rows, targets = data()
+
+    def steps(net: Net, optimizer: MultiTaskOptimizer, number: int) -> None:
+        for _ in range(number):
+            optimizer.step(net.losses([net.features(rows)] * 3, targets))
+
+    unbroken, broken, resumed = Net(), Net(), Net(seed=9)
+    steps(unbroken, wrap(unbroken, PCGrad(), seed=5), 6)
+    first = wrap(broken, PCGrad(), seed=5)
+    steps(broken, first, 3)
+    resumed.load_state_dict(broken.state_dict())
+    second = wrap(resumed, PCGrad(), seed=77)
+    second.load_state_dict(first.state_dict())
+    steps(resumed, second, 3)
+    for name, value in unbroken.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name])
+
+
+def test_wrong_arguments_are_named() -> None:
+    net = Net()
+    stranger = nn.Linear(2, 2).double()
+    with pytest.raises(ValueError, match="does not step"):
+        MultiTaskOptimizer(torch.optim.SGD(net.parameters(), lr=0.1), Uniform(), shared=stranger.parameters())
+    with pytest.raises(ValueError, match="one dtype"):
+        MultiTaskOptimizer(torch.optim.SGD(net.parameters(), lr=0.1), Uniform(), shared=[])
+    with pytest.raises(ValueError, match="`measure`"):
+        wrap(net, Uniform(), measure="z")
+    with pytest.raises(ValueError, match="vector of T losses"):
+        wrap(net, Uniform()).backward(torch.ones(()))
+    with pytest.raises(ValueError, match="`features` should be given"):
+        wrap(net, GradOPS(), measure="features").backward(torch.ones(3))
+    with pytest.raises(ValueError, match="one a task"):
+        wrap(net, GradOPS()).backward(torch.ones(3), features=[torch.ones(1)])

@@ -1,0 +1,94 @@
+"""The commands as a user meets them: exit codes, messages, and what `--json` prints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from typer.testing import CliRunner
+
+from jobs.cli import app
+from jobs.compare import _split
+from tests.conftest import ROLES, ROOT
+
+DEBUG = str(ROOT / "configs" / "debug.toml")
+
+
+def places() -> list[str]:
+    """Options that make the debug config read the project's rows from wherever the test runs."""
+    overrides = [f"data.{role}={ROOT}/tests/data/census/{file}.parquet" for role, file in ROLES.items()]
+    return [part for override in overrides for part in ("--set", override)]
+
+
+def run(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, list(arguments))
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_every_command_explains_itself() -> None:
+    for command in ("doctor", "fetch", "prepare", "train", "compare"):
+        code, out, _ = run(command, "--help")
+        assert code == 0
+        assert "--json" in out
+
+
+@pytest.mark.parametrize("command", ["prepare", "train", "compare"])
+def test_a_typo_is_exit_code_2_and_one_message(command: str) -> None:
+    code, out, err = run(command, DEBUG, "--set", "train.epoch=3", "--set", "train.lr=0")
+    assert code == 2
+    assert not out
+    assert "2 problem(s)" in err
+    assert "did you mean `epochs`?" in err
+    assert "Traceback" not in err
+
+
+def test_a_missing_column_is_exit_code_2(tmp_path: Path) -> None:
+    code, _, err = run("prepare", DEBUG, *places(), "--set", 'spec.features.shoe_size={kind="numeric"}')
+    assert code == 2
+    assert "column `shoe_size` (feature `shoe_size`) is missing from data.train" in " ".join(err.split())
+
+
+def test_prepare_and_train_print_json_and_are_safe_to_repeat() -> None:
+    code, out, _ = run("prepare", DEBUG, *places(), "--json")
+    assert code == 0
+    assert json.loads(out)["splits"]["train"]["rows"] == 2000
+    results = [run("train", DEBUG, *places(), "--json") for _ in range(2)]
+    assert [code for code, _, _ in results] == [0, 0]
+    first, second = (json.loads(out) for _, out, _ in results)
+    assert first == second
+    assert first["test"]["marital"]["auc"] > 0.8
+    assert "found done" in results[1][2]
+
+
+def test_compare_prints_the_table_and_the_registered_model() -> None:
+    options = ["--methods", "uniform, gradops(alpha=-2)", "--seeds", "1", "--epochs", "1", "--workers", "1"]
+    code, out, err = run("compare", DEBUG, *places(), *options)
+    assert code == 0, err
+    for part in ("single-task", "gradops(alpha=-2.0)", "Δm% (drop)", "Mean Rank", "champion → version", "mlflow ui"):
+        assert part in out
+    code, out, _ = run("compare", DEBUG, *places(), *options, "--ties", "ordinal", "--json")
+    assert code == 0
+    printed = json.loads(out)
+    assert [row["system"] for row in printed["table"]] == ["single-task", "uniform", "gradops(alpha=-2.0)"]
+    assert printed["aliases"].keys() == {"champion", "balanced", "best-income", "best-marital", "best-education"}
+
+
+def test_a_second_run_of_the_same_config_is_exit_code_4() -> None:
+    Path("debug/runs").mkdir(parents=True)
+    with FileLock("debug/runs/debug.lock"):
+        code, _, err = run("train", DEBUG, *places())
+    assert code == 4
+    assert "another run holds" in err
+
+
+def test_fetch_from_a_folder_without_the_files_is_exit_code_2(tmp_path: Path) -> None:
+    code, _, err = run("fetch", "census", "--from", str(tmp_path), "--to", str(tmp_path / "data"))
+    assert code == 2
+    assert "census-income.data[.gz] is missing" in " ".join(err.split())
+
+
+def test_methods_are_split_at_commas_outside_parentheses() -> None:
+    text = "uniform, static(weight=(0.5, 1.0, 1.5)),gradops(alpha=-2)"
+    assert _split(text) == ["uniform", "static(weight=(0.5, 1.0, 1.5))", "gradops(alpha=-2)"]

@@ -1,0 +1,58 @@
+"""Small networks and batches: several entries a bag, repeated ids, empty bags, entry weights, mixed widths."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor
+
+from features.encoder import Table
+from models.cut import Bags
+from models.portable import PortableEmbedding
+from models.shared_bottom import SharedBottom
+
+TABLES = [Table("a", 7, 4), Table("b", 5, 6), Table("c", 11, 4)]
+TASKS = 3
+VALUES = 2
+
+
+def bags(batch: int, seed: int, *, weighted: bool) -> Bags:
+    """Zero to four ids a bag out of a handful of rows, so that most rows are read many times."""
+    generator = torch.Generator().manual_seed(seed)
+    lengths_FB = torch.randint(0, 5, (len(TABLES) * batch,), generator=generator)
+    entries_F = lengths_FB.view(len(TABLES), batch).sum(1).tolist()
+    ids = [torch.randint(0, t.rows, (n,), generator=generator) for t, n in zip(TABLES, entries_F, strict=True)]
+    weight_N = torch.rand(sum(entries_F), generator=generator, dtype=torch.float64) if weighted else None
+    return Bags(torch.cat(ids), lengths_FB, weight_N)
+
+
+def as_type(bags: Bags, dtype: torch.dtype) -> Bags:
+    return Bags(bags.ids_N, bags.lengths_FB, None if bags.weight_N is None else bags.weight_N.to(dtype))
+
+
+def network(seed: int = 0) -> SharedBottom:
+    """Two shared layers and one hidden layer a tower, in float64, tables large enough to matter in the Gram matrix."""
+    model = SharedBottom(PortableEmbedding(TABLES), values=VALUES, tasks=TASKS, bottom=(8, 6), tower=(4,), dropout=0.0)
+    model.double().initialise(torch.Generator().manual_seed(seed), embedding_std=0.5)
+    with torch.no_grad():
+        for parameter in [*model.bottom.parameters(), *model.towers.parameters()]:
+            parameter.mul_(3)  # gradients that reach the tables at full size
+    return model
+
+
+def twin(model: SharedBottom) -> SharedBottom:
+    return copy.deepcopy(model)
+
+
+def values(batch: int, seed: int) -> Tensor:
+    return torch.randn(batch, VALUES, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def labels(batch: int, seed: int) -> Tensor:
+    """Labels of which some are unknown; the last two tasks disagree with the first, so that gradients conflict."""
+    generator = torch.Generator().manual_seed(seed)
+    first = torch.randint(0, 2, (batch, 1), generator=generator).double()
+    labels_BT = torch.cat([first, 1 - first, torch.randint(0, 2, (batch, 1), generator=generator)], dim=1)
+    labels_BT[torch.rand(batch, TASKS, generator=generator) < 0.1] = float("nan")
+    return labels_BT

@@ -1,0 +1,122 @@
+"""One step of the real thing against T full backward passes over dense tables in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from gradops import MultiTaskOptimizer
+from gradops.methods import parse
+from models.cut import Bags
+from models.embedding import TorchRecEmbedding
+from models.loss import masked_cross_entropy
+from models.shared_bottom import SharedBottom
+from tests.gradops import reference
+from tests.models import networks
+
+# So large a rate that the step outweighs the start: a wrong table gradient cannot hide behind an unchanged weight.
+BATCH, LR = 64, 10.0
+METHODS = ["uniform", "static(weight=(0.2, 0.8, 2.0))", "mgda", "gradops(alpha=0.0)", "gradops(alpha=-2.0)"]
+
+
+def shared_of(model: SharedBottom) -> list[Tensor]:
+    return [*model.shared_parameters(), *model.embedding.tables()]
+
+
+def naive_step(model: SharedBottom, bags: Bags, seed: int, method: str) -> Tensor:
+    """Every task's gradient by a full backward pass, combined by the paper's algorithm; returns the weights."""
+    shared = shared_of(model)
+    rows = []
+    for task in range(networks.TASKS):
+        losses_T = masked_cross_entropy(model(bags, networks.values(BATCH, seed)), networks.labels(BATCH, seed))
+        grads = torch.autograd.grad(losses_T[task], [*shared, *model.towers[task].parameters()])
+        rows.append(torch.cat([g.flatten() for g in grads[: len(shared)]]))
+        for parameter, gradient in zip(model.towers[task].parameters(), grads[len(shared) :], strict=True):
+            parameter.grad = gradient
+    jac_TP = torch.stack(rows)
+    update_P = torch.from_numpy(combine(jac_TP.numpy(), method))
+    for weight, part_P in zip(shared, update_P.split([p.numel() for p in shared]), strict=True):
+        weight.grad = part_P.view_as(weight)
+    torch.optim.SGD(model.parameters(), lr=LR).step()
+    weights_T: Tensor = torch.linalg.lstsq(jac_TP.T, update_P[:, None]).solution.squeeze(1)
+    return weights_T
+
+
+def combine(jac_TP: reference.Array, method: str) -> reference.Array:
+    if method.startswith("gradops"):
+        return reference.gradops(jac_TP, float(method.split("=")[1][:-1]))
+    if method == "mgda":
+        return reference.mgda(jac_TP)
+    weight_T = np.array([0.2, 0.8, 2.0]) if method.startswith("static") else np.ones(3)
+    update: reference.Array = weight_T @ jac_TP
+    return update
+
+
+def our_step(model: SharedBottom, bags: Bags, seed: int, method: str, dtype: torch.dtype) -> Tensor:
+    # SGD: Adam forgets the scale of a gradient, and a wrong scale is what this has to find.
+    optimizer = MultiTaskOptimizer(
+        torch.optim.SGD(model.parameters(), lr=LR), parse(method), shared=model.shared_parameters()
+    )
+    trace = model.trace(networks.as_type(bags, dtype), networks.values(BATCH, seed).to(dtype))
+    losses_T = masked_cross_entropy(trace.logits_BT, networks.labels(BATCH, seed).to(dtype))
+    return optimizer.step(losses_T, features=trace.views, pooled=trace.cut).weights_T
+
+
+def assert_same_change(before: SharedBottom, ours: SharedBottom, naive: SharedBottom, tolerance: float) -> None:
+    start = before.state_dict()
+    for name, expected in naive.state_dict().items():
+        assert (expected - start[name]).abs().max() > 1e-2, f"{name} did not move: the comparison would show nothing"
+        assert (ours.state_dict()[name] - expected).abs().max() <= tolerance * expected.abs().max(), name
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_float64_step_is_the_naive_one(method: str, seed: int, weighted: bool) -> None:
+    before, bags = networks.network(seed), networks.bags(BATCH, seed, weighted=weighted)
+    ours, naive = networks.twin(before), networks.twin(before)
+    weights_T = our_step(ours, bags, seed, method, torch.float64)
+    torch.testing.assert_close(weights_T, naive_step(naive, bags, seed, method), rtol=0, atol=1e-12)
+    assert_same_change(before, ours, naive, tolerance=1e-12)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("method", METHODS)
+def test_float32_step_with_torchrec_is_the_naive_one(method: str, weighted: bool) -> None:
+    before, bags = networks.network(3), networks.bags(BATCH, 3, weighted=weighted)
+    # The start is rounded to float32 first, so that what is compared is the step and not the start.
+    before.load_state_dict({name: value.float().double() for name, value in before.state_dict().items()})
+    ours, naive = with_torchrec(before, weighted), networks.twin(before)
+    weights_T = our_step(ours, bags, 3, method, torch.float32)
+    torch.testing.assert_close(weights_T, naive_step(naive, bags, 3, method), rtol=0, atol=1e-6)
+    assert_same_change(before, ours, naive, tolerance=1e-6)
+
+
+def with_torchrec(model: SharedBottom, weighted: bool) -> SharedBottom:
+    embedding = TorchRecEmbedding(networks.TABLES, weighted=weighted)
+    ours = SharedBottom(embedding, values=networks.VALUES, tasks=networks.TASKS, bottom=(8, 6), tower=(4,), dropout=0.0)
+    ours.load_state_dict(model.state_dict())
+    return ours
+
+
+def test_plain_and_torchrec_embeddings_agree() -> None:
+    model, bags = networks.network(), networks.bags(BATCH, 0, weighted=False)
+    float32 = networks.twin(model).float()
+    torch.testing.assert_close(
+        with_torchrec(model, weighted=False)(bags, networks.values(BATCH, 0).float()),
+        float32(bags, networks.values(BATCH, 0).float()),
+    )
+
+
+def test_a_gram_without_deduplication_would_be_found() -> None:
+    """Negative control: the un-summed cotangents give another Gram matrix by far more than the tolerances above."""
+    model, bags = networks.network(), networks.bags(BATCH, 0, weighted=False)
+    trace = model.trace(bags, networks.values(BATCH, 0))
+    losses_T = masked_cross_entropy(trace.logits_BT, networks.labels(BATCH, 0))
+    grads = [torch.autograd.grad(loss, trace.cut.leaf_BE, retain_graph=True)[0] for loss in losses_T]
+    cotangent_TBE = torch.stack(grads)
+    exact = sum((block @ block.T for block in trace.cut.task_gradients(cotangent_TBE)), torch.zeros(3, 3))
+    unsummed = cotangent_TBE.flatten(1) @ cotangent_TBE.flatten(1).T
+    assert ((exact - unsummed).abs() / exact.diagonal().max()).max() > 0.1

@@ -1,0 +1,255 @@
+"""The main job on a few rows, end to end: runs, table, tracking, registry, and a served model equal to the trained."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from mlflow.tracking import MlflowClient
+from safetensors.torch import load_file
+
+from pipeline.batches import Batches
+from pipeline.comparison import SINGLE_TASK, Comparison, Planned, compare, identity, plan
+from pipeline.config import RunConfig
+from pipeline.evaluation import delta_m_pct
+from pipeline.prepare import Prepared, prepare, side
+from pipeline.registry import register, worth_keeping
+from pipeline.runs import Epoch, Run
+from pipeline.tracking import Tracker
+from pipeline.training import build_model
+from tests.conftest import debug_config
+
+METHODS = "compare.methods=['uniform', 'mgda', 'gradops(alpha=-1)']"
+
+
+@dataclass
+class Witness:
+    """Remembers what it was told."""
+
+    epochs: list[str] = field(default_factory=list)
+    trained: list[str] = field(default_factory=list)
+    reused: list[str] = field(default_factory=list)
+
+    def epoch(self, planned: Planned, epoch: Epoch) -> None:
+        self.epochs.append(planned.label)
+
+    def finished(self, planned: Planned, run: Run, reused: bool) -> None:
+        (self.reused if reused else self.trained).append(planned.label)
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished comparison and where it was recorded."""
+
+    config: RunConfig
+    prepared: Prepared
+    comparison: Comparison
+    aliases: dict[str, int]
+    store: str
+    witness: Witness
+
+
+def whole_job(config: RunConfig) -> tuple[Comparison, dict[str, int], Witness]:
+    """What the command `compare` does."""
+    prepared, witness = prepare(config), Witness()
+    with Tracker(config, prepared, identity(config, prepared)) as tracker:
+        comparison = compare(config, prepared, [witness, tracker])
+        tracker.compared(comparison)
+        return comparison, register(comparison, tracker), witness
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
+    folder = tmp_path_factory.mktemp("comparison")
+    store = f"sqlite:///{folder}/mlflow.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", store)
+        config = debug_config(folder, METHODS)
+        comparison, aliases, witness = whole_job(config)
+        yield Done(config, prepare(config), comparison, aliases, store, witness)
+
+
+@pytest.fixture(autouse=True)
+def _its_store(_own_folder: None, done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", done.store)
+    mlflow.set_tracking_uri(done.store)
+
+
+def test_every_system_is_trained_once(done: Done) -> None:
+    singles = [f"{SINGLE_TASK} {task} seed 0" for task in ("income", "marital", "education")]
+    methods = ["uniform seed 0", "mgda seed 0", "gradops(alpha=-1.0) seed 0"]
+    assert sorted(done.witness.trained) == sorted(singles + methods)
+    assert not done.witness.reused
+
+
+def test_the_table_is_made_of_the_runs(done: Done) -> None:
+    rows = {row.system: row for row in done.comparison.table("test")}
+    assert list(rows) == [SINGLE_TASK, "uniform", "mgda", "gradops(alpha=-1.0)"]
+    runs = done.comparison.systems
+    single = {task: run.test[task]["auc"] for run in runs[SINGLE_TASK] for task in run.tasks}
+    assert rows[SINGLE_TASK].auc == single
+    assert rows[SINGLE_TASK].delta_m_pct == 0
+    mgda = {task: metrics["auc"] for task, metrics in runs["mgda"][0].test.items()}
+    assert rows["mgda"].auc == mgda
+    assert rows["mgda"].delta_m_pct == delta_m_pct(mgda, single)
+    assert rows["mgda"].deviation is None
+    saved = json.loads((done.config.runs / "comparisons" / f"{done.comparison.fingerprint}.json").read_text())
+    assert saved["test"][2]["delta_m_pct"] == rows["mgda"].delta_m_pct
+
+
+def test_everything_is_in_mlflow(done: Done) -> None:
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name("debug")
+    assert experiment is not None
+    found = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    assert len(found) == 1 + 6
+    parent, child = found["comparison"], found["gradops(alpha=-1.0) seed 0"]
+    assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert all(run.info.status == "FINISHED" for run in found.values())
+    (row,) = [row for row in done.comparison.table("test") if row.system == "gradops(alpha=-1.0)"]
+    assert child.data.metrics["test.delta_m_pct_drop"] == pytest.approx(row.delta_m_pct)
+    assert child.data.metrics["test.auc.income"] == pytest.approx(row.auc["income"])
+    assert parent.data.metrics["gradops alpha -1.0.test.mean_rank"] == pytest.approx(row.mean_rank)
+    assert child.data.params["tradeoff.alpha"] == "-1.0"
+    baseline = child.data.tags["gradops.baseline_run_ids"].split(",")
+    assert {found[f"{SINGLE_TASK} {t} seed 0"].info.run_id for t in done.config.tasks} == set(baseline)
+    cosines = client.get_metric_history(child.info.run_id, "step.cosine.income.marital")
+    assert [metric.step for metric in cosines] == [0, 5]
+    assert {f.path for f in client.list_artifacts(child.info.run_id)} >= {"result.json", "config.json"}
+
+
+def test_aliases_point_at_the_best_by_validation(done: Done) -> None:
+    client = MlflowClient()
+    kept = worth_keeping(done.comparison)
+    versions = {v.tags["method"]: int(v.version) for v in client.search_model_versions("name = 'debug'")}
+    assert versions.keys() == {row.system for row in kept}
+    for task in done.config.tasks:
+        best = max(kept, key=lambda row: row.auc[task])
+        assert done.aliases[f"best-{task}"] == versions[best.system]
+        assert int(client.get_model_version_by_alias("debug", f"best-{task}").version) == versions[best.system]
+    assert done.aliases["balanced"] == versions[min(kept, key=lambda row: row.delta_m_pct).system]
+    assert done.aliases["champion"] == done.aliases["balanced"]
+
+
+def test_the_front_leaves_out_what_another_beats_everywhere(done: Done) -> None:
+    kept = {row.system for row in worth_keeping(done.comparison)}
+    for row in done.comparison.table("val"):
+        beaten = any(
+            all(other.auc[t] >= row.auc[t] for t in row.auc) and other.auc != row.auc
+            for other in done.comparison.table("val")
+            if other.system != SINGLE_TASK
+        )
+        assert (row.system in kept) == (row.system != SINGLE_TASK and not beaten)
+
+
+def test_again_nothing_is_trained_recorded_or_registered(done: Done) -> None:
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name("debug")
+    assert experiment is not None
+    before = len(client.search_runs([experiment.experiment_id])), len(client.search_model_versions("name = 'debug'"))
+    comparison, aliases, witness = whole_job(done.config)
+    assert (comparison, aliases) == (done.comparison, done.aliases)
+    assert len(witness.reused) == 6
+    assert not witness.trained
+    after = len(client.search_runs([experiment.experiment_id])), len(client.search_model_versions("name = 'debug'"))
+    assert after == before
+
+
+def test_an_interrupted_comparison_trains_only_what_is_missing(done: Done, tmp_path: Path) -> None:
+    shutil.copytree(done.config.runs, tmp_path / "runs")
+    lost = done.comparison.systems["mgda"][0]
+    shutil.rmtree(tmp_path / "runs" / lost.fingerprint)
+    config = debug_config(tmp_path, METHODS, f"data.prepared={done.config.data.prepared}")
+    witness = Witness()
+    again = compare(config, done.prepared, [witness])
+    assert witness.trained == ["mgda seed 0"]
+    assert again.systems["mgda"][0].test == lost.test
+
+
+def test_workers_and_one_process_give_the_same_runs(done: Done, tmp_path: Path) -> None:
+    config = debug_config(tmp_path, METHODS, "compare.workers=2", f"data.prepared={done.config.data.prepared}")
+    witness = Witness()
+    parallel = compare(config, done.prepared, [witness])
+    assert sorted(witness.epochs) == sorted(p.label for p in plan(config))
+    for system, runs in parallel.systems.items():
+        for run, other in zip(runs, done.comparison.systems[system], strict=True):
+            ours, theirs = (load_file(r.folder / "weights.safetensors") for r in (run, other))
+            assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_several_seeds_have_a_spread(done: Done, tmp_path: Path) -> None:
+    options = ("compare.methods=['uniform']", "compare.seeds=2", f"data.prepared={done.config.data.prepared}")
+    comparison = compare(debug_config(tmp_path, *options), done.prepared, [])
+    assert [len(runs) for runs in comparison.systems.values()] == [6, 2]
+    row = comparison.table("test")[1]
+    aucs = [run.test["income"]["auc"] for run in comparison.systems["uniform"]]
+    assert row.auc["income"] == pytest.approx(np.mean(aucs))
+    assert row.deviation is not None
+    assert row.deviation["income"] == pytest.approx(np.std(aucs, ddof=1))
+
+
+def raw_test_rows(done: Done) -> pl.DataFrame:
+    shares = {"val": 0.5, "test": 0.5}
+    assert done.config.data.holdout is not None
+    return pl.read_parquet(done.config.data.holdout).filter(side(done.config.split, shares) == "test")
+
+
+def trained_probabilities(done: Done, run: Run) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """The training-time model on the prepared test rows."""
+    encoder = done.prepared.encoder()
+    model = build_model(encoder, run.tasks, done.config.model, seed=9).eval()
+    model.load_state_dict(load_file(run.folder / "weights.safetensors"))
+    source = Batches(done.prepared.folder / "test", encoder.spec, run.tasks, batch_size=64)
+    with torch.no_grad():
+        logits = torch.cat([model(batch.bags, batch.value_BV) for batch in source.in_order()])
+    return logits.sigmoid().double().numpy()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
+def test_the_registered_model_gives_the_trained_probabilities_from_raw_rows(done: Done) -> None:
+    client = MlflowClient()
+    version = client.get_model_version_by_alias("debug", "champion")
+    (run,) = done.comparison.systems[version.tags["method"]]
+    served = mlflow.pyfunc.load_model("models:/debug@champion")
+    rows = raw_test_rows(done)
+    features = list(done.prepared.encoder().dtypes)
+    scores = served.predict(rows.select(features).to_pandas())
+    assert list(scores.columns) == run.tasks
+    np.testing.assert_allclose(scores.to_numpy(), trained_probabilities(done, run), atol=1e-6)
+    # One request alone, with values missing and values never seen, and with columns the model does not know.
+    one = rows.head(1).with_columns(age=None, race=pl.lit("unheard of"), sex=None).to_pandas()
+    one = one.astype({"age": float})
+    alone = served.predict(one[features])
+    assert alone.shape == (1, 3)
+    assert alone.notna().all(axis=None)
+
+
+def test_the_registered_model_loads_without_torchrec_and_without_pickle(done: Done, tmp_path: Path) -> None:
+    code = """
+import sys, warnings
+warnings.simplefilter("ignore")
+for name in ("torchrec", "fbgemm_gpu", "optuna", "gradops"):
+    sys.modules[name] = None
+sys.path[:] = [p for p in sys.path if p != sys.argv[1]]
+import mlflow, pandas as pd
+model = mlflow.pyfunc.load_model("models:/debug@champion")
+print(model.predict(pd.read_parquet(sys.argv[2])).shape)
+"""
+    features = list(done.prepared.encoder().dtypes)
+    raw_test_rows(done).select(features).head(5).write_parquet(tmp_path / "rows.parquet")
+    environment = {**os.environ, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    root = str(Path(__file__).parents[2])
+    command = [sys.executable, "-c", code, root, str(tmp_path / "rows.parquet")]
+    finished = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
+    assert finished.stdout.strip().endswith("(5, 3)"), finished.stderr[-2000:]

@@ -1,0 +1,78 @@
+"""One TOML, one config: overrides, inheritance, and errors that name every problem and the nearest key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from features.contract import InputError
+from pipeline.config import load
+from tests.conftest import ROOT, debug_config
+
+CONFIGS = sorted((ROOT / "configs").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.name)
+def test_every_config_that_we_ship_loads(path: Path) -> None:
+    assert load(path).name == path.stem
+
+
+def test_a_config_takes_what_it_does_not_set_from_the_one_it_extends() -> None:
+    census, paper = load(ROOT / "configs" / "census.toml"), load(ROOT / "configs" / "census-paper.toml")
+    assert paper.spec == census.spec
+    assert (paper.train.epochs, paper.train.lr, paper.compare.seeds) == (200, 1e-4, 10)
+    assert paper.model.bottom == (192, 192)
+
+
+def test_overrides_are_toml_values_or_text(tmp_path: Path) -> None:
+    config = debug_config(tmp_path, "train.lr=3e-4", "train.method=gradops(alpha=-2)", "model.tower=[8, 4]")
+    assert config.train.lr == 3e-4
+    assert config.train.method == "gradops(alpha=-2.0)"
+    assert config.model.tower == (8, 4)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.epoch=3", "train.epoch: unknown key; did you mean `epochs`?"),
+        ("trian.epochs=3", "trian: unknown key; did you mean `train`?"),
+        ("spec.features.age.bucket=3", "did you mean `buckets`?"),
+        ("spec.tasks.income.postive=x", "did you mean `positive`?"),
+        ("train.lr=-1", "train.lr: Input should be greater than 0"),
+        ("train.method=gradop", "train.method: A method should be one of"),
+        ("compare.methods=['pcgrad', 'nope']", "compare.methods: A method should be one of"),
+        ("train.tasks=['incme']", "`incme`, which is not a task"),
+        ("split.test=0.4", "should be 1 of the holdout, found 0.9"),
+        ("train", "--set takes section.key=value"),
+        ("name.x=1", "`name` is a value, not a section"),
+    ],
+)
+def test_a_mistake_is_named_with_its_fix(tmp_path: Path, override: str, message: str) -> None:
+    with pytest.raises(InputError) as error:
+        debug_config(tmp_path, override)
+    assert message in str(error.value)
+
+
+def test_all_mistakes_are_named_at_once(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"3 problem"):
+        debug_config(tmp_path, "train.epoch=3", "train.lr=-1", "model.dropout=2")
+
+
+def test_files_that_are_no_config(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        load(tmp_path / "nowhere.toml")
+    (tmp_path / "broken.toml").write_text("name = ")
+    with pytest.raises(InputError, match="is not TOML"):
+        load(tmp_path / "broken.toml")
+    (tmp_path / "self.toml").write_text('extends = "self.toml"')
+    with pytest.raises(InputError, match="extends itself"):
+        load(tmp_path / "self.toml")
+
+
+def test_without_a_holdout_rows_must_be_left_to_train_on(tmp_path: Path) -> None:
+    text = (ROOT / "configs" / "census.toml").read_text().replace('holdout = "data/census/test.parquet"\n', "")
+    (tmp_path / "one.toml").write_text(text)
+    with pytest.raises(InputError, match="leave rows to train on"):
+        load(tmp_path / "one.toml")
+    assert load(tmp_path / "one.toml", ["split.test=0.1", "split.validation=0.1"]).data.holdout is None

@@ -1,0 +1,97 @@
+"""One run: repeatable, kept at its best epoch, stopped early, and refused when it diverges."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from features.contract import InputError
+from pipeline.config import RunConfig
+from pipeline.prepare import Prepared
+from pipeline.runs import Epoch, Run, find
+from pipeline.training import train
+from tests.conftest import debug_config
+
+LONGER = ("train.max_steps=0", "train.epochs=3", "train.batch_size=256", "train.lr=0.01")
+
+
+def config_in(folder: Path, few: tuple[RunConfig, Prepared], *overrides: str) -> RunConfig:
+    return debug_config(folder, *overrides, f"data.prepared={few[0].data.prepared}")
+
+
+@pytest.mark.parametrize("method", ["uniform", "pcgrad", "gradops(alpha=-1)"])
+def test_a_seed_gives_one_run(tmp_path: Path, few: tuple[RunConfig, Prepared], method: str) -> None:
+    weights = []
+    for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
+        config = config_in(tmp_path / folder, few, f"train.method={method}", f"train.seed={seed}")
+        torch.rand(7)  # what others draw from the global generator is no part of a run
+        weights.append(load_file(train(config, few[1]).folder / "weights.safetensors"))
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert not all(torch.equal(weights[0][name], weights[2][name]) for name in weights[0])
+
+
+def test_a_run_is_found_by_what_it_depends_on(tmp_path: Path, few: tuple[RunConfig, Prepared]) -> None:
+    config = config_in(tmp_path, few)
+    assert find(config, few[1]) is None
+    seen: list[Epoch] = []
+    run = train(config, few[1], seen.append)
+    assert find(config, few[1]) == run == Run.load(run.folder)
+    assert seen == run.history
+    assert find(config_in(tmp_path, few, "train.lr=0.1"), few[1]) is None
+    assert find(config_in(tmp_path, few, "model.dropout=0"), few[1]) is None
+    # How a comparison is made is nothing to a run.
+    assert find(config_in(tmp_path, few, "compare.seeds=3"), few[1]) == run
+    saved = json.loads((run.folder / "config.json").read_text())
+    assert saved == config.model_dump(mode="json")
+
+
+def test_diagnostics_are_sampled(tmp_path: Path, few: tuple[RunConfig, Prepared]) -> None:
+    run = train(config_in(tmp_path, few, "train.method=gradops"), few[1])
+    assert list(run.history[0].diagnostics) == [0, 5]
+    report = run.history[0].diagnostics[5]
+    assert 0 <= report["conflict_rate"] <= 1
+    assert {"weight.income", "norm.marital", "cosine.income.education", "update_norm"} <= report.keys()
+    assert all(report[f"update_cosine.{task}"] > -1e-6 for task in run.tasks)
+
+
+def test_the_best_epoch_is_kept_and_patience_ends_a_run(tmp_path: Path, few: tuple[RunConfig, Prepared]) -> None:
+    options = ("train.max_steps=0", "train.epochs=30", "train.lr=0.05", "train.patience=2", "train.batch_size=500")
+    run = train(config_in(tmp_path, few, *options), few[1])
+    scores = [epoch.mean_auc for epoch in run.history]
+    assert scores[run.best_epoch] == max(scores)
+    assert len(scores) == run.best_epoch + 3 < 30
+    assert run.val == run.history[run.best_epoch].val
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("train.schedule=constant",),
+        ("train.schedule=one_cycle",),
+        ("train.clip_norm=0.1",),
+        ("train.measure=features", "train.method=mgda"),
+        ("model.tower=[8]", "model.bottom=[16]", "model.dropout=0"),
+        ("train.tasks=['marital']",),
+    ],
+)
+def test_every_option_learns(tmp_path: Path, few: tuple[RunConfig, Prepared], options: tuple[str, ...]) -> None:
+    run = train(config_in(tmp_path, few, *LONGER, *options), few[1])
+    assert run.test["marital"]["auc"] > 0.9
+    assert run.history[-1].step == 3 * 8
+
+
+def test_one_cycle_ends_at_a_rate_near_zero(tmp_path: Path, few: tuple[RunConfig, Prepared]) -> None:
+    run = train(config_in(tmp_path, few, *LONGER, "train.schedule=one_cycle"), few[1])
+    rates = [epoch.lr for epoch in run.history]
+    assert rates[-1] < 1e-3 * max(rates)
+
+
+def test_a_diverging_run_says_what_to_change(tmp_path: Path, few: tuple[RunConfig, Prepared]) -> None:
+    config = config_in(tmp_path, few, *LONGER, "train.lr=1e30")
+    with pytest.raises(InputError, match=r"no longer finite.*`train.lr`"):
+        train(config, few[1])
+    assert find(config, few[1]) is None
