@@ -23,8 +23,9 @@ def _feature_problem(spec: FeatureSpec, feature: str, dtype: pl.DataType) -> str
     if dtype == pl.Null:  # a request whose value is missing brings a column without a type
         return None
     if isinstance(spec.features[feature], Categorical):
-        allowed = dtype.is_integer() or dtype.is_temporal() or dtype in (pl.String, pl.Boolean, pl.Categorical, pl.Enum)
-        rule = "a categorical is text, boolean, integer or date: cast it, or declare it numeric"
+        # Dates and times have another text in every table format, so a served one would not be the trained one.
+        allowed = dtype.is_integer() or dtype in (pl.String, pl.Boolean, pl.Categorical, pl.Enum)
+        rule = "a categorical is text, boolean or integer: cast it to text, or declare it numeric"
     else:
         allowed, rule = dtype.is_numeric(), "a numeric is any number type: cast it, or declare it categorical"
     return None if allowed else f"column `{spec.column(feature)}` (feature `{feature}`) holds {dtype}; {rule}"
@@ -38,17 +39,14 @@ def check_features(spec: FeatureSpec, schema: pl.Schema, subject: str) -> list[s
     return problems + [p for p in found if p]
 
 
-def check_table(spec: FeatureSpec, schema: pl.Schema, key: str, subject: str) -> None:
-    """Check a raw table's schema before anything is read from it or written.
+def check_table(spec: FeatureSpec, schema: pl.Schema, key: str, subject: str) -> list[str]:
+    """Problems of a raw table's schema: columns missing or of a wrong type, labels that are not true, false or null.
 
     Args:
         spec: The declaration.
         schema: Schema of the raw table.
         key: Column whose hash splits the rows; needed beside the features and the label sources.
-        subject: What the table is called in the message.
-
-    Raises:
-        InputError: If any column is missing or of a wrong type, or a label is not true/false/null. All are listed.
+        subject: What the table is called in the problems.
     """
     problems = check_features(spec, schema, subject)
     if key not in schema:
@@ -58,8 +56,7 @@ def check_table(spec: FeatureSpec, schema: pl.Schema, key: str, subject: str) ->
         problems += [f"column `{c}` (task `{name}`) is missing from {subject}" for c in missing]
         if not missing:
             problems += _label_problems(name, task.expression, schema)
-    if problems:
-        raise InputError.of(f"{subject} does not fit its feature spec", problems)
+    return problems
 
 
 def _label_problems(task: str, expression: pl.Expr, schema: pl.Schema) -> list[str]:

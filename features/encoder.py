@@ -43,6 +43,11 @@ class Table:
     rows: int
     width: int
 
+    @property
+    def weights_name(self) -> str:
+        """Name of its weights; prefixed, since a feature may be called `type` or `items` and a torch module may not."""
+        return f"table_{self.name}"
+
 
 @dataclass(frozen=True)
 class Encoder:
@@ -80,8 +85,12 @@ class Encoder:
 
     def encode(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """Encoded features beside ``label.<task>`` columns (int8, null where unknown)."""
+        schema = rows.collect_schema()
         labels = [t.expression.cast(pl.Int8).alias(LABEL + n) for n, t in self.spec.tasks.items()]
-        return rows.select(*self._features(rows.collect_schema()), *labels)
+        # NaN is greater than every number to Polars; in a label's source it is unknown, as it is in a feature.
+        sources = {c for t in self.spec.tasks.values() for c in t.sources if schema[c].is_float()}
+        known = rows.with_columns(pl.col(c).fill_nan(None) for c in sorted(sources))
+        return known.select(*self._features(schema), *labels)
 
     def tables(self) -> list[Table]:
         """The embedding tables, one per id feature, in the order of ``spec.id_features``."""
@@ -117,7 +126,7 @@ class Encoder:
         return ids + [self._value(n).alias(VALUE + n) for n in self.spec.value_features]
 
     def _integer_categories(self, schema: pl.Schema) -> list[str]:
-        columns = (self.spec.column(n) for n in self.vocabularies)
+        columns = map(self.spec.column, self.vocabularies)
         return [c for c in columns if c in schema and "Int" in self.dtypes[c]]
 
     def _known(self, feature: str) -> int:
@@ -163,9 +172,10 @@ def _scale(spec: FeatureSpec, feature: str, declared: Numeric, rows: pl.LazyFram
     frame = rows.select(value=_number(spec, feature), raw=transforms.known_number(spec.column(feature))).collect()
     value = frame.get_column("value")
     mean, deviation = value.mean(), value.std(ddof=0)
+    constant = value.drop_nulls().n_unique() <= 1  # its deviation is rounding, not 0
     edges = transforms.bucket_edges(frame.get_column("raw"), declared.buckets) if declared.buckets else []
     return Scale(
         mean=float(mean) if isinstance(mean, float) else 0.0,
-        deviation=float(deviation) if isinstance(deviation, float) and deviation > 0 else 1.0,
+        deviation=float(deviation) if isinstance(deviation, float) and not constant else 1.0,
         edges=tuple(edges),
     )

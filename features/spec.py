@@ -22,7 +22,7 @@ class Categorical(_Declared):
     """One value a row, looked up in a vocabulary fitted on training rows.
 
     Args:
-        column: Raw column; the feature's own name when omitted. Strings, booleans, integers or dates.
+        column: Raw column; the feature's own name when omitted. Text, booleans or integers.
         width: Embedding width.
         min_count: A value seen in fewer training rows is out of vocabulary. With 1 every training value is known,
             so the out-of-vocabulary row is never trained and keeps its initial value, zero.
@@ -123,6 +123,8 @@ class FeatureSpec(_Declared):
         ]
         if leaks:
             raise ValueError("; ".join(leaks))
+        if not self.id_features:
+            raise ValueError("no feature has an embedding table: declare a categorical, or `buckets` of a numeric")
         return self
 
     def column(self, feature: str) -> str:

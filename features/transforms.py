@@ -19,7 +19,14 @@ def category_text(column: str, dtype: pl.DataType) -> pl.Expr:
     """
     value = pl.col(column)
     if dtype.is_float():
-        value = value.fill_nan(None).cast(pl.Int64)
+        known = pl.when(value.is_finite()).then(value)
+        return (
+            pl.when(known == known.floor())
+            .then(known.cast(pl.Int64, strict=False).cast(pl.String))
+            .otherwise(
+                known.cast(pl.String)  # 1.5 is no integer, so it is no known value either
+            )
+        )
     return value.cast(pl.String)
 
 
@@ -42,8 +49,8 @@ def signed_log1p(value: pl.Expr) -> pl.Expr:
 
 
 def standard_value(value: pl.Expr, mean: float, deviation: float) -> pl.Expr:
-    """Standardised value in float32; the training mean, 0, where unknown."""
-    return ((value - mean) / deviation).fill_null(0.0).cast(pl.Float32)
+    """Standardised value in float32, at most a million deviations; the training mean, 0, where unknown."""
+    return ((value - mean) / deviation).clip(-1e6, 1e6).fill_null(0.0).cast(pl.Float32)
 
 
 def bucket_id(value: pl.Expr, edges: Sequence[float]) -> pl.Expr:
@@ -59,7 +66,7 @@ def bucket_edges(values: pl.Series, buckets: int) -> list[float]:
     than its share of rows, ``1 / buckets``, gets a bucket alone, and the quantiles are those of the other rows.
     """
     counts = values.drop_nulls().sort().rle().struct.unnest()
-    distinct, count = counts.get_column("value"), counts.get_column("len")
+    distinct, count = counts.get_column("value"), counts.get_column("len").cast(pl.Int64)
     if len(distinct) <= buckets:
         return distinct[1:].to_list()
     is_heavy = count * buckets > count.sum()

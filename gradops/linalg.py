@@ -8,6 +8,8 @@ from torch import Tensor
 # Below this share of a gradient's squared length what is left of it after a projection is rounding: 1 - cos^2 of
 # float64 Gram entries carries a few times 1e-16.
 VANISHING = 1e-13
+# The same where the gradients themselves were rounded to float32.
+VANISHING_FLOAT32 = 1e-7
 
 
 def gramian(jac_TP: Tensor, chunk: int = 4096) -> Tensor:

@@ -59,14 +59,16 @@ class MultiTaskOptimizer(Optimizer):
         # Optimizer.__init__ is not called: it would build groups and state of its own beside the wrapped optimizer's.
         self.optimizer, self.method, self.measure, self.seed = optimizer, method, measure, seed
         self.method_state: State | None = None
-        self._shared = list(shared)
+        self._shared = [parameter for parameter in shared if parameter.requires_grad]
         self._check()
 
     def _check(self) -> None:
         stepped = {id(p) for group in self.optimizer.param_groups for p in group["params"]}
         dtypes = {p.dtype for p in self._shared}
         if len(dtypes) != 1:
-            raise ValueError(f"`shared` should hold parameters of one dtype. Found `{sorted(map(str, dtypes))}`.")
+            raise ValueError(
+                f"`shared` should hold trainable parameters of one dtype. Found `{sorted(map(str, dtypes))}`."
+            )
         if unknown := sum(id(p) not in stepped for p in self._shared):
             raise ValueError(f"`shared` should be parameters of `optimizer`. Found {unknown} that it does not step.")
         if self.measure not in ("parameters", "features"):
@@ -158,6 +160,9 @@ class MultiTaskOptimizer(Optimizer):
         if self.method_state is None:
             generator = torch.Generator().manual_seed(self.seed)
             self.method_state = self.method.init(len(losses_T), generator)
+        if not gram_TT.isfinite().all():
+            # A diverged run: no method has an answer, and its caller sees it in the losses of the next step.
+            return torch.full_like(gram_TT[0], torch.nan)
         weights_T, self.method_state = self.method.weights(gram_TT, losses_T, self.method_state)
         return weights_T
 

@@ -1,6 +1,6 @@
 """The command `gradops`: which commands there are, and what their errors become.
 
-Exit codes: 0 done; 2 the user's input is wrong; 4 another run holds the lock; 1 anything else.
+Exit codes: 0 done; 2 the user's input is wrong; 4 another run holds the lock; 130 interrupted; 1 anything else.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import signal
 from typing import Any
 
 import typer
@@ -18,7 +19,7 @@ from features.contract import InputError
 from jobs import compare, doctor, fetch, prepare, train
 from jobs.console import err
 
-WRONG_INPUT, LOCKED = 2, 4
+WRONG_INPUT, LOCKED, INTERRUPTED = 2, 4, 130
 
 # Commands import MLflow only when they run, after this: a training job calls nobody unless its user says so.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -37,6 +38,17 @@ class _Commands(TyperGroup):
         except Timeout as error:
             err.print(f"error: another run holds {error.lock_file}; wait for it to end", style="red", markup=False)
             raise typer.Exit(LOCKED) from None
+        except KeyboardInterrupt:
+            err.print("interrupted; the same command goes on from the runs that are finished", style="red")
+            raise typer.Exit(INTERRUPTED) from None
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+# An orchestrator ends a job by SIGTERM: it is to leave the same order behind as Ctrl-C.
+signal.signal(signal.SIGTERM, _interrupt)
 
 
 app = typer.Typer(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from dataclasses import asdict
@@ -34,8 +33,8 @@ def main(
     methods: Annotated[
         str | None, typer.Option(help='Methods, as "uniform,gradops(alpha=-2)", or "all".', show_default="the config's")
     ] = None,
-    seeds: Annotated[int | None, typer.Option(help="Number of seeds.", show_default="the config's")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Epochs of each run.", show_default="the config's")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Number of seeds.", min=1, show_default="the config's")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of each run.", min=1, show_default="the config's")] = None,
     workers: Annotated[
         int | None, typer.Option(help="Runs at the same time, 0: one a core.", show_default="the config's")
     ] = None,
@@ -75,6 +74,8 @@ def _split(methods: str) -> list[str]:
 
 
 def _show(comparison: Comparison, aliases: dict[str, int], ties: str, as_json: bool) -> None:
+    from pipeline.tracking import store_uri
+
     rows = comparison.table("test", "ordinal" if ties == "ordinal" else "average")
     name = comparison.config.name
     data = {"table": [asdict(row) for row in rows], "model": name, "aliases": aliases, "ties": ties}
@@ -82,7 +83,9 @@ def _show(comparison: Comparison, aliases: dict[str, int], ties: str, as_json: b
     if not as_json:
         versions = ", ".join(f"{alias} → version {version}" for alias, version in aliases.items())
         out.print(f"\nregistered model [bold]{name}[/]: {versions}", highlight=False, soft_wrap=True)
-        out.print(f"see every run: {_mlflow()} ui --backend-store-uri {_store()}", highlight=False, soft_wrap=True)
+        if aliases["champion"] != aliases["balanced"]:
+            out.print("champion stays where it was; the other aliases are of this comparison", highlight=False)
+        out.print(f"see every run: {_mlflow()} ui --backend-store-uri {store_uri()}", highlight=False, soft_wrap=True)
 
 
 def _table(comparison: Comparison, rows: list[Row], ties: str) -> Table:
@@ -99,12 +102,6 @@ def _table(comparison: Comparison, rows: list[Row], ties: str) -> Table:
         aucs = [f"{auc:.4f}" + (f" ± {spreads[task]:.4f}" if spreads else "") for task, auc in row.auc.items()]
         table.add_row(row.system, *aucs, f"{row.average:.4f}", f"{row.delta_m_pct:+.2f}", f"{row.mean_rank:.2f}")
     return table
-
-
-def _store() -> str:
-    from pipeline.tracking import DEFAULT_STORE
-
-    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
 
 
 def _mlflow() -> Path:

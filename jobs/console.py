@@ -15,10 +15,14 @@ out = Console(width=None if sys.stdout.isatty() else 120)
 err = Console(stderr=True)
 
 Config = Annotated[Path, typer.Argument(help="TOML file of the run.", show_default=False)]
-Overrides = Annotated[
-    list[str],
-    typer.Option("--set", help="Override a value, as section.key=value.", default_factory=list, metavar="KEY=VALUE"),
-]
+_set = typer.Option(
+    "--set",
+    help="Override a value, as section.key=value.",
+    default_factory=list,
+    metavar="KEY=VALUE",
+    show_default=False,
+)
+Overrides = Annotated[list[str], _set]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 

@@ -24,6 +24,11 @@ class Bags:
     lengths_FB: Tensor
     weight_N: Tensor | None = None
 
+    def to(self, device: torch.device) -> Bags:
+        """The bags on a device."""
+        weight_N = None if self.weight_N is None else self.weight_N.to(device)
+        return Bags(self.ids_N.to(device), self.lengths_FB.to(device), weight_N)
+
 
 @dataclass(frozen=True)
 class Layout:

@@ -31,7 +31,9 @@ class TorchRecEmbedding(Embedding):
         self.layout = Layout([t.width for t in tables], range(len(tables)), [t.rows for t in tables])
         self._keys = [t.name for t in tables]
         configs = [
-            EmbeddingBagConfig(name=t.name, feature_names=[t.name], num_embeddings=t.rows, embedding_dim=t.width)
+            EmbeddingBagConfig(
+                name=t.weights_name, feature_names=[t.name], num_embeddings=t.rows, embedding_dim=t.width
+            )
             for t in tables
         ]
         self.collection = EmbeddingBagCollection(tables=configs, is_weighted=weighted, device=torch.device("cpu"))

@@ -23,7 +23,7 @@ class PortableEmbedding(Embedding):
     def __init__(self, tables: Sequence[Table]) -> None:
         super().__init__()
         self.layout = Layout([t.width for t in tables], range(len(tables)), [t.rows for t in tables])
-        bags = {t.name: nn.EmbeddingBag(t.rows, t.width, mode="sum") for t in tables}
+        bags = {t.weights_name: nn.EmbeddingBag(t.rows, t.width, mode="sum") for t in tables}
         self.collection = nn.ModuleDict({"embedding_bags": nn.ModuleDict(bags)})
 
     def forward(self, bags: Bags) -> Tensor:

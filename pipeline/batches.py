@@ -32,8 +32,7 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
-        bags = Bags(self.bags.ids_N.to(device), self.bags.lengths_FB.to(device))
-        return Batch(bags, self.value_BV.to(device), self.labels_BT.to(device))
+        return Batch(self.bags.to(device), self.value_BV.to(device), self.labels_BT.to(device))
 
 
 class Batches:
@@ -107,7 +106,16 @@ def single_valued(ids_BF: Tensor) -> Bags:
 
 def tensors(frame: pl.DataFrame, spec: FeatureSpec, tasks: Sequence[str]) -> Batch:
     """Encoded rows as one batch."""
-    ids_BF = frame.select(pl.col(ID + n) for n in spec.id_features).to_torch(dtype=pl.Int32)
-    value_BV = frame.select(pl.col(VALUE + n) for n in spec.value_features).to_torch(dtype=pl.Float32)
-    labels = frame.select(pl.col(LABEL + n).cast(pl.Float32).fill_null(float("nan")) for n in tasks)
-    return Batch(single_valued(ids_BF), value_BV, labels.to_torch(dtype=pl.Float32))
+    ids_BF = _matrix(frame, [ID + n for n in spec.id_features], torch.int32)
+    value_BV = _matrix(frame, [VALUE + n for n in spec.value_features], torch.float32)
+    labels_BT = _matrix(frame, [LABEL + n for n in tasks], torch.float32)
+    return Batch(single_valued(ids_BF), value_BV, labels_BT)
+
+
+def _matrix(frame: pl.DataFrame, columns: Sequence[str], dtype: torch.dtype) -> Tensor:
+    """Columns side by side, NaN where null; rows x 0 if there are none, where a frame would lose its rows."""
+    if not columns:
+        return torch.empty(frame.height, 0, dtype=dtype)
+    if dtype == torch.int32:
+        return frame.select(columns).to_torch(dtype=pl.Int32)
+    return frame.select(pl.col(columns).cast(pl.Float32).fill_null(float("nan"))).to_torch(dtype=pl.Float32)

@@ -215,7 +215,9 @@ def _train_in_processes(planned: list[Planned], prepared: Prepared, observer: Ob
             for done in _as_completed(set(futures), lambda: _drain(epochs, planned, observer)):
                 observer.finished(planned[futures[done]], done.result(), reused=False)
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            # Leaving the pool waits for its workers, and what they train now nobody wants any more.
+            for worker in multiprocessing.active_children():
+                worker.terminate()
             raise
     return [run for _, run in sorted((i, future.result()) for future, i in futures.items())]
 

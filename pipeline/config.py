@@ -8,7 +8,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from features.contract import InputError
 from features.spec import FeatureSpec
@@ -62,7 +64,7 @@ class ModelConfig(_Section):
         embedding_std: Standard deviation of the tables' normal initialisation.
     """
 
-    bottom: tuple[PositiveInt, ...] = (192, 192)
+    bottom: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (192, 192)
     tower: tuple[PositiveInt, ...] = ()
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
     embedding_std: Annotated[float, Field(gt=0)] = 0.05
@@ -125,8 +127,15 @@ class CompareConfig(_Section):
     @field_validator("methods")
     @classmethod
     def _are_methods(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
-        chosen = METHODS if texts == ("all",) else texts
-        return tuple(dict.fromkeys(write(parse(text)) for text in chosen))
+        problems, chosen = [], []
+        for text in METHODS if texts == ("all",) else texts:
+            try:
+                chosen.append(write(parse(text)))
+            except ValueError as error:
+                problems.append(str(error))
+        if problems:
+            raise ValueError(" ".join(problems))
+        return tuple(dict.fromkeys(chosen))
 
 
 class RunConfig(_Section):
@@ -162,6 +171,8 @@ class RunConfig(_Section):
             problems.append(f"split.validation + split.test should be 1 of the holdout, found {total:g}")
         if not self.data.holdout and total >= 1:
             problems.append(f"split.validation + split.test should leave rows to train on, found {total:g}")
+        methods = dict.fromkeys([self.train.method, *self.compare.methods])
+        problems += [problem for text in methods if (problem := _unfit(text, len(self.tasks)))]
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -188,7 +199,18 @@ def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     try:
         return RunConfig.model_validate(content)
     except ValidationError as error:
-        raise InputError.of(str(path), [_problem(e["loc"], e["type"], e["msg"]) for e in error.errors()]) from None
+        subject = f"{path}{' with its overrides' if overrides else ''}"
+        raise InputError.of(subject, [_problem(e) for e in error.errors()]) from None
+
+
+def _unfit(method: str, tasks: int) -> str | None:
+    """Why a method cannot weigh so many tasks; found by letting it weigh some orthogonal gradients."""
+    weigher = parse(method)
+    try:
+        weigher.weights(torch.eye(tasks), torch.ones(tasks), weigher.init(tasks, torch.Generator()))
+    except ValueError as error:
+        return f"method `{method}` does not fit {tasks} task(s): {error}"
+    return None
 
 
 def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -203,6 +225,8 @@ def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not TOML: {error}") from None
     base = content.pop("extends", None)
+    if not isinstance(base, str | None):
+        raise InputError(f"{path}: `extends` is the path of another config in quotes, found {base!r}")
     return content if base is None else _merged(_read(path.parent / base, (*seen, path.resolve())), content)
 
 
@@ -230,13 +254,16 @@ def _set(content: dict[str, Any], override: str) -> None:
     content[key] = value
 
 
-def _problem(location: tuple[int | str, ...], kind: str, message: str) -> str:
-    *parents, key = location or ("",)
-    where = ".".join(map(str, location)) or "config"
-    if kind != "extra_forbidden":
-        return f"{where}: {message.removeprefix('Value error, ')}"
-    known = _keys(RunConfig, parents)
-    near = get_close_matches(str(key), known, n=1)
+def _problem(error: ErrorDetails) -> str:
+    # pydantic names the chosen kind of a feature in the location; the file does not.
+    location = [part for i, part in enumerate(error["loc"]) if (i, error["loc"][:2]) != (3, ("spec", "features"))]
+    where = ".".join(map(str, location))
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] != "extra_forbidden":
+        found = f", found {error['input']!r}" if isinstance(error["input"], str | int | float) else ""
+        return f"{where}: {message}{found}" if where else message
+    known = _keys(RunConfig, error["loc"][:-1])
+    near = get_close_matches(str(location[-1]), known, n=1)
     hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
     return f"{where}: unknown key; {hint}"
 

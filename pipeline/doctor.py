@@ -104,9 +104,11 @@ def _device() -> Finding:
 
 
 def _store() -> Finding:
-    from pipeline.tracking import connect
+    from pipeline.tracking import connect, store_uri
 
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or "the default store, mlflow.db in this folder"
+    uri = store_uri()
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+        return Finding("tracking store", True, f"{uri}, made by the first run")
     os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"  # a run waits minutes for a server, a check need not
     try:
         connect().search_experiments(max_results=1)

@@ -17,16 +17,21 @@ def atomic(target: Path) -> Iterator[Path]:
     """A sibling path to write a file or a folder to; it takes the target's place only if the block succeeds."""
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
+    _remove(draft)  # a killed process of the same number may have left one
     try:
         yield draft
         if target.is_dir():
             shutil.rmtree(target)
         draft.replace(target)
     finally:
-        if draft.is_dir():
-            shutil.rmtree(draft)
-        else:
-            draft.unlink(missing_ok=True)
+        _remove(draft)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def sha256_file(path: Path) -> str:
@@ -36,6 +41,9 @@ def sha256_file(path: Path) -> str:
 
 
 def fingerprint(content: Any) -> str:
-    """Sixteen hexadecimal digits that equal content always gives, whatever the order of its keys."""
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
+    """Sixteen hexadecimal digits that equal content always gives.
+
+    The order of keys counts, because the order of features and tasks decides what is trained.
+    """
+    canonical = json.dumps(content, separators=(",", ":"), default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]

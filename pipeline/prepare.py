@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from glob import glob
 from importlib.metadata import version
 from itertools import accumulate
 from pathlib import Path
@@ -14,13 +13,15 @@ import polars as pl
 import polars_hash  # noqa: F401  # registers the `nchash` namespace
 from filelock import FileLock
 
-from features.contract import InputError, check_table
+from features.contract import InputError
 from features.encoder import LABEL, Encoder
+from pipeline import rawdata
 from pipeline.config import RunConfig, SplitConfig
 from pipeline.files import atomic, fingerprint, sha256_file
 
 SPLITS = ("train", "val", "test")
-_MANIFEST = "manifest.json"
+_MANIFEST, _ROWS = "manifest.json", "part-00000.parquet"
+_PARTS = (_MANIFEST, "encoder/encoder.json", "encoder/vocabulary.parquet", *(f"{split}/{_ROWS}" for split in SPLITS))
 # A change of what prepared folders hold, for equal inputs, raises this number: old folders are then not found.
 _FORMAT = 1
 
@@ -54,7 +55,7 @@ def prepare(config: RunConfig) -> Prepared:
         InputError: If files are missing, or columns do not fit the spec (all problems at once), or a split is empty or
             holds a single class of some task. Nothing is written then.
     """
-    sources = _sources(config)
+    sources = rawdata.find(config)
     inputs = {
         "format": _FORMAT,
         "spec": config.spec.model_dump(mode="json"),
@@ -63,8 +64,8 @@ def prepare(config: RunConfig) -> Prepared:
     }
     folder = config.data.prepared / fingerprint(inputs)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
-        if not (folder / _MANIFEST).exists():
+    with FileLock(folder.parent / ".lock"):
+        if not all((folder / part).exists() for part in _PARTS):
             _write(config, sources, inputs, folder)
     return Prepared(folder, json.loads((folder / _MANIFEST).read_text()))
 
@@ -83,30 +84,14 @@ def side(split: SplitConfig, shares: dict[str, float]) -> pl.Expr:
     return chosen
 
 
-def _sources(config: RunConfig) -> dict[str, list[Path]]:
-    patterns = {"train": config.data.train} | ({"holdout": config.data.holdout} if config.data.holdout else {})
-    found = {role: _files(pattern) for role, pattern in patterns.items()}
-    missing = [f"data.{role}: no Parquet file at `{patterns[role]}`" for role, paths in found.items() if not paths]
-    if missing:
-        fix = "`gradops fetch census` puts the census files in place; for your own data give a file, folder or glob"
-        raise InputError.of("raw data is not there", [*missing, f"fix: {fix}"])
-    return found
-
-
-def _files(pattern: str) -> list[Path]:
-    return sorted(Path(pattern).rglob("*.parquet")) if Path(pattern).is_dir() else sorted(map(Path, glob(pattern)))
-
-
 def _write(config: RunConfig, sources: dict[str, list[Path]], inputs: dict[str, Any], folder: Path) -> None:
     tables = {role: pl.scan_parquet(paths) for role, paths in sources.items()}
-    for role, rows in tables.items():
-        check_table(config.spec, rows.collect_schema(), config.split.key, f"data.{role}")
     splits = _split(config, tables)
     encoder = Encoder.fit(config.spec, splits["train"])
     with atomic(folder) as draft:
         encoder.save(draft / "encoder")
         for name, rows in splits.items():
-            target = draft / name / "part-00000.parquet"
+            target = draft / name / _ROWS
             encoder.encode(rows).sink_parquet(target, mkdir=True, row_group_size=65_536)
         counts = {name: _counts(draft / name, list(config.spec.tasks)) for name in splits}
         _check_counts(counts)
@@ -135,11 +120,13 @@ def _counts(folder: Path, tasks: list[str]) -> dict[str, Any]:
 
 
 def _check_counts(counts: dict[str, Any]) -> None:
-    problems = [
+    problems = [f"{split} has no rows" for split, found in counts.items() if not found["rows"]]
+    problems += [
         f"{split}: task `{task}` has {n['positives']} positives among {n['known']} known labels of {found['rows']} rows"
         for split, found in counts.items()
         for task, n in found["tasks"].items()
-        if not 0 < n["positives"] < n["known"]
+        if found["rows"] and not 0 < n["positives"] < n["known"]
     ]
     if problems:
-        raise InputError.of("every split needs both classes of every task; see the task's expression", problems)
+        fix = "add rows, change the split's shares or seed, or mend the task's expression"
+        raise InputError.of(f"every split needs rows, and both classes of every task; {fix}", problems)

@@ -23,11 +23,11 @@ class ServedModel(PythonModel):
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Probabilities of the rows of a pandas frame, in their order."""
+        """Probabilities of the rows of a pandas frame, under its index."""
         del context, params
-        rows = pl.from_pandas(pd.DataFrame(model_input).reset_index(drop=True))
+        rows = pl.from_pandas(model_input.reset_index(drop=True))
         scores = self.scorer.score(rows)
-        return pd.DataFrame({task: scores.get_column(task).to_numpy() for task in self.scorer.tasks})
+        return pd.DataFrame({task: scores.get_column(task).to_numpy() for task in self.scorer.tasks}, model_input.index)
 
 
 set_model(ServedModel())

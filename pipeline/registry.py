@@ -9,7 +9,6 @@ from statistics import mean
 from tempfile import TemporaryDirectory
 
 import mlflow
-from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
@@ -68,26 +67,28 @@ def _best_seed(comparison: Comparison, row: Row) -> Run:
 
 
 def _champion(client: MlflowClient, name: str, otherwise: int) -> int:
-    try:
-        return int(client.get_model_version_by_alias(name, "champion").version)
-    except MlflowException:
+    current = client.get_registered_model(name).aliases.get("champion")
+    if current is None:
         client.set_registered_model_alias(name, "champion", str(otherwise))
-        return otherwise
+    return int(current or otherwise)
 
 
 def _version_of(run: Run, row: Row, comparison: Comparison, tracker: Tracker) -> int:
     """The version that serves a run, registered now if it is not yet."""
     name, client = comparison.config.name, tracker.client
     known = client.search_model_versions(f"name = '{name}' and tags.`{FINGERPRINT}` = '{run.fingerprint}'")
-    if known:
-        return int(known[0].version)
-    number = _log(run, comparison, tracker)
+    for found in known:
+        # A record whose files somebody deleted serves nobody.
+        if mlflow.artifacts.list_artifacts(artifact_uri=found.source):
+            return int(found.version)
     tags = {FINGERPRINT: run.fingerprint, "method": row.system, "data": comparison.prepared.fingerprint}
     tags |= {f"val.auc.{task}": f"{run.val[task]['auc']:.4f}" for task in run.tasks}
-    for key, value in (tags | {"val.delta_m_pct_drop": f"{row.delta_m_pct:.3f}"}).items():
-        client.set_model_version_tag(name, str(number), key, value)
-    client.update_model_version(name, str(number), description=f"{row.system}, seed {run.seed}: {_words(run)}")
-    return number
+    return _log(run, comparison, tracker, tags | {"val.delta_m_pct_drop": f"{row.delta_m_pct:.3f}"})
+
+
+def _public(number: str) -> str:
+    """A version that an index has: without the build's local part, as in ``2.13.0+cpu``."""
+    return number.partition("+")[0]
 
 
 def _words(run: Run) -> str:
@@ -95,8 +96,8 @@ def _words(run: Run) -> str:
     return f"test AUC {aucs}, mean {mean(m['auc'] for m in run.test.values()):.4f}"
 
 
-def _log(run: Run, comparison: Comparison, tracker: Tracker) -> int:
-    """Log a run's model to its MLflow run and create the version."""
+def _log(run: Run, comparison: Comparison, tracker: Tracker, tags: dict[str, str]) -> int:
+    """Log a run's model to its MLflow run and create the version, whole with its tags."""
     name, client, run_id = comparison.config.name, tracker.client, tracker.run_id(run)
     network = comparison.config.model.model_dump(mode="json", include={"bottom", "tower", "dropout"})
     encoder = comparison.prepared.folder / "encoder"
@@ -112,19 +113,23 @@ def _log(run: Run, comparison: Comparison, tracker: Tracker) -> int:
             artifacts={ARTIFACT: str(files)},
             code_paths=[str(_ROOT / package) for package in ("features", "models", "pipeline")],
             signature=signature(comparison.prepared.encoder(), run.tasks),
-            pip_requirements=[f"{package}=={version(package)}" for package in _REQUIREMENTS],
+            pip_requirements=[f"{package}=={_public(version(package))}" for package in _REQUIREMENTS],
         )
     assert info.signature is not None, "MLflow drops a signature that it does not understand without a word"
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)
-    return int(client.create_model_version(name, info.model_uri, run_id, model_id=info.model_id).version)
+    words = f"{tags['method']}, seed {run.seed}: {_words(run)}"
+    made = client.create_model_version(
+        name, info.model_uri, run_id, tags=tags, description=words, model_id=info.model_id
+    )
+    return int(made.version)
 
 
 def signature(encoder: Encoder, tasks: list[str]) -> ModelSignature:
     """Raw feature columns in, one probability a task out.
 
-    A number has MLflow's type "any": a column of integers reaches a server as integers, or as floats once one is
-    missing, and MLflow refuses either where the other is declared. The encoder's own contract checks the types.
+    What is not text has MLflow's type "any": a column of integers reaches a server as integers, or as floats once one
+    is missing, and MLflow refuses either where the other is declared. The encoder's own contract checks the types.
     """
     inputs: list[ColSpec | TensorSpec] = [ColSpec(_type(dtype), column) for column, dtype in encoder.dtypes.items()]
     outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.double, task) for task in tasks]
@@ -132,8 +137,4 @@ def signature(encoder: Encoder, tasks: list[str]) -> ModelSignature:
 
 
 def _type(dtype: str) -> DataType | AnyType:
-    if dtype.startswith(("Int", "UInt", "Float", "Decimal")):
-        return AnyType()
-    if dtype == "Boolean":
-        return DataType.boolean
-    return DataType.datetime if dtype.startswith(("Date", "Time")) else DataType.string
+    return DataType.string if dtype in ("String", "Categorical", "Enum") else AnyType()

@@ -10,6 +10,7 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
+from features.contract import InputError
 from pipeline.config import RunConfig
 from pipeline.files import atomic, fingerprint
 from pipeline.prepare import Prepared
@@ -81,7 +82,7 @@ class Run:
     def save(self, config: RunConfig, weights: dict[str, Tensor]) -> Run:
         """Write the run; a folder that is there is complete."""
         with atomic(self.folder) as draft:
-            draft.mkdir()
+            draft.mkdir(parents=True)
             save_file(weights, draft / WEIGHTS)
             (draft / CONFIG).write_text(config.model_dump_json(indent=1))
             content = {k: v for k, v in asdict(self).items() if k != "folder"}
@@ -105,7 +106,12 @@ def folder_of(config: RunConfig, prepared: Prepared) -> Path:
 def find(config: RunConfig, prepared: Prepared) -> Run | None:
     """The finished run of a config on prepared data, if there is one."""
     folder = folder_of(config, prepared)
-    return Run.load(folder) if (folder / RESULT).exists() else None
+    if not all((folder / part).exists() for part in (RESULT, WEIGHTS, CONFIG)):
+        return None
+    try:
+        return Run.load(folder)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{folder / RESULT} is damaged ({error}); delete {folder} to train the run again") from error
 
 
 def mean_auc(metrics: Metrics) -> float:

@@ -64,7 +64,10 @@ class Scorer:
         Raises:
             InputError: If feature columns are missing or of a wrong type. Labels are not needed.
         """
-        encoded = self.encoder.encode_features(rows.lazy()).collect()
+        # A column without a single value has whatever type its table format gave it, which means nothing.
+        untyped = [name for name in rows.columns if rows.get_column(name).null_count() == rows.height]
+        known = rows.with_columns(pl.lit(None).alias(name) for name in untyped)
+        encoded = self.encoder.encode_features(known.lazy()).collect()
         batch = tensors(encoded, self.encoder.spec, ())
         with torch.no_grad():
             probability_BT = self.model(batch.bags, batch.value_BV).sigmoid()

@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import time
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import mlflow
-from mlflow.entities import Metric, Param, RunStatus, RunTag
+from mlflow.entities import LifecycleStage, Metric, Param, RunStatus, RunTag
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from features.contract import InputError
 from gradops.methods import parse
 from pipeline.comparison import SINGLE_TASK, Comparison, Planned, Row
 from pipeline.config import RunConfig
@@ -22,14 +25,20 @@ from pipeline.runs import CONFIG, RESULT, Epoch, Metrics, Run
 DEFAULT_STORE = "sqlite:///mlflow.db"
 FINGERPRINT = "gradops.fingerprint"
 _PARENT = "mlflow.parentRunId"
+_COMPARED = "gradops.run_ids"
+
+
+def store_uri() -> str:
+    """What ``MLFLOW_TRACKING_URI`` names; a SQLite file in the working folder without it."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
 
 
 def connect() -> MlflowClient:
-    """The tracking server that ``MLFLOW_TRACKING_URI`` names; a SQLite file in the working folder without it."""
+    """A client of the tracking store."""
     for chatty in ("mlflow", "alembic"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    mlflow.set_tracking_uri(os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE)
+    mlflow.set_tracking_uri(store_uri())
     return MlflowClient()
 
 
@@ -48,13 +57,12 @@ class Tracker:
     def __init__(self, config: RunConfig, prepared: Prepared, comparison: str | None = None) -> None:
         self.client = connect()
         self._prepared = prepared
-        found = self.client.get_experiment_by_name(config.name)
-        self._experiment = (
-            found.experiment_id if found else self.client.create_experiment(config.name, _artifacts(config.name))
-        )
-        self._parent = comparison and (self._find(comparison) or self._create("comparison", comparison, {}))
+        self._experiment = self._experiment_of(config.name)
         self._open: dict[str, str] = {}
         self._closed: dict[str, str] = {}
+        self._parent = comparison and (self._find(comparison) or self._create("comparison", comparison, {}))
+        if self._parent:
+            self._reopen(self._parent)
 
     def __enter__(self) -> Tracker:
         return self
@@ -64,7 +72,9 @@ class Tracker:
     ) -> None:
         status = RunStatus.to_string(RunStatus.FAILED if kind else RunStatus.FINISHED)
         for run_id in filter(None, (*self._open.values(), self._parent)):
-            self.client.set_terminated(run_id, status)
+            # Where the block failed, its own error is the one to see; the next comparison closes what stays open.
+            with suppress(MlflowException) if kind else nullcontext():
+                self.client.set_terminated(run_id, status)
 
     def epoch(self, planned: Planned, epoch: Epoch) -> None:
         """Log an epoch's losses, validation metrics and sampled step reports."""
@@ -77,14 +87,14 @@ class Tracker:
 
     def finished(self, planned: Planned, run: Run, reused: bool) -> None:
         """Log a run's result and close it."""
-        recorded = self._find(run.fingerprint) if planned.label not in self._open else None
+        recorded = None if planned.label in self._open else self._find(run.fingerprint)
         if recorded is None:
             if reused:
                 for epoch in run.history:
                     self.epoch(planned, epoch)
-            recorded = self._run_of(planned, run.fingerprint)
+            recorded = self._run_of(planned)
             final = {**_prefixed("test", run.test), **_prefixed("best.val", run.val), "best.epoch": run.best_epoch}
-            self.client.log_batch(recorded, metrics=[_metric(name, value, 0) for name, value in final.items()])
+            self._log(recorded, final)
             self.client.set_tag(recorded, FINGERPRINT, run.fingerprint)
             for name in (RESULT, CONFIG):
                 self.client.log_artifact(recorded, str(run.folder / name))
@@ -93,35 +103,58 @@ class Tracker:
         self._closed[run.fingerprint] = recorded
 
     def compared(self, comparison: Comparison) -> None:
-        """Log the comparison's figures to the parent, and each method's to its runs.
+        """Log the comparison's figures to the parent, and Δm and Mean Rank of each method to its runs; once.
 
         Δm is a drop against the single-task runs named in the tag ``gradops.baseline_run_ids``.
         """
         assert self._parent is not None, "a tracker of single runs has no comparison to log"
+        if _COMPARED in self.client.get_run(self._parent).data.tags:
+            return
         rows = {split: comparison.table(split) for split in ("val", "test")}
         self.client.log_dict(self._parent, {s: [vars(row) for row in rs] for s, rs in rows.items()}, "comparison.json")
         baseline = ",".join(self._closed[run.fingerprint] for run in comparison.systems[SINGLE_TASK])
         for split, table in rows.items():
             for row in table:
-                self.client.log_batch(self._parent, metrics=_figures(f"{_plain(row.system)}.{split}", row))
+                figures = _figures(row)
+                named = figures | {f"auc.{task}": auc for task, auc in row.auc.items()}
+                self._log(self._parent, {f"{_plain(row.system)}.{split}.{name}": v for name, v in named.items()})
                 for run in comparison.systems[row.system]:
-                    if row.system != SINGLE_TASK:
-                        run_id = self._closed[run.fingerprint]
-                        self.client.log_batch(run_id, metrics=_figures(split, row))
-                        self.client.set_tag(run_id, "gradops.baseline_run_ids", baseline)
+                    run_id = self._closed[run.fingerprint]
+                    self._log(run_id, {f"comparison.{split}.{name}": value for name, value in figures.items()})
+                    self.client.set_tag(run_id, "gradops.baseline_run_ids", baseline)
+        self.client.set_tag(self._parent, _COMPARED, ",".join(self._closed.values()))
 
     def run_id(self, run: Run) -> str:
         """The MLflow run that recorded a run of this comparison."""
         return self._closed[run.fingerprint]
 
-    def _run_of(self, planned: Planned, fingerprint: str | None = None) -> str:
+    def _experiment_of(self, name: str) -> str:
+        found = self.client.get_experiment_by_name(name)
+        if found is None:
+            return str(self.client.create_experiment(name, _artifacts(name)))
+        if found.lifecycle_stage != LifecycleStage.ACTIVE:
+            fix = f"restore it with `mlflow experiments restore -x {found.experiment_id}`, or choose another `name`"
+            raise InputError(f"the MLflow experiment `{name}` is deleted; {fix}")
+        return str(found.experiment_id)
+
+    def _reopen(self, parent: str) -> None:
+        """Go on with a comparison; what a killed process left running in it is closed."""
+        query = f"tags.`{_PARENT}` = '{parent}' and attributes.status = 'RUNNING'"
+        for run in self.client.search_runs([self._experiment], query):
+            self.client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
+        self.client.update_run(parent, RunStatus.to_string(RunStatus.RUNNING))
+
+    def _log(self, run_id: str, values: dict[str, float]) -> None:
+        self.client.log_batch(run_id, metrics=[_metric(name, value, 0) for name, value in values.items()])
+
+    def _run_of(self, planned: Planned) -> str:
         if planned.label not in self._open:
             config = planned.config
             options = {"method": config.train.method, **vars(parse(config.train.method))}
             params = {f"train.{k}": v for k, v in config.train.model_dump(mode="json").items()}
             params |= {f"model.{k}": v for k, v in config.model.model_dump(mode="json").items()}
             params |= {f"tradeoff.{k}": v for k, v in options.items()} | {"data": self._prepared.fingerprint}
-            self._open[planned.label] = self._create(planned.label, fingerprint, params, self._parent)
+            self._open[planned.label] = self._create(planned.label, None, params, self._parent)
         return self._open[planned.label]
 
     def _create(self, name: str, fingerprint: str | None, params: dict[str, Any], parent: str | None = None) -> str:
@@ -136,8 +169,8 @@ class Tracker:
         return str(run.info.run_id)
 
     def _find(self, fingerprint: str) -> str | None:
-        query = f"tags.`{FINGERPRINT}` = '{fingerprint}' and attributes.status = 'FINISHED'"
-        found = self.client.search_runs([self._experiment], query, max_results=1)
+        """The run of a comparison, or the training run whose result is logged: only then has it a fingerprint."""
+        found = self.client.search_runs([self._experiment], f"tags.`{FINGERPRINT}` = '{fingerprint}'", max_results=1)
         return found[0].info.run_id if found else None
 
 
@@ -147,10 +180,8 @@ def _artifacts(experiment: str) -> str | None:
     return (Path(path).parent / "mlartifacts" / experiment).resolve().as_uri() if is_sqlite else None
 
 
-def _figures(prefix: str, row: Row) -> list[Metric]:
-    values = {"average_auc": row.average, "delta_m_pct_drop": row.delta_m_pct, "mean_rank": row.mean_rank}
-    values |= {f"auc.{task}": value for task, value in row.auc.items()}
-    return [_metric(f"{prefix}.{name}", value, 0) for name, value in values.items()]
+def _figures(row: Row) -> dict[str, float]:
+    return {"average_auc": row.average, "delta_m_pct_drop": row.delta_m_pct, "mean_rank": row.mean_rank}
 
 
 def _metric(name: str, value: float, step: int) -> Metric:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Adam
-from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from features.contract import InputError
 from features.encoder import Encoder
@@ -45,7 +46,7 @@ def train(config: RunConfig, prepared: Prepared, on_epoch: Callable[[Epoch], Non
         The finished run, written to its folder.
 
     Raises:
-        InputError: If a loss is no longer finite.
+        InputError: If losses or outputs are no longer finite, or the device is not there. Nothing is written then.
     """
     torch.set_num_threads(config.train.threads)
     with torch.random.fork_rng(devices=[]):
@@ -93,6 +94,7 @@ class _Job:
 
     config: TrainConfig
     tasks: list[str]
+    device: torch.device
     model: SharedBottom
     optimizer: MultiTaskOptimizer
     schedule: LRScheduler
@@ -103,19 +105,20 @@ class _Job:
     @classmethod
     def build(cls, config: RunConfig, prepared: Prepared) -> _Job:
         train, encoder, tasks = config.train, prepared.encoder(), list(config.tasks)
+        device = _device(train.device)
         sizes = {"train": train.batch_size, "val": _EVALUATION_BATCH, "test": _EVALUATION_BATCH}
         splits = {
             name: Batches(prepared.folder / name, encoder.spec, tasks, batch_size=size, seed=train.seed)
             for name, size in sizes.items()
         }
-        model = build_model(encoder, tasks, config.model, train.seed).to(train.device)
+        model = build_model(encoder, tasks, config.model, train.seed).to(device)
         adam = Adam(model.parameters(), lr=train.lr, fused=True)
         if train.clip_norm:
             adam.register_step_pre_hook(partial(_clip, list(model.parameters()), train.clip_norm))
         optimizer = MultiTaskOptimizer(
             adam, parse(train.method), shared=model.shared_parameters(), measure=train.measure, seed=train.seed
         )
-        return cls(train, tasks, model, optimizer, _schedule(optimizer, train, len(splits["train"])), splits)
+        return cls(train, tasks, device, model, optimizer, _schedule(optimizer, train, len(splits["train"])), splits)
 
     def epoch(self, number: int) -> Epoch:
         """Train on every row once, then validate."""
@@ -123,16 +126,13 @@ class _Job:
         self.diagnostics = {}
         started, losses_T, steps = time.perf_counter(), torch.zeros(len(self.tasks), dtype=torch.float64), 0
         for batch in self.splits["train"].epoch(number):
-            losses_T += self._train_on(batch.to(torch.device(self.config.device))).losses_T.cpu()
+            losses_T += self._train_on(batch.to(self.device)).losses_T.cpu()
             steps += 1
             if self.step == self.config.max_steps:
                 break
         losses = dict(zip(self.tasks, (losses_T / steps).tolist(), strict=True))
-        if lost := [task for task, loss in losses.items() if not math.isfinite(loss)]:
-            raise InputError(
-                f"the loss of {', '.join(lost)} is no longer finite in epoch {number}: "
-                "lower `train.lr`, or bound the step with `train.clip_norm`"
-            )
+        if not all(math.isfinite(loss) for loss in losses.values()):
+            raise _diverged(self.step)
         seconds, lr = time.perf_counter() - started, float(self.schedule.get_last_lr()[0])
         return Epoch(number, self.step, seconds, lr, losses, self.evaluate("val"), self.diagnostics)
 
@@ -142,10 +142,12 @@ class _Job:
         with torch.no_grad():
             pairs = [(b.labels_BT, self._logits(b).sigmoid().cpu()) for b in self.splits[split].in_order()]
         labels, probabilities = (torch.cat(column).numpy() for column in zip(*pairs, strict=True))
+        if not np.isfinite(probabilities).all():
+            raise _diverged(self.step)
         return task_metrics(labels, probabilities, self.tasks)
 
     def _logits(self, batch: Batch) -> Tensor:
-        batch = batch.to(torch.device(self.config.device))
+        batch = batch.to(self.device)
         logits: Tensor = self.model(batch.bags, batch.value_BV)
         return logits
 
@@ -165,16 +167,37 @@ class _Job:
         return report
 
 
+def _diverged(step: int) -> InputError:
+    fix = "lower `train.lr`, or bound the step with `train.clip_norm`"
+    return InputError(f"the model's outputs are no longer finite after {step} steps: {fix}")
+
+
+def _device(name: str) -> torch.device:
+    """The device of a config, if this machine has it."""
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"`train.device = {name}` cannot be used here ({reason}); see `gradops doctor`") from None
+    return torch.device(name)
+
+
 def _clip(parameters: list[Tensor], longest: float, *_: object) -> None:
     clip_grad_norm_(parameters, longest)
 
 
 def _schedule(optimizer: MultiTaskOptimizer, config: TrainConfig, steps_per_epoch: int) -> LRScheduler:
-    if config.schedule == "constant":
-        return ConstantLR(optimizer, factor=1.0)
-    total = config.epochs * steps_per_epoch
-    # One step more than is taken: OneCycleLR refuses to be stepped past its last.
-    return OneCycleLR(optimizer, config.lr, total_steps=total + 1, pct_start=0.2, cycle_momentum=False)
+    steps = config.epochs * steps_per_epoch
+    total = min(steps, config.max_steps or steps)
+    return LambdaLR(optimizer, partial(one_cycle, total=total) if config.schedule == "one_cycle" else lambda _: 1.0)
+
+
+def one_cycle(step: int, total: int) -> float:
+    """Share of the highest rate: along a cosine from 4 % up to 1 over the first fifth of the steps, then down to 0."""
+    up = total / 5
+    if step < up:
+        return 0.04 + 0.96 * (1 - math.cos(math.pi * step / up)) / 2
+    return (1 + math.cos(math.pi * (step - up) / (total - up))) / 2
 
 
 def _best(history: Sequence[Epoch]) -> Epoch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import fields
+from difflib import get_close_matches
 from typing import Any, get_type_hints
 
 from gradops.base import GramianMethod
@@ -32,14 +33,19 @@ def parse(text: str) -> GramianMethod:
     """
     name, options = _read(text)
     if name not in METHODS:
-        raise ValueError(f"A method should be one of {', '.join(METHODS)}. Found `{name}`.")
+        near = "".join(f" Did you mean `{n}`?" for n in get_close_matches(name, METHODS, n=1))
+        raise ValueError(f"A method should be one of {', '.join(METHODS)}. Found `{name}`.{near}")
     kinds = get_type_hints(METHODS[name])
     # TOML and people write -2 for -2.0; one method should have one written form.
     options = {k: float(v) if kinds.get(k) is float and isinstance(v, int) else v for k, v in options.items()}
+    known = [f.name for f in fields(METHODS[name])]  # type: ignore[arg-type]  # all are dataclasses
+    if unknown := options.keys() - known:
+        listed = ", ".join(known) or "none"
+        raise ValueError(f"`{name}` should have options among these: {listed}. Found `{', '.join(sorted(unknown))}`.")
     try:
         return METHODS[name](**options)
     except TypeError as error:
-        raise ValueError(f"`{text}` does not fit the options of `{name}`: {error}.") from error
+        raise ValueError(f"`{text}` has an option of a wrong type: {error}.") from error
 
 
 def write(method: GramianMethod) -> str:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gradops.base import GramianMethod, State
-from gradops.linalg import VANISHING, inverse, min_norm_point, norms, span_coefficients
+from gradops.linalg import VANISHING, VANISHING_FLOAT32, inverse, min_norm_point, norms, span_coefficients
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +34,9 @@ class GradOPS(GramianMethod):
 
     References:
         Zhu et al., GradOPS, WSDM 2025, algorithm 1. Settled where the paper is silent: (a) :math:`R_i = 0` happens only
-        if :math:`g'_i = 0` (then every :math:`g'_j` is orthogonal to :math:`g_i`), so such a task has nothing to weight
-        and is left out of both means; (b) if every :math:`g'_i` of a non-zero gradient vanishes, the MGDA direction of
-        the non-zero gradients, as the paper says; (c) a zero gradient conflicts with none and keeps weight 0.
+        if :math:`g'_i = 0` (then every :math:`g'_j` is orthogonal to :math:`g_i`), so such a task has nothing to
+        weight: it is left out of both means and keeps weight 1, as at :math:`\alpha = 0`; a zero gradient likewise;
+        (b) if every :math:`g'_i` vanishes, the MGDA direction of the non-zero gradients, as the paper says.
 
     Example:
         >>> gram_TT = torch.tensor([[1.0, -0.5], [-0.5, 1.0]])
@@ -55,28 +55,36 @@ class GradOPS(GramianMethod):
         """See :meth:`gradops.base.GramianMethod.weights`."""
         del losses_T
         gram_TT = gram_TT.double()
-        coefficients_TT = orthogonalise(gram_TT)
+        conflicts_T = (gram_TT < 0).any(dim=1)
+        coefficients_TT = orthogonalise(gram_TT, conflicts_T)
         product_TT = coefficients_TT @ gram_TT
-        squared_T = torch.einsum("ij,ij->i", product_TT, coefficients_TT)
-        alive_T = squared_T > VANISHING * gram_TT.diagonal()
+        squared_T = product_TT.diagonal()  # g'_i . g_i = |g'_i|^2
+        alive_T = _alive(squared_T, gram_TT.diagonal())
         if not alive_T.any():
             return _stationary(gram_TT), state
+        # A projected gradient is orthogonal to every other one: what stands there is rounding, and it would be summed.
+        product_TT = torch.where(conflicts_T[:, None], squared_T.diag(), product_TT)
         advance_T = product_TT.sum(0).clamp(min=0) * inverse(norms(gram_TT))
         return reweight(advance_T, alive_T, self.alpha) @ coefficients_TT, state
 
 
-def orthogonalise(gram_TT: Tensor) -> Tensor:
+def orthogonalise(gram_TT: Tensor, conflicts_T: Tensor) -> Tensor:
     """The modified gradients as coefficients of the original ones: row i holds those of g'_i."""
-    conflicts_T = (gram_TT < 0).any(dim=1)
     identity_TT = torch.eye(len(gram_TT), dtype=gram_TT.dtype, device=gram_TT.device)
     return identity_TT - torch.where(conflicts_T[:, None], span_coefficients(gram_TT), 0.0)
 
 
 def reweight(advance_T: Tensor, alive_T: Tensor, alpha: float) -> Tensor:
-    """``r^alpha / mean(r^alpha)`` over the tasks that are alive, 0 for the others; in logarithms: nothing overflows."""
+    """``r^alpha / mean(r^alpha)`` over the tasks that are alive, 1 for the others; in logarithms: nothing overflows."""
     power_T = alpha * advance_T.clamp(min=torch.finfo(advance_T.dtype).tiny).log()
     share_T = torch.where(alive_T, power_T, -torch.inf).softmax(0)
-    return torch.where(alive_T, share_T * alive_T.sum(), 0.0)
+    return torch.where(alive_T, share_T * alive_T.sum(), 1.0)
+
+
+def _alive(squared_T: Tensor, original_T: Tensor) -> Tensor:
+    """The tasks with something left to weight: by what float32 gradients can tell, else by what float64 ones can."""
+    clear_T = squared_T > VANISHING_FLOAT32 * original_T
+    return clear_T if clear_T.any() else squared_T > VANISHING * original_T
 
 
 def _stationary(gram_TT: Tensor) -> Tensor:

@@ -50,14 +50,17 @@ class PCGrad(GramianMethod):
 
 def surgery(gram_TT: Tensor, generator: torch.Generator) -> Tensor:
     """The projected gradients as coefficients of the original ones: row i holds those of v_i."""
-    tasks = len(gram_TT)
-    row_T = torch.arange(tasks, device=gram_TT.device)
-    # Sorting uniform numbers draws every order alike; a task's own number, infinite, puts it last and out of reach.
-    draws_TT = torch.rand(tasks, tasks, generator=generator, dtype=torch.float64).fill_diagonal_(torch.inf)
-    order_TT = draws_TT.argsort(dim=1).to(gram_TT.device)
+    row_T = torch.arange(len(gram_TT), device=gram_TT.device)
     inverse_T = inverse(gram_TT.diagonal())
-    coefficients_TT = torch.eye(tasks, dtype=torch.float64, device=gram_TT.device)
-    for other_T in order_TT[:, : tasks - 1].T:
+    coefficients_TT = torch.eye(len(gram_TT), dtype=torch.float64, device=gram_TT.device)
+    for other_T in random_orders(len(gram_TT), generator).to(gram_TT.device):
         product_T = (coefficients_TT * gram_TT[other_T]).sum(1)
         coefficients_TT[row_T, other_T] -= product_T.clamp(max=0) * inverse_T[other_T]
     return coefficients_TT
+
+
+def random_orders(tasks: int, generator: torch.Generator) -> Tensor:
+    """For every task a fresh random order of the others: column i holds task i's, (T - 1) x T."""
+    # Sorting uniform numbers draws every order alike; a task's own number, infinite, puts it last, where it is cut off.
+    draws_TT = torch.rand(tasks, tasks, generator=generator, dtype=torch.float64).fill_diagonal_(torch.inf)
+    return draws_TT.argsort(dim=1)[:, : tasks - 1].T

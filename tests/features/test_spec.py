@@ -34,6 +34,7 @@ def test_order_is_kept_and_kinds_are_told_apart() -> None:
         ({"age": {"kind": "numbers"}}, "numbers"),
         ({"bad.name": {"kind": "categorical"}}, "pattern"),
         ({}, "at least 1"),
+        ({"age": {"kind": "numeric", "buckets": 0}}, "no feature has an embedding table"),
     ],
 )
 def test_a_leak_or_a_wrong_feature_is_refused(features: dict[str, Any], message: str) -> None:

@@ -89,6 +89,41 @@ def test_gradops_weights_norms_a_million_apart() -> None:
     np.testing.assert_allclose(update_P, reference.gradops(jac_TP.numpy(), -2.0), rtol=1e-6)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_gradops_tells_rounding_of_float32_gradients_from_a_direction(seed: int) -> None:
+    """Two gradients that are dependent but for float32 rounding: what is left of them must not take the weight."""
+    generator = torch.Generator().manual_seed(seed)
+    first, noise = torch.randn(2, 20_000, generator=generator)
+    jac_TP = torch.stack([first, 1.7 * first, -0.5 * first + noise])
+    update_P = weights(GradOPS(alpha=-2.0), jac_TP) @ jac_TP.double()
+    assert update_P.norm() == pytest.approx(20_000**0.5, rel=0.02)
+    assert (jac_TP.double() @ update_P >= -1e-4 * jac_TP.norm(dim=1) * update_P.norm()).all()
+
+
+@pytest.mark.parametrize("ratio", [1e3, 1e6, 1e9, 1e12, 1e15])
+def test_gradops_is_exact_whatever_the_ratio_of_norms(ratio: float) -> None:
+    """Three gradients in conflict with each other: a longer second one changes no projection but its own length."""
+    gram_TT = torch.tensor([[1.0, -0.3, -0.2], [-0.3, 1.0, -0.4], [-0.2, -0.4, 1.0]], dtype=torch.float64)
+    jac_TP = torch.linalg.cholesky(gram_TT)
+    scale_T = torch.tensor([1.0, ratio, 1.0], dtype=torch.float64)
+    projected_TP = _orthogonal(jac_TP)
+    advance_T = projected_TP.square().sum(1) * scale_T
+    weight_T = advance_T.pow(-2.0) / advance_T.pow(-2.0).mean()
+    found_T = weights(GradOPS(alpha=-2.0), jac_TP * scale_T[:, None])
+    # The update in terms of the projections, where lengths that differ cannot hide each other: lambda = C' w.
+    expected_T = torch.linalg.lstsq(jac_TP.T, (weight_T * scale_T) @ projected_TP).solution / scale_T
+    torch.testing.assert_close(found_T, expected_T, rtol=1e-9, atol=0)
+
+
+def _orthogonal(jac_TP: Tensor) -> Tensor:
+    """Each gradient less its projection onto the span of the others."""
+    left = []
+    for i, g in enumerate(jac_TP):
+        others = torch.cat([jac_TP[:i], jac_TP[i + 1 :]])
+        left.append(g - others.T @ torch.linalg.lstsq(others.T, g[:, None]).solution.squeeze(1))
+    return torch.stack(left)
+
+
 @pytest.mark.parametrize("tasks", [2, 3, 4])
 def test_pcgrad_is_the_papers_in_some_order(tasks: int) -> None:
     for seed in range(3):
@@ -121,7 +156,9 @@ def test_mgda_is_the_shortest_vector(tasks: int) -> None:
     [
         ("gradop", "one of uniform"),
         ("gradops(alpha)", "should be written"),
-        ("gradops(beta=1)", "does not fit the options"),
+        ("gradops(beta=1)", "among these: alpha. Found `beta`"),
+        ("gradops(alpha='x')", "wrong type"),
+        ("pcgrda", "Did you mean `pcgrad`"),
         ("gradops(alpha=float('inf'))", "should be written"),
         ("static(weight=(1.0, -1.0))", "at least 0"),
         ("", "should be written"),

@@ -158,7 +158,7 @@ def test_wrong_arguments_are_named() -> None:
     stranger = nn.Linear(2, 2).double()
     with pytest.raises(ValueError, match="does not step"):
         MultiTaskOptimizer(torch.optim.SGD(net.parameters(), lr=0.1), Uniform(), shared=stranger.parameters())
-    with pytest.raises(ValueError, match="one dtype"):
+    with pytest.raises(ValueError, match="of one dtype"):
         MultiTaskOptimizer(torch.optim.SGD(net.parameters(), lr=0.1), Uniform(), shared=[])
     with pytest.raises(ValueError, match="`measure`"):
         wrap(net, Uniform(), measure="z")

@@ -118,7 +118,7 @@ def test_everything_is_in_mlflow(done: Done) -> None:
     assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert all(run.info.status == "FINISHED" for run in found.values())
     (row,) = [row for row in done.comparison.table("test") if row.system == "gradops(alpha=-1.0)"]
-    assert child.data.metrics["test.delta_m_pct_drop"] == pytest.approx(row.delta_m_pct)
+    assert child.data.metrics["comparison.test.delta_m_pct_drop"] == pytest.approx(row.delta_m_pct)
     assert child.data.metrics["test.auc.income"] == pytest.approx(row.auc["income"])
     assert parent.data.metrics["gradops alpha -1.0.test.mean_rank"] == pytest.approx(row.mean_rank)
     assert child.data.params["tradeoff.alpha"] == "-1.0"
@@ -162,6 +162,9 @@ def test_again_nothing_is_trained_recorded_or_registered(done: Done) -> None:
     assert (comparison, aliases) == (done.comparison, done.aliases)
     assert len(witness.reused) == 6
     assert not witness.trained
+    for run in client.search_runs([experiment.experiment_id]):
+        for name in ("val.auc.income", "test.auc.income", "comparison.test.mean_rank"):
+            assert len(client.get_metric_history(run.info.run_id, name)) <= 1, "one epoch, one comparison, one point"
     after = len(client.search_runs([experiment.experiment_id])), len(client.search_model_versions("name = 'debug'"))
     assert after == before
 
@@ -199,6 +202,56 @@ def test_several_seeds_have_a_spread(done: Done, tmp_path: Path) -> None:
     assert row.deviation["income"] == pytest.approx(np.std(aucs, ddof=1))
 
 
+def test_runs_keep_their_own_figures_when_several_seeds_are_averaged(tmp_path: Path, done: Done) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/seeds.db")
+        options = ("compare.methods=['uniform']", "compare.seeds=2", "train.epochs=2", "train.max_steps=20")
+        config = debug_config(tmp_path, *options, f"data.prepared={done.config.data.prepared}")
+        comparison, _, _ = whole_job(config)
+        client = MlflowClient(f"sqlite:///{tmp_path}/seeds.db")
+        for run in comparison.systems["uniform"]:
+            (found,) = client.search_runs(["1"], f"tags.`gradops.fingerprint` = '{run.fingerprint}'")
+            assert found.data.metrics["test.auc.income"] == pytest.approx(run.test["income"]["auc"])
+            curve = client.get_metric_history(found.info.run_id, "val.auc.income")
+            assert [m.value for m in curve] == [pytest.approx(e.val["income"]["auc"]) for e in run.history]
+    mlflow.set_tracking_uri(done.store)
+
+
+def test_an_interrupted_comparison_is_taken_up_in_mlflow_too(tmp_path: Path, done: Done) -> None:
+    @dataclass
+    class Interrupting(Witness):
+        def finished(self, planned: Planned, run: Run, reused: bool) -> None:
+            super().finished(planned, run, reused)
+            if len(self.trained) == 2:
+                raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/broken.db")
+        config = debug_config(tmp_path, METHODS, f"data.prepared={done.config.data.prepared}")
+        name = identity(config, done.prepared)
+        with pytest.raises(KeyboardInterrupt), Tracker(config, done.prepared, name) as tracker:
+            compare(config, done.prepared, [tracker, Interrupting()])
+        _, aliases, witness = whole_job(config)
+        assert len(witness.reused) == 2
+        assert aliases.keys() == done.aliases.keys()
+        runs = MlflowClient(f"sqlite:///{tmp_path}/broken.db").search_runs(["1"])
+        assert len(runs) == 1 + 6
+        assert {run.info.status for run in runs} == {"FINISHED"}
+    mlflow.set_tracking_uri(done.store)
+
+
+def test_a_version_whose_files_are_gone_is_registered_again(tmp_path: Path, done: Done) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/gone.db")
+        options = ("compare.methods=['uniform']", f"data.prepared={done.config.data.prepared}")
+        config = debug_config(tmp_path, *options)
+        _, first, _ = whole_job(config)
+        shutil.rmtree(tmp_path / "mlartifacts")
+        _, second, _ = whole_job(config)
+        assert (first["balanced"], second["balanced"], second["champion"]) == (1, 2, 1)
+    mlflow.set_tracking_uri(done.store)
+
+
 def raw_test_rows(done: Done) -> pl.DataFrame:
     shares = {"val": 0.5, "test": 0.5}
     assert done.config.data.holdout is not None
@@ -229,7 +282,6 @@ def test_the_registered_model_gives_the_trained_probabilities_from_raw_rows(done
     np.testing.assert_allclose(scores.to_numpy(), trained_probabilities(done, run), atol=1e-6)
     # One request alone, with values missing and values never seen, and with columns the model does not know.
     one = rows.head(1).with_columns(age=None, race=pl.lit("unheard of"), sex=None).to_pandas()
-    one = one.astype({"age": float})
     alone = served.predict(one[features])
     assert alone.shape == (1, 3)
     assert alone.notna().all(axis=None)

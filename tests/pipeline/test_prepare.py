@@ -85,7 +85,7 @@ def test_bad_raw_data_writes_nothing(tmp_path: Path) -> None:
     broken.write_parquet(tmp_path / "broken.parquet")
     with pytest.raises(InputError) as error:
         prepare(debug_config(tmp_path, f"data.holdout={tmp_path}/broken.parquet"))
-    assert "data.holdout does not fit its feature spec: 3 problem(s)" in str(error.value)
+    assert "raw data does not fit the config: 3 problem(s)" in str(error.value)
     for part in ("`age`", "`sex`", "`weeks_worked`"):
         assert part in str(error.value)
     assert not list((tmp_path / "prepared").glob("*/"))
@@ -99,13 +99,43 @@ def test_a_split_with_one_class_is_refused_and_writes_nothing(tmp_path: Path) ->
     assert not list((tmp_path / "prepared").glob("*/"))
 
 
+def test_every_problem_of_every_file_is_named_at_once(tmp_path: Path) -> None:
+    rows = pl.read_parquet(TEST_FILE)
+    rows.write_parquet(tmp_path / "a.parquet")
+    rows.with_columns(pl.col("age").cast(pl.Int32)).drop("sex").write_parquet(tmp_path / "b.parquet")
+    (tmp_path / "c.parquet").write_text("no parquet")
+    with pytest.raises(InputError) as error:
+        prepare(debug_config(tmp_path, f"data.holdout={tmp_path}/*.parquet", f"data.train={tmp_path}/a.parquet"))
+    for part in (
+        "b.parquet differs",
+        "`age` is Int32, not Int64",
+        "`sex` is no column, not String",
+        "c.parquet is not a",
+    ):
+        assert part in str(error.value)
+    assert "a.parquet is in data.train and in data.holdout" in str(error.value)
+
+
+def test_a_table_without_rows_is_called_that(tmp_path: Path) -> None:
+    pl.read_parquet(TEST_FILE).clear().write_parquet(tmp_path / "empty.parquet")
+    with pytest.raises(InputError, match="train has no rows"):
+        prepare(debug_config(tmp_path, f"data.train={tmp_path}/empty.parquet"))
+
+
+def test_the_order_of_tasks_is_part_of_what_data_is(few: tuple[RunConfig, Prepared]) -> None:
+    config = few[0]
+    swapped = dict(reversed(config.spec.tasks.items()))
+    other = config.model_copy(update={"spec": config.spec.model_copy(update={"tasks": swapped})})
+    assert prepare(other).folder != few[1].folder
+
+
 def test_missing_files_name_the_fix(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"data.train(?s:.*)gradops fetch census"):
+    with pytest.raises(InputError, match=r"relative to(?s:.*)gradops fetch census(?s:.*)data.train"):
         prepare(debug_config(tmp_path, "data.train=nowhere/*.parquet"))
 
 
 def test_an_interrupted_folder_is_not_taken_for_a_complete_one(tmp_path: Path) -> None:
     prepared = prepare(debug_config(tmp_path))
-    (prepared.folder / "manifest.json").unlink()
+    (prepared.folder / "val" / "part-00000.parquet").unlink()
     again = prepare(debug_config(tmp_path))
     assert json.loads((again.folder / "manifest.json").read_text()) == prepared.manifest

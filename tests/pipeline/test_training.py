@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from sklearn.metrics import roc_auc_score
 
 from features.contract import InputError
+from pipeline.batches import Batches
 from pipeline.config import RunConfig
 from pipeline.prepare import Prepared
 from pipeline.runs import Epoch, Run, find
-from pipeline.training import train
+from pipeline.training import build_model, one_cycle, train
 from tests.conftest import debug_config
 
 LONGER = ("train.max_steps=0", "train.epochs=3", "train.batch_size=256", "train.lr=0.01")
@@ -60,11 +62,23 @@ def test_diagnostics_are_sampled(tmp_path: Path, few: tuple[RunConfig, Prepared]
 
 def test_the_best_epoch_is_kept_and_patience_ends_a_run(tmp_path: Path, few: tuple[RunConfig, Prepared]) -> None:
     options = ("train.max_steps=0", "train.epochs=30", "train.lr=0.05", "train.patience=2", "train.batch_size=500")
-    run = train(config_in(tmp_path, few, *options), few[1])
+    config = config_in(tmp_path, few, *options)
+    run = train(config, few[1])
     scores = [epoch.mean_auc for epoch in run.history]
     assert scores[run.best_epoch] == max(scores)
     assert len(scores) == run.best_epoch + 3 < 30
     assert run.val == run.history[run.best_epoch].val
+    assert aucs_of_saved_weights(run, config, few[1]) == pytest.approx({t: m["auc"] for t, m in run.test.items()})
+
+
+def aucs_of_saved_weights(run: Run, config: RunConfig, prepared: Prepared) -> dict[str, float]:
+    encoder = prepared.encoder()
+    model = build_model(encoder, run.tasks, config.model, seed=9).eval()
+    model.load_state_dict(load_file(run.folder / "weights.safetensors"))
+    (batch,) = Batches(prepared.folder / "test", encoder.spec, run.tasks, batch_size=10_000).in_order()
+    with torch.no_grad():
+        logits_BT = model(batch.bags, batch.value_BV)
+    return {t: roc_auc_score(batch.labels_BT[:, i], logits_BT[:, i]) for i, t in enumerate(run.tasks)}
 
 
 @pytest.mark.parametrize(
@@ -84,14 +98,51 @@ def test_every_option_learns(tmp_path: Path, few: tuple[RunConfig, Prepared], op
     assert run.history[-1].step == 3 * 8
 
 
-def test_one_cycle_ends_at_a_rate_near_zero(tmp_path: Path, few: tuple[RunConfig, Prepared]) -> None:
-    run = train(config_in(tmp_path, few, *LONGER, "train.schedule=one_cycle"), few[1])
-    rates = [epoch.lr for epoch in run.history]
-    assert rates[-1] < 1e-3 * max(rates)
+@pytest.mark.parametrize("steps", ["train.max_steps=0", "train.max_steps=20"])
+def test_one_cycle_ends_at_zero_wherever_the_steps_end(
+    tmp_path: Path, few: tuple[RunConfig, Prepared], steps: str
+) -> None:
+    run = train(config_in(tmp_path, few, *LONGER, "train.schedule=one_cycle", steps), few[1])
+    assert run.history[0].lr > 0.005
+    assert run.history[-1].lr == pytest.approx(0.0, abs=1e-12)
 
 
-def test_a_diverging_run_says_what_to_change(tmp_path: Path, few: tuple[RunConfig, Prepared]) -> None:
-    config = config_in(tmp_path, few, *LONGER, "train.lr=1e30")
+@pytest.mark.parametrize("total", [1, 2, 3, 4, 5, 6, 7, 1000])
+def test_one_cycle_rises_for_a_fifth_and_falls_to_zero(total: int) -> None:
+    shares = [one_cycle(step, total) for step in range(total + 1)]
+    top = shares.index(max(shares))
+    assert shares[:top] == sorted(shares[:top])
+    assert shares[top:] == sorted(shares[top:], reverse=True)
+    assert abs(top - total / 5) < 1
+    assert shares[0] == pytest.approx(0.04)
+    assert shares[-1] == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize("steps", ["train.max_steps=0", "train.max_steps=1"])
+@pytest.mark.parametrize("method", ["uniform", "mgda", "gradops(alpha=-2)"])
+def test_a_diverging_run_says_what_to_change(
+    tmp_path: Path, few: tuple[RunConfig, Prepared], method: str, steps: str
+) -> None:
+    config = config_in(tmp_path, few, *LONGER, "train.lr=1e30", f"train.method={method}", steps)
     with pytest.raises(InputError, match=r"no longer finite.*`train.lr`"):
         train(config, few[1])
     assert find(config, few[1]) is None
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+def test_a_device_that_is_not_here_is_an_input_error(
+    tmp_path: Path, few: tuple[RunConfig, Prepared], device: str
+) -> None:
+    with pytest.raises(InputError, match="cannot be used here"):
+        train(config_in(tmp_path, few, f"train.device={device}"), few[1])
+
+
+def test_a_damaged_run_is_trained_again_or_named(tmp_path: Path, few: tuple[RunConfig, Prepared]) -> None:
+    config = config_in(tmp_path, few)
+    run = train(config, few[1])
+    (run.folder / "result.json").write_text('{"tasks"')
+    with pytest.raises(InputError, match=f"delete {run.folder}"):
+        find(config, few[1])
+    (run.folder / "weights.safetensors").unlink()
+    assert find(config, few[1]) is None
+    assert train(config, few[1]).test == run.test

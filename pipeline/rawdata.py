@@ -1,0 +1,57 @@
+"""The raw Parquet files of a config: found, readable, of one schema, and what their columns are declared to be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from glob import glob
+from pathlib import Path
+
+import polars as pl
+
+from features.contract import InputError, check_table
+from pipeline.config import RunConfig
+
+
+def find(config: RunConfig) -> dict[str, list[Path]]:
+    """The files of each role, ``train`` and perhaps ``holdout``, checked against the config before any row is read.
+
+    Raises:
+        InputError: If files are missing, unreadable or of different schemas, or columns do not fit the feature spec.
+            All problems of all files are listed.
+    """
+    patterns = {"train": config.data.train} | ({"holdout": config.data.holdout} if config.data.holdout else {})
+    found = {role: _files(pattern) for role, pattern in patterns.items()}
+    if missing := [f"data.{role}: no Parquet file at `{patterns[role]}`" for role, paths in found.items() if not paths]:
+        where = f"paths are relative to the folder of the command, now {Path.cwd()}"
+        raise InputError.of(f"raw data is not there ({where}; `gradops fetch census` fetches census)", missing)
+    problems = [p for role, paths in found.items() for p in _problems(config, f"data.{role}", paths)]
+    both = sorted(set(found["train"]) & set(found.get("holdout", [])))
+    problems += [f"{path} is in data.train and in data.holdout; a row is trained on or held out" for path in both]
+    if problems:
+        raise InputError.of("raw data does not fit the config", problems)
+    return found
+
+
+def _files(pattern: str) -> list[Path]:
+    return sorted(Path(pattern).rglob("*.parquet")) if Path(pattern).is_dir() else sorted(map(Path, glob(pattern)))
+
+
+def _problems(config: RunConfig, role: str, paths: list[Path]) -> Iterator[str]:
+    schemas: dict[Path, pl.Schema] = {}
+    for path in paths:
+        try:
+            schemas[path] = pl.Schema(pl.read_parquet_schema(path))
+        except (pl.exceptions.PolarsError, OSError) as error:
+            yield f"{path} is not a readable Parquet file ({str(error).splitlines()[0]}); remove or replace it"
+    if schemas:
+        first, schema = next(iter(schemas.items()))
+        yield from check_table(config.spec, schema, config.split.key, role)
+        for path, other in schemas.items():
+            yield from (f"{path} differs from {first}: {difference}" for difference in _differences(schema, other))
+
+
+def _differences(schema: pl.Schema, other: pl.Schema) -> Iterator[str]:
+    for column in {**schema, **other}:
+        types = [str(s[column]) if column in s else "no column" for s in (other, schema)]
+        if types[0] != types[1]:
+            yield f"`{column}` is {types[0]}, not {types[1]}; write the files with one schema"
