@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from gradops import linalg
@@ -55,7 +54,7 @@ class StepReport:
     @property
     def update_norm(self) -> Tensor:
         """Length of the shared update ``sum_i weights_i g_i`` before clipping and the optimizer's own scaling."""
-        return torch.einsum("i,ij,j->", self.weights_T, self.known_gram_TT, self.weights_T).clamp(min=0).sqrt()
+        return linalg.combined_norm(self.known_gram_TT, self.weights_T)
 
     @property
     def update_cosine_T(self) -> Tensor:

@@ -45,6 +45,11 @@ def cosines(gram_TT: Tensor) -> Tensor:
     return cosine_TT.fill_diagonal_(1.0)
 
 
+def combined_norm(gram_TT: Tensor, weights_T: Tensor) -> Tensor:
+    """Length of the weighted sum of the task gradients."""
+    return torch.einsum("i,ij,j->", weights_T, gram_TT, weights_T).clamp(min=0).sqrt()
+
+
 def inverse(values: Tensor) -> Tensor:
     """Elementwise reciprocal, with 0 for 0."""
     return torch.where(values > 0, 1 / values.clamp(min=torch.finfo(values.dtype).tiny), 0.0)
@@ -65,61 +70,3 @@ def span_coefficients(gram_TT: Tensor) -> Tensor:
     unit_TT = torch.einsum("ijk,ik->ij", inverse_TTT, torch.where(others, cosine_TT, 0.0))
     lengths_T = norms(gram_TT)
     return torch.where(others, unit_TT, 0.0) * lengths_T[:, None] * inverse(lengths_T)
-
-
-def min_norm_point(gram_TT: Tensor) -> Tensor:
-    """Weights of the shortest vector in the convex hull of the task gradients.
-
-    Solves ``min w' K w`` over the simplex exactly, by the active-set method of Lawson and Hanson for the equivalent
-    problem ``min_{x >= 0} |sum x_i g_i|^2 + s (sum x_i - 1)^2``, whose solution is ``w`` times a positive factor for
-    every ``s > 0`` (so dependent, opposite and zero gradients need no special case).
-
-    Args:
-        gram_TT: Gram matrix, any positive scale.
-
-    Returns:
-        Weights in float64, non-negative, summing to 1.
-
-    References:
-        Lawson and Hanson, Solving Least Squares Problems, 1974, chapter 23; Sekitani and Yamamoto,
-        A recursive algorithm for finding the minimum norm point in a polytope, 1993.
-    """
-    gram_TT = gram_TT.double().cpu()
-    lengths_T = norms(gram_TT)
-    if not bool((lengths_T > 0).all()):
-        weights_T = (lengths_T == 0).double()
-        return weights_T / weights_T.sum()
-    # s is the shortest squared length; the variables are scaled so that the problem's matrix has a unit diagonal.
-    shortest = lengths_T.min()
-    scale_T = (1 + (lengths_T / shortest).square()).rsqrt()
-    matrix_TT = (cosines(gram_TT) * (lengths_T / shortest) * (lengths_T / shortest)[:, None] + 1) * scale_T
-    solution_T = _nonnegative_least_squares(matrix_TT * scale_T[:, None], scale_T) * scale_T
-    return solution_T / solution_T.sum()
-
-
-def _nonnegative_least_squares(matrix_TT: Tensor, target_T: Tensor) -> Tensor:
-    """``argmin_{x >= 0} x'Mx/2 - b'x`` for a positive semi-definite ``M`` with unit diagonal."""
-    solution_T, active_T = torch.zeros_like(target_T), torch.zeros_like(target_T, dtype=torch.bool)
-    for _ in range(3 * len(target_T)):
-        slope_T = torch.where(active_T, -torch.inf, target_T - matrix_TT @ solution_T)
-        entering = int(slope_T.argmax())
-        if float(slope_T[entering]) <= 1e-12 * float(target_T.max()):
-            break
-        active_T[entering] = True
-        solution_T = _step_to_optimum(matrix_TT, target_T, solution_T, active_T)
-    return solution_T
-
-
-def _step_to_optimum(matrix_TT: Tensor, target_T: Tensor, solution_T: Tensor, active_T: Tensor) -> Tensor:
-    """Move to the optimum over the active variables, dropping each that would turn negative on the way."""
-    while True:
-        place = active_T.nonzero().squeeze(1)
-        optimum_T = torch.zeros_like(solution_T)
-        optimum_T[place] = torch.linalg.pinv(matrix_TT[place[:, None], place], hermitian=True) @ target_T[place]
-        blocking = active_T & (optimum_T <= 0)
-        if not bool(blocking.any()):
-            return optimum_T
-        ratio_T = torch.where(blocking, solution_T / (solution_T - optimum_T).clamp(min=1e-300), torch.inf)
-        solution_T = solution_T + ratio_T.min() * (optimum_T - solution_T)
-        active_T &= ~(blocking & (ratio_T <= ratio_T.min()))
-        solution_T = torch.where(active_T, solution_T, 0.0)

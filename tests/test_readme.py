@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from features.spec import Categorical, Numeric
+from gradops.methods import METHODS
 from pipeline.config import CompareConfig, DataConfig, ModelConfig, SplitConfig, TrainConfig, load
 from pipeline.prepare import prepare
 from tests.conftest import ROOT
@@ -68,3 +69,8 @@ def test_every_key_of_a_config_is_documented() -> None:
     sections = (DataConfig, SplitConfig, ModelConfig, TrainConfig, CompareConfig, Categorical, Numeric)
     keys = {key for section in sections for key in section.model_fields}
     assert keys <= documented, keys - documented
+
+
+def test_every_method_is_documented() -> None:
+    for text in (README, (ROOT / "docs" / "config.md").read_text()):
+        assert all(re.search(rf"\b{name}\b", text) for name in METHODS)

@@ -8,21 +8,33 @@ from difflib import get_close_matches
 from typing import Any, get_type_hints
 
 from gradops.base import GramianMethod
-from gradops.methods.gradops import GradOPS
-from gradops.methods.mgda import MGDA
-from gradops.methods.pcgrad import PCGrad
-from gradops.methods.static import Static
-from gradops.methods.uniform import Uniform
+from gradops.methods.cagrad import CAGrad as CAGrad
+from gradops.methods.dw import DW as DW
+from gradops.methods.gradnorm import GradNorm as GradNorm
+from gradops.methods.gradops import GradOPS as GradOPS
+from gradops.methods.gradops_static import GradOPSStatic as GradOPSStatic
+from gradops.methods.gradvac import GradVac as GradVac
+from gradops.methods.imtl_g import IMTLG as IMTLG
+from gradops.methods.mgda import MGDA as MGDA
+from gradops.methods.pcgrad import PCGrad as PCGrad
+from gradops.methods.pcgrad_dw import PCGradDW as PCGradDW
+from gradops.methods.static import Static as Static
+from gradops.methods.uniform import Uniform as Uniform
 
 METHODS: dict[str, type[GramianMethod]] = {
     "uniform": Uniform,
     "static": Static,
+    "dw": DW,
     "pcgrad": PCGrad,
+    "pcgrad_dw": PCGradDW,
+    "gradvac": GradVac,
     "mgda": MGDA,
+    "cagrad": CAGrad,
+    "imtl_g": IMTLG,
+    "gradnorm": GradNorm,
     "gradops": GradOPS,
+    "gradops_static": GradOPSStatic,
 }
-
-__all__ = ["METHODS", "MGDA", "GradOPS", "PCGrad", "Static", "Uniform", "parse", "write"]
 
 
 def parse(text: str) -> GramianMethod:

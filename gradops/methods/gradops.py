@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from gradops.base import GramianMethod, State
-from gradops.linalg import VANISHING, VANISHING_FLOAT32, inverse, min_norm_point, norms, span_coefficients
+from gradops.hull import min_norm_point
+from gradops.linalg import VANISHING, VANISHING_FLOAT32, inverse, norms, span_coefficients
 
 
 @dataclass(frozen=True, kw_only=True)

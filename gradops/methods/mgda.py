@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from gradops.base import GramianMethod, State
-from gradops.linalg import min_norm_point
+from gradops.hull import min_norm_point
 
 
 @dataclass(frozen=True, kw_only=True)

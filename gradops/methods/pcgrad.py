@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from gradops.base import GramianMethod, State
-from gradops.linalg import inverse
+from gradops.linalg import combined_norm, inverse
+
+Part = Literal["both", "direction", "magnitude"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,9 +23,16 @@ class PCGrad(GramianMethod):
     order is drawn from a generator kept in the state. With more than two tasks a later projection may bring an earlier
     conflict back, so the update may still conflict.
 
+    Args:
+        part: ``"both"`` is PCGrad. ``"direction"`` gives its direction the length of the plain sum, ``"magnitude"`` the
+            plain sum its length.
+
+    Raises:
+        ValueError: If ``part`` is none of the three.
+
     References:
-        Yu et al., Gradient Surgery for Multi-Task Learning, NeurIPS 2020, algorithm 1. Computed on the Gram matrix, all
-        tasks at once; no other departure.
+        Yu et al., Gradient Surgery for Multi-Task Learning, NeurIPS 2020, algorithm 1 and the ablations of section 6.4.
+        Computed on the Gram matrix, all tasks at once; no other departure.
 
     Example:
         >>> gram_TT = torch.tensor([[1.0, -0.5], [-0.5, 1.0]])
@@ -33,6 +42,11 @@ class PCGrad(GramianMethod):
     """
 
     claims: ClassVar[frozenset[str]] = frozenset({"linear_under_scaling"})
+    part: Part = field(default="both", metadata={"search": get_args(Part)})
+
+    def __post_init__(self) -> None:
+        if self.part not in get_args(Part):
+            raise ValueError(f"`part` should be one of {', '.join(get_args(Part))}. Found `part = {self.part}`.")
 
     def init(self, num_tasks: int, generator: torch.Generator) -> State:
         """State with the generator's current position."""
@@ -44,8 +58,15 @@ class PCGrad(GramianMethod):
         del losses_T
         generator = torch.Generator()
         generator.set_state(state["generator"])
-        weights_T = surgery(gram_TT.double(), generator).sum(0)
+        weights_T = self._take_part(gram_TT.double(), surgery(gram_TT.double(), generator).sum(0))
         return weights_T, {"generator": generator.get_state()}
+
+    def _take_part(self, gram_TT: Tensor, weights_T: Tensor) -> Tensor:
+        if self.part == "both":
+            return weights_T
+        plain_T = torch.ones_like(weights_T)
+        kept_T, length_T = (weights_T, plain_T) if self.part == "direction" else (plain_T, weights_T)
+        return kept_T * combined_norm(gram_TT, length_T) * inverse(combined_norm(gram_TT, kept_T))
 
 
 def surgery(gram_TT: Tensor, generator: torch.Generator) -> Tensor:

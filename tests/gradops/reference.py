@@ -7,6 +7,7 @@ from itertools import combinations, permutations, product
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import minimize
 
 Array = npt.NDArray[np.float64]
 
@@ -60,3 +61,54 @@ def mgda(jac_TP: Array) -> Array:
             if inside and np.linalg.norm(point) < np.linalg.norm(best):
                 best = point
     return best
+
+
+def gradvac(jac_TP: Array, orders: Sequence[Sequence[int]], target_TT: Array, beta: float) -> tuple[Array, Array]:
+    """Equation 6 of Gradient Vaccine with the orders given: the update and the next targets."""
+    update: Array = np.zeros(jac_TP.shape[1])
+    target_TT = target_TT.copy()
+    for i, (g, order) in enumerate(zip(jac_TP, orders, strict=True)):
+        v = g.copy()
+        for j in order:
+            other, goal = jac_TP[j], target_TT[i, j]
+            phi = v @ other / np.linalg.norm(v) / np.linalg.norm(other)
+            if phi < goal:
+                numerator = np.linalg.norm(v) * (goal * np.sqrt(1 - phi**2) - phi * np.sqrt(1 - goal**2))
+                v = v + numerator / (np.linalg.norm(other) * np.sqrt(1 - goal**2)) * other
+            target_TT[i, j] = (1 - beta) * goal + beta * phi
+        update = update + v
+    return update, target_TT
+
+
+def dw(jac_TP: Array, modified_TP: Array, alpha: float) -> Array:
+    """Section 4.5 of GradOPS: given gradients reweighted by exp(R) of their sum: the update."""
+    advance = np.exp([modified_TP.sum(0) @ g / np.linalg.norm(g) for g in jac_TP])
+    ratio = (advance / advance.mean()) ** alpha
+    update: Array = (ratio / ratio.mean()) @ modified_TP
+    return update
+
+
+def imtl_g(jac_TP: Array) -> Array:
+    """Equation 6 of IMTL, with its inverse: the update."""
+    unit = jac_TP / np.linalg.norm(jac_TP, axis=1, keepdims=True)
+    differences, unit_differences = jac_TP[0] - jac_TP[1:], unit[0] - unit[1:]
+    rest = jac_TP[0] @ unit_differences.T @ np.linalg.inv(differences @ unit_differences.T)
+    update: Array = np.concatenate([[1 - rest.sum()], rest]) @ jac_TP
+    return update
+
+
+def cagrad(jac_TP: Array, c: float) -> Array:
+    """Algorithm 1 of CAGrad with a general-purpose optimizer, times T: the update."""
+    mean = jac_TP.mean(0)
+    root = c * np.linalg.norm(mean)
+
+    def value(w: Array) -> float:
+        return float((w @ jac_TP) @ mean + root * np.linalg.norm(w @ jac_TP))
+
+    start = np.full(len(jac_TP), 1 / len(jac_TP))
+    simplex = {"type": "eq", "fun": lambda w: w.sum() - 1}
+    options = {"ftol": 1e-16, "maxiter": 1000}
+    found = minimize(value, start, bounds=[(0, 1)] * len(jac_TP), constraints=simplex, options=options, method="SLSQP")
+    point = found.x @ jac_TP
+    update: Array = len(jac_TP) * (mean + root * point / np.linalg.norm(point))
+    return update

@@ -26,21 +26,6 @@ def test_gramian_takes_any_number_of_columns(columns: int) -> None:
     assert linalg.gramian(jac_TP).tolist() == [[columns, columns], [columns, columns]]
 
 
-@pytest.mark.parametrize("tasks", [2, 3, 8, 32])
-@pytest.mark.parametrize("seed", range(5))
-def test_min_norm_point_meets_the_optimality_conditions(tasks: int, seed: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    jac_TP = torch.randn(tasks, 40, generator=generator, dtype=torch.float64)
-    jac_TP = jac_TP * torch.logspace(-3, 3, tasks, dtype=torch.float64)[:, None] + seed * 0.1
-    gram_TT = linalg.gramian(jac_TP)
-    weights_T = linalg.min_norm_point(gram_TT)
-    # At the shortest point of the hull no corner is closer to the origin along it; those in use are equal.
-    value, product_T = weights_T @ gram_TT @ weights_T, gram_TT @ weights_T
-    scale_T = gram_TT.diagonal().sqrt() * gram_TT.diagonal().min().sqrt()
-    assert (product_T - value >= -1e-9 * scale_T).all()
-    assert ((product_T - value).abs() <= 1e-9 * scale_T)[weights_T > 0].all()
-
-
 def test_span_coefficients_project() -> None:
     jac_TP = torch.randn(4, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     coefficients_TT = linalg.span_coefficients(linalg.gramian(jac_TP))

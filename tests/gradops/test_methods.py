@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from gradops.base import GramianMethod
 from gradops.linalg import gramian
-from gradops.methods import MGDA, GradOPS, PCGrad, Static, parse, write
+from gradops.methods import (
+    DW,
+    IMTLG,
+    MGDA,
+    CAGrad,
+    GradNorm,
+    GradOPS,
+    GradOPSStatic,
+    GradVac,
+    PCGrad,
+    PCGradDW,
+    Static,
+    parse,
+    write,
+)
+from gradops.methods.pcgrad import Part
 from tests.gradops import reference
 
 
@@ -20,7 +37,7 @@ def gradients(tasks: int, seed: int, common: float = 0.0) -> Tensor:
     return jac_TP + common * torch.randn(20, dtype=torch.float64, generator=generator)
 
 
-def weights(method: GradOPS | PCGrad | MGDA | Static, jac_TP: Tensor, seed: int = 0) -> Tensor:
+def weights(method: GramianMethod, jac_TP: Tensor, seed: int = 0) -> Tensor:
     state = method.init(len(jac_TP), torch.Generator().manual_seed(seed))
     return method.weights(gramian(jac_TP), torch.ones(len(jac_TP)), state)[0]
 
@@ -141,6 +158,97 @@ def test_pcgrad_draws_every_order_and_never_the_same_twice_in_a_row_by_rule() ->
         weights_T, state = method.weights(gram_TT, torch.ones(3), state)
         seen.add(tuple(np.round((weights_T @ jac_TP).numpy(), 9)))
     assert seen == {tuple(np.round(outcome, 9)) for outcome in reference.pcgrad_outcomes(jac_TP.numpy())}
+
+
+def test_pcgrads_parts_have_its_direction_or_its_length() -> None:
+    jac_TP = gradients(2, 0, common=-0.5)
+    both_P, direction_P, magnitude_P = (weights(PCGrad(part=p), jac_TP) @ jac_TP for p in get_args(Part))
+    plain_P = jac_TP.sum(0)
+    torch.testing.assert_close(direction_P, both_P * plain_P.norm() / both_P.norm())
+    torch.testing.assert_close(magnitude_P, plain_P * both_P.norm() / plain_P.norm())
+
+
+def test_gradvac_is_the_papers_over_many_steps() -> None:
+    """With two tasks there is one order, so that the targets of the reference can be carried along."""
+    method, target_TT = GradVac(beta=0.3), np.zeros((2, 2))
+    state = method.init(2, torch.Generator())
+    for seed in range(10):
+        jac_TP = gradients(2, seed, common=1 - seed / 4)
+        weights_T, state = method.weights(gramian(jac_TP), torch.ones(2), state)
+        expected_P, target_TT = reference.gradvac(jac_TP.numpy(), [[1], [0]], target_TT, 0.3)
+        np.testing.assert_allclose((weights_T @ jac_TP).numpy(), expected_P, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(state["target"].numpy(), target_TT, atol=1e-12)
+    assert abs(target_TT).max() > 0.1
+
+
+def test_gradvac_starts_as_pcgrad() -> None:
+    jac_TP = gradients(4, 0, common=-0.5)
+    torch.testing.assert_close(weights(GradVac(), jac_TP, seed=3), weights(PCGrad(), jac_TP, seed=3))
+
+
+@pytest.mark.parametrize("alpha", [-2.0, 0.0, 1.0])
+def test_dw_and_pcgrad_dw_are_the_papers(alpha: float) -> None:
+    for seed in range(5):
+        jac_TP = gradients(2, seed, common=-0.2) * 0.3
+        plain_P = (weights(DW(alpha=alpha), jac_TP) @ jac_TP).numpy()
+        np.testing.assert_allclose(plain_P, reference.dw(jac_TP.numpy(), jac_TP.numpy(), alpha), rtol=1e-9)
+        pairs = [jac_TP.numpy(), jac_TP.flip(0).numpy()]
+        modified = np.stack([reference.pcgrad(pair, [[1], []]) - pair[1] for pair in pairs])
+        projected_P = (weights(PCGradDW(alpha=alpha), jac_TP) @ jac_TP).numpy()
+        np.testing.assert_allclose(projected_P, reference.dw(jac_TP.numpy(), modified, alpha), rtol=1e-9)
+
+
+@pytest.mark.parametrize("tasks", [2, 3, 8])
+def test_imtl_g_is_the_papers_and_projects_equally(tasks: int) -> None:
+    for seed in range(5):
+        jac_TP = gradients(tasks, seed, common=0.5) * torch.logspace(-2, 2, tasks, dtype=torch.float64)[:, None]
+        weights_T = weights(IMTLG(), jac_TP)
+        np.testing.assert_allclose((weights_T @ jac_TP).numpy(), reference.imtl_g(jac_TP.numpy()), rtol=1e-6, atol=1e-9)
+        projection_T = jac_TP @ (weights_T @ jac_TP) / jac_TP.norm(dim=1)
+        torch.testing.assert_close(projection_T, projection_T[:1].expand(tasks), rtol=1e-6, atol=1e-12)
+
+
+def test_imtl_g_between_opposite_gradients_stands_still() -> None:
+    jac_TP = torch.tensor([[1.0, 0.0], [-3.0, 0.0]], dtype=torch.float64)
+    torch.testing.assert_close(weights(IMTLG(), jac_TP), torch.tensor([0.75, 0.25], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("c", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("tasks", [2, 3, 5])
+def test_cagrad_is_the_papers(tasks: int, c: float) -> None:
+    for seed in range(4):
+        jac_TP = gradients(tasks, seed, common=-0.3)
+        update_P = (weights(CAGrad(c=c), jac_TP) @ jac_TP).numpy()
+        np.testing.assert_allclose(update_P, reference.cagrad(jac_TP.numpy(), c), rtol=1e-3, atol=1e-4)
+
+
+def test_gradnorm_is_the_papers_by_autograd_and_torchs_adam() -> None:
+    method, generator = GradNorm(tau=1.5, lr=0.025), torch.Generator().manual_seed(0)
+    state, weight_T = method.init(3, generator), torch.ones(3, dtype=torch.float64, requires_grad=True)
+    adam = torch.optim.Adam([weight_T], lr=0.025, eps=0.0)
+    initial_T = torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64)
+    for step in range(20):
+        jac_TP = gradients(3, step) * torch.tensor([[1.0], [5.0], [0.2]], dtype=torch.float64)
+        losses_T = initial_T * (1 - torch.tensor([0.01, 0.03, 0.0]) * step)
+        found_T, state = method.weights(gramian(jac_TP), losses_T, state)
+        torch.testing.assert_close(found_T, weight_T.detach(), rtol=1e-9, atol=0)
+        length_T = weight_T * jac_TP.norm(dim=1)
+        rate_T = (losses_T / initial_T) / (losses_T / initial_T).mean()
+        adam.zero_grad()
+        (length_T - (length_T.mean() * rate_T**1.5).detach()).abs().sum().backward()
+        adam.step()
+        with torch.no_grad():
+            weight_T.mul_(3 / weight_T.sum())
+    assert state["weight"].max() > 1.2
+
+
+def test_gradops_static_weighs_gradops_own_gradients() -> None:
+    jac_TP = torch.linalg.cholesky(torch.full((3, 3), -0.3).double() + 1.3 * torch.eye(3).double())
+    even_T, first_T = weights(GradOPSStatic(), jac_TP), weights(GradOPSStatic(weight=(3.0, 0.0, 0.0)), jac_TP)
+    torch.testing.assert_close(even_T, weights(GradOPS(alpha=0.0), jac_TP))
+    progress_T = jac_TP @ (first_T @ jac_TP)
+    assert progress_T[0] > 0
+    torch.testing.assert_close(progress_T[1:], torch.zeros(2, dtype=torch.float64), rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("tasks", [2, 3, 4])

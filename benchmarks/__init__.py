@@ -1,0 +1,1 @@
+"""Speed and memory, as ratios inside one run. None of this is a test."""

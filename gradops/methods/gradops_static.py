@@ -1,0 +1,41 @@
+"""GradOPS-static."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from gradops.base import GramianMethod, State
+from gradops.methods.gradops import orthogonalise
+from gradops.methods.static import Static
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradOPSStatic(GramianMethod):
+    """GradOPS' orthogonal gradients with weights given once.
+
+    Args:
+        weight: One weight a task, in the order of the tasks, each at least 0 and finite; empty for 1 each, which is
+            GradOPS with alpha 0. The paper draws them on a grid with sum T.
+
+    Raises:
+        ValueError: If a weight is negative or not finite, or the number of weights is not the number of tasks.
+
+    References:
+        Zhu et al., GradOPS, WSDM 2025, section 4.4. Where every modified gradient vanishes the update is zero: unlike
+        GradOPS, which falls back to MGDA, this has no weights to fall back with.
+    """
+
+    claims: ClassVar[frozenset[str]] = frozenset({"never_conflicting", "linear_under_scaling"})
+    weight: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        Static(weight=self.weight)
+
+    def weights(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:
+        """See :meth:`gradops.base.GramianMethod.weights`."""
+        gram_TT = gram_TT.double()
+        weight_T, _ = Static(weight=self.weight).weights(gram_TT, losses_T, state)
+        return weight_T @ orthogonalise(gram_TT, (gram_TT < 0).any(dim=1)), state

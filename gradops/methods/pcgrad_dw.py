@@ -1,0 +1,52 @@
+"""PCGrad-DW: GradOPS' reweighting on PCGrad's gradients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from gradops.base import GramianMethod, State
+from gradops.linalg import inverse, norms
+from gradops.methods.dw import exponential_share
+from gradops.methods.pcgrad import surgery
+
+
+@dataclass(frozen=True, kw_only=True)
+class PCGradDW(GramianMethod):
+    r"""PCGrad's projected gradients, each weighted by how far their sum advances its task.
+
+    With :math:`v_i` PCGrad's gradients, :math:`G' = \sum_i v_i` and :math:`R_i = G' \cdot g_i / \|g_i\|`, the update is
+    :math:`\sum_i w_i v_i` with :math:`w` as in :class:`gradops.methods.dw.DW`.
+
+    Args:
+        alpha: Above 0 favours the dominating tasks, below 0 the dominated ones; 0 is PCGrad. Any finite number.
+
+    Raises:
+        ValueError: If ``alpha`` is not finite.
+
+    References:
+        Zhu et al., GradOPS, WSDM 2025, section 4.5.
+    """
+
+    alpha: float = field(default=-1.0, metadata={"search": (-5.0, 3.0)})
+
+    def __post_init__(self) -> None:
+        if not abs(self.alpha) < float("inf"):
+            raise ValueError(f"`alpha` should be a finite number. Found `alpha = {self.alpha}`.")
+
+    def init(self, num_tasks: int, generator: torch.Generator) -> State:
+        """State with the generator's current position."""
+        del num_tasks
+        return {"generator": generator.get_state()}
+
+    def weights(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:
+        """See :meth:`gradops.base.GramianMethod.weights`."""
+        del losses_T
+        gram_TT, generator = gram_TT.double(), torch.Generator()
+        generator.set_state(state["generator"])
+        coefficients_TT = surgery(gram_TT, generator)
+        advance_T = (coefficients_TT @ gram_TT).sum(0) * inverse(norms(gram_TT))
+        weights_T = exponential_share(advance_T, self.alpha) @ coefficients_TT
+        return weights_T, {"generator": generator.get_state()}
