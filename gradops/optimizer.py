@@ -153,8 +153,9 @@ class MultiTaskOptimizer(Optimizer):
             raise ValueError(f"`losses_T` should be a vector of T losses. Found shape {tuple(losses_T.shape)}.")
         if self.measure == "features" and features is None:
             raise ValueError('`features` should be given where `measure = "features"`. Found none.')
-        if isinstance(features, Sequence) and len(features) != len(losses_T):
-            raise ValueError(f"`features` should hold {len(losses_T)} views, one a task. Found {len(features)}.")
+        # One tensor given T times would give every task the sum of all cotangents, and no error.
+        if isinstance(features, Sequence) and len({id(view) for view in features}) != len(losses_T):
+            raise ValueError(f"`features` should be z, or {len(losses_T)} distinct views of it, one a task.")
 
     def _weigh(self, gram_TT: Tensor, losses_T: Tensor) -> Tensor:
         if self.method_state is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import multiprocessing
 import os
 import signal
 from typing import Any
@@ -47,8 +48,9 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-# An orchestrator ends a job by SIGTERM: it is to leave the same order behind as Ctrl-C.
-signal.signal(signal.SIGTERM, _interrupt)
+# An orchestrator ends a job by SIGTERM: it is to leave the same order behind as Ctrl-C. Workers just end.
+if multiprocessing.parent_process() is None:
+    signal.signal(signal.SIGTERM, _interrupt)
 
 
 app = typer.Typer(

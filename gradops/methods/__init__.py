@@ -61,9 +61,10 @@ def parse(text: str) -> GramianMethod:
 
 
 def write(method: GramianMethod) -> str:
-    """A method's written form, with every option that it has."""
+    """A method's written form, with the options of its trade-off (the searched ones) and those not at their default."""
     name = next(name for name, kind in METHODS.items() if kind is type(method))
-    options = [f"{f.name}={getattr(method, f.name)!r}" for f in fields(method)]  # type: ignore[arg-type]  # all are dataclasses
+    values = {f: getattr(method, f.name) for f in fields(method)}  # type: ignore[arg-type]  # all are dataclasses
+    options = [f"{f.name}={v!r}" for f, v in values.items() if "search" in f.metadata or v != f.default]
     return f"{name}({', '.join(options)})" if options else name
 
 

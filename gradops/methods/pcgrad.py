@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
 import torch
@@ -42,7 +42,7 @@ class PCGrad(GramianMethod):
     """
 
     claims: ClassVar[frozenset[str]] = frozenset({"linear_under_scaling"})
-    part: Part = field(default="both", metadata={"search": get_args(Part)})
+    part: Part = "both"
 
     def __post_init__(self) -> None:
         if self.part not in get_args(Part):

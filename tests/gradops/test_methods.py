@@ -279,6 +279,9 @@ def test_a_wrong_text_says_what_is_wrong(text: str, message: str) -> None:
 
 def test_integers_and_floats_are_one_method() -> None:
     assert write(parse("gradops(alpha=-2)")) == "gradops(alpha=-2.0)"
+    assert write(parse("gradops")) == "gradops(alpha=0.0)"
+    assert write(parse("pcgrad(part='both')")) == "pcgrad"
+    assert write(parse("pcgrad(part='direction')")) == "pcgrad(part='direction')"
 
 
 def test_static_refuses_a_wrong_number_of_weights() -> None:

@@ -166,5 +166,6 @@ def test_wrong_arguments_are_named() -> None:
         wrap(net, Uniform()).backward(torch.ones(()))
     with pytest.raises(ValueError, match="`features` should be given"):
         wrap(net, GradOPS(), measure="features").backward(torch.ones(3))
-    with pytest.raises(ValueError, match="one a task"):
-        wrap(net, GradOPS()).backward(torch.ones(3), features=[torch.ones(1)])
+    for features in ([torch.ones(1)], [torch.ones(1)] * 3):
+        with pytest.raises(ValueError, match="distinct views"):
+            wrap(net, GradOPS()).backward(torch.ones(3), features=features)
