@@ -14,6 +14,16 @@ from torch import Tensor
 State = Mapping[str, Tensor]
 
 
+def require_finite(name: str, value: float) -> None:
+    """Refuse an option that is infinite or no number.
+
+    Raises:
+        ValueError: If it is.
+    """
+    if not abs(value) < float("inf"):
+        raise ValueError(f"`{name}` should be a finite number. Found `{name} = {value}`.")
+
+
 class GramianMethod(ABC):
     """A rule that turns the Gram matrix of T task gradients into the weights of their sum.
 

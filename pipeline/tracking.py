@@ -26,6 +26,7 @@ DEFAULT_STORE = "sqlite:///mlflow.db"
 FINGERPRINT = "gradops.fingerprint"
 _PARENT = "mlflow.parentRunId"
 _COMPARED = "gradops.run_ids"
+_MOST_METRICS = 1000  # that MLflow takes in one call
 
 
 def store_uri() -> str:
@@ -83,7 +84,9 @@ class Tracker:
         metrics += [_metric("train.lr", epoch.lr, epoch.number), _metric("train.seconds", epoch.seconds, epoch.number)]
         for step, report in epoch.diagnostics.items():
             metrics += [_metric(f"step.{name}", value, step) for name, value in report.items()]
-        self.client.log_batch(self._run_of(planned), metrics=metrics)
+        run_id = self._run_of(planned)
+        for start in range(0, len(metrics), _MOST_METRICS):
+            self.client.log_batch(run_id, metrics=metrics[start : start + _MOST_METRICS])
 
     def finished(self, planned: Planned, run: Run, reused: bool) -> None:
         """Log a run's result and close it."""

@@ -72,5 +72,5 @@ def test_every_key_of_a_config_is_documented() -> None:
 
 
 def test_every_method_is_documented() -> None:
-    for text in (README, (ROOT / "docs" / "config.md").read_text()):
+    for text in (README, *((ROOT / "docs" / f"{page}.md").read_text() for page in ("config", "methods"))):
         assert all(re.search(rf"\b{name}\b", text) for name in METHODS)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from gradops.base import GramianMethod, State
+from gradops.base import GramianMethod, State, require_finite
 from gradops.linalg import inverse, norms
 
 
@@ -39,8 +39,7 @@ class DW(GramianMethod):
     alpha: float = field(default=-1.0, metadata={"search": (-5.0, 3.0)})
 
     def __post_init__(self) -> None:
-        if not abs(self.alpha) < float("inf"):
-            raise ValueError(f"`alpha` should be a finite number. Found `alpha = {self.alpha}`.")
+        require_finite("alpha", self.alpha)
 
     def weights(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:
         """See :meth:`gradops.base.GramianMethod.weights`."""

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gradops.base import GramianMethod, State
+from gradops.base import GramianMethod, State, require_finite
 from gradops.hull import min_norm_point
 from gradops.linalg import VANISHING, VANISHING_FLOAT32, inverse, norms, span_coefficients
 
@@ -49,8 +49,7 @@ class GradOPS(GramianMethod):
     alpha: float = field(default=0.0, metadata={"search": (-5.0, 3.0)})
 
     def __post_init__(self) -> None:
-        if not abs(self.alpha) < float("inf"):
-            raise ValueError(f"`alpha` should be a finite number. Found `alpha = {self.alpha}`.")
+        require_finite("alpha", self.alpha)
 
     def weights(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:
         """See :meth:`gradops.base.GramianMethod.weights`."""

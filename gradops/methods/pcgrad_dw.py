@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from gradops.base import GramianMethod, State
+from gradops.base import GramianMethod, State, require_finite
 from gradops.linalg import inverse, norms
 from gradops.methods.dw import exponential_share
 from gradops.methods.pcgrad import surgery
@@ -33,8 +33,7 @@ class PCGradDW(GramianMethod):
     alpha: float = field(default=-1.0, metadata={"search": (-5.0, 3.0)})
 
     def __post_init__(self) -> None:
-        if not abs(self.alpha) < float("inf"):
-            raise ValueError(f"`alpha` should be a finite number. Found `alpha = {self.alpha}`.")
+        require_finite("alpha", self.alpha)
 
     def init(self, num_tasks: int, generator: torch.Generator) -> State:
         """State with the generator's current position."""
