@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from functools import partial
+from multiprocessing.managers import SyncManager
 from queue import Empty, Queue
 from statistics import mean, stdev
 from typing import Any, Literal, Protocol
@@ -206,7 +208,9 @@ def _train_all(planned: list[Planned], prepared: Prepared, observer: Observer, w
 
 def _train_in_processes(planned: list[Planned], prepared: Prepared, observer: Observer, workers: int) -> list[Run]:
     context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-    with context.Manager() as manager, ProcessPoolExecutor(workers, mp_context=context) as pool:
+    manager = SyncManager(ctx=context)
+    manager.start(_end_with_parent)
+    with manager, ProcessPoolExecutor(workers, context, _end_with_parent) as pool:
         epochs: Queue[tuple[int, Epoch]] = manager.Queue()
         # Longest first, so that no core is left with one long run at the end.
         order = sorted(range(len(planned)), key=lambda i: planned[i].system in (SINGLE_TASK, "uniform"))
@@ -220,6 +224,18 @@ def _train_in_processes(planned: list[Planned], prepared: Prepared, observer: Ob
                 worker.terminate()
             raise
     return [run for _, run in sorted((i, future.result()) for future, i in futures.items())]
+
+
+def _end_with_parent() -> None:
+    """Let a child process end when its parent was killed: it would train on for nobody, and then wait for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def end() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end, daemon=True).start()
 
 
 def _train_one(index: int, planned: Planned, prepared: Prepared, epochs: Queue[tuple[int, Epoch]]) -> Run:

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -81,6 +87,37 @@ def test_a_second_run_of_the_same_config_is_exit_code_4() -> None:
         code, _, err = run("train", DEBUG, *places())
     assert code == 4
     assert "another run holds" in err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 130), (signal.SIGKILL, -signal.SIGKILL)])
+def test_a_comparison_that_is_ended_leaves_no_worker_behind(number: signal.Signals, code: int, tmp_path: Path) -> None:
+    long = ["--set", "train.max_steps=0", "--epochs", "1000", "--workers", "2", "--methods", "uniform"]
+    command = [sys.executable, "-c", "from jobs.cli import app; app()", "compare", DEBUG, *places(), *long]
+    with (tmp_path / "log").open("w+") as log:
+        started = subprocess.Popen(command, stderr=log, start_new_session=True)
+        wait_until(lambda: (tmp_path / "log").read_text().count("epoch 2/") >= 2, seconds=90)
+        started.send_signal(number)
+        assert started.wait(30) == code
+    wait_until(lambda: is_empty(started.pid), seconds=30)
+    if number == signal.SIGTERM:
+        assert "interrupted; the same command goes on" in (tmp_path / "log").read_text()
+        assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def wait_until(is_so: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.2)
+
+
+def is_empty(group: int) -> bool:
+    """Whether no process of a group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    return False
 
 
 def test_fetch_from_a_folder_without_the_files_is_exit_code_2(tmp_path: Path) -> None:
