@@ -112,7 +112,7 @@ class Encoder:
     def load(cls, folder: Path) -> Encoder:
         """Read what :meth:`save` wrote."""
         fitted = _Fitted.model_validate_json((folder / _JSON).read_text())
-        values = pl.read_parquet(folder / _VOCABULARY).sort("id").group_by("feature").agg("value")
+        values = pl.read_parquet(folder / _VOCABULARY).group_by("feature").agg(pl.col("value").sort_by("id"))
         known = {feature: tuple(vocabulary) for feature, vocabulary in values.iter_rows()}
         categorical = [n for n, f in fitted.spec.features.items() if isinstance(f, Categorical)]
         return cls(fitted.spec, {n: known.get(n, ()) for n in categorical}, fitted.scales, fitted.dtypes)
