@@ -20,7 +20,7 @@ $(READY): pyproject.toml requirements/lock.txt requirements/$(VARIANT).txt
 	$(PIP) --constraint requirements/lock.txt torch
 	$(PIP) --no-deps --requirement requirements/lock.txt --requirement requirements/$(VARIANT).txt
 	$(PIP) --no-deps --no-build-isolation --editable .
-	$(BIN)/python -m compileall -q -j 0 -x '/tests?/' .venv/lib || true
+	$(BIN)/python -m compileall -q -j 0 -x '/tests?/|py312_' .venv/lib || true
 	$(BIN)/gradops doctor
 	touch $@
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.lr_scheduler import OneCycleLR
 
-from gradops import MultiTaskOptimizer
+from gradops import GramianMethod, MultiTaskOptimizer
 from gradops.linalg import gramian
 from gradops.methods import MGDA, GradOPS, PCGrad, Static, Uniform
 
@@ -43,14 +45,14 @@ def grads(net: Net) -> dict[str, Tensor]:
     return {name: p.grad.clone() for name, p in net.named_parameters() if p.grad is not None}
 
 
-def wrap(net: Net, method: object, **options: object) -> MultiTaskOptimizer:
+def wrap(net: Net, method: GramianMethod, **options: Any) -> MultiTaskOptimizer:
     sgd = torch.optim.SGD(net.parameters(), lr=0.1)
-    return MultiTaskOptimizer(sgd, method, shared=net.shared.parameters(), **options)  # type: ignore[arg-type]
+    return MultiTaskOptimizer(sgd, method, shared=net.shared.parameters(), **options)
 
 
 @pytest.mark.parametrize("method", [Uniform(), Static(weight=(0.5, 1.0, 1.5)), GradOPS(alpha=-2.0), MGDA()])
 @pytest.mark.parametrize("diagnose", [False, True])
-def test_features_change_the_cost_and_not_the_gradients(method: object, diagnose: bool) -> None:
+def test_features_change_the_cost_and_not_the_gradients(method: GramianMethod, diagnose: bool) -> None:
     rows, targets = data()
     found = []
     for form in ("none", "tensor", "views"):
@@ -122,8 +124,12 @@ def test_schedulers_clipping_and_zero_grad_work() -> None:
     rows, targets = data()
     net = Net()
     optimizer = wrap(net, GradOPS())
+
+    def clip(*_: object) -> None:
+        clip_grad_norm_(net.parameters(), 1e-3)
+
     schedule = OneCycleLR(optimizer, max_lr=1.0, total_steps=5, cycle_momentum=False)
-    optimizer.optimizer.register_step_pre_hook(lambda *_: clip_grad_norm_(net.parameters(), 1e-3) and None)  # type: ignore[arg-type]
+    optimizer.optimizer.register_step_pre_hook(clip)
     before = {name: p.detach().clone() for name, p in net.named_parameters()}
     optimizer.step(net.losses([net.features(rows)] * 3, targets))
     schedule.step()

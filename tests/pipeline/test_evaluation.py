@@ -61,7 +61,7 @@ def test_unlike_things_are_not_compared() -> None:
     with pytest.raises(ValueError, match="not hold 0"):
         delta_m_pct([1.0], [0.0])
     with pytest.raises(ValueError, match="`ties`"):
-        mean_rank({"a": [1.0]}, ties="max")  # type: ignore[arg-type]
+        mean_rank({"a": [1.0]}, ties="max")  # type: ignore[arg-type]  # the point
 
 
 def test_metrics_are_of_known_labels_only() -> None:
