@@ -14,6 +14,13 @@ from torch import Tensor
 State = Mapping[str, Tensor]
 
 
+def generator_at(position: Tensor) -> torch.Generator:
+    """A generator at a position that ``get_state()`` gave: a method's own, so that drawing changes no state."""
+    generator = torch.Generator()
+    generator.set_state(position)
+    return generator
+
+
 def require_finite(name: str, value: float) -> None:
     """Refuse an option that is infinite or no number.
 

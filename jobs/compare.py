@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from filelock import FileLock
 from rich import box
 from rich.table import Table
 
-from jobs.console import AsJson, Config, Overrides, out, show
+from jobs.console import AsJson, Config, Overrides, locked, out, show
 
 if TYPE_CHECKING:
     from pipeline.comparison import Comparison, Row
@@ -56,9 +55,8 @@ def main(
     options += [] if methods is None else [f"compare.methods={_split(methods)}"]
     loaded = load(config, [*overrides, *options])
     prepared = prepare(loaded)
-    loaded.runs.mkdir(parents=True, exist_ok=True)
     with (
-        FileLock(loaded.runs / f"{loaded.name}.lock", timeout=0),
+        locked(loaded),
         Tracker(loaded, prepared, identity(loaded, prepared)) as tracker,
     ):
         with TrainingProgress(plan(loaded)) as progress:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from filelock import FileLock
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from pipeline.config import RunConfig
 
 # Results go to standard output; progress and errors to standard error, so that `--json` can be piped.
 out = Console(width=None if sys.stdout.isatty() else 120)
@@ -24,6 +28,12 @@ _set = typer.Option(
 )
 Overrides = Annotated[list[str], _set]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+
+def locked(config: RunConfig) -> FileLock:
+    """The lock of a config's runs: two commands must not train them at the same time."""
+    config.runs.mkdir(parents=True, exist_ok=True)
+    return FileLock(config.runs / f"{config.name}.lock", timeout=0)
 
 
 def show(text: Any, data: Any, as_json: bool) -> None:

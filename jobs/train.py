@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from filelock import FileLock
-
-from jobs.console import AsJson, Config, Overrides, show
+from jobs.console import AsJson, Config, Overrides, locked, show
 
 
 def main(config: Config, overrides: Overrides, as_json: AsJson = False) -> None:
@@ -18,9 +16,8 @@ def main(config: Config, overrides: Overrides, as_json: AsJson = False) -> None:
     loaded = load(config, overrides)
     prepared = prepare(loaded)
     planned = [Planned(loaded.train.method, loaded)]
-    loaded.runs.mkdir(parents=True, exist_ok=True)
     with (
-        FileLock(loaded.runs / f"{loaded.name}.lock", timeout=0),
+        locked(loaded),
         Tracker(loaded, prepared) as tracker,
         TrainingProgress(planned) as progress,
     ):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from gradops.base import GramianMethod, State
+from gradops.base import GramianMethod, State, generator_at
 from gradops.linalg import inverse, norms
 from gradops.methods.pcgrad import random_orders
 
@@ -49,8 +49,7 @@ class GradVac(GramianMethod):
     def weights(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:
         """See :meth:`gradops.base.GramianMethod.weights`."""
         del losses_T
-        gram_TT, generator = gram_TT.double(), torch.Generator()
-        generator.set_state(state["generator"])
+        gram_TT, generator = gram_TT.double(), generator_at(state["generator"])
         tasks, row_T = len(gram_TT), torch.arange(len(gram_TT), device=gram_TT.device)
         target_TT = state["target"].to(gram_TT.device, copy=True)
         coefficients_TT = torch.eye(tasks, dtype=torch.float64, device=gram_TT.device)

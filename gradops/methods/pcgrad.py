@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, get_args
 import torch
 from torch import Tensor
 
-from gradops.base import GramianMethod, State
+from gradops.base import GramianMethod, State, generator_at
 from gradops.linalg import combined_norm, inverse
 
 Part = Literal["both", "direction", "magnitude"]
@@ -56,8 +56,7 @@ class PCGrad(GramianMethod):
     def weights(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:
         """See :meth:`gradops.base.GramianMethod.weights`."""
         del losses_T
-        generator = torch.Generator()
-        generator.set_state(state["generator"])
+        generator = generator_at(state["generator"])
         weights_T = self._take_part(gram_TT.double(), surgery(gram_TT.double(), generator).sum(0))
         return weights_T, {"generator": generator.get_state()}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from gradops.base import GramianMethod, State, require_finite
+from gradops.base import GramianMethod, State, generator_at, require_finite
 from gradops.linalg import inverse, norms
 from gradops.methods.dw import exponential_share
 from gradops.methods.pcgrad import surgery
@@ -43,8 +43,7 @@ class PCGradDW(GramianMethod):
     def weights(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:
         """See :meth:`gradops.base.GramianMethod.weights`."""
         del losses_T
-        gram_TT, generator = gram_TT.double(), torch.Generator()
-        generator.set_state(state["generator"])
+        gram_TT, generator = gram_TT.double(), generator_at(state["generator"])
         coefficients_TT = surgery(gram_TT, generator)
         advance_T = (coefficients_TT @ gram_TT).sum(0) * inverse(norms(gram_TT))
         weights_T = exponential_share(advance_T, self.alpha) @ coefficients_TT
