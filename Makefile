@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready-$(VARIANT)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
-.PHONY: setup demo check test slow debug lock clean
+.PHONY: setup demo check test slow debug docs lock clean
 
 setup: $(READY)
 
@@ -44,6 +44,10 @@ slow: setup
 debug: setup
 	rm -rf debug
 	MLFLOW_TRACKING_URI=sqlite:///debug/mlflow.db $(BIN)/gradops compare configs/debug.toml
+
+# What the code says of itself.
+docs: setup
+	$(BIN)/gradops methods > docs/methods.md
 
 # CUDA packages are left out: torch brings the ones of its own build. The last line checks that the CUDA list resolves.
 lock: setup

@@ -1,7 +1,7 @@
 """How T task gradients become one. Pure torch: knows no table, no model of ours, no file."""
 
-from gradops.base import Cut, GramianMethod, State
+from gradops.base import Cut, ElementwiseMethod, GramianMethod, Method, State
 from gradops.diagnostics import StepReport
 from gradops.optimizer import MultiTaskOptimizer
 
-__all__ = ["Cut", "GramianMethod", "MultiTaskOptimizer", "State", "StepReport"]
+__all__ = ["Cut", "ElementwiseMethod", "GramianMethod", "Method", "MultiTaskOptimizer", "State", "StepReport"]

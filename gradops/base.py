@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
+
+from gradops.rotation import Rotation
 
 # What a method remembers between steps. It is replaced, never changed in place: a resumed run continues exactly, and
 # two trials in one process cannot touch each other. A random generator is remembered by its `get_state()`.
@@ -31,12 +34,19 @@ def require_finite(name: str, value: float) -> None:
         raise ValueError(f"`{name}` should be a finite number. Found `{name} = {value}`.")
 
 
-class GramianMethod(ABC):
-    """A rule that turns the Gram matrix of T task gradients into the weights of their sum.
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """A rule that turns T task gradients into one.
 
     Subclasses are frozen dataclasses whose fields are their options; ``metadata={"search": (low, high)}`` on a field is
     the range a trade-off search draws it from.
+
+    Args:
+        rotation: The rotations through which the towers read the shared representation; None for none. Any method can
+            be combined with them.
     """
+
+    rotation: Rotation | None = None
 
     claims: ClassVar[frozenset[str]] = frozenset()
     """Properties promised for any gradients, checked by the conformance suite. Known ones:
@@ -47,8 +57,9 @@ class GramianMethod(ABC):
     - ``simplex``: the weights are non-negative and sum to 1.
     """
 
-    needs_gramian: ClassVar[bool] = True
-    """False where the weights do not depend on the gradients, so that one backward pass is enough."""
+    at_features: ClassVar[bool] = False
+    """True where the method is defined on the gradients at the shared representation, wherever conflict is measured
+    otherwise."""
 
     def init(self, num_tasks: int, generator: torch.Generator) -> State:
         """State before the first step.
@@ -59,6 +70,29 @@ class GramianMethod(ABC):
         """
         del num_tasks, generator
         return {}
+
+    def pace(self, losses_T: Tensor, state: State) -> Tensor:
+        """How much each task asks for beyond its share: 1 each, unless the method measures how fast tasks train.
+
+        RotoGrad's first rotations aim at task gradients stretched by these factors.
+
+        Args:
+            losses_T: The task losses of the step, detached.
+            state: The state that the step left.
+
+        Returns:
+            Factors in float64, at least 0.
+        """
+        del state
+        return torch.ones_like(losses_T, dtype=torch.float64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GramianMethod(Method, ABC):
+    """A method whose update is a weighted sum of the task gradients; the weights follow from their Gram matrix."""
+
+    needs_gramian: ClassVar[bool] = True
+    """False where the weights do not depend on the gradients, so that one backward pass is enough."""
 
     @abstractmethod
     def weights(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:
@@ -71,6 +105,25 @@ class GramianMethod(ABC):
 
         Returns:
             The weights in float64 such that the update descends along ``sum_i weights_i g_i``, and the next state.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class ElementwiseMethod(Method, ABC):
+    """A method that combines the task gradients at the shared representation element by element."""
+
+    at_features: ClassVar[bool] = True
+
+    @abstractmethod
+    def combine(self, cotangent_TBD: Tensor, state: State) -> tuple[Tensor, State]:
+        """The gradient that enters the shared part.
+
+        Args:
+            cotangent_TBD: Each task's gradient at the shared representation.
+            state: What :meth:`init` or the last call returned.
+
+        Returns:
+            One gradient B x D in place of their sum, of the same type, and the next state.
         """
 
 

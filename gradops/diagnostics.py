@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from gradops import linalg
@@ -15,13 +16,16 @@ class StepReport:
 
     Args:
         losses_T: Task losses, detached.
-        weights_T: Weights of the task gradients in the shared update, float64.
+        weights_T: Weights of the task gradients in the shared update, float64; NaN for a method that combines them
+            element by element and has none.
         gram_TT: Gram matrix that the weights came from, float64; None where the method did not need one.
+        update_T: For a method without weights, the update's products with the T task gradients and, last, with itself.
     """
 
     losses_T: Tensor
     weights_T: Tensor
     gram_TT: Tensor | None
+    update_T: Tensor | None = None
 
     @property
     def known_gram_TT(self) -> Tensor:
@@ -52,22 +56,50 @@ class StepReport:
         return (self.known_gram_TT < 0).sum().double() / max(pairs, 1)
 
     @property
+    def product_T(self) -> Tensor:
+        """Product of the shared update with each task gradient: negative where the step hurts a task."""
+        return self.known_gram_TT @ self.weights_T if self.update_T is None else self.update_T[:-1]
+
+    @property
     def update_norm(self) -> Tensor:
-        """Length of the shared update ``sum_i weights_i g_i`` before clipping and the optimizer's own scaling."""
-        return linalg.combined_norm(self.known_gram_TT, self.weights_T)
+        """Length of the shared update before clipping and the optimizer's own scaling."""
+        if self.update_T is None:
+            return linalg.combined_norm(self.known_gram_TT, self.weights_T)
+        return self.update_T[-1].clamp(min=0).sqrt()
+
+    @property
+    def update_share(self) -> Tensor:
+        """Length of the shared update as a share of the plain sum of the task gradients; 0 where that is zero."""
+        plain = linalg.combined_norm(self.known_gram_TT, torch.ones_like(self.norm_T))
+        return self.update_norm * linalg.inverse(plain)
 
     @property
     def update_cosine_T(self) -> Tensor:
-        """Cosine of the shared update with each task gradient: negative where the step hurts a task."""
-        product_T = self.known_gram_TT @ self.weights_T
-        return product_T * linalg.inverse(self.norm_T * self.update_norm)
+        """Cosine of the shared update with each task gradient."""
+        return self.product_T * linalg.inverse(self.norm_T * self.update_norm)
+
+    @property
+    def advance_T(self) -> Tensor:
+        """GradOPS' r: the update's projection on each task gradient, over their mean. Above 1 a task dominates."""
+        projection_T = self.product_T * linalg.inverse(self.norm_T)
+        return projection_T / projection_T.mean() if projection_T.mean() != 0 else torch.ones_like(projection_T)
+
+    @property
+    def hurts(self) -> Tensor:
+        """Share of the tasks whose gradient the update conflicts with, beyond float32 rounding, in [0, 1]."""
+        return (self.update_cosine_T < -linalg.VANISHING_FLOAT32).double().mean()
 
     def scalars(self, tasks: list[str]) -> dict[str, float]:
         """The report as named numbers, for a tracker."""
-        values = {f"weight.{t}": float(v) for t, v in zip(tasks, self.weights_T, strict=True)}
-        values |= {f"norm.{t}": float(v) for t, v in zip(tasks, self.norm_T, strict=True)}
-        values |= {f"update_cosine.{t}": float(v) for t, v in zip(tasks, self.update_cosine_T, strict=True)}
+        vectors = {"norm": self.norm_T, "update_cosine": self.update_cosine_T, "advance": self.advance_T}
+        vectors |= {"weight": self.weights_T} if self.update_T is None else {}
+        values = {
+            f"{name}.{task}": value
+            for name, vector_T in vectors.items()
+            for task, value in zip(tasks, vector_T.tolist(), strict=True)
+        }
         for i, first in enumerate(tasks):
             for j, second in enumerate(tasks[:i]):
                 values[f"cosine.{second}.{first}"] = float(self.cosine_TT[i, j])
-        return values | {"conflict_rate": float(self.conflict_rate), "update_norm": float(self.update_norm)}
+        names = ("conflict_rate", "hurts", "update_norm", "update_share")
+        return values | {name: float(getattr(self, name)) for name in names}

@@ -21,6 +21,10 @@ class Roots:
     outputs: tuple[Tensor, ...]
     cotangents: tuple[Tensor, ...]
 
+    def weighted(self, weights_T: Tensor) -> Roots:
+        """The same with every task's cotangent times its weight."""
+        return Roots(self.outputs, tuple(w.to(c.dtype) * c for w, c in zip(weights_T, self.cotangents, strict=True)))
+
 
 def split(losses_T: Tensor, features: Tensor | Sequence[Tensor] | None, own: Sequence[Tensor]) -> Roots:
     """Go back through the towers: fill the ``.grad`` of their parameters and find the roots of the shared part.
@@ -64,17 +68,14 @@ def each(roots: Roots, shared: Sequence[Tensor], leaf: Tensor | None) -> tuple[T
     return jac_TP, cotangent_TBE
 
 
-def combined(
-    roots: Roots, weights_T: Tensor, shared: Sequence[Tensor], leaf: Tensor | None
-) -> tuple[list[Tensor], Tensor | None]:
-    """The gradient of one weighted sum of tasks: one backward pass through the shared part.
+def combined(roots: Roots, shared: Sequence[Tensor], leaf: Tensor | None) -> tuple[list[Tensor], Tensor | None]:
+    """The gradient of all roots together: one backward pass through the shared part.
 
     Returns:
         The gradient in each shared parameter and the cotangent at the leaf, if there is one.
     """
     inputs = list(shared) if leaf is None else [*shared, leaf]
-    weighted = [w.to(c.dtype) * c for w, c in zip(weights_T, roots.cotangents, strict=True)]
-    found = grad(roots.outputs, inputs, weighted, allow_unused=True)
+    found = grad(roots.outputs, inputs, roots.cotangents, allow_unused=True)
     grads = [_or_zeros(g, i) for g, i in zip(found, inputs, strict=True)]
     return grads[: len(shared)], None if leaf is None else grads[-1]
 

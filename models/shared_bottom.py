@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -22,13 +23,23 @@ class Embedding(nn.Module):
         return self.parameters()
 
 
+class HeadTransform(Protocol):
+    """A linear map of the shared representation for each tower to read through; a module, so that it is saved too."""
+
+    def __call__(self, views: Sequence[Tensor]) -> list[Tensor]:
+        """What each of T towers reads, from T views B x D of the shared representation."""
+
+    def matrix_TDD(self) -> Tensor:
+        """The maps: tower k reads ``matrix_k @ z``."""
+
+
 @dataclass(frozen=True)
 class Trace:
     """A forward pass with the tensors that gradient surgery needs.
 
     Args:
         logits_BT: One logit a row and task.
-        views: The shared representation B x D as each of the T towers reads it.
+        views: The shared representation B x D, once for each of the T towers, before their transforms.
         cut: The cut at the output of the embedding tables.
     """
 
@@ -49,7 +60,10 @@ class SharedBottom(nn.Module):
         bottom: Units of each shared layer, each followed by ReLU and dropout.
         tower: Units of each hidden layer of a tower; empty for one linear layer.
         dropout: Probability of dropping a unit of the shared layers while training, in [0, 1).
+        head_transform: Module through which the towers read the shared representation; None for none.
     """
+
+    head_transform: HeadTransform | None
 
     def __init__(
         self,
@@ -60,11 +74,13 @@ class SharedBottom(nn.Module):
         bottom: Sequence[int] = (192, 192),
         tower: Sequence[int] = (),
         dropout: float = 0.3,
+        head_transform: HeadTransform | None = None,
     ) -> None:
         super().__init__()
         self.embedding = embedding
         width = sum(embedding.layout.widths) + values
         self.bottom = _layers(width, bottom, dropout)
+        self.head_transform = head_transform
         shared = bottom[-1] if bottom else width
         towers = (nn.Sequential(_layers(shared, tower, 0.0), nn.Linear([shared, *tower][-1], 1)) for _ in range(tasks))
         self.towers = nn.ModuleList(towers)
@@ -85,6 +101,22 @@ class SharedBottom(nn.Module):
         """The dense parameters that every task shares."""
         return list(self.bottom.parameters())
 
+    def network_parameters(self) -> list[nn.Parameter]:
+        """Every parameter but those of the head transform, which learns in its own way."""
+        return [p for name, p in self.named_parameters() if not name.startswith("head_transform.")]
+
+    @torch.no_grad()
+    def plain_state(self) -> dict[str, Tensor]:
+        """The weights of the same function without a head transform: it is folded into each tower's first layer."""
+        state = {k: v for k, v in self.state_dict().items() if not k.startswith("head_transform.")}
+        if self.head_transform is None:
+            return state
+        for task, (tower, matrix_DD) in enumerate(zip(self.towers, self.head_transform.matrix_TDD(), strict=True)):
+            first = next(name for name, layer in tower.named_modules() if isinstance(layer, nn.Linear))
+            weight = state[f"towers.{task}.{first}.weight"]
+            state[f"towers.{task}.{first}.weight"] = (weight.double() @ matrix_DD.double()).to(weight.dtype)
+        return state
+
     def initialise(self, generator: torch.Generator, embedding_std: float) -> None:
         """Draw every weight from a generator: a run's start depends on its seed and on nothing else.
 
@@ -102,6 +134,7 @@ class SharedBottom(nn.Module):
                     layer.bias.uniform_(-bound, bound, generator=generator)
 
     def _logits(self, views: Sequence[Tensor]) -> Tensor:
+        views = views if self.head_transform is None else self.head_transform(views)
         return torch.cat([tower(view) for tower, view in zip(self.towers, views, strict=True)], dim=1)
 
 

@@ -14,7 +14,9 @@ from pydantic_core import ErrorDetails
 
 from features.contract import InputError
 from features.spec import FeatureSpec
+from gradops.base import GramianMethod
 from gradops.methods import METHODS, parse, write
+from gradops.rotation import Rotations
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 MethodText = Annotated[str, Field(description="A method as `gradops.methods.parse` reads it.")]
@@ -172,7 +174,8 @@ class RunConfig(_Section):
         if not self.data.holdout and total >= 1:
             problems.append(f"split.validation + split.test should leave rows to train on, found {total:g}")
         methods = dict.fromkeys([self.train.method, *self.compare.methods])
-        problems += [problem for text in methods if (problem := _unfit(text, len(self.tasks)))]
+        width = self.model.bottom[-1]
+        problems += [problem for text in methods if (problem := _unfit(text, len(self.tasks), width))]
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -203,13 +206,17 @@ def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         raise InputError.of(subject, [_problem(e) for e in error.errors()]) from None
 
 
-def _unfit(method: str, tasks: int) -> str | None:
-    """Why a method cannot weigh so many tasks; found by letting it weigh some orthogonal gradients."""
-    weigher = parse(method)
+def _unfit(text: str, tasks: int, width: int) -> str | None:
+    """Why a method does not fit so many tasks or so wide a representation; found by trying it on one step."""
+    method = parse(text)
     try:
-        weigher.weights(torch.eye(tasks), torch.ones(tasks), weigher.init(tasks, torch.Generator()))
+        state = method.init(tasks, torch.Generator())
+        if isinstance(method, GramianMethod):
+            method.weights(torch.eye(tasks), torch.ones(tasks), state)
+        if method.rotation is not None:
+            Rotations(method.rotation, tasks=tasks, width=width)
     except ValueError as error:
-        return f"method `{method}` does not fit {tasks} task(s): {error}"
+        return f"method `{text}` does not fit {tasks} task(s) and a representation of {width}: {error}"
     return None
 
 

@@ -153,7 +153,7 @@ class Tracker:
     def _run_of(self, planned: Planned) -> str:
         if planned.label not in self._open:
             config = planned.config
-            options = {"method": config.train.method, **vars(parse(config.train.method))}
+            options = {"method": config.train.method, **_options(config.train.method)}
             params = {f"train.{k}": v for k, v in config.train.model_dump(mode="json").items()}
             params |= {f"model.{k}": v for k, v in config.model.model_dump(mode="json").items()}
             params |= {f"tradeoff.{k}": v for k, v in options.items()} | {"data": self._prepared.fingerprint}
@@ -175,6 +175,14 @@ class Tracker:
         """The run of a comparison, or the training run whose result is logged: only then has it a fingerprint."""
         found = self.client.search_runs([self._experiment], f"tags.`{FINGERPRINT}` = '{fingerprint}'", max_results=1)
         return found[0].info.run_id if found else None
+
+
+def _options(text: str) -> dict[str, object]:
+    """A method's options, and those of its rotations under ``rotation.``."""
+    options = vars(parse(text))
+    turn = options["rotation"]
+    own = {name: value for name, value in options.items() if name != "rotation"}
+    return own if turn is None else own | {f"rotation.{name}": value for name, value in vars(turn).items()}
 
 
 def _artifacts(experiment: str) -> str | None:

@@ -19,6 +19,7 @@ from features.contract import InputError
 from features.encoder import Encoder
 from gradops import MultiTaskOptimizer, StepReport
 from gradops.methods import parse
+from gradops.rotation import Rotation, Rotations
 from models.embedding import TorchRecEmbedding
 from models.loss import masked_cross_entropy
 from models.shared_bottom import SharedBottom
@@ -71,11 +72,13 @@ def train(config: RunConfig, prepared: Prepared, on_epoch: Callable[[Epoch], Non
             test=job.evaluate("test"),
             history=history,
         )
-        return run.save(config, {k: v.cpu().contiguous() for k, v in best[1].items()})
+        return run.save(config, {k: v.cpu().contiguous() for k, v in job.model.plain_state().items()})
 
 
-def build_model(encoder: Encoder, tasks: Sequence[str], config: ModelConfig, seed: int) -> SharedBottom:
-    """The network to train, initialised from a seed."""
+def build_model(
+    encoder: Encoder, tasks: Sequence[str], config: ModelConfig, seed: int, rotations: Rotations | None = None
+) -> SharedBottom:
+    """The network to train, initialised from a seed; its towers read through rotations, if there are some."""
     model = SharedBottom(
         TorchRecEmbedding(encoder.tables()),
         values=len(encoder.spec.value_features),
@@ -83,6 +86,7 @@ def build_model(encoder: Encoder, tasks: Sequence[str], config: ModelConfig, see
         bottom=config.bottom,
         tower=config.tower,
         dropout=config.dropout,
+        head_transform=rotations,
     )
     model.initialise(torch.Generator().manual_seed(seed), config.embedding_std)
     return model
@@ -111,12 +115,19 @@ class _Job:
             name: Batches(prepared.folder / name, encoder.spec, tasks, batch_size=size, seed=train.seed)
             for name, size in sizes.items()
         }
-        model = build_model(encoder, tasks, config.model, train.seed).to(device)
-        adam = Adam(model.parameters(), lr=train.lr, fused=True)
+        method = parse(train.method)
+        rotations = _rotations(method.rotation, len(tasks), config.model.bottom[-1], device)
+        model = build_model(encoder, tasks, config.model, train.seed, rotations).to(device)
+        adam = Adam(model.network_parameters(), lr=train.lr, fused=True)
         if train.clip_norm:
-            adam.register_step_pre_hook(partial(_clip, list(model.parameters()), train.clip_norm))
+            adam.register_step_pre_hook(partial(_clip, model.network_parameters(), train.clip_norm))
         optimizer = MultiTaskOptimizer(
-            adam, parse(train.method), shared=model.shared_parameters(), measure=train.measure, seed=train.seed
+            adam,
+            method,
+            shared=model.shared_parameters(),
+            measure=train.measure,
+            rotations=rotations,
+            seed=train.seed,
         )
         return cls(train, tasks, device, model, optimizer, _schedule(optimizer, train, len(splits["train"])), splits)
 
@@ -167,6 +178,11 @@ class _Job:
         return report
 
 
+def _rotations(rotation: Rotation | None, tasks: int, width: int, device: torch.device) -> Rotations | None:
+    # On its device before the optimizer sees it: a leader holds the tensors that it found.
+    return None if rotation is None else Rotations(rotation, tasks=tasks, width=width).to(device)
+
+
 def _diverged(step: int) -> InputError:
     fix = "lower `train.lr`, or bound the step with `train.clip_norm`"
     return InputError(f"the model's outputs are no longer finite after {step} steps: {fix}")
@@ -182,7 +198,7 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _clip(parameters: list[Tensor], longest: float, *_: object) -> None:
+def _clip(parameters: Sequence[Tensor], longest: float, *_: object) -> None:
     clip_grad_norm_(parameters, longest)
 
 

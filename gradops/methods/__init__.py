@@ -1,15 +1,17 @@
-"""Every method by name. A new one is one file here and one line in :data:`METHODS`."""
+"""Every method by name. A new one is one file here and the line that imports it: the file's name is the method's."""
 
 from __future__ import annotations
 
 import ast
-from dataclasses import fields
+from dataclasses import Field, fields, replace
 from difflib import get_close_matches
-from typing import Any, get_type_hints
+from inspect import isclass
+from typing import Any, TypeVar, get_type_hints
 
-from gradops.base import GramianMethod
+from gradops.base import Method
 from gradops.methods.cagrad import CAGrad as CAGrad
 from gradops.methods.dw import DW as DW
+from gradops.methods.graddrop import GradDrop as GradDrop
 from gradops.methods.gradnorm import GradNorm as GradNorm
 from gradops.methods.gradops import GradOPS as GradOPS
 from gradops.methods.gradops_static import GradOPSStatic as GradOPSStatic
@@ -18,64 +20,112 @@ from gradops.methods.imtl_g import IMTLG as IMTLG
 from gradops.methods.mgda import MGDA as MGDA
 from gradops.methods.pcgrad import PCGrad as PCGrad
 from gradops.methods.pcgrad_dw import PCGradDW as PCGradDW
+from gradops.methods.rotograd import RotoGrad as RotoGrad
+from gradops.methods.rotograd_coop import RotoGradCoop as RotoGradCoop
+from gradops.methods.rotograd_r import RotoGradR as RotoGradR
+from gradops.methods.rotograd_scale import RotoGradScale as RotoGradScale
+from gradops.methods.rotograd_v1 import RotoGradV1 as RotoGradV1
 from gradops.methods.static import Static as Static
 from gradops.methods.uniform import Uniform as Uniform
+from gradops.rotation import Rotation
 
-METHODS: dict[str, type[GramianMethod]] = {
-    "uniform": Uniform,
-    "static": Static,
-    "dw": DW,
-    "pcgrad": PCGrad,
-    "pcgrad_dw": PCGradDW,
-    "gradvac": GradVac,
-    "mgda": MGDA,
-    "cagrad": CAGrad,
-    "imtl_g": IMTLG,
-    "gradnorm": GradNorm,
-    "gradops": GradOPS,
-    "gradops_static": GradOPSStatic,
+Part = TypeVar("Part", Method, Rotation)
+
+METHODS: dict[str, type[Method]] = {
+    kind.__module__.rpartition(".")[2]: kind
+    for kind in globals().copy().values()
+    if isclass(kind) and issubclass(kind, Method) and kind.__module__.startswith(__name__)
 }
 
 
-def parse(text: str) -> GramianMethod:
-    """A method from its written form: ``"pcgrad"``, ``"gradops(alpha=-2)"``. The inverse of :func:`write`.
+def parse(text: str) -> Method:
+    """A method from its written form, the inverse of :func:`write`.
+
+    ``"pcgrad"``, ``"gradops(alpha=-2)"``; ``"gradops(alpha=-2) + rotation(size=64)"`` lets the towers read through
+    rotations. A method that has rotations of its own keeps what ``rotation(...)`` does not set.
 
     Raises:
         ValueError: If the name or an option is unknown, or an option is not a literal or out of range.
     """
-    name, options = _read(text)
+    calls = [_call(node, text) for node in _parts(text)]
+    name, options = calls[0]
     if name not in METHODS:
         near = "".join(f" Did you mean `{n}`?" for n in get_close_matches(name, METHODS, n=1))
         raise ValueError(f"A method should be one of {', '.join(METHODS)}. Found `{name}`.{near}")
-    kinds = get_type_hints(METHODS[name])
-    # TOML and people write -2 for -2.0; one method should have one written form.
-    options = {k: float(v) if kinds.get(k) is float and isinstance(v, int) else v for k, v in options.items()}
-    known = [f.name for f in fields(METHODS[name])]  # type: ignore[arg-type]  # all are dataclasses
-    if unknown := options.keys() - known:
-        listed = ", ".join(known) or "none"
-        raise ValueError(f"`{name}` should have options among these: {listed}. Found `{', '.join(sorted(unknown))}`.")
-    try:
-        return METHODS[name](**options)
-    except TypeError as error:
-        raise ValueError(f"`{text}` has an option of a wrong type: {error}.") from error
+    method = _changed(METHODS[name], METHODS[name](), name, options)
+    for part, changes in calls[1:]:
+        if part != "rotation" or len(calls) > 2:
+            raise ValueError(f"What follows a method should be one `+ rotation(...)`. Found `{text}`.")
+        method = replace(method, rotation=_changed(Rotation, method.rotation or Rotation(), part, changes))
+    return method
 
 
-def write(method: GramianMethod) -> str:
+def write(method: Method) -> str:
     """A method's written form, with the options of its trade-off (the searched ones) and those not at their default."""
     name = next(name for name, kind in METHODS.items() if kind is type(method))
-    values = {f: getattr(method, f.name) for f in fields(method)}  # type: ignore[arg-type]  # all are dataclasses
-    options = [f"{f.name}={v!r}" for f, v in values.items() if "search" in f.metadata or v != f.default]
+    plain = type(method)()
+    written = _written(name, method, plain, [f for f in own_fields(type(method)) if "search" in f.metadata])
+    if method.rotation == plain.rotation:
+        return written
+    assert method.rotation is not None, "no text takes away the rotations of a method"
+    return f"{written} + {_written('rotation', method.rotation, plain.rotation or Rotation(), [])}"
+
+
+def _written(name: str, part: Part, plain: Part, always: list[Field[Any]]) -> str:
+    """A name with the options that differ from a plain one's, and those to be always there."""
+    options = [
+        f"{f.name}={getattr(part, f.name)!r}"
+        for f in fields(part)
+        if f in always or (f.name != "rotation" and getattr(part, f.name) != getattr(plain, f.name))
+    ]
     return f"{name}({', '.join(options)})" if options else name
 
 
-def _read(text: str) -> tuple[str, dict[str, Any]]:
+def own_fields(kind: type[Method]) -> list[Field[Any]]:
+    """The options of a method, without the rotations that all have."""
+    return [f for f in fields(kind) if f.name != "rotation"]
+
+
+def _changed(kind: type[Part], part: Part, name: str, changes: dict[str, Any]) -> Part:
+    """A method or a rotation with some options set."""
+    kinds = get_type_hints(kind)
+    # TOML and people write -2 for -2.0; one method should have one written form.
+    changes = {k: float(v) if kinds.get(k) is float and isinstance(v, int) else v for k, v in changes.items()}
+    known = [f.name for f in fields(kind) if f.name != "rotation"]
+    if unknown := changes.keys() - known:
+        listed = ", ".join(known) or "none"
+        raise ValueError(f"`{name}` should have options among these: {listed}. Found `{', '.join(sorted(unknown))}`.")
+    try:
+        return replace(part, **changes)
+    except TypeError as error:
+        raise ValueError(f"`{name}` has an option of a wrong type: {error}.") from error
+
+
+def _parts(text: str) -> list[ast.expr]:
+    """The summands of ``a + b + c``."""
+    try:
+        node, parts = ast.parse(text.strip(), mode="eval").body, []
+    except SyntaxError:
+        raise _unreadable(text) from None
+    while isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        parts.append(node.right)
+        node = node.left
+    return [node, *reversed(parts)]
+
+
+def _call(node: ast.expr, text: str) -> tuple[str, dict[str, Any]]:
     """Name and options, unchecked."""
     try:
-        match ast.parse(text.strip(), mode="eval").body:
+        match node:
             case ast.Name(id=name):
                 return name, {}
             case ast.Call(func=ast.Name(id=name), args=[], keywords=keywords):
                 return name, {str(k.arg): ast.literal_eval(k.value) for k in keywords}
-    except (SyntaxError, ValueError):
+    except ValueError:
         pass
-    raise ValueError(f"A method should be written `name` or `name(option=value)`. Found `{text}`.")
+    raise _unreadable(text)
+
+
+def _unreadable(text: str) -> ValueError:
+    form = "`name`, `name(option=value)` or either with `+ rotation(option=value)`"
+    return ValueError(f"A method should be written {form}. Found `{text}`.")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from gradops.base import GramianMethod, State
-from gradops.linalg import norms
+from gradops.linalg import combined_norm, norms
 
+Target = Literal["mean", "combined"]
 _LEAST = 1e-6
 
 
@@ -24,9 +26,11 @@ class GradNorm(GramianMethod):
     Args:
         tau: How strongly slow tasks are helped; "alpha" in its paper. 0 makes all lengths equal. At least 0.
         lr: Adam's rate for the weights. Above 0.
+        target: The length that :math:`r_i^\tau` stretches: ``"mean"`` of the :math:`G_i`, or that of the
+            ``"combined"`` gradient :math:`\sum_i w_i g_i`, as in RotoGrad's first version.
 
     Raises:
-        ValueError: If ``tau`` is negative or ``lr`` is not positive.
+        ValueError: If ``tau`` is negative, ``lr`` is not positive or ``target`` is neither.
 
     References:
         Chen et al., GradNorm, ICML 2018, equation 2 and algorithm 1. Lengths are those of everything shared, or of the
@@ -36,12 +40,15 @@ class GradNorm(GramianMethod):
 
     tau: float = field(default=1.5, metadata={"search": (0.0, 3.0)})
     lr: float = field(default=0.025, metadata={"search": (1e-3, 0.1)})
+    target: Target = "mean"
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.tau < float("inf"):
             raise ValueError(f"`tau` should be a finite number of at least 0. Found `tau = {self.tau}`.")
         if not 0.0 < self.lr < float("inf"):
             raise ValueError(f"`lr` should be a finite number above 0. Found `lr = {self.lr}`.")
+        if self.target not in get_args(Target):
+            raise ValueError(f"`target` should be one of {', '.join(get_args(Target))}. Found `{self.target}`.")
 
     def init(self, num_tasks: int, generator: torch.Generator) -> State:
         """Weights 1; initial losses, taken from the first step, and Adam's moments at 0."""
@@ -60,10 +67,9 @@ class GradNorm(GramianMethod):
         now = {name: value.to(gram_TT.device) for name, value in state.items()}
         losses_T, length_T = losses_T.double(), norms(gram_TT)
         initial_T = torch.where(now["step"] == 0, losses_T, now["initial"])
-        progress_T = losses_T / initial_T.clamp(min=_LEAST)
-        rate_T = progress_T / progress_T.mean().clamp(min=_LEAST)
         weighted_T = now["weight"] * length_T
-        slope_T = length_T * torch.sign(weighted_T - weighted_T.mean() * rate_T.pow(self.tau))
+        middle = weighted_T.mean() if self.target == "mean" else combined_norm(gram_TT.double(), now["weight"])
+        slope_T = length_T * torch.sign(weighted_T - middle * self._stretch(losses_T, initial_T))
         mean_T, square_T = torch.lerp(slope_T, now["mean"], 0.9), torch.lerp(slope_T.square(), now["square"], 0.999)
         step = now["step"] + 1
         scale_T = (square_T / (1 - 0.999**step)).sqrt()
@@ -72,3 +78,11 @@ class GradNorm(GramianMethod):
         weight_T = kept_T * len(kept_T) / kept_T.sum()
         after = {"weight": weight_T, "initial": initial_T, "mean": mean_T, "square": square_T, "step": step}
         return now["weight"], after
+
+    def pace(self, losses_T: Tensor, state: State) -> Tensor:
+        """``r_i^tau``."""
+        return self._stretch(losses_T.double(), state["initial"].to(losses_T.device))
+
+    def _stretch(self, losses_T: Tensor, initial_T: Tensor) -> Tensor:
+        progress_T = losses_T / initial_T.clamp(min=_LEAST)
+        return (progress_T / progress_T.mean().clamp(min=_LEAST)).pow(self.tau)

@@ -262,7 +262,7 @@ def test_mgda_is_the_shortest_vector(tasks: int) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("gradop", "one of uniform"),
+        ("gradop", "one of cagrad"),
         ("gradops(alpha)", "should be written"),
         ("gradops(beta=1)", "among these: alpha. Found `beta`"),
         ("gradops(alpha='x')", "wrong type"),
@@ -278,6 +278,15 @@ def test_mgda_is_the_shortest_vector(tasks: int) -> None:
         ("cagrad(c=1)", r"in \[0, 1\)"),
         ("gradnorm(tau=-1)", "at least 0"),
         ("gradnorm(lr=0)", "above 0"),
+        ("gradnorm(target='x')", "one of mean, combined"),
+        ("graddrop(leak=(2.0,))", r"in \[0, 1\]"),
+        ("rotograd_v1(tau=-1)", "at least 0"),
+        ("rotograd_coop(lr=0)", "above 0"),
+        ("pcgrad + rotation + rotation", "one `\\+ rotation"),
+        ("pcgrad + turn", "one `\\+ rotation"),
+        ("pcgrad - rotation", "should be written"),
+        ("pcgrad + rotation(sise=3)", "among these: size"),
+        ("rotograd(rotation=3)", "among these: none"),
         ("", "should be written"),
     ],
 )

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.lr_scheduler import OneCycleLR
 
-from gradops import GramianMethod, MultiTaskOptimizer
+from gradops import MultiTaskOptimizer, StepReport
+from gradops.base import Method
 from gradops.linalg import gramian
-from gradops.methods import MGDA, GradOPS, PCGrad, Static, Uniform
+from gradops.methods import MGDA, GradDrop, GradOPS, PCGrad, Static, Uniform
 
 
 class Net(nn.Module):
@@ -45,14 +46,14 @@ def grads(net: Net) -> dict[str, Tensor]:
     return {name: p.grad.clone() for name, p in net.named_parameters() if p.grad is not None}
 
 
-def wrap(net: Net, method: GramianMethod, **options: Any) -> MultiTaskOptimizer:
+def wrap(net: Net, method: Method, **options: Any) -> MultiTaskOptimizer:
     sgd = torch.optim.SGD(net.parameters(), lr=0.1)
     return MultiTaskOptimizer(sgd, method, shared=net.shared.parameters(), **options)
 
 
 @pytest.mark.parametrize("method", [Uniform(), Static(weight=(0.5, 1.0, 1.5)), GradOPS(alpha=-2.0), MGDA()])
 @pytest.mark.parametrize("diagnose", [False, True])
-def test_features_change_the_cost_and_not_the_gradients(method: GramianMethod, diagnose: bool) -> None:
+def test_features_change_the_cost_and_not_the_gradients(method: Method, diagnose: bool) -> None:
     rows, targets = data()
     found = []
     for form in ("none", "tensor", "views"):
@@ -113,6 +114,48 @@ def test_measured_at_the_features_the_gram_is_that_of_the_cotangents() -> None:
     torch.testing.assert_close(report.known_gram_TT, gramian(cotangents))
 
 
+@pytest.mark.parametrize("form", ["tensor", "views"])
+def test_an_elementwise_method_combines_at_the_features(form: str) -> None:
+    rows, targets = data()
+    net, plain = Net(), Net()
+    z = net.features(rows)
+    views = [z.view_as(z) for _ in range(3)]
+    losses_T = net.losses(views if form == "views" else [z] * 3, targets)
+    optimizer = wrap(net, GradDrop(), seed=3)
+    report = optimizer.backward(losses_T, features=views if form == "views" else z, diagnose=True)
+    z_plain = plain.features(rows)
+    losses = plain.losses([z_plain] * 3, targets)
+    cotangents = torch.stack([torch.autograd.grad(loss, z_plain, retain_graph=True)[0] for loss in losses])
+    method = GradDrop()
+    combined, _ = method.combine(cotangents, method.init(3, torch.Generator().manual_seed(3)))
+    losses.sum().backward(retain_graph=True)
+    expected = torch.autograd.grad(z_plain, list(plain.shared.parameters()), combined)
+    for ours, theirs in zip(net.shared.parameters(), expected, strict=True):
+        torch.testing.assert_close(ours.grad, theirs)
+    for ours, theirs in zip(net.towers.parameters(), plain.towers.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad)
+    assert report.weights_T.isnan().all()
+    torch.testing.assert_close(report.update_norm, combined.norm())
+    torch.testing.assert_close(
+        report.product_T, torch.tensor([float((c * combined).sum()) for c in cotangents]).double()
+    )
+    assert "weight.a" not in report.scalars(["a", "b", "c"])
+
+
+def test_diagnostics_say_who_gains_and_who_pays() -> None:
+    # Task 0 dominates; the sum of the two opposes task 1.
+    report = StepReport(torch.ones(2), torch.ones(2).double(), torch.tensor([[9.0, -3.0], [-3.0, 2.0]]).double())
+    scalars = report.scalars(["a", "b"])
+    assert report.product_T.tolist() == [6.0, -1.0]
+    assert scalars["hurts"] == 0.5
+    assert scalars["conflict_rate"] == 1.0
+    assert scalars["update_share"] == 1.0
+    projection = [6 / 3, -1 / 2**0.5]
+    assert scalars["advance.a"] == pytest.approx(projection[0] / (sum(projection) / 2))
+    halved = StepReport(report.losses_T, report.weights_T / 2, report.gram_TT)
+    assert float(halved.update_share) == 0.5
+
+
 def test_a_step_without_a_gram_says_so() -> None:
     net = Net()
     report = wrap(net, Uniform()).backward(net.losses([net.features(data()[0])] * 3, data()[1]))
@@ -170,8 +213,9 @@ def test_wrong_arguments_are_named() -> None:
         wrap(net, Uniform(), measure="z")
     with pytest.raises(ValueError, match="vector of T losses"):
         wrap(net, Uniform()).backward(torch.ones(()))
-    with pytest.raises(ValueError, match="`features` should be given"):
-        wrap(net, GradOPS(), measure="features").backward(torch.ones(3))
+    for method in (GradOPS(), GradDrop()):
+        with pytest.raises(ValueError, match="`features` should be given"):
+            wrap(net, method, measure="features").backward(torch.ones(3))
     for features in ([torch.ones(1)], [torch.ones(1)] * 3):
         with pytest.raises(ValueError, match="distinct views"):
             wrap(net, GradOPS()).backward(torch.ones(3), features=features)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 from torch import nn
 
 from features.transforms import FIRST_KNOWN
+from gradops.rotation import Rotation, Rotations
 from models.loss import masked_cross_entropy
 from models.portable import PortableEmbedding
 from models.shared_bottom import SharedBottom
@@ -32,6 +34,28 @@ def test_special_rows_start_at_zero_so_an_untrained_id_adds_nothing() -> None:
     for table in networks.network().embedding.tables():
         assert not table[:FIRST_KNOWN].any()
         assert table[FIRST_KNOWN:].all()
+
+
+@pytest.mark.parametrize("tower", [(), (4,)])
+@pytest.mark.parametrize("size", [0, 3])
+def test_a_head_transform_is_folded_into_the_towers(tower: tuple[int, ...], size: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    rotations = Rotations(Rotation(size=size), tasks=3, width=6)
+    with torch.no_grad():
+        rotations.angles.normal_(generator=generator)
+    plain, rotated, unrotated = (
+        SharedBottom(
+            PortableEmbedding(networks.TABLES), values=2, tasks=3, bottom=(8, 6), tower=tower, head_transform=transform
+        ).eval()
+        for transform in (None, rotations, None)
+    )
+    rotated.initialise(generator, embedding_std=0.5)
+    plain.load_state_dict(rotated.plain_state())
+    unrotated.load_state_dict({k: v for k, v in rotated.state_dict().items() if not k.startswith("head_transform")})
+    bags, value_BV = networks.bags(9, 0, weighted=False), networks.values(9, 0).float()
+    torch.testing.assert_close(plain(bags, value_BV), rotated(bags, value_BV), rtol=0, atol=1e-6)
+    torch.testing.assert_close(rotated.trace(bags, value_BV).logits_BT, rotated(bags, value_BV))
+    assert (unrotated(bags, value_BV) - rotated(bags, value_BV)).abs().max() > 0.01
 
 
 def test_unknown_labels_are_masked() -> None:

@@ -1,0 +1,48 @@
+"""RotoGrad's scaling without its rotations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from gradops.base import GramianMethod, State
+from gradops.linalg import inverse, norms
+
+
+@dataclass(frozen=True, kw_only=True)
+class RotoGradScale(GramianMethod):
+    r"""Task gradients at the shared representation, all brought to one length.
+
+    :math:`d = C \sum_k G_k / \|G_k\|` with :math:`C = \sum_k \alpha_k \|G_k\|` and :math:`\alpha_k \propto \|G_k\| /
+    \|G_k^0\|`: the common length is nearest to that of the task whose gradient has shrunk least since the first step.
+
+    References:
+        Javaloy and Valera, RotoGrad, ICLR 2022, section 4.1 ("scale only"). A task whose gradient is zero in the first
+        step is measured from its first step with one. The authors' package takes the lengths of step 20 for the first
+        ones; this takes those of the first step, as the paper does.
+
+    Example:
+        >>> method = RotoGradScale()
+        >>> method.weights(torch.tensor([[1.0, 0.0], [0.0, 9.0]]), torch.ones(2), method.init(2, torch.Generator()))[0]
+        tensor([2.0000, 0.6667], dtype=torch.float64)
+    """
+
+    claims: ClassVar[frozenset[str]] = frozenset({"permutation_invariant", "linear_under_scaling"})
+    at_features: ClassVar[bool] = True
+
+    def init(self, num_tasks: int, generator: torch.Generator) -> State:
+        """First lengths, 0 until they are seen."""
+        del generator
+        return {"first": torch.zeros(num_tasks, dtype=torch.float64)}
+
+    def weights(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:
+        """See :meth:`gradops.base.GramianMethod.weights`."""
+        del losses_T
+        length_T, first_T = norms(gram_TT), state["first"].to(gram_TT.device)
+        first_T = torch.where(first_T > 0, first_T, length_T)
+        ratio_T = length_T * inverse(first_T)
+        common = (ratio_T * length_T).sum() * inverse(ratio_T.sum())
+        return common * inverse(length_T), {"first": first_T}

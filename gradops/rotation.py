@@ -1,0 +1,199 @@
+"""Rotations of the shared representation, one a task, and the leader that learns them: RotoGrad's half of the model.
+
+The towers read ``r_k = R_k z``. The network is the follower: its losses never reach the rotations. The leader turns
+each rotation so that the tasks' gradients at ``z`` align, by losses and an optimizer of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import grad
+from torch.optim import RAdam
+from torch.optim.lr_scheduler import ExponentialLR
+
+Map = Literal["exponential", "cayley"]
+Loss = Literal["iclr", "v1"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rotation:
+    r"""How the towers' rotations are made and learned.
+
+    Args:
+        size: Dimensions of the shared representation that are rotated, the first ones; 0 for all of them.
+        map: From skew-symmetric matrices :math:`A` to rotations: ``"exponential"``, :math:`e^A` as in the papers, or
+            ``"cayley"``, :math:`(I - A/2)^{-1} (I + A/2)`, which costs one linear solve and reaches all rotations but
+            those that turn some direction by 180 degrees.
+        loss: What the leader minimises. ``"iclr"``: :math:`-\sum_n \langle R_k^\top \tilde g_{n,k}, v_n \rangle` with
+            :math:`v_n` the mean over tasks of the gradients at :math:`z` scaled to unit length over the batch.
+            ``"v1"``: :math:`\frac1B \sum_n \|R_k^\top \tilde g_{n,k} - v_n\|^2` with :math:`v_n = \sum_k
+            \frac{R_k^\top \tilde g_{n,k}}{\|G_k\|} \|G\|\, s_k^\tau`, where :math:`G` is the network's combined
+            gradient and :math:`s_k^\tau` is the method's :meth:`gradops.base.Method.pace`. :math:`v_n` is a constant.
+        cooperative_after: Steps after which the leader also descends the task's own loss, each of the two gradients
+            given the mean of their lengths; 0 for never.
+        leader_lr: The leader's first learning rate, of RAdam. Above 0; below the network's.
+        leader_decay: Factor of that rate after every step. In (0, 1].
+
+    Raises:
+        ValueError: If an option is outside its range.
+
+    References:
+        Javaloy and Valera, RotoGrad, arXiv 2103.02631, version 1 (``"v1"``, cooperative leader: equation 10) and ICLR
+        2022 (``"iclr"``). Version 1 counts epochs where this counts steps: an optimizer knows no epochs. Rotations
+        start at the identity, as in the authors' package.
+    """
+
+    size: int = 0
+    map: Map = "exponential"
+    loss: Loss = "iclr"
+    cooperative_after: int = 0
+    leader_lr: float = field(default=1e-4, metadata={"search": (1e-5, 1e-2)})
+    leader_decay: float = 0.9999
+
+    def __post_init__(self) -> None:
+        problems = [
+            (self.map in get_args(Map), f"`map` should be one of {', '.join(get_args(Map))}. Found `{self.map}`."),
+            (self.loss in get_args(Loss), f"`loss` should be one of {', '.join(get_args(Loss))}. Found `{self.loss}`."),
+            (self.size == 0 or self.size >= 2, f"`size` should be 0 or at least 2. Found `size = {self.size}`."),
+            (self.cooperative_after >= 0, f"`cooperative_after` should be at least 0. Found {self.cooperative_after}."),
+            (0 < self.leader_lr < float("inf"), f"`leader_lr` should be above 0. Found {self.leader_lr}."),
+            (0 < self.leader_decay <= 1, f"`leader_decay` should be in (0, 1]. Found {self.leader_decay}."),
+        ]
+        if found := [message for holds, message in problems if not holds]:
+            raise ValueError(" ".join(found))
+
+
+class Rotations(nn.Module):
+    """One rotation a task, the identity at first; a model reads its shared representation through them.
+
+    The rotations are constants to the losses of the model: only :class:`Leader` moves them, so keep ``angles`` out of
+    the network's optimizer.
+
+    Args:
+        rotation: Size and map.
+        tasks: T.
+        width: D, columns of the shared representation.
+
+    Raises:
+        ValueError: If more dimensions are to be rotated than there are.
+
+    Example:
+        >>> rotations = Rotations(Rotation(), tasks=2, width=3)
+        >>> z = torch.ones(5, 3)
+        >>> [r.shape for r in rotations([z, z])]
+        [torch.Size([5, 3]), torch.Size([5, 3])]
+    """
+
+    def __init__(self, rotation: Rotation, *, tasks: int, width: int) -> None:
+        super().__init__()
+        if rotation.size > width:
+            raise ValueError(f"`size` should be at most the {width} columns there are. Found `size = {rotation.size}`.")
+        self.rotation, self.width, self.size = rotation, width, rotation.size or width
+        self.angles = nn.Parameter(torch.zeros(tasks, self.size * (self.size - 1) // 2))
+
+    def rotation_TSS(self) -> Tensor:
+        """The rotations of the rotated dimensions, differentiable in ``angles``."""
+        row_A, column_A = torch.tril_indices(self.size, self.size, -1, device=self.angles.device)
+        lower_TSS = self.angles.new_zeros(len(self.angles), self.size, self.size)
+        lower_TSS = lower_TSS.index_put((torch.arange(len(self.angles))[:, None], row_A, column_A), self.angles)
+        skew_TSS = lower_TSS - lower_TSS.mT
+        if self.rotation.map == "exponential":
+            return torch.matrix_exp(skew_TSS)
+        half_TSS = skew_TSS / 2
+        identity_SS = torch.eye(self.size, dtype=skew_TSS.dtype, device=skew_TSS.device)
+        rotation_TSS: Tensor = torch.linalg.solve(identity_SS - half_TSS, identity_SS + half_TSS)
+        return rotation_TSS
+
+    @torch.no_grad()
+    def matrix_TDD(self) -> Tensor:
+        """The whole linear map of each task, the identity beyond the rotated dimensions: ``r_k = matrix_k @ z``."""
+        whole_TDD = torch.eye(self.width, dtype=self.angles.dtype, device=self.angles.device)
+        whole_TDD = whole_TDD.repeat(len(self.angles), 1, 1)
+        whole_TDD[:, : self.size, : self.size] = self.rotation_TSS()
+        return whole_TDD
+
+    def forward(self, views: Sequence[Tensor]) -> list[Tensor]:
+        """What each tower reads, from T views B x D of the shared representation: one product a task."""
+        rotation_TSS = self.rotation_TSS().detach()
+        turned = [view[:, : self.size] @ r.T for view, r in zip(views, rotation_TSS, strict=True)]
+        if self.size == self.width:
+            return turned
+        return [torch.cat([t, view[:, self.size :]], dim=1) for t, view in zip(turned, views, strict=True)]
+
+
+class Leader:
+    """Learns the rotations from the task gradients that pass through them.
+
+    Args:
+        rotations: What it moves.
+    """
+
+    def __init__(self, rotations: Rotations) -> None:
+        options = rotations.rotation
+        self.rotations = rotations
+        self.optimizer = RAdam([rotations.angles], lr=options.leader_lr)
+        self.schedule = ExponentialLR(self.optimizer, options.leader_decay)
+
+    def backward(self, features_BD: Tensor, cotangent_TBD: Tensor, weights_T: Tensor, pace_T: Tensor) -> None:
+        """Fill the gradient of the rotations.
+
+        Args:
+            features_BD: The shared representation.
+            cotangent_TBD: Each task's gradient there, unweighted: ``R_k' dL_k/dr_k``.
+            weights_T: The method's weights of them in the network's update.
+            pace_T: The method's pace.
+        """
+        angles, size = self.rotations.angles, self.rotations.size
+        target_BD, scale = self._target(cotangent_TBD, weights_T.to(cotangent_TBD.dtype), pace_T.to(angles.dtype))
+        with torch.enable_grad():
+            rotation_TSS = self.rotations.rotation_TSS()
+        # Of either loss only -scale sum_n <R_k' g_nk, v_n> depends on R_k. Its gradient is -scale sum_n g_nk v_n' with
+        # g_nk = R_k c_nk: one product over the batch and a small one, a task. So it is with the task's own loss and z.
+        turned_TSB = cotangent_TBD[:, :, :size].mT
+        aligning_TSS = rotation_TSS.detach() @ (turned_TSB @ target_BD[:, :size])
+        slope_TA = _pulled(rotation_TSS, angles, -scale * aligning_TSS)
+        if 0 < self.rotations.rotation.cooperative_after <= self.schedule.last_epoch:
+            descending_TSS = rotation_TSS.detach() @ (turned_TSB @ features_BD[:, :size])
+            slope_TA = _cooperative(slope_TA, _pulled(rotation_TSS, angles, descending_TSS))
+        angles.grad = slope_TA
+
+    def step(self) -> None:
+        """Move the rotations along the gradient that :meth:`backward` left, and lower the rate."""
+        self.optimizer.step()
+        self.schedule.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The optimizer's moments and the schedule's place; the angles belong to the model."""
+        return {"optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` gave."""
+        self.optimizer.load_state_dict(state_dict["optimizer"])
+        self.schedule.load_state_dict(state_dict["schedule"])
+
+    def _target(self, cotangent_TBD: Tensor, weights_T: Tensor, pace_T: Tensor) -> tuple[Tensor, float]:
+        """``v`` for every row, and the factor of the loss's product with it."""
+        length_T = cotangent_TBD.flatten(1).norm(dim=1).clamp(min=torch.finfo(cotangent_TBD.dtype).tiny)
+        if self.rotations.rotation.loss == "iclr":
+            return torch.tensordot(1 / (len(length_T) * length_T), cotangent_TBD, dims=1), 1.0
+        combined = torch.tensordot(weights_T, cotangent_TBD, dims=1).norm()
+        return torch.tensordot(combined * pace_T / length_T, cotangent_TBD, dims=1), 2 / cotangent_TBD.shape[1]
+
+
+def _pulled(rotation_TSS: Tensor, angles: Tensor, slope_TSS: Tensor) -> Tensor:
+    """A gradient with respect to the rotations as one with respect to their angles."""
+    (slope_TA,) = grad(rotation_TSS, angles, slope_TSS, retain_graph=True)
+    return slope_TA
+
+
+def _cooperative(first_TA: Tensor, second_TA: Tensor) -> Tensor:
+    """The two gradients of each task, each given the mean of their lengths, added (version 1, equation 10)."""
+    both_2TA = torch.stack([first_TA, second_TA])
+    length_2T1: Tensor = torch.linalg.vector_norm(both_2TA, dim=2, keepdim=True)
+    units_TA = (both_2TA / length_2T1.clamp(min=torch.finfo(both_2TA.dtype).tiny)).sum(0)
+    return units_TA * length_2T1.mean(0)

@@ -1,0 +1,235 @@
+"""Rotations and their leader against the papers' formulas, row by row, with scipy's exponential."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from scipy.linalg import expm
+from torch import Tensor, nn
+
+from gradops import MultiTaskOptimizer
+from gradops.base import Method
+from gradops.methods import RotoGrad, RotoGradCoop, RotoGradR, RotoGradV1, parse
+from gradops.rotation import Leader, Map, Rotation, Rotations
+
+Array = npt.NDArray[np.float64]
+TASKS, BATCH, WIDTH = 3, 6, 4
+
+
+def turned(rotation: Rotation, seed: int = 0, dtype: torch.dtype = torch.float64) -> Rotations:
+    """Rotations away from the identity."""
+    rotations = Rotations(rotation, tasks=TASKS, width=WIDTH).to(dtype)
+    with torch.no_grad():
+        rotations.angles.normal_(generator=torch.Generator().manual_seed(seed))
+    return rotations
+
+
+def normal(*shape: int, seed: int) -> Tensor:
+    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def matrix(angles_A: Array, size: int, kind: Map) -> Array:
+    """A rotation from its angles, in numpy and scipy; the identity beyond ``size``."""
+    skew = np.zeros((size, size))
+    skew[np.tril_indices(size, -1)] = angles_A
+    skew = skew - skew.T
+    whole = np.eye(WIDTH)
+    identity = np.eye(size)
+    turned = expm(skew) if kind == "exponential" else np.linalg.inv(identity - skew / 2) @ (identity + skew / 2)
+    whole[:size, :size] = turned
+    return whole
+
+
+def paper_loss(rotation: Rotation, rotation_DD: Array, read_BD: Array, target_BD: Array) -> float:
+    """The leader's loss of one task, from the gradients at what its tower reads, row by row."""
+    total = 0.0
+    for gradient_D, target_D in zip(read_BD, target_BD, strict=True):
+        back_D = rotation_DD.T @ gradient_D
+        if rotation.loss == "iclr":
+            total -= back_D @ target_D
+        else:
+            total += np.sum((back_D - target_D) ** 2) / len(read_BD)
+    return total
+
+
+def paper_target(rotation: Rotation, cotangent_TBD: Array, weights_T: Array, pace_T: Array) -> Array:
+    units = [c / np.linalg.norm(c) for c in cotangent_TBD]
+    if rotation.loss == "iclr":
+        mean: Array = np.mean(units, axis=0)
+        return mean
+    combined = np.linalg.norm(sum(w * c for w, c in zip(weights_T, cotangent_TBD, strict=True)))
+    target: Array = np.sum([u * combined * p for u, p in zip(units, pace_T, strict=True)], axis=0)
+    return target
+
+
+@pytest.mark.parametrize("kind", ["exponential", "cayley"])
+@pytest.mark.parametrize("loss", ["iclr", "v1"])
+@pytest.mark.parametrize("size", [0, 2, 3])
+def test_leader_follows_the_papers_loss(kind: Map, loss: Literal["iclr", "v1"], size: int) -> None:
+    """The gradient in the angles against central differences of the loss as the paper writes it."""
+    rotation = Rotation(map=kind, loss=loss, size=size)
+    rotations, size = turned(rotation), size or WIDTH
+    cotangent_TBD, weights_T, pace_T = (
+        normal(TASKS, BATCH, WIDTH, seed=1),
+        normal(TASKS, seed=2).abs(),
+        normal(3, seed=3).abs(),
+    )
+    Leader(rotations).backward(normal(BATCH, WIDTH, seed=4), cotangent_TBD, weights_T, pace_T)
+    target_BD = paper_target(rotation, cotangent_TBD.numpy(), weights_T.numpy(), pace_T.numpy())
+    assert rotations.angles.grad is not None
+    for task in range(TASKS):
+        angles_A = rotations.angles[task].detach().numpy()
+        read_BD = cotangent_TBD[task].numpy() @ matrix(angles_A, size, kind).T
+        for place, found in enumerate(rotations.angles.grad[task].tolist()):
+            step = 1e-6 * np.eye(len(angles_A))[place]
+            above, below = (
+                paper_loss(rotation, matrix(angles_A + s, size, kind), read_BD, target_BD) for s in (step, -step)
+            )
+            assert found == pytest.approx((above - below) / 2e-6, rel=1e-5, abs=1e-7)
+
+
+def test_cooperative_leader_descends_the_tasks_loss_too() -> None:
+    """Equation 10 of version 1, with the task's own loss a linear one, so that its gradient is known anywhere."""
+    rotation = Rotation(loss="v1", cooperative_after=1)
+    rotations = turned(rotation)
+    features_BD, cotangent_TBD = normal(BATCH, WIDTH, seed=1), normal(TASKS, BATCH, WIDTH, seed=2)
+    one_T = torch.ones(TASKS, dtype=torch.float64)
+
+    def gradient(steps: int, options: Rotation) -> Tensor:
+        rotations.rotation = options
+        leader = Leader(rotations)
+        leader.schedule.last_epoch = steps
+        leader.backward(features_BD, cotangent_TBD, one_T, one_T)
+        assert rotations.angles.grad is not None
+        return rotations.angles.grad.clone()
+
+    alone_TA, together_TA = gradient(0, rotation), gradient(1, rotation)
+    read_TBD = cotangent_TBD @ rotations.rotation_TSS().detach().mT
+    loss = (torch.stack(list(features_BD @ rotations.rotation_TSS().mT)) * read_TBD).sum()
+    (own_TA,) = torch.autograd.grad(loss, rotations.angles)
+    for alone, own, together in zip(alone_TA, own_TA, together_TA, strict=True):
+        expected = (alone / alone.norm() + own / own.norm()) * (alone.norm() + own.norm()) / 2
+        torch.testing.assert_close(together, expected)
+    torch.testing.assert_close(gradient(100, Rotation(loss="v1")), alone_TA)
+
+
+@pytest.mark.parametrize("kind", ["exponential", "cayley"])
+@pytest.mark.parametrize("size", [0, 2])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-13), (torch.float32, 1e-5)])
+def test_rotations_are_rotations(kind: Map, size: int, dtype: torch.dtype, tolerance: float) -> None:
+    rotations = turned(Rotation(map=kind, size=size), dtype=dtype)
+    whole_TDD = rotations.matrix_TDD()
+    identity_TDD = torch.eye(WIDTH, dtype=dtype).repeat(TASKS, 1, 1)
+    torch.testing.assert_close(whole_TDD @ whole_TDD.mT, identity_TDD, rtol=0, atol=tolerance)
+    torch.testing.assert_close(torch.linalg.det(whole_TDD), torch.ones(TASKS, dtype=dtype))
+    expected_TDD = [matrix(a.detach().double().numpy(), size or WIDTH, kind) for a in rotations.angles]
+    np.testing.assert_allclose(whole_TDD.double().numpy(), expected_TDD, rtol=0, atol=tolerance)
+    z_BD = normal(BATCH, WIDTH, seed=5).to(dtype)
+    for read_BD, matrix_DD in zip(rotations([z_BD] * TASKS), whole_TDD, strict=True):
+        torch.testing.assert_close(read_BD, z_BD @ matrix_DD.T, rtol=0, atol=10 * tolerance)
+
+
+def test_rotations_start_at_the_identity_and_are_constants_to_the_losses() -> None:
+    rotations = Rotations(Rotation(), tasks=TASKS, width=WIDTH)
+    z_BD = torch.randn(BATCH, WIDTH, requires_grad=True)
+    reads = rotations([z_BD] * TASKS)
+    assert all(torch.equal(read_BD, z_BD) for read_BD in reads)
+    torch.stack(reads).sum().backward()
+    assert rotations.angles.grad is None
+    assert z_BD.grad is not None
+
+
+class Net(nn.Module):
+    """A shared layer and one linear head a task, which reads through a rotation if there is one."""
+
+    def __init__(self, method: Method, seed: int = 0) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.shared, self.heads = nn.Linear(5, WIDTH), nn.ModuleList(nn.Linear(WIDTH, 1) for _ in range(TASKS))
+        turn = method.rotation
+        self.rotations = None if turn is None else Rotations(turn, tasks=TASKS, width=WIDTH)
+        self.double()
+        network = [*self.shared.parameters(), *self.heads.parameters()]
+        self.optimizer = MultiTaskOptimizer(
+            torch.optim.SGD(network, lr=0.1), method, shared=self.shared.parameters(), rotations=self.rotations
+        )
+
+    def step(self, seed: int) -> Tensor:
+        rows, targets = normal(BATCH, 5, seed=seed).tanh(), normal(TASKS, BATCH, seed=seed + 100)
+        z = self.shared(rows).tanh()
+        views = [z.view_as(z) for _ in range(TASKS)]
+        reads = views if self.rotations is None else self.rotations(views)
+        outputs = [head(read).squeeze(1) for head, read in zip(self.heads, reads, strict=True)]
+        losses_T = torch.stack([(o - t).square().mean() for o, t in zip(outputs, targets, strict=True)])
+        return self.optimizer.step(losses_T, features=views).weights_T
+
+
+ROTATING = [
+    "rotograd + rotation(leader_lr=0.1)",
+    "rotograd_r + rotation(leader_lr=0.1, map='cayley')",
+    "rotograd_v1 + rotation(leader_lr=0.1, size=2)",
+    "rotograd_coop + rotation(leader_lr=0.1, cooperative_after=4)",
+    "gradops(alpha=-2) + rotation(leader_lr=0.1)",
+    "graddrop + rotation(leader_lr=0.1, loss='v1')",
+]
+
+
+@pytest.mark.parametrize("text", ROTATING)
+def test_any_method_combines_with_rotations_and_a_resumed_run_goes_on_exactly(text: str) -> None:
+    unbroken, broken, resumed = Net(parse(text)), Net(parse(text)), Net(parse(text), seed=9)
+    for step in range(8):
+        unbroken.step(step)
+    for step in range(4):
+        broken.step(step)
+    resumed.load_state_dict(broken.state_dict())
+    resumed.optimizer.load_state_dict(broken.optimizer.state_dict())
+    for step in range(4, 8):
+        resumed.step(step)
+    for name, value in unbroken.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+    assert unbroken.rotations is not None
+    assert unbroken.rotations.angles.abs().max() > 1e-4
+
+
+def test_rotation_alone_leaves_the_first_step_as_it_is() -> None:
+    """The leader moves after the network: at the identity the first step is that of the method without rotations."""
+    with_rotations, without = Net(RotoGradR()), Net(parse("uniform"))
+    for net in (with_rotations, without):
+        net.step(0)
+    for name, value in without.state_dict().items():
+        torch.testing.assert_close(with_rotations.state_dict()[name], value)
+
+
+@pytest.mark.parametrize("method", [RotoGrad(), RotoGradV1(), RotoGradCoop()])
+def test_leader_lowers_its_rate_every_step(method: Method) -> None:
+    net = Net(method)
+    for step in range(3):
+        net.step(step)
+    leader = net.optimizer.state_dict()["leader"]
+    assert method.rotation is not None
+    expected = method.rotation.leader_lr * method.rotation.leader_decay**3
+    assert leader["optimizer"]["param_groups"][0]["lr"] == pytest.approx(expected)
+
+
+def test_wrong_rotations_are_named() -> None:
+    shared, other = nn.Linear(2, 2), Rotations(Rotation(size=2), tasks=2, width=2)
+    sgd = torch.optim.SGD(shared.parameters(), lr=0.1)
+    with pytest.raises(ValueError, match="`rotations` should be made of the method's"):
+        MultiTaskOptimizer(sgd, RotoGrad(), shared=shared.parameters())
+    with pytest.raises(ValueError, match="`rotations` should be made of the method's `None`"):
+        MultiTaskOptimizer(sgd, parse("uniform"), shared=shared.parameters(), rotations=other)
+    rotations = Rotations(Rotation(), tasks=2, width=2)
+    both = torch.optim.SGD([*shared.parameters(), *rotations.parameters()], lr=0.1)
+    with pytest.raises(ValueError, match="should not step the rotations"):
+        MultiTaskOptimizer(both, RotoGrad(), shared=shared.parameters(), rotations=rotations)
+    optimizer = MultiTaskOptimizer(sgd, RotoGradR(), shared=shared.parameters(), rotations=rotations)
+    with pytest.raises(ValueError, match="or towers rotate"):
+        optimizer.backward(torch.ones(2))
+    with pytest.raises(ValueError, match="at most the 2 columns"):
+        Rotations(Rotation(size=3), tasks=2, width=2)
+    with pytest.raises(ValueError, match=r"`map` should.*`loss` should.*`size` should.*`leader_lr`.*`leader_decay`"):
+        Rotation(map="x", loss="x", size=1, leader_lr=0.0, leader_decay=2.0)  # type: ignore[arg-type]  # wrong on purpose
