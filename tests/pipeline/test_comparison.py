@@ -8,8 +8,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import mlflow
 import numpy as np
@@ -19,15 +20,17 @@ import torch
 from mlflow.tracking import MlflowClient
 from safetensors.torch import load_file
 
+from gradops.methods import parse, write
 from pipeline.batches import Batches
 from pipeline.comparison import SINGLE_TASK, Comparison, Planned, compare, identity, plan
 from pipeline.config import RunConfig
-from pipeline.evaluation import delta_m_pct
+from pipeline.evaluation import delta_m_pct, task_metrics
 from pipeline.prepare import Prepared, prepare, side
 from pipeline.registry import register, worth_keeping
 from pipeline.runs import Epoch, Run
+from pipeline.scoring import Scorer
 from pipeline.tracking import Tracker
-from pipeline.training import build_model
+from pipeline.training import build_model, train
 from tests.conftest import debug_config
 
 METHODS = "compare.methods=['uniform', 'mgda', 'gradops(alpha=-1)']"
@@ -267,6 +270,32 @@ def trained_probabilities(done: Done, run: Run) -> np.ndarray[tuple[int, int], n
     with torch.no_grad():
         logits = torch.cat([model(batch.bags, batch.value_BV) for batch in source.in_order()])
     return logits.sigmoid().double().numpy()
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["rotograd", "rotograd_r", "rotograd_v1", "rotograd_coop", "pcgrad + rotation(size=64, map='cayley')"],
+)
+def test_a_rotated_model_is_served_as_it_was_trained(done: Done, tmp_path: Path, method: str) -> None:
+    """Its rotations are far from the identity, and what is served has none: they are folded into the towers."""
+    turned = parse(method)
+    assert turned.rotation is not None
+    fast = write(replace(turned, rotation=replace(turned.rotation, leader_lr=0.5, cooperative_after=3)))
+    places = (f"data.prepared={done.config.data.prepared}", f"train.method={fast}")
+    config = debug_config(tmp_path, *places)
+    run = train(config, done.prepared)
+    with TemporaryDirectory() as folder:
+        files = Path(folder) / "scorer"
+        network = config.model.model_dump(mode="json", include={"bottom", "tower", "dropout"})
+        weights, encoder = run.folder / "weights.safetensors", done.prepared.folder / "encoder"
+        Scorer.write(files, encoder=encoder, weights=weights, tasks=tuple(run.tasks), network=network)
+        scores = Scorer.load(files).score(raw_test_rows(done))
+    source = Batches(done.prepared.folder / "test", done.prepared.encoder().spec, run.tasks, batch_size=64)
+    labels = torch.cat([batch.labels_BT for batch in source.in_order()]).numpy()
+    for task, metrics in task_metrics(labels, scores.to_numpy(), run.tasks).items():
+        # Log loss moves with every single score, AUC with their order: together they leave no room for another model.
+        assert metrics["logloss"] == pytest.approx(run.test[task]["logloss"], rel=1e-6)
+        assert metrics["auc"] == pytest.approx(run.test[task]["auc"], abs=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
