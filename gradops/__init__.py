@@ -1,4 +1,4 @@
-"""How T task gradients become one. Pure torch: knows no table, no model of ours, no file."""
+"""How T task gradients become one. Torch and numpy: knows no table, no model of ours, no file."""
 
 from gradops.base import Cut, ElementwiseMethod, GramianMethod, Method, State
 from gradops.diagnostics import StepReport

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gradops import linalg
+from gradops.linalg import to_array, to_tensor
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,12 @@ class StepReport:
     @property
     def norm_T(self) -> Tensor:
         """Length of each task gradient."""
-        return linalg.norms(self.known_gram_TT)
+        return to_tensor(linalg.norms(to_array(self.known_gram_TT)), like=self.known_gram_TT)
 
     @property
     def cosine_TT(self) -> Tensor:
         """Cosine of each pair of task gradients."""
-        return linalg.cosines(self.known_gram_TT)
+        return to_tensor(linalg.cosines(to_array(self.known_gram_TT)), like=self.known_gram_TT)
 
     @property
     def conflict_rate(self) -> Tensor:
@@ -63,26 +64,24 @@ class StepReport:
     @property
     def update_norm(self) -> Tensor:
         """Length of the shared update before clipping and the optimizer's own scaling."""
-        if self.update_T is None:
-            return linalg.combined_norm(self.known_gram_TT, self.weights_T)
-        return self.update_T[-1].clamp(min=0).sqrt()
+        squared = self.product_T @ self.weights_T if self.update_T is None else self.update_T[-1]
+        return squared.clamp(min=0).sqrt()
 
     @property
     def update_share(self) -> Tensor:
         """Length of the shared update as a share of the plain sum of the task gradients; 0 where that is zero."""
-        plain = linalg.combined_norm(self.known_gram_TT, torch.ones_like(self.norm_T))
-        return self.update_norm * linalg.inverse(plain)
+        return _share(self.update_norm, self.known_gram_TT.sum().clamp(min=0).sqrt())
 
     @property
     def update_cosine_T(self) -> Tensor:
-        """Cosine of the shared update with each task gradient."""
-        return self.product_T * linalg.inverse(self.norm_T * self.update_norm)
+        """Cosine of the shared update with each task gradient; 0 where one of the two is zero."""
+        return _share(self.product_T, self.norm_T * self.update_norm)
 
     @property
     def advance_T(self) -> Tensor:
-        """GradOPS' r: the update's projection on each task gradient, over their mean. Above 1 a task dominates."""
-        projection_T = self.product_T * linalg.inverse(self.norm_T)
-        return projection_T / projection_T.mean() if projection_T.mean() != 0 else torch.ones_like(projection_T)
+        """GradOPS' r: the update's projection on each task gradient, over their mean size. Above 1 a task dominates."""
+        projection_T = _share(self.product_T, self.norm_T)
+        return _share(projection_T, projection_T.abs().mean())
 
     @property
     def hurts(self) -> Tensor:
@@ -103,3 +102,8 @@ class StepReport:
                 values[f"cosine.{second}.{first}"] = float(self.cosine_TT[i, j])
         names = ("conflict_rate", "hurts", "update_norm", "update_share")
         return values | {name: float(getattr(self, name)) for name in names}
+
+
+def _share(part: Tensor, whole: Tensor) -> Tensor:
+    """``part / whole``, 0 where the whole is 0."""
+    return torch.where(whole > 0, part / whole, 0.0)

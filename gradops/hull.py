@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+import math
+from dataclasses import dataclass
+from functools import lru_cache
 
-from gradops.linalg import VANISHING, combined_norm, cosines, inverse, norms
+import numpy as np
+
+from gradops.linalg import Array, Mask, combined_norm, cosines, inverse, norms, pseudo_inverse
 
 # With so few tasks every face of the simplex is tried at once; 2^T - 1 faces are too many for more.
 _FEW = 4
+# A weight this far below 0 is 0.
+_ROUNDING = 1e-12
 
 
-def min_norm_point(gram_TT: Tensor) -> Tensor:
+def min_norm_point(gram_TT: Array) -> Array:
     """Weights of the shortest vector in the convex hull of the task gradients.
 
     Solves ``min w' K w`` over the simplex exactly, by the active-set method of Lawson and Hanson for the equivalent
@@ -22,114 +27,151 @@ def min_norm_point(gram_TT: Tensor) -> Tensor:
         gram_TT: Gram matrix, any positive scale.
 
     Returns:
-        Weights in float64, non-negative, summing to 1.
+        Weights, non-negative, summing to 1.
 
     References:
         Lawson and Hanson, Solving Least Squares Problems, 1974, chapter 23; Sekitani and Yamamoto,
         A recursive algorithm for finding the minimum norm point in a polytope, 1993.
     """
-    gram_TT = gram_TT.double().cpu()
     lengths_T = norms(gram_TT)
-    if not bool((lengths_T > 0).all()):
-        weights_T = (lengths_T == 0).double()
-        return weights_T / weights_T.sum()
-    # s is the shortest squared length; the variables are scaled so that the problem's matrix has a unit diagonal.
     shortest = lengths_T.min()
-    scale_T = (1 + (lengths_T / shortest).square()).rsqrt()
-    matrix_TT = (cosines(gram_TT) * (lengths_T / shortest) * (lengths_T / shortest)[:, None] + 1) * scale_T
-    solution_T = _nonnegative_least_squares(matrix_TT * scale_T[:, None], scale_T) * scale_T
-    return solution_T / solution_T.sum()
+    if not shortest > 0:
+        return _shares((lengths_T == 0).astype(np.float64))
+    # s is the shortest squared length; the variables are scaled so that the problem's matrix has a unit diagonal.
+    ratio_T = lengths_T / shortest
+    scale_T = 1 / np.hypot(1.0, ratio_T)
+    share_T = ratio_T * scale_T
+    matrix_TT = cosines(gram_TT) * share_T * share_T[:, None] + scale_T * scale_T[:, None]
+    return _shares(_nonnegative_least_squares(matrix_TT, scale_T) * scale_T)
 
 
-def _nonnegative_least_squares(matrix_TT: Tensor, target_T: Tensor) -> Tensor:
-    """``argmin_{x >= 0} x'Mx/2 - b'x`` for a positive semi-definite ``M`` with unit diagonal."""
-    solution_T, active_T = torch.zeros_like(target_T), torch.zeros_like(target_T, dtype=torch.bool)
+def _shares(values_T: Array) -> Array:
+    shares_T: Array = values_T / values_T.sum()
+    return shares_T
+
+
+def _nonnegative_least_squares(matrix_TT: Array, target_T: Array) -> Array:
+    """``argmin_{x >= 0} x'Mx/2 - b'x`` for a positive semi-definite ``M`` with unit diagonal, ``b`` positive."""
+    # What the optimum without the bound has above 0 is nearly always what the answer has.
+    solution_T = np.maximum(pseudo_inverse(matrix_TT) @ target_T, 0.0)
+    active_T = solution_T > 0
+    if active_T.all():
+        return solution_T
+    least_slope = 1e-12 * target_T.max()
     for _ in range(3 * len(target_T)):
-        slope_T = torch.where(active_T, -torch.inf, target_T - matrix_TT @ solution_T)
-        entering = int(slope_T.argmax())
-        if float(slope_T[entering]) <= 1e-12 * float(target_T.max()):
+        solution_T, active_T = _step_to_optimum(matrix_TT, target_T, solution_T, active_T)
+        slope_T = np.where(active_T, -np.inf, target_T - matrix_TT @ solution_T)
+        entering = slope_T.argmax()
+        if slope_T[entering] <= least_slope:
             break
         active_T[entering] = True
-        solution_T = _step_to_optimum(matrix_TT, target_T, solution_T, active_T)
     return solution_T
 
 
-def _step_to_optimum(matrix_TT: Tensor, target_T: Tensor, solution_T: Tensor, active_T: Tensor) -> Tensor:
+def _step_to_optimum(matrix_TT: Array, target_T: Array, solution_T: Array, active_T: Mask) -> tuple[Array, Mask]:
     """Move to the optimum over the active variables, dropping each that would turn negative on the way."""
     while True:
-        place = active_T.nonzero().squeeze(1)
-        optimum_T = torch.zeros_like(solution_T)
-        optimum_T[place] = torch.linalg.pinv(matrix_TT[place[:, None], place], hermitian=True) @ target_T[place]
-        blocking = active_T & (optimum_T <= 0)
-        if not bool(blocking.any()):
-            return optimum_T
-        ratio_T = torch.where(blocking, solution_T / (solution_T - optimum_T).clamp(min=1e-300), torch.inf)
+        place = active_T.nonzero()[0]
+        optimum_T = np.zeros_like(solution_T)
+        optimum_T[place] = pseudo_inverse(matrix_TT[place[:, None], place]) @ target_T[place]
+        blocking_T = active_T & (optimum_T <= 0)
+        if not blocking_T.any():
+            return optimum_T, active_T
+        ratio_T = np.where(blocking_T, solution_T / np.maximum(solution_T - optimum_T, 1e-300), np.inf)
         solution_T = solution_T + ratio_T.min() * (optimum_T - solution_T)
-        active_T &= ~(blocking & (ratio_T <= ratio_T.min()))
-        solution_T = torch.where(active_T, solution_T, 0.0)
+        active_T = active_T & ~(blocking_T & (ratio_T <= ratio_T.min()))
+        solution_T = np.where(active_T, solution_T, 0.0)
 
 
-def steepest_hull_point(gram_TT: Tensor, radius: Tensor) -> Tensor:
+# A face without a minimum has a point that is not finite; such points are left out by their value.
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")
+def steepest_hull_point(gram_TT: Array, radius: float) -> Array:
     """Weights of the hull point ``x`` that minimises ``g_0 . x + radius |x|``, ``g_0`` the mean gradient.
 
     On a face of the simplex the minimum has a closed form: stationarity makes the weights linear in one multiplier, and
-    their length makes that the root of a quadratic. Up to four tasks every face is tried. Beyond, the face is found by
-    bisection: the minimiser is also the shortest point of the hull of ``g_i + tau g_0`` for the one ``tau`` with
-    ``|x| = tau radius``.
+    their length makes that the root of a quadratic. Where the whole simplex is not the face, up to four tasks every one
+    is tried. Beyond, the face is searched: the minimiser is also the shortest point of the hull of ``g_i + tau g_0``
+    for the one ``tau`` with ``|x| = tau radius``.
 
     Args:
-        gram_TT: Gram matrix in float64.
+        gram_TT: Gram matrix.
         radius: Less than the length of ``g_0``, at least 0.
 
     Returns:
-        Weights in float64 on the CPU, non-negative, summing to 1. Where the origin is the minimiser no direction is
-        best, and a point of the hull is returned that need not be it.
+        Weights, non-negative, summing to 1. Where the origin is the minimiser no direction is best, and a point of the
+        hull is returned that need not be it.
     """
-    gram_TT, radius = gram_TT.double().cpu(), radius.double().cpu()
     tasks = len(gram_TT)
-    if tasks <= _FEW:
-        bits = torch.arange(1, 2**tasks)[:, None] >> torch.arange(tasks)
-        return _best(gram_TT, radius, _face_points(gram_TT, radius, (bits & 1).bool()))
-    mean_T = gram_TT.mean(1)
-    low, high = torch.zeros(()).double(), norms(gram_TT).max() / radius.clamp(min=1e-300)
-    candidates = [torch.eye(tasks, dtype=torch.float64)]
-    for _ in range(60):
-        tau = (low + high) / 2
-        shifted_TT = gram_TT + tau * (mean_T + mean_T[:, None]) + tau.square() * mean_T.mean()
-        point_T = min_norm_point(shifted_TT)
-        on_face = _face_points(gram_TT, radius, (point_T > 0)[None])
-        candidates += [point_T[None], on_face]
-        if _is_minimum(gram_TT, radius, on_face[0]):
+    mean_T = gram_TT.sum(1) / tasks
+    if radius == 0:
+        return _shares((mean_T == mean_T.min()).astype(np.float64))
+    problem = _Steepest(gram_TT, radius, mean_T, norms(gram_TT), cosines(gram_TT))
+    best_T = problem.face_points(np.ones((1, tasks), dtype=bool))[0]
+    if not problem.is_minimum(best_T):
+        points_FT = problem.face_points(_every_face(tasks)) if tasks <= _FEW else _searched(problem)
+        best_T = points_FT[problem.values(points_FT).argmin()]
+    return _shares(np.maximum(best_T, 0.0))
+
+
+@lru_cache
+def _every_face(tasks: int) -> Mask:
+    """The corners of every face of the simplex, one face a row."""
+    return np.asarray((np.arange(1, 2**tasks)[:, None] >> np.arange(tasks)) % 2 == 1)
+
+
+@dataclass(frozen=True)
+class _Steepest:
+    """A problem of :func:`steepest_hull_point`, with what every one of its steps needs."""
+
+    gram_TT: Array
+    radius: float
+    mean_T: Array  # g_0 . g_i
+    length_T: Array  # |g_i|
+    cosine_TT: Array
+
+    def face_points(self, face_FT: Mask) -> Array:
+        """The minimiser over each face's affine hull; not finite where it has none."""
+        # Off a face the matrix is the identity, which leaves what is zero there zero.
+        mask_FTT = face_FT[:, :, None] & face_FT[:, None, :]
+        inverse_FTT = pseudo_inverse(np.where(mask_FTT, self.cosine_TT, np.eye(len(self.mean_T))))
+        unit_FT = inverse(self.length_T) * face_FT
+        ones_FT = unit_FT * (inverse_FTT @ unit_FT[:, :, None])[:, :, 0]
+        mean_FT = unit_FT * (inverse_FTT @ (unit_FT * self.mean_T)[:, :, None])[:, :, 0]
+        first_F, second_F, third_F = ones_FT.sum(1), mean_FT.sum(1), mean_FT @ self.mean_T
+        root_F = np.sqrt(second_F**2 - first_F * (third_F - self.radius**2))
+        point_FT = (((second_F + root_F) / first_F)[:, None] * ones_FT - mean_FT) / root_F[:, None]
+        # A corner is its own minimum, also where the formula is 0 / 0.
+        return np.where(face_FT.sum(1, keepdims=True) == 1, face_FT, point_FT)
+
+    def values(self, point_FT: Array) -> Array:
+        """What is minimised at each point; infinite off the simplex."""
+        value_F = point_FT @ self.mean_T + self.radius * np.sqrt((point_FT @ self.gram_TT * point_FT).sum(1))
+        return np.where((point_FT >= -_ROUNDING).all(1) & np.isfinite(value_F), value_F, np.inf)
+
+    def is_minimum(self, point_T: Array) -> bool:
+        """Whether a point is on the simplex and no corner lies below it."""
+        if not (point_T >= -_ROUNDING).all():
+            return False
+        length = combined_norm(self.gram_TT, point_T)
+        slope_T = self.mean_T + (self.radius / length if length > 0 else 0.0) * (self.gram_TT @ point_T)
+        rounding_T = 1e-10 * math.sqrt(max(self.mean_T.sum() / len(point_T), 0.0)) * self.length_T
+        return bool((slope_T - point_T @ slope_T >= -rounding_T).all())
+
+
+def _searched(problem: _Steepest) -> Array:
+    """Points of the faces met on the way to ``tau``, the last one's on the right face, and the corners."""
+    gram_TT, mean_T, radius = problem.gram_TT, problem.mean_T, problem.radius
+    mean_square = mean_T.mean()
+    low, tau, high = 0.0, math.sqrt(mean_square) / radius, problem.length_T.max() / radius
+    found = [np.eye(len(mean_T))]
+    for turn in range(60):
+        point_T = min_norm_point(gram_TT + tau * (mean_T + mean_T[:, None]) + tau**2 * mean_square)
+        on_face_FT = problem.face_points((point_T > 0)[None])
+        found += [point_T[None], on_face_FT]
+        if problem.is_minimum(on_face_FT[0]):
             break
-        too_low = combined_norm(gram_TT, point_T) > tau * radius
-        low, high = (tau, high) if too_low else (low, tau)
-    return _best(gram_TT, radius, torch.cat(candidates))
-
-
-def _face_points(gram_TT: Tensor, radius: Tensor, face_FT: Tensor) -> Tensor:
-    """The minimiser over each face's affine hull; not finite where it has none."""
-    scale_T = inverse(norms(gram_TT))
-    mask_FTT = face_FT[:, :, None] & face_FT[:, None, :]
-    inverse_FTT = torch.linalg.pinv(torch.where(mask_FTT, cosines(gram_TT), 0.0), hermitian=True, rtol=VANISHING)
-    ones_FT = scale_T * torch.einsum("fij,j->fi", inverse_FTT, scale_T)
-    mean_FT = scale_T * torch.einsum("fij,j->fi", inverse_FTT, scale_T * gram_TT.mean(1))
-    first_F, second_F, third_F = ones_FT.sum(1), mean_FT.sum(1), mean_FT @ gram_TT.mean(1)
-    root_F = (second_F.square() - first_F * (third_F - radius.square())).sqrt()
-    point_FT = (((second_F + root_F) / first_F)[:, None] * ones_FT - mean_FT) / root_F[:, None]
-    # A corner is its own minimum, also where the formula is 0 / 0.
-    return torch.where(face_FT.sum(1, keepdim=True) == 1, face_FT.double(), point_FT)
-
-
-def _best(gram_TT: Tensor, radius: Tensor, point_FT: Tensor) -> Tensor:
-    """The feasible point with the lowest value."""
-    value_F = point_FT @ gram_TT.mean(1) + radius * torch.einsum("fi,ij,fj->f", point_FT, gram_TT, point_FT).sqrt()
-    feasible_F = (point_FT >= -1e-12).all(1) & value_F.isfinite()
-    best_T = point_FT[torch.where(feasible_F, value_F, torch.inf).argmin()].clamp(min=0)
-    return best_T / best_T.sum()
-
-
-def _is_minimum(gram_TT: Tensor, radius: Tensor, point_T: Tensor) -> bool:
-    """Whether a point is on the simplex and no corner lies below it."""
-    slope_T = gram_TT.mean(1) + radius * (gram_TT @ point_T) * inverse(combined_norm(gram_TT, point_T))
-    scale_T = norms(gram_TT) * combined_norm(gram_TT, torch.full_like(point_T, 1 / len(point_T)))
-    return bool((point_T >= -1e-12).all() and (slope_T - point_T @ slope_T >= -1e-10 * scale_T).all())
+        low, high = (tau, high) if combined_norm(gram_TT, point_T) > tau * radius else (low, tau)
+        # A face's own tau is nearly always the next guess; every other turn halves the interval, so that none creeps.
+        guess = combined_norm(gram_TT, on_face_FT[0]) / radius
+        tau = guess if turn % 2 == 0 and low < guess < high else (low + high) / 2
+    return np.concatenate(found)

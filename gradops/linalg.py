@@ -1,15 +1,29 @@
-"""Linear algebra on T task gradients, T small: everything a method needs is in their T x T Gram matrix."""
+"""Linear algebra on T task gradients, T small: everything a method needs is in their T x T Gram matrix.
+
+The Gram matrix itself is formed in torch, where the gradients are. What follows is T x T, where a torch call costs ten
+times its arithmetic: it is numpy in float64 on the CPU, between :func:`to_array` and :func:`to_tensor`.
+"""
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
+
+Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 
 # Below this share of a gradient's squared length what is left of it after a projection is rounding: 1 - cos^2 of
 # float64 Gram entries carries a few times 1e-16.
 VANISHING = 1e-13
 # The same where the gradients themselves were rounded to float32.
 VANISHING_FLOAT32 = 1e-7
+# Where a matrix has entries up to 1 and its inverse up to this, the inverse is good to 1e-10.
+_WELL_CONDITIONED = 1e6
+_TINY = float(np.finfo(np.float64).tiny)
 
 
 def gramian(jac_TP: Tensor, chunk: int = 4096) -> Tensor:
@@ -33,40 +47,79 @@ def gramian(jac_TP: Tensor, chunk: int = 4096) -> Tensor:
     return (gram_TT + gram_TT.T) / 2
 
 
-def norms(gram_TT: Tensor) -> Tensor:
-    """Lengths of the task gradients, in float64."""
-    return gram_TT.double().diagonal().clamp(min=0).sqrt()
+def to_array(values: Tensor) -> Array:
+    """The values in float64 on the CPU. The memory may be the tensor's own: to be read, not written."""
+    array: Array = values.detach().double().cpu().numpy()
+    return array
 
 
-def cosines(gram_TT: Tensor) -> Tensor:
+def to_tensor(values: Array, like: Tensor) -> Tensor:
+    """The values in float64, on the device of ``like``."""
+    return torch.from_numpy(values).to(like.device)
+
+
+def norms(gram_TT: Array) -> Array:
+    """Lengths of the task gradients."""
+    return np.sqrt(np.maximum(gram_TT.diagonal(), 0.0))
+
+
+def cosines(gram_TT: Array) -> Array:
     """Cosine matrix of the task gradients; a zero gradient has cosine 0 with every other and 1 with itself."""
     unit_T = inverse(norms(gram_TT))
-    cosine_TT = (gram_TT.double() * unit_T * unit_T[:, None]).clamp(-1, 1)
-    return cosine_TT.fill_diagonal_(1.0)
+    cosine_TT = np.minimum(np.maximum(gram_TT * unit_T * unit_T[:, None], -1.0), 1.0)
+    cosine_TT.flat[:: len(gram_TT) + 1] = 1.0
+    return cosine_TT
 
 
-def combined_norm(gram_TT: Tensor, weights_T: Tensor) -> Tensor:
+def combined_norm(gram_TT: Array, weights_T: Array) -> float:
     """Length of the weighted sum of the task gradients."""
-    return torch.einsum("i,ij,j->", weights_T, gram_TT, weights_T).clamp(min=0).sqrt()
+    return math.sqrt(max(float(weights_T @ gram_TT @ weights_T), 0.0))
 
 
-def inverse(values: Tensor) -> Tensor:
+def inverse(values: Array) -> Array:
     """Elementwise reciprocal, with 0 for 0."""
-    return torch.where(values > 0, 1 / values.clamp(min=torch.finfo(values.dtype).tiny), 0.0)
+    return np.where(values > 0, 1 / np.maximum(values, _TINY), 0.0)
 
 
-def span_coefficients(gram_TT: Tensor) -> Tensor:
+def pseudo_inverse(matrix: Array) -> Array:
+    """Pseudo-inverse of a square matrix with entries up to 1, or of each of a stack of them."""
+    plain = _safe_inverse(matrix)
+    return _svd_inverse(matrix) if plain is None else plain
+
+
+def _safe_inverse(matrix: Array) -> Array | None:
+    """The inverse where it is well conditioned: a fourth of a pseudo-inverse's cost, and the same to 1e-10."""
+    try:
+        plain = np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+    except np.linalg.LinAlgError:
+        return None
+    return plain if np.abs(plain).max() < _WELL_CONDITIONED else None
+
+
+def _svd_inverse(matrix: Array) -> Array:
+    return np.asarray(np.linalg.pinv(matrix, rtol=VANISHING), dtype=np.float64)
+
+
+def span_coefficients(gram_TT: Array) -> Array:
     """Coefficients of each gradient's projection onto the span of all the others.
 
-    Row ``i`` holds ``a`` with ``Proj g_i = sum_j a_j g_j`` and ``a_i = 0``. Solved on unit gradients by a
-    pseudo-inverse, so that neither lengths that differ by many orders nor dependent gradients disturb it.
+    Row ``i`` holds ``a`` with ``Proj g_i = sum_j a_j g_j`` and ``a_i = 0``. Solved on unit gradients, so that lengths
+    that differ by many orders do not disturb it.
     """
-    tasks = len(gram_TT)
-    others = ~torch.eye(tasks, dtype=torch.bool, device=gram_TT.device)
-    cosine_TT = cosines(gram_TT)
-    # Blanking row and column i, instead of deleting them, leaves one batched problem; the pseudo-inverse ignores them.
+    unit_TT, lengths_T = _unit_span_coefficients(cosines(gram_TT)), norms(gram_TT)
+    unit_TT.flat[:: len(gram_TT) + 1] = 0.0
+    return unit_TT * lengths_T[:, None] * inverse(lengths_T)
+
+
+def _unit_span_coefficients(cosine_TT: Array) -> Array:
+    """The same for unit gradients, but for the diagonal."""
+    inverse_TT = _safe_inverse(cosine_TT)
+    if inverse_TT is not None:
+        # Row i of the inverse is orthogonal to every other row of the matrix: it is g_i less its projection, scaled.
+        return -inverse_TT / inverse_TT.diagonal()[:, None]
+    # Dependent gradients: one problem for each i. Blanking row and column i, instead of deleting them, leaves one
+    # stack of matrices; the pseudo-inverse ignores them.
+    others = ~np.eye(len(cosine_TT), dtype=bool)
     mask_TTT = others[:, :, None] & others[:, None, :]
-    inverse_TTT = torch.linalg.pinv(torch.where(mask_TTT, cosine_TT, 0.0), hermitian=True, rtol=VANISHING)
-    unit_TT = torch.einsum("ijk,ik->ij", inverse_TTT, torch.where(others, cosine_TT, 0.0))
-    lengths_T = norms(gram_TT)
-    return torch.where(others, unit_TT, 0.0) * lengths_T[:, None] * inverse(lengths_T)
+    inverse_TTT = _svd_inverse(np.where(mask_TTT, cosine_TT, 0.0))
+    return (inverse_TTT @ np.where(others, cosine_TT, 0.0)[:, :, None])[:, :, 0]

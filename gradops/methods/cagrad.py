@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from gradops.base import GramianMethod, State
 from gradops.hull import steepest_hull_point
-from gradops.linalg import combined_norm, inverse
+from gradops.linalg import combined_norm, to_array, to_tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,7 @@ class CAGrad(GramianMethod):
         rate. Solved exactly instead of by a general optimizer.
 
     Example:
+        >>> import torch
         >>> CAGrad(c=0.0).weights(torch.eye(2), torch.ones(2), {})[0]
         tensor([1., 1.], dtype=torch.float64)
     """
@@ -47,8 +48,9 @@ class CAGrad(GramianMethod):
     def weights(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:
         """See :meth:`gradops.base.GramianMethod.weights`."""
         del losses_T
-        gram_TT, tasks = gram_TT.double(), len(gram_TT)
-        mean_T = torch.full_like(gram_TT[0], 1 / tasks)
-        radius = self.c * combined_norm(gram_TT, mean_T)
-        point_T = steepest_hull_point(gram_TT, radius).to(gram_TT.device)
-        return 1.0 + tasks * radius * inverse(combined_norm(gram_TT, point_T)) * point_T, state
+        known_TT, tasks = to_array(gram_TT), len(gram_TT)
+        radius = self.c * combined_norm(known_TT, np.full(tasks, 1 / tasks))
+        point_T = steepest_hull_point(known_TT, radius)
+        length = combined_norm(known_TT, point_T)
+        share = tasks * radius / length if length > 0 else 0.0
+        return to_tensor(1.0 + share * point_T, like=gram_TT), state

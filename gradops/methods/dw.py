@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import numpy as np
 from torch import Tensor
 
 from gradops.base import GramianMethod, State, require_finite
-from gradops.linalg import inverse, norms
+from gradops.linalg import Array, inverse, norms, to_array, to_tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +45,13 @@ class DW(GramianMethod):
     def weights(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:
         """See :meth:`gradops.base.GramianMethod.weights`."""
         del losses_T
-        gram_TT = gram_TT.double()
-        return exponential_share(gram_TT.sum(0) * inverse(norms(gram_TT)), self.alpha), state
+        known_TT = to_array(gram_TT)
+        advance_T = known_TT.sum(0) * inverse(norms(known_TT))
+        return to_tensor(exponential_share(self.alpha * advance_T), like=gram_TT), state
 
 
-def exponential_share(advance_T: Tensor, alpha: float) -> Tensor:
-    """``r^alpha / mean(r^alpha)`` with ``r = exp(R) / mean(exp(R))``: T times a softmax, so nothing overflows."""
-    return (alpha * advance_T).softmax(0) * len(advance_T)
+def exponential_share(power_T: Array) -> Array:
+    """``exp(p) / mean(exp(p))``: T times a softmax, in which nothing overflows."""
+    share_T: Array = np.exp(power_T - power_T.max())
+    share_T *= len(share_T) / share_T.sum()
+    return share_T

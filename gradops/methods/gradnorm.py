@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gradops.base import GramianMethod, State
-from gradops.linalg import combined_norm, norms
+from gradops.linalg import Array, combined_norm, norms, to_array, to_tensor
 
 Target = Literal["mean", "combined"]
 _LEAST = 1e-6
+_REMEMBERED = ("weight", "initial", "mean", "square")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +37,7 @@ class GradNorm(GramianMethod):
     References:
         Chen et al., GradNorm, ICML 2018, equation 2 and algorithm 1. Lengths are those of everything shared, or of the
         features with ``measure = "features"``, not of one last layer; towers get the plain gradient of their own loss.
-        Weights are kept above 1e-6, where the paper lets them turn negative.
+        Weights are kept above 1e-6, where the paper lets them turn negative; a negative loss counts as 0 in a rate.
     """
 
     tau: float = field(default=1.5, metadata={"search": (0.0, 3.0)})
@@ -64,25 +66,31 @@ class GradNorm(GramianMethod):
 
     def weights(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:
         """See :meth:`gradops.base.GramianMethod.weights`."""
-        now = {name: value.to(gram_TT.device) for name, value in state.items()}
-        losses_T, length_T = losses_T.double(), norms(gram_TT)
-        initial_T = torch.where(now["step"] == 0, losses_T, now["initial"])
-        weighted_T = now["weight"] * length_T
-        middle = weighted_T.mean() if self.target == "mean" else combined_norm(gram_TT.double(), now["weight"])
-        slope_T = length_T * torch.sign(weighted_T - middle * self._stretch(losses_T, initial_T))
-        mean_T, square_T = torch.lerp(slope_T, now["mean"], 0.9), torch.lerp(slope_T.square(), now["square"], 0.999)
-        step = now["step"] + 1
-        scale_T = (square_T / (1 - 0.999**step)).sqrt()
-        moved_T = now["weight"] - self.lr * (mean_T / (1 - 0.9**step)) / scale_T.clamp(min=1e-300)
-        kept_T = moved_T.clamp(min=_LEAST)
-        weight_T = kept_T * len(kept_T) / kept_T.sum()
-        after = {"weight": weight_T, "initial": initial_T, "mean": mean_T, "square": square_T, "step": step}
-        return now["weight"], after
+        weight_T, initial_T, mean_T, square_T = (to_array(state[name]) for name in _REMEMBERED)
+        step = float(state["step"])
+        initial_T = initial_T if step else to_array(losses_T).copy()
+        slope_T = self._slope(to_array(gram_TT), weight_T, self._stretch(to_array(losses_T), initial_T))
+        mean_T, square_T = 0.9 * mean_T + 0.1 * slope_T, 0.999 * square_T + 0.001 * slope_T**2
+        size_T = np.sqrt(square_T / (1 - 0.999 ** (step + 1)))
+        moved_T = weight_T - self.lr * (mean_T / (1 - 0.9 ** (step + 1))) / np.maximum(size_T, 1e-300)
+        kept_T = np.maximum(moved_T, _LEAST)
+        after = (kept_T * (len(kept_T) / kept_T.sum()), initial_T, mean_T, square_T)
+        remembered = {name: torch.from_numpy(value) for name, value in zip(_REMEMBERED, after, strict=True)}
+        return to_tensor(weight_T.copy(), like=gram_TT), {**remembered, "step": state["step"] + 1}
 
     def pace(self, losses_T: Tensor, state: State) -> Tensor:
         """``r_i^tau``."""
-        return self._stretch(losses_T.double(), state["initial"].to(losses_T.device))
+        return to_tensor(self._stretch(to_array(losses_T), to_array(state["initial"])), like=losses_T)
 
-    def _stretch(self, losses_T: Tensor, initial_T: Tensor) -> Tensor:
-        progress_T = losses_T / initial_T.clamp(min=_LEAST)
-        return (progress_T / progress_T.mean().clamp(min=_LEAST)).pow(self.tau)
+    def _stretch(self, losses_T: Array, initial_T: Array) -> Array:
+        progress_T = np.maximum(losses_T / np.maximum(initial_T, _LEAST), 0.0)
+        stretch_T: Array = (progress_T / max(progress_T.mean(), _LEAST)) ** self.tau
+        return stretch_T
+
+    def _slope(self, gram_TT: Array, weight_T: Array, stretch_T: Array) -> Array:
+        """Of the sum of ``|G_i - target_i|`` in the weights."""
+        length_T = norms(gram_TT)
+        weighted_T = weight_T * length_T
+        middle = weighted_T.mean() if self.target == "mean" else combined_norm(gram_TT, weight_T)
+        slope_T: Array = length_T * np.sign(weighted_T - middle * stretch_T)
+        return slope_T

@@ -5,12 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from gradops.base import GramianMethod, State, require_finite
 from gradops.hull import min_norm_point
-from gradops.linalg import VANISHING, VANISHING_FLOAT32, inverse, norms, span_coefficients
+from gradops.linalg import (
+    VANISHING,
+    VANISHING_FLOAT32,
+    Array,
+    Mask,
+    inverse,
+    norms,
+    span_coefficients,
+    to_array,
+    to_tensor,
+)
+from gradops.methods.dw import exponential_share
+
+# Far below any length; its logarithm is finite.
+_LEAST = 1e-300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +54,7 @@ class GradOPS(GramianMethod):
         (b) if every :math:`g'_i` vanishes, the MGDA direction of the non-zero gradients, as the paper says.
 
     Example:
+        >>> import torch
         >>> gram_TT = torch.tensor([[1.0, -0.5], [-0.5, 1.0]])
         >>> GradOPS(alpha=-2.0).weights(gram_TT, torch.ones(2), {})[0]
         tensor([1.5000, 1.5000], dtype=torch.float64)
@@ -54,43 +69,47 @@ class GradOPS(GramianMethod):
     def weights(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:
         """See :meth:`gradops.base.GramianMethod.weights`."""
         del losses_T
-        gram_TT = gram_TT.double()
-        conflicts_T = (gram_TT < 0).any(dim=1)
+        return to_tensor(self._weights(to_array(gram_TT)), like=gram_TT), state
+
+    def _weights(self, gram_TT: Array) -> Array:
+        conflicts_T = gram_TT.min(axis=1) < 0
         coefficients_TT = orthogonalise(gram_TT, conflicts_T)
         product_TT = coefficients_TT @ gram_TT
         squared_T = product_TT.diagonal()  # g'_i . g_i = |g'_i|^2
         alive_T = _alive(squared_T, gram_TT.diagonal())
         if not alive_T.any():
-            return _stationary(gram_TT), state
+            return _stationary(gram_TT)
         # A projected gradient is orthogonal to every other one: what stands there is rounding, and it would be summed.
-        product_TT = torch.where(conflicts_T[:, None], squared_T.diag(), product_TT)
-        advance_T = product_TT.sum(0).clamp(min=0) * inverse(norms(gram_TT))
-        return reweight(advance_T, alive_T, self.alpha) @ coefficients_TT, state
+        product_TT = np.where(conflicts_T[:, None], np.diag(squared_T), product_TT)
+        advance_T = product_TT.sum(0) * inverse(norms(gram_TT))
+        return reweight(advance_T, alive_T, self.alpha) @ coefficients_TT
 
 
-def orthogonalise(gram_TT: Tensor, conflicts_T: Tensor) -> Tensor:
+def orthogonalise(gram_TT: Array, conflicts_T: Mask) -> Array:
     """The modified gradients as coefficients of the original ones: row i holds those of g'_i."""
-    identity_TT = torch.eye(len(gram_TT), dtype=gram_TT.dtype, device=gram_TT.device)
-    return identity_TT - torch.where(conflicts_T[:, None], span_coefficients(gram_TT), 0.0)
+    identity_TT = np.eye(len(gram_TT))
+    if not conflicts_T.any():
+        return identity_TT
+    return identity_TT - np.where(conflicts_T[:, None], span_coefficients(gram_TT), 0.0)
 
 
-def reweight(advance_T: Tensor, alive_T: Tensor, alpha: float) -> Tensor:
+def reweight(advance_T: Array, alive_T: Mask, alpha: float) -> Array:
     """``r^alpha / mean(r^alpha)`` over the tasks that are alive, 1 for the others; in logarithms: nothing overflows."""
-    power_T = alpha * advance_T.clamp(min=torch.finfo(advance_T.dtype).tiny).log()
-    share_T = torch.where(alive_T, power_T, -torch.inf).softmax(0)
-    return torch.where(alive_T, share_T * alive_T.sum(), 1.0)
+    weights_T = np.ones_like(advance_T)
+    weights_T[alive_T] = exponential_share(alpha * np.log(np.maximum(advance_T[alive_T], _LEAST)))
+    return weights_T
 
 
-def _alive(squared_T: Tensor, original_T: Tensor) -> Tensor:
+def _alive(squared_T: Array, original_T: Array) -> Mask:
     """The tasks with something left to weight: by what float32 gradients can tell, else by what float64 ones can."""
     clear_T = squared_T > VANISHING_FLOAT32 * original_T
     return clear_T if clear_T.any() else squared_T > VANISHING * original_T
 
 
-def _stationary(gram_TT: Tensor) -> Tensor:
+def _stationary(gram_TT: Array) -> Array:
     """The MGDA weights of the non-zero gradients; all zero if there is none."""
-    place = (gram_TT.diagonal() > 0).nonzero().squeeze(1)
-    weights_T = torch.zeros(len(gram_TT), dtype=gram_TT.dtype, device=gram_TT.device)
+    place = (gram_TT.diagonal() > 0).nonzero()[0]
+    weights_T = np.zeros(len(gram_TT))
     if len(place):
-        weights_T[place] = min_norm_point(gram_TT[place[:, None], place]).to(gram_TT.device)
+        weights_T[place] = min_norm_point(gram_TT[place[:, None], place])
     return weights_T

@@ -8,6 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from gradops.base import GramianMethod, State
+from gradops.linalg import to_array, to_tensor
 from gradops.methods.gradops import orthogonalise
 from gradops.methods.static import Static
 
@@ -36,6 +37,7 @@ class GradOPSStatic(GramianMethod):
 
     def weights(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:
         """See :meth:`gradops.base.GramianMethod.weights`."""
-        gram_TT = gram_TT.double()
+        known_TT = to_array(gram_TT)
         weight_T, _ = Static(weight=self.weight).weights(gram_TT, losses_T, state)
-        return weight_T @ orthogonalise(gram_TT, (gram_TT < 0).any(dim=1)), state
+        modified_TT = orthogonalise(known_TT, known_TT.min(axis=1) < 0)
+        return to_tensor(to_array(weight_T) @ modified_TT, like=gram_TT), state

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from gradops.base import GramianMethod, State, generator_at
-from gradops.linalg import inverse, norms
+from gradops.linalg import Array, cosines, inverse, norms, to_array, to_tensor
 from gradops.methods.pcgrad import random_orders
+
+# The formula has its pole at a target of 1.
+_MOST = 1 - 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,20 +54,31 @@ class GradVac(GramianMethod):
     def weights(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:
         """See :meth:`gradops.base.GramianMethod.weights`."""
         del losses_T
-        gram_TT, generator = gram_TT.double(), generator_at(state["generator"])
-        tasks, row_T = len(gram_TT), torch.arange(len(gram_TT), device=gram_TT.device)
-        target_TT = state["target"].to(gram_TT.device, copy=True)
-        coefficients_TT = torch.eye(tasks, dtype=torch.float64, device=gram_TT.device)
-        length_T = norms(gram_TT)
-        for other_T in random_orders(tasks, generator).to(gram_TT.device):
-            own_T = torch.einsum("ij,jk,ik->i", coefficients_TT, gram_TT, coefficients_TT).clamp(min=0).sqrt()
-            product_T = (coefficients_TT * gram_TT[other_T]).sum(1)
-            cosine_T = (product_T * inverse(own_T * length_T[other_T])).clamp(-1, 1)
-            goal_T = target_TT[row_T, other_T]
-            sine_T, goal_sine_T = (1 - cosine_T.square()).sqrt(), (1 - goal_T.square()).sqrt()
-            added_T = own_T * (goal_T * sine_T - cosine_T * goal_sine_T) * inverse(length_T[other_T] * goal_sine_T)
-            coefficients_TT[row_T, other_T] += torch.where(cosine_T < goal_T, added_T, 0.0)
-            known_T = (own_T > 0) & (length_T[other_T] > 0)
-            moved_T = torch.lerp(goal_T, cosine_T, self.beta).clamp(-1 + 1e-6, 1 - 1e-6)
-            target_TT[row_T, other_T] = torch.where(known_T, moved_T, goal_T)
-        return coefficients_TT.sum(0), {"target": target_TT, "generator": generator.get_state()}
+        known_TT, generator = to_array(gram_TT), generator_at(state["generator"])
+        target_TT = to_array(state["target"]).copy()
+        at = (np.arange(len(known_TT)), random_orders(len(known_TT), generator))
+        weights_T, cosine_OT = _vaccinate(known_TT, at[1], target_TT[at])
+        moved_OT = (1 - self.beta) * target_TT[at] + self.beta * cosine_OT
+        moved_OT = np.minimum(np.maximum(moved_OT, -_MOST), _MOST)
+        target_TT[at] = np.where(np.isnan(cosine_OT), target_TT[at], moved_OT)
+        after = {"target": torch.from_numpy(target_TT), "generator": generator.get_state()}
+        return to_tensor(weights_T, like=gram_TT), after
+
+
+def _vaccinate(gram_TT: Array, order_OT: npt.NDArray[np.int64], goal_OT: Array) -> tuple[Array, Array]:
+    """The weights, and the cosine each pair had when its turn came; nan where one of the two was zero."""
+    row_T, length_T, cosine_TT = np.arange(len(gram_TT)), norms(gram_TT), cosines(gram_TT)
+    coefficients_TT = np.diag(length_T)  # of the unit gradients
+    product_OT, own_OT = np.empty_like(goal_OT), np.empty_like(goal_OT)
+    slope_OT = goal_OT / np.sqrt(1 - goal_OT**2)
+    for turn, other_T in enumerate(order_OT):
+        product_TT = coefficients_TT @ cosine_TT
+        square_T = np.maximum(np.einsum("ij,ij->i", product_TT, coefficients_TT), 0.0)
+        product_T, own_T = product_TT[row_T, other_T], np.sqrt(square_T)
+        across_T = np.sqrt(np.maximum(square_T - product_T**2, 0.0))
+        added_T = slope_OT[turn] * across_T - product_T
+        coefficients_TT[row_T, other_T] = np.where(product_T < goal_OT[turn] * own_T, added_T, 0.0)
+        product_OT[turn], own_OT[turn] = product_T, own_T
+    known_OT = (own_OT > 0) & (length_T[order_OT] > 0)
+    cosine_OT = np.divide(product_OT, own_OT, where=known_OT, out=np.full_like(own_OT, np.nan))
+    return coefficients_TT.sum(0) * inverse(length_T), np.minimum(np.maximum(cosine_OT, -1.0), 1.0)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from gradops.base import GramianMethod, State
-from gradops.linalg import VANISHING, cosines, inverse, norms
+from gradops.linalg import Array, cosines, inverse, norms, pseudo_inverse, to_array, to_tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,7 @@ class IMTLG(GramianMethod):
         gradient has no direction to be projected on: it gets weight 0.
 
     Example:
+        >>> import torch
         >>> IMTLG().weights(torch.tensor([[1.0, 0.0], [0.0, 9.0]]), torch.ones(2), {})[0]
         tensor([0.7500, 0.2500], dtype=torch.float64)
     """
@@ -35,16 +36,21 @@ class IMTLG(GramianMethod):
     def weights(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:
         """See :meth:`gradops.base.GramianMethod.weights`."""
         del losses_T
-        length_T = norms(gram_TT)
-        if not (length_T > 0).any():
-            return torch.full_like(length_T, 1 / len(length_T)), state
-        # Unknowns: the weights of the unit gradients, mu_i = lambda_i |g_i|, and the common projection. The lengths are
-        # scaled by the shortest, so that the row of sum(lambda) = 1 is of the size of the others.
-        shortest = length_T[length_T > 0].min()
-        share_T = shortest * inverse(length_T)
-        system = torch.cat([cosines(gram_TT), -(length_T > 0).double()[:, None]], dim=1)
-        system = torch.cat([system, torch.cat([share_T, share_T.new_zeros(1)])[None]])
-        target = torch.zeros_like(system[0])
-        target[-1] = 1.0
-        unit_T = (torch.linalg.pinv(system, rtol=VANISHING) @ target)[:-1]
-        return unit_T * share_T, state
+        return to_tensor(_equal_projections(to_array(gram_TT)), like=gram_TT), state
+
+
+def _equal_projections(gram_TT: Array) -> Array:
+    tasks, length_T = len(gram_TT), norms(gram_TT)
+    directed_T = length_T > 0
+    if not directed_T.any():
+        return np.full(tasks, 1 / tasks)
+    # Unknowns: the weights of the unit gradients, mu_i = lambda_i |g_i|, and the common projection. The lengths are
+    # scaled by the shortest, so that the row of sum(lambda) = 1 is of the size of the others.
+    share_T = length_T[directed_T].min() * inverse(length_T)
+    system = np.zeros((tasks + 1, tasks + 1))
+    system[:tasks, :tasks] = cosines(gram_TT)
+    system[:tasks, tasks] = -1.0 * directed_T
+    system[tasks, :tasks] = share_T
+    # The right-hand side is 0 but for the last row's 1.
+    weights_T: Array = pseudo_inverse(system)[:tasks, tasks] * share_T
+    return weights_T

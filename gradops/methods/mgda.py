@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gradops.base import GramianMethod, State
 from gradops.hull import min_norm_point
+from gradops.linalg import to_array, to_tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,4 +36,4 @@ class MGDA(GramianMethod):
     def weights(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:
         """See :meth:`gradops.base.GramianMethod.weights`."""
         del losses_T
-        return min_norm_point(gram_TT).to(gram_TT.device), state
+        return to_tensor(min_norm_point(to_array(gram_TT)), like=gram_TT), state

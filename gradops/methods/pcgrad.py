@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from gradops.base import GramianMethod, State, generator_at
-from gradops.linalg import combined_norm, inverse
+from gradops.linalg import Array, combined_norm, inverse, to_array, to_tensor
 
 Part = Literal["both", "direction", "magnitude"]
 
@@ -56,31 +58,34 @@ class PCGrad(GramianMethod):
     def weights(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:
         """See :meth:`gradops.base.GramianMethod.weights`."""
         del losses_T
-        generator = generator_at(state["generator"])
-        weights_T = self._take_part(gram_TT.double(), surgery(gram_TT.double(), generator).sum(0))
-        return weights_T, {"generator": generator.get_state()}
+        known_TT, generator = to_array(gram_TT), generator_at(state["generator"])
+        weights_T = self._take_part(known_TT, surgery(known_TT, generator).sum(0))
+        return to_tensor(weights_T, like=gram_TT), {"generator": generator.get_state()}
 
-    def _take_part(self, gram_TT: Tensor, weights_T: Tensor) -> Tensor:
+    def _take_part(self, gram_TT: Array, weights_T: Array) -> Array:
         if self.part == "both":
             return weights_T
-        plain_T = torch.ones_like(weights_T)
+        plain_T = np.ones_like(weights_T)
         kept_T, length_T = (weights_T, plain_T) if self.part == "direction" else (plain_T, weights_T)
-        return kept_T * combined_norm(gram_TT, length_T) * inverse(combined_norm(gram_TT, kept_T))
+        kept = combined_norm(gram_TT, kept_T)
+        return kept_T * (combined_norm(gram_TT, length_T) / kept if kept > 0 else 0.0)
 
 
-def surgery(gram_TT: Tensor, generator: torch.Generator) -> Tensor:
+def surgery(gram_TT: Array, generator: torch.Generator) -> Array:
     """The projected gradients as coefficients of the original ones: row i holds those of v_i."""
-    row_T = torch.arange(len(gram_TT), device=gram_TT.device)
-    inverse_T = inverse(gram_TT.diagonal())
-    coefficients_TT = torch.eye(len(gram_TT), dtype=torch.float64, device=gram_TT.device)
-    for other_T in random_orders(len(gram_TT), generator).to(gram_TT.device):
-        product_T = (coefficients_TT * gram_TT[other_T]).sum(1)
-        coefficients_TT[row_T, other_T] -= product_T.clamp(max=0) * inverse_T[other_T]
+    row_T = np.arange(len(gram_TT))
+    order_OT = random_orders(len(gram_TT), generator)
+    inverse_OT = inverse(gram_TT.diagonal())[order_OT]
+    coefficients_TT = np.eye(len(gram_TT))
+    for other_T, inverse_T in zip(order_OT, inverse_OT, strict=True):
+        product_T = np.einsum("ij,ij->i", coefficients_TT, gram_TT[other_T])
+        coefficients_TT[row_T, other_T] = -np.minimum(product_T, 0.0) * inverse_T
     return coefficients_TT
 
 
-def random_orders(tasks: int, generator: torch.Generator) -> Tensor:
+def random_orders(tasks: int, generator: torch.Generator) -> npt.NDArray[np.int64]:
     """For every task a fresh random order of the others: column i holds task i's, (T - 1) x T."""
     # Sorting uniform numbers draws every order alike; a task's own number, infinite, puts it last, where it is cut off.
-    draws_TT = torch.rand(tasks, tasks, generator=generator, dtype=torch.float64).fill_diagonal_(torch.inf)
-    return draws_TT.argsort(dim=1)[:, : tasks - 1].T
+    draws_TT = torch.rand(tasks, tasks, generator=generator, dtype=torch.float64).numpy()
+    draws_TT.flat[:: tasks + 1] = np.inf
+    return draws_TT.argsort(axis=1)[:, : tasks - 1].T

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gradops.base import GramianMethod, State, generator_at, require_finite
-from gradops.linalg import inverse, norms
+from gradops.linalg import inverse, norms, to_array, to_tensor
 from gradops.methods.dw import exponential_share
 from gradops.methods.pcgrad import surgery
 
@@ -43,8 +43,8 @@ class PCGradDW(GramianMethod):
     def weights(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:
         """See :meth:`gradops.base.GramianMethod.weights`."""
         del losses_T
-        gram_TT, generator = gram_TT.double(), generator_at(state["generator"])
-        coefficients_TT = surgery(gram_TT, generator)
-        advance_T = (coefficients_TT @ gram_TT).sum(0) * inverse(norms(gram_TT))
-        weights_T = exponential_share(advance_T, self.alpha) @ coefficients_TT
-        return weights_T, {"generator": generator.get_state()}
+        known_TT, generator = to_array(gram_TT), generator_at(state["generator"])
+        coefficients_TT = surgery(known_TT, generator)
+        advance_T = (coefficients_TT @ known_TT).sum(0) * inverse(norms(known_TT))
+        weights_T = exponential_share(self.alpha * advance_T) @ coefficients_TT
+        return to_tensor(weights_T, like=gram_TT), {"generator": generator.get_state()}

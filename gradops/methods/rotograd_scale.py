@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gradops.base import GramianMethod, State
-from gradops.linalg import inverse, norms
+from gradops.linalg import inverse, norms, to_array, to_tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +42,8 @@ class RotoGradScale(GramianMethod):
     def weights(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:
         """See :meth:`gradops.base.GramianMethod.weights`."""
         del losses_T
-        length_T, first_T = norms(gram_TT), state["first"].to(gram_TT.device)
-        first_T = torch.where(first_T > 0, first_T, length_T)
+        length_T, first_T = norms(to_array(gram_TT)), to_array(state["first"])
+        first_T = np.where(first_T > 0, first_T, length_T)
         ratio_T = length_T * inverse(first_T)
-        common = (ratio_T * length_T).sum() * inverse(ratio_T.sum())
-        return common * inverse(length_T), {"first": first_T}
+        common = ratio_T @ length_T * inverse(ratio_T.sum())
+        return to_tensor(common * inverse(length_T), like=gram_TT), {"first": torch.from_numpy(first_T)}

@@ -14,7 +14,7 @@ from gradops.base import GramianMethod
 from gradops.linalg import gramian
 from gradops.methods import METHODS, GradOPS, parse, write
 
-TEXTS = (*METHODS, "gradops(alpha=-3.0)", "gradops(alpha=2.0)", "gradops(alpha=-30.0)")
+TEXTS = (*METHODS, "gradops(alpha=-3.0)", "gradops(alpha=2.0)", "gradops(alpha=-30.0)", "cagrad(c=0.0)")
 EVERY = {text: method for text in TEXTS if isinstance(method := parse(text), GramianMethod)}
 
 
