@@ -18,6 +18,7 @@ from gradops.methods.gradops_static import GradOPSStatic as GradOPSStatic
 from gradops.methods.gradvac import GradVac as GradVac
 from gradops.methods.imtl_g import IMTLG as IMTLG
 from gradops.methods.mgda import MGDA as MGDA
+from gradops.methods.mgda_ub import MGDAUB as MGDAUB
 from gradops.methods.pcgrad import PCGrad as PCGrad
 from gradops.methods.pcgrad_dw import PCGradDW as PCGradDW
 from gradops.methods.rotograd import RotoGrad as RotoGrad

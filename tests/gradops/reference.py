@@ -49,18 +49,31 @@ def pcgrad_outcomes(jac_TP: Array) -> list[Array]:
 
 
 def mgda(jac_TP: Array) -> Array:
-    """The shortest vector of the convex hull, by trying every face: the update."""
-    best: Array = jac_TP[np.argmin(np.linalg.norm(jac_TP, axis=1))]
+    """The shortest vector of the convex hull: the update."""
+    update: Array = shortest(jac_TP) @ jac_TP
+    return update
+
+
+def shortest(jac_TP: Array) -> Array:
+    """The weights of the shortest vector of the convex hull, by trying every face."""
+    best: Array = np.eye(len(jac_TP))[np.argmin(np.linalg.norm(jac_TP, axis=1))]
     for size in range(2, len(jac_TP) + 1):
         for face in combinations(range(len(jac_TP)), size):
             corners = jac_TP[list(face)]
             edges = corners[1:] - corners[0]
             along, *_ = np.linalg.lstsq(edges.T, -corners[0], rcond=None)
             inside = (along >= 0).all() and along.sum() <= 1
-            point = corners[0] + along @ edges
-            if inside and np.linalg.norm(point) < np.linalg.norm(best):
-                best = point
+            if inside and np.linalg.norm(corners[0] + along @ edges) < np.linalg.norm(best @ jac_TP):
+                best = np.zeros(len(jac_TP))
+                best[list(face)] = [1 - along.sum(), *along]
     return best
+
+
+def mgda_normalised(jac_TP: Array, size_T: Array) -> Array:
+    """The shortest vector of the gradients over their sizes, scaled so that the weights of the gradients sum to 1."""
+    weight = shortest(jac_TP / size_T[:, None]) / size_T
+    update: Array = weight / weight.sum() @ jac_TP
+    return update
 
 
 def gradvac(jac_TP: Array, orders: Sequence[Sequence[int]], target_TT: Array, beta: float) -> tuple[Array, Array]:

@@ -16,6 +16,7 @@ from gradops.methods import (
     DW,
     IMTLG,
     MGDA,
+    MGDAUB,
     CAGrad,
     GradNorm,
     GradOPS,
@@ -27,6 +28,7 @@ from gradops.methods import (
     parse,
     write,
 )
+from gradops.methods.mgda import Normalise
 from gradops.methods.pcgrad import Part
 from tests.gradops import reference
 
@@ -259,6 +261,42 @@ def test_mgda_is_the_shortest_vector(tasks: int) -> None:
         np.testing.assert_allclose(update_P.numpy(), reference.mgda(jac_TP.numpy()), atol=1e-12)
 
 
+@pytest.mark.parametrize("normalise", get_args(Normalise))
+@pytest.mark.parametrize("kind", [MGDA, MGDAUB])
+def test_mgdas_normalisers_are_the_papers(kind: type[MGDA | MGDAUB], normalise: Normalise) -> None:
+    losses_T = torch.tensor([2.0, 0.3, 7.0], dtype=torch.float64)
+    for seed in range(10):
+        jac_TP = gradients(3, seed, common=0.5) * torch.tensor([[1.0], [4.0], [0.3]], dtype=torch.float64)
+        length_T = jac_TP.norm(dim=1)
+        one_T = torch.ones_like(length_T)
+        size_T = {"none": one_T, "l2": length_T, "loss": losses_T, "loss+": losses_T * length_T}[normalise]
+        weights_T, _ = kind(normalise=normalise).weights(gramian(jac_TP), losses_T, {})
+        expected_P = reference.mgda_normalised(jac_TP.numpy(), size_T.numpy())
+        np.testing.assert_allclose((weights_T @ jac_TP).numpy(), expected_P, rtol=1e-9, atol=1e-12)
+
+
+def test_mgdas_normaliser_by_hand() -> None:
+    """Orthogonal gradients of lengths 1 and 2: of the unit vectors half each, so 1/2 and 1/4 of the given ones."""
+    gram_TT = torch.tensor([[1.0, 0.0], [0.0, 4.0]], dtype=torch.float64)
+    weights_T, _ = MGDA(normalise="l2").weights(gram_TT, torch.ones(2), {})
+    torch.testing.assert_close(weights_T, torch.tensor([2 / 3, 1 / 3], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("normalise", get_args(Normalise))
+def test_mgda_leaves_a_zero_gradient_all_the_weight(normalise: Normalise) -> None:
+    jac_TP = torch.cat([gradients(2, 0), torch.zeros(1, 20)])
+    weights_T, _ = MGDA(normalise=normalise).weights(gramian(jac_TP), torch.tensor([1.0, 2.0, 3.0]), {})
+    assert weights_T.tolist() == [0.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize("loss", [0.0, -3.0])
+def test_mgda_takes_a_loss_that_is_not_positive_as_one(loss: float) -> None:
+    gram_TT = gramian(gradients(3, 0))
+    found_T, _ = MGDA(normalise="loss").weights(gram_TT, torch.tensor([loss, 2.0, 3.0]), {})
+    as_one_T, _ = MGDA(normalise="loss").weights(gram_TT, torch.tensor([1.0, 2.0, 3.0]), {})
+    assert torch.equal(found_T, as_one_T)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -274,6 +312,8 @@ def test_mgda_is_the_shortest_vector(tasks: int) -> None:
         ("dw(alpha=-1e999)", "finite"),
         ("pcgrad_dw(alpha=1e999)", "finite"),
         ("pcgrad(part='half')", "one of both, direction, magnitude"),
+        ("mgda(normalise='l1')", r"one of none, l2, loss, loss\+"),
+        ("mgda_ub(normalise=2)", "one of none"),
         ("gradvac(beta=2)", r"in \[0, 1\]"),
         ("cagrad(c=1)", r"in \[0, 1\)"),
         ("gradnorm(tau=-1)", "at least 0"),

@@ -1,0 +1,40 @@
+"""MGDA-UB."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from gradops.base import GramianMethod, State
+from gradops.methods.mgda import MGDA, Normalise
+
+
+@dataclass(frozen=True, kw_only=True)
+class MGDAUB(GramianMethod):
+    """MGDA on the gradients at the shared representation: an upper bound of its problem, for one backward pass.
+
+    Where the representation's Jacobian has full rank, the update is zero exactly at Pareto-stationary points too. No
+    conflict is promised for the gradients at the representation, not for those of the parameters.
+
+    Args:
+        normalise: As in :class:`gradops.methods.mgda.MGDA`, with the lengths of the gradients at the representation.
+
+    Raises:
+        ValueError: If ``normalise`` is none of the four.
+
+    References:
+        Sener and Koltun, Multi-Task Learning as Multi-Objective Optimization, NeurIPS 2018, section 3.3.
+    """
+
+    claims: ClassVar[frozenset[str]] = MGDA.claims
+    at_features: ClassVar[bool] = True
+    normalise: Normalise = "none"
+
+    def __post_init__(self) -> None:
+        MGDA(normalise=self.normalise)
+
+    def weights(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:
+        """See :meth:`gradops.base.GramianMethod.weights`."""
+        return MGDA(normalise=self.normalise).weights(gram_TT, losses_T, state)
