@@ -21,6 +21,8 @@ class CAGrad(GramianMethod):
     :math:`\|d - g_0\| \le \sqrt\phi`: :math:`d = g_0 + \sqrt\phi\, g_w / \|g_w\|` with :math:`w` on the simplex
     minimising :math:`g_w \cdot g_0 + \sqrt\phi\, \|g_w\|`.
 
+    Choose it to move by one number between uniform scaling and MGDA.
+
     Args:
         c: Radius of the ball as a share of the mean gradient. In [0, 1); 0 is uniform scaling.
 

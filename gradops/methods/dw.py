@@ -20,6 +20,8 @@ class DW(GramianMethod):
     :math:`r_i = e^{R_i} / \mathrm{mean}(e^R)` and :math:`w_i = r_i^\alpha / \mathrm{mean}(r^\alpha)`. Since :math:`R`
     is a length, the weights depend on the gradients' scale: far below 1 they are uniform, far above all on one task.
 
+    Choose it as an ablation of GradOPS: the weights without the orthogonality.
+
     Args:
         alpha: Above 0 favours the dominating tasks, below 0 the dominated ones; 0 is uniform scaling. Any finite
             number.

@@ -19,6 +19,8 @@ class GradDrop(ElementwiseMethod):
     and a fresh uniform :math:`u` for each, the positive :math:`s_i` are kept where :math:`P > u` and the negative ones
     where :math:`P < u`. What task :math:`i` gives is :math:`\ell_i s_i + (1 - \ell_i) s_i` times kept or not.
 
+    Choose it where tasks disagree in few features: there it commits to one sign instead of averaging.
+
     Args:
         leak: :math:`\ell_i`, one a task, each in [0, 1]; empty for 0 each. With 1 a task's gradient is never dropped.
 

@@ -25,6 +25,8 @@ class GradNorm(GramianMethod):
     :math:`\sum_i |G_i - \mathrm{mean}(G)\, r_i^\tau|` over :math:`w` only (the target is a constant), then :math:`w` is
     renormalised to sum T. The weights of a step are those that the step before left.
 
+    Choose it for losses that fall at very different speeds, in runs long enough for the weights to settle.
+
     Args:
         tau: How strongly slow tasks are helped; "alpha" in its paper. 0 makes all lengths equal. At least 0.
         lr: Adam's rate for the weights. Above 0.

@@ -40,6 +40,8 @@ class GradOPS(GramianMethod):
 
     No update conflicts with any task, whatever the order of the tasks and the value of :math:`\alpha`.
 
+    Choose it to move along the trade-off by one number without ever stepping against a task.
+
     Args:
         alpha: 0 keeps the plain sum of the :math:`g'_i`; above 0 favours the tasks that dominate (:math:`r_i > 1`),
             below 0 the dominated ones. Any finite number; the paper's are in [-5, 3].

@@ -17,6 +17,8 @@ from gradops.methods.static import Static
 class GradOPSStatic(GramianMethod):
     """GradOPS' orthogonal gradients with weights given once.
 
+    Choose it for a trade-off that is known, without conflict.
+
     Args:
         weight: One weight a task, in the order of the tasks, each at least 0 and finite; empty for 1 each, which is
             GradOPS with alpha 0. The paper draws them on a grid with sum T.

@@ -30,6 +30,8 @@ class GradVac(GramianMethod):
     and then :math:`\hat\phi_{ij} \leftarrow (1 - \beta) \hat\phi_{ij} + \beta \phi`. Targets start at 0, so the first
     step is PCGrad's. A pair with a zero gradient is passed over, its target kept.
 
+    Choose it for tasks that usually agree and should go on agreeing.
+
     Args:
         beta: Rate of the targets' moving average. In [0, 1].
 

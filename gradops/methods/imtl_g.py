@@ -19,6 +19,8 @@ class IMTLG(GramianMethod):
     Weights with :math:`\sum_i \lambda_i = 1`, of either sign, such that :math:`d = \sum_i \lambda_i g_i` has
     :math:`d \cdot g_i / \|g_i\|` the same for all :math:`i`.
 
+    Choose it where no task may dominate; a weight can be negative.
+
     References:
         Liu et al., Towards Impartial Multi-task Learning, ICLR 2021, equation 6. Instead of its inverse of
         :math:`D U^\top`, which opposite or equal gradients make singular, the conditions themselves are solved, with

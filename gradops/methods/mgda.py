@@ -28,6 +28,8 @@ class MGDA(GramianMethod):
     written in the given ones and scaled so that the weights sum to 1: :math:`\lambda_i = (w_i / s_i) / \sum_j w_j /
     s_j`. Without one the update leans towards short gradients; ``"l2"`` looks at their directions alone.
 
+    Choose it where no task may ever lose and slow progress is no harm.
+
     Args:
         normalise: :math:`s_i`: 1 for ``"none"``, :math:`\|g_i\|` for ``"l2"``, :math:`L_i` for ``"loss"``,
             :math:`L_i \|g_i\|` for ``"loss+"``. One that is negative or 0 (below 1e-100) is taken as 1.

@@ -18,6 +18,8 @@ class MGDAUB(GramianMethod):
     Where the representation's Jacobian has full rank, the update is zero exactly at Pareto-stationary points too. No
     conflict is promised for the gradients at the representation, not for those of the parameters.
 
+    Choose it for MGDA's update at the price of uniform scaling.
+
     Args:
         normalise: As in :class:`gradops.methods.mgda.MGDA`, with the lengths of the gradients at the representation.
 

@@ -25,6 +25,8 @@ class PCGrad(GramianMethod):
     order is drawn from a generator kept in the state. With more than two tasks a later projection may bring an earlier
     conflict back, so the update may still conflict.
 
+    Choose it as a cheap, well-known way against conflict.
+
     Args:
         part: ``"both"`` is PCGrad. ``"direction"`` gives its direction the length of the plain sum, ``"magnitude"`` the
             plain sum its length.

@@ -20,6 +20,8 @@ class PCGradDW(GramianMethod):
     With :math:`v_i` PCGrad's gradients, :math:`G' = \sum_i v_i` and :math:`R_i = G' \cdot g_i / \|g_i\|`, the update is
     :math:`\sum_i w_i v_i` with :math:`w` as in :class:`gradops.methods.dw.DW`.
 
+    Choose it as an ablation of GradOPS: its weights on PCGrad's gradients.
+
     Args:
         alpha: Above 0 favours the dominating tasks, below 0 the dominated ones; 0 is PCGrad. Any finite number.
 

@@ -20,6 +20,9 @@ class RotoGrad(GramianMethod):
     The weights are those of :class:`gradops.methods.rotograd_scale.RotoGradScale`, the rotations those of
     :class:`gradops.rotation.Rotation` with the loss ``"iclr"``.
 
+    Choose it where tasks of different scale pull the representation in different directions and a rotation costs
+    little beside the network.
+
     References:
         Javaloy and Valera, RotoGrad, ICLR 2022, algorithm 1.
     """

@@ -19,6 +19,8 @@ class RotoGradCoop(GramianMethod):
     From step ``cooperative_after`` of its rotation on (``+ rotation(cooperative_after=...)``), a task's rotation moves
     along its alignment loss and its task's loss in equal parts.
 
+    Choose it over ``rotograd_v1`` for long runs, where a rotation that only aligns may leave its task behind.
+
     Args:
         tau: How strongly slow tasks are helped, in weights and rotations. At least 0.
         lr: Adam's rate for the weights. Above 0.

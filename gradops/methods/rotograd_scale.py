@@ -20,6 +20,8 @@ class RotoGradScale(GramianMethod):
     :math:`d = C \sum_k G_k / \|G_k\|` with :math:`C = \sum_k \alpha_k \|G_k\|` and :math:`\alpha_k \propto \|G_k\| /
     \|G_k^0\|`: the common length is nearest to that of the task whose gradient has shrunk least since the first step.
 
+    Choose it where one task's gradients drown the others': it costs as little as uniform scaling.
+
     References:
         Javaloy and Valera, RotoGrad, ICLR 2022, section 4.1 ("scale only"). A task whose gradient is zero in the first
         step is measured from its first step with one. The authors' package takes the lengths of step 20 for the first

@@ -20,6 +20,8 @@ class RotoGradV1(GramianMethod):
     rotations bring every task's gradients to their sum stretched likewise (:class:`gradops.rotation.Rotation` with the
     loss ``"v1"``).
 
+    Choose it over ``rotograd`` where a slow task should be helped by a chosen amount, tau.
+
     Args:
         tau: How strongly slow tasks are helped, in weights and rotations. At least 0.
         lr: Adam's rate for the weights. Above 0.

@@ -15,6 +15,8 @@ from gradops.base import GramianMethod, State
 class Uniform(GramianMethod):
     """The plain sum of the task gradients: every weight is 1.
 
+    Choose it first: it is hard to beat where tasks agree.
+
     Example:
         >>> Uniform().weights(torch.eye(2), torch.ones(2), {})[0]
         tensor([1., 1.], dtype=torch.float64)
