@@ -1,7 +1,8 @@
-"""Time of each method's weights, one thread: `python -m benchmarks.weights`.
+"""Time and accuracy of each method's weights, one thread: `python -m benchmarks.weights`.
 
-What a method adds to a step beside the backward passes. Methods are interleaved round by round in one process; the
-median is printed in milliseconds, and as a multiple of uniform scaling, whose weights are a constant.
+What a method adds to a step beside the backward passes: methods are interleaved round by round in one process, and the
+median is printed in milliseconds. Beside it how far its update is from that of the reference written from its paper
+(tests/gradops/reference.py), at worst over random steps, as a share of the update's length.
 """
 
 from __future__ import annotations
@@ -13,27 +14,29 @@ import torch
 
 from gradops.base import GramianMethod, State
 from gradops.linalg import gramian
-from gradops.methods import METHODS
+from tests.gradops.agreement import PAIRS, disagreement
 
-TASKS = (3, 8, 32)
+TIMED = (3, 8, 32)
+COMPARED = (3, 8)
 ROUNDS = 200
 
 
 def main() -> None:
     """Print one line a method."""
     torch.set_num_threads(1)
-    columns = {tasks: _medians(tasks) for tasks in TASKS}
-    print("method          " + "".join(f"   T = {tasks:<2}  ms  x uniform" for tasks in TASKS))
-    for name in METHODS:
-        cells = (f"{column[name]:12.4f}{column[name] / column['uniform']:11.1f}" for column in columns.values())
-        print(f"{name:16}" + "".join(cells))
+    columns = [_medians(tasks) for tasks in TIMED]
+    print(f"{'':16}{'milliseconds':>{10 * len(TIMED)}}{'error':>{10 * len(COMPARED)}}")
+    print(f"{'method':16}" + "".join(f"{f'T = {tasks}':>10}" for tasks in (*TIMED, *COMPARED)))
+    for name in PAIRS:
+        times = "".join(f"{column[name]:10.4f}" for column in columns)
+        print(f"{name:16}{times}" + "".join(f"{disagreement(name, tasks):10.0e}" for tasks in COMPARED))
 
 
 def _medians(tasks: int) -> dict[str, float]:
     generator = torch.Generator().manual_seed(0)
     jacobians = [torch.randn(tasks, 200, generator=generator, dtype=torch.float64) for _ in range(20)]
     grams = [gramian(jac_TP - 0.3 * jac_TP.mean(0)) for jac_TP in jacobians]
-    methods = {name: method() for name, method in METHODS.items()}
+    methods = {name: pair.method(tasks) for name, pair in PAIRS.items()}
     states = {name: method.init(tasks, generator) for name, method in methods.items()}
     taken: dict[str, list[float]] = {name: [] for name in methods}
     for turn in range(ROUNDS):

@@ -14,6 +14,17 @@ Array = npt.NDArray[np.float64]
 
 def gradops(jac_TP: Array, alpha: float) -> Array:
     """Algorithm 1 of GradOPS, for gradients that are not all in each other's span: the update."""
+    modified = orthogonal(jac_TP)
+    total = modified.sum(axis=0)
+    advance = np.array([total @ g / np.linalg.norm(g) for g in jac_TP])
+    ratio = advance / advance.mean()
+    weight = ratio**alpha / np.mean(ratio**alpha)
+    update: Array = weight @ modified
+    return update
+
+
+def orthogonal(jac_TP: Array) -> Array:
+    """Those in conflict less their projection on the span of the others, the first step of GradOPS: one a row."""
     modified = []
     for i, g in enumerate(jac_TP):
         others = np.delete(jac_TP, i, axis=0)
@@ -21,24 +32,25 @@ def gradops(jac_TP: Array, alpha: float) -> Array:
             coefficients, *_ = np.linalg.lstsq(others.T, g, rcond=None)
             g = g - others.T @ coefficients
         modified.append(g)
-    total = np.sum(modified, axis=0)
-    advance = np.array([total @ g / np.linalg.norm(g) for g in jac_TP])
-    ratio = advance / advance.mean()
-    weight = ratio**alpha / np.mean(ratio**alpha)
-    update: Array = weight @ np.array(modified)
-    return update
+    return np.array(modified)
 
 
 def pcgrad(jac_TP: Array, orders: Sequence[Sequence[int]]) -> Array:
     """Algorithm 1 of PCGrad with the order of every task's projections given: the update."""
-    update: Array = np.zeros(jac_TP.shape[1])
+    update: Array = projected(jac_TP, orders).sum(axis=0)
+    return update
+
+
+def projected(jac_TP: Array, orders: Sequence[Sequence[int]]) -> Array:
+    """PCGrad's gradients before they are summed: one a row."""
+    modified = []
     for g, order in zip(jac_TP, orders, strict=True):
         v = g.copy()
         for j in order:
             if v @ jac_TP[j] < 0:
                 v = v - (v @ jac_TP[j]) / (jac_TP[j] @ jac_TP[j]) * jac_TP[j]
-        update = update + v
-    return update
+        modified.append(v)
+    return np.array(modified)
 
 
 def pcgrad_outcomes(jac_TP: Array) -> list[Array]:
@@ -99,6 +111,21 @@ def dw(jac_TP: Array, modified_TP: Array, alpha: float) -> Array:
     ratio = (advance / advance.mean()) ** alpha
     update: Array = (ratio / ratio.mean()) @ modified_TP
     return update
+
+
+def gradnorm(jacs: Sequence[Array], losses: Sequence[Array], tau: float, lr: float) -> list[Array]:
+    """Algorithm 1 of GradNorm, the weights learned by Adam without its epsilon: the update of every step."""
+    tasks, updates = len(losses[0]), []
+    weight, mean, square = np.ones(tasks), np.zeros(tasks), np.zeros(tasks)
+    for step, (jac_TP, loss) in enumerate(zip(jacs, losses, strict=True), start=1):
+        updates.append(weight @ jac_TP)
+        norm = np.linalg.norm(jac_TP, axis=1)
+        rate = (loss / losses[0]) / np.mean(loss / losses[0])
+        slope = norm * np.sign(weight * norm - np.mean(weight * norm) * rate**tau)
+        mean, square = 0.9 * mean + 0.1 * slope, 0.999 * square + 0.001 * slope**2
+        weight = weight - lr * (mean / (1 - 0.9**step)) / np.sqrt(square / (1 - 0.999**step))
+        weight = weight * tasks / weight.sum()
+    return updates
 
 
 def imtl_g(jac_TP: Array) -> Array:

@@ -1,0 +1,125 @@
+"""Every method beside its reference, on the same gradients, losses and random orders: for tests and benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from gradops.base import GramianMethod
+from gradops.linalg import gramian
+from gradops.methods import (
+    DW,
+    IMTLG,
+    MGDA,
+    MGDAUB,
+    CAGrad,
+    GradNorm,
+    GradOPS,
+    GradOPSStatic,
+    GradVac,
+    PCGrad,
+    PCGradDW,
+    Static,
+    Uniform,
+)
+from gradops.methods.pcgrad import random_orders
+from tests.gradops import reference
+from tests.gradops.reference import Array
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step of training gives a method; orders are those a method with random ones will draw."""
+
+    jac_TP: Array
+    losses_T: Array
+    orders: list[list[int]]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A method for T tasks, its reference's updates over a run of steps, and how far apart they may be."""
+
+    method: Callable[[int], GramianMethod]
+    reference: Callable[[list[Step]], list[Array]]
+    tolerance: float = 1e-9
+
+
+def _each(update: Callable[[Step], Array]) -> Callable[[list[Step]], list[Array]]:
+    """The reference of a method without memory."""
+    return lambda steps: [update(step) for step in steps]
+
+
+def _given(tasks: int) -> tuple[float, ...]:
+    return tuple(2.0 * t / (tasks + 1) for t in range(1, tasks + 1))
+
+
+def _gradvac(steps: list[Step]) -> list[Array]:
+    updates, target_TT = [], np.zeros((len(steps[0].jac_TP),) * 2)
+    for step in steps:
+        update, target_TT = reference.gradvac(step.jac_TP, step.orders, target_TT, beta=0.3)
+        updates.append(update)
+    return updates
+
+
+def _mgda(step: Step) -> Array:
+    return reference.mgda_normalised(step.jac_TP, step.losses_T * np.linalg.norm(step.jac_TP, axis=1))
+
+
+PAIRS: dict[str, Pair] = {
+    "uniform": Pair(lambda _: Uniform(), _each(lambda s: s.jac_TP.sum(axis=0))),
+    "static": Pair(lambda tasks: Static(weight=_given(tasks)), _each(lambda s: _given(len(s.jac_TP)) @ s.jac_TP)),
+    "dw": Pair(lambda _: DW(alpha=-0.5), _each(lambda s: reference.dw(s.jac_TP, s.jac_TP, alpha=-0.5))),
+    "pcgrad": Pair(lambda _: PCGrad(), _each(lambda s: reference.pcgrad(s.jac_TP, s.orders))),
+    "pcgrad_dw": Pair(
+        lambda _: PCGradDW(alpha=-0.5),
+        _each(lambda s: reference.dw(s.jac_TP, reference.projected(s.jac_TP, s.orders), alpha=-0.5)),
+    ),
+    "gradvac": Pair(lambda _: GradVac(beta=0.3), _gradvac),
+    "mgda": Pair(lambda _: MGDA(), _each(lambda s: reference.mgda(s.jac_TP))),
+    "mgda_ub": Pair(lambda _: MGDAUB(normalise="loss+"), _each(_mgda)),
+    # The reference's general-purpose optimizer ends where it sees no more progress.
+    "cagrad": Pair(lambda _: CAGrad(c=0.5), _each(lambda s: reference.cagrad(s.jac_TP, c=0.5)), tolerance=1e-4),
+    "imtl_g": Pair(lambda _: IMTLG(), _each(lambda s: reference.imtl_g(s.jac_TP))),
+    "gradnorm": Pair(
+        lambda _: GradNorm(tau=1.5, lr=0.025),
+        lambda steps: reference.gradnorm([s.jac_TP for s in steps], [s.losses_T for s in steps], tau=1.5, lr=0.025),
+    ),
+    "gradops": Pair(lambda _: GradOPS(alpha=-2.0), _each(lambda s: reference.gradops(s.jac_TP, alpha=-2.0))),
+    "gradops_static": Pair(
+        lambda tasks: GradOPSStatic(weight=_given(tasks)),
+        _each(lambda s: _given(len(s.jac_TP)) @ reference.orthogonal(s.jac_TP)),
+    ),
+}
+
+
+def disagreement(name: str, tasks: int, seeds: int = 5, steps: int = 5) -> float:
+    """The largest distance between a method's update and its reference's, as a share of the update's length."""
+    return max(_disagreement(PAIRS[name], tasks, seed, steps) for seed in range(seeds))
+
+
+def _disagreement(pair: Pair, tasks: int, seed: int, steps: int) -> float:
+    run = problem(tasks, seed, steps)
+    method = pair.method(tasks)
+    state, worst = method.init(tasks, torch.Generator().manual_seed(seed)), 0.0
+    for step, expected_P in zip(run, pair.reference(run), strict=True):
+        gram_TT = gramian(torch.from_numpy(step.jac_TP))
+        weights_T, state = method.weights(gram_TT, torch.from_numpy(step.losses_T), state)
+        distance = np.linalg.norm(weights_T.numpy() @ step.jac_TP - expected_P)
+        worst = max(worst, float(distance / np.linalg.norm(expected_P)))
+    return worst
+
+
+def problem(tasks: int, seed: int, steps: int) -> list[Step]:
+    """Random steps; gradients in conflict with each other in some seeds, in agreement in others."""
+    generator, own = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+    run = []
+    for _ in range(steps):
+        jac_TP = generator.normal(size=(tasks, 40)) * generator.uniform(0.3, 2.0, size=(tasks, 1))
+        jac_TP += (0.5 * (seed % 3) - 0.4) * jac_TP.mean(axis=0)
+        orders = random_orders(tasks, own).T.tolist()
+        run.append(Step(jac_TP, generator.uniform(0.2, 2.0, size=tasks), orders))
+    return run
