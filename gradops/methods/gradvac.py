@@ -40,7 +40,9 @@ class GradVac(GramianMethod):
 
     References:
         Wang et al., Gradient Vaccine, ICLR 2021, equation 6 and algorithm 1. Targets are kept for whole task gradients,
-        not layer by layer, and no higher than ``1 - 1e-6``, where the formula has its pole.
+        not layer by layer, and no higher than ``1 - 1e-6``, where the formula has its pole. Differs
+        from TorchJD's by the default of ``beta``, 0.5 there, and by no constant in the denominators, 1e-8 there:
+        gradients may have any scale.
     """
 
     beta: float = field(default=0.01, metadata={"search": (1e-3, 0.5)})
