@@ -25,6 +25,8 @@ from gradops.methods.dw import exponential_share
 
 # Far below any length; its logarithm is finite.
 _LEAST = 1e-300
+# What rounding can leave of a sum of float64 products, as a share of the longest.
+_ROUNDING = 4e-15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +79,9 @@ class GradOPS(GramianMethod):
         conflicts_T = gram_TT.min(axis=1) < 0
         coefficients_TT = orthogonalise(gram_TT, conflicts_T)
         product_TT = coefficients_TT @ gram_TT
-        squared_T = product_TT.diagonal()  # g'_i . g_i = |g'_i|^2
-        alive_T = _alive(squared_T, gram_TT.diagonal())
+        # |g'_i|^2, which is also g'_i . g_i; but that is off by the coefficients' errors, this by their squares.
+        squared_T = np.maximum((product_TT * coefficients_TT).sum(1), 0.0)
+        alive_T = _alive(gram_TT, coefficients_TT, squared_T)
         if not alive_T.any():
             return _stationary(gram_TT)
         # A projected gradient is orthogonal to every other one: what stands there is rounding, and it would be summed.
@@ -102,10 +105,13 @@ def reweight(advance_T: Array, alive_T: Mask, alpha: float) -> Array:
     return weights_T
 
 
-def _alive(squared_T: Array, original_T: Array) -> Mask:
+def _alive(gram_TT: Array, coefficients_TT: Array, squared_T: Array) -> Mask:
     """The tasks with something left to weight: by what float32 gradients can tell, else by what float64 ones can."""
-    clear_T = squared_T > VANISHING_FLOAT32 * original_T
-    return clear_T if clear_T.any() else squared_T > VANISHING * original_T
+    original_T = gram_TT.diagonal()
+    # Between nearly parallel gradients coefficients are large, and magnify the rounding of the Gram matrix.
+    rounding_T = _ROUNDING * (np.abs(coefficients_TT) @ norms(gram_TT)) ** 2
+    clear_T = squared_T > np.maximum(VANISHING_FLOAT32 * original_T, rounding_T)
+    return clear_T if clear_T.any() else squared_T > np.maximum(VANISHING * original_T, rounding_T)
 
 
 def _stationary(gram_TT: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 
 import pytest
@@ -10,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gradops.base import GramianMethod
+from gradops.base import GramianMethod, State
 from gradops.linalg import gramian
-from gradops.methods import METHODS, GradOPS, parse, write
+from gradops.methods import METHODS, parse, write
 
-TEXTS = (*METHODS, "gradops(alpha=-3.0)", "gradops(alpha=2.0)", "gradops(alpha=-30.0)", "cagrad(c=0.0)")
-EVERY = {text: method for text in TEXTS if isinstance(method := parse(text), GramianMethod)}
+OTHERS = ["gradops(alpha=-3.0)", "gradops(alpha=2.0)", "gradops(alpha=-30.0)", "cagrad(c=0.0)", "cagrad(c=0.9)"]
+OTHERS += ["mgda(normalise='l2')", "mgda(normalise='loss')", "mgda(normalise='loss+')", "pcgrad(part='direction')"]
+EVERY = {text: method for text in (*METHODS, *OTHERS) if isinstance(method := parse(text), GramianMethod)}
 
 
 def randn(tasks: int, columns: int, seed: int) -> Tensor:
@@ -42,6 +44,10 @@ HARD_MATRICES = {
     "equal": randn(1, 6, 11).repeat(3, 1),
     "nearly parallel": near(1e-6),
     "nearly opposite": near(math.pi - 1e-6),
+    # Nothing is left of any but rounding, which large coefficients magnify.
+    "three in a plane": randn(3, 2, 143),
+    "three in a plane, two nearly parallel": randn(3, 2, 1),
+    "four in three dimensions": randn(4, 3, 48),
     "tiny": randn(3, 10, 12) * 1e-10,
     "huge": randn(3, 10, 13) * 1e15,
     "norms a million apart": randn(3, 10, 14) * torch.tensor([[1.0], [1e3], [1e6]]),
@@ -49,13 +55,13 @@ HARD_MATRICES = {
 }
 
 
-def promising(claim: str) -> list[str]:
-    return [name for name, method in EVERY.items() if claim in method.claims]
+def losses(tasks: int) -> Tensor:
+    return torch.linspace(0.5, 2.0, tasks, dtype=torch.float64)
 
 
-def weigh(method: GramianMethod, jac_TP: Tensor, seed: int = 0) -> Tensor:
-    state = method.init(len(jac_TP), torch.Generator().manual_seed(seed))
-    return method.weights(gramian(jac_TP), torch.ones(len(jac_TP)), state)[0]
+def weigh(method: GramianMethod, jac_TP: Tensor, losses_T: Tensor | None = None) -> Tensor:
+    state = method.init(len(jac_TP), torch.Generator().manual_seed(0))
+    return method.weights(gramian(jac_TP), losses(len(jac_TP)) if losses_T is None else losses_T, state)[0]
 
 
 def assert_same_update(jac_TP: Tensor, first_T: Tensor, second_T: Tensor, tolerance: float) -> None:
@@ -67,6 +73,69 @@ def assert_same_update(jac_TP: Tensor, first_T: Tensor, second_T: Tensor, tolera
         rtol=0,
         atol=tolerance,
     )
+
+
+def assert_never_conflicting(method: GramianMethod, jac_TP: Tensor) -> None:
+    weights_T, norm_T = weigh(method, jac_TP), jac_TP.norm(dim=1)
+    # Rounding of a product is relative to the longest of the vectors summed, not to their sum. The Gram matrix holds
+    # squares, so an angle below 1e-8 is lost in it: sqrt(1e-16).
+    rounding_T = norm_T * (weights_T.abs() * norm_T).max()
+    assert (jac_TP @ (weights_T @ jac_TP) >= -1e-8 * rounding_T).all()
+
+
+def assert_permutation_invariant(method: GramianMethod, jac_TP: Tensor) -> None:
+    order = torch.randperm(len(jac_TP), generator=torch.Generator().manual_seed(1))
+    permuted_T = torch.empty(len(jac_TP), dtype=torch.float64)
+    permuted_T[order] = weigh(method, jac_TP[order], losses(len(jac_TP))[order])
+    assert_same_update(jac_TP, weigh(method, jac_TP), permuted_T, tolerance=1e-6)
+
+
+def assert_linear_under_scaling(method: GramianMethod, jac_TP: Tensor) -> None:
+    # A power of two, so that scaling itself rounds nothing.
+    assert_same_update(jac_TP, weigh(method, jac_TP), weigh(method, jac_TP * 1024), tolerance=1e-12)
+
+
+def assert_simplex(method: GramianMethod, jac_TP: Tensor) -> None:
+    weights_T = weigh(method, jac_TP)
+    assert (weights_T >= 0).all()
+    torch.testing.assert_close(weights_T.sum(), torch.tensor(1.0, dtype=torch.float64))
+
+
+CLAIMS = {
+    "never_conflicting": assert_never_conflicting,
+    "permutation_invariant": assert_permutation_invariant,
+    "linear_under_scaling": assert_linear_under_scaling,
+    "simplex": assert_simplex,
+}
+PROMISES = [(name, claim) for name, method in EVERY.items() for claim in sorted(method.claims)]
+
+
+@pytest.mark.parametrize("matrix", HARD_MATRICES)
+@pytest.mark.parametrize(("name", "claim"), PROMISES)
+def test_claims_hold_on_hard_matrices(name: str, claim: str, matrix: str) -> None:
+    CLAIMS[claim](EVERY[name], HARD_MATRICES[matrix])
+
+
+@st.composite
+def jacobians(draw: st.DrawFn) -> Tensor:
+    """Gradients of any number and rank, of lengths that may be far apart, in agreement or in conflict."""
+    tasks, columns, seed = draw(st.integers(1, 8)), draw(st.integers(1, 12)), draw(st.integers(0, 10**6))
+    jac_TP = randn(tasks, columns, seed)
+    jac_TP = jac_TP + draw(st.floats(-0.9, 2.0)) * jac_TP.mean(0)
+    return jac_TP * torch.pow(10.0, draw(st.floats(0.0, 4.0)) * randn(tasks, 1, seed + 1))
+
+
+@settings(deadline=None, max_examples=25)
+@given(jac_TP=jacobians())
+@pytest.mark.parametrize(("name", "claim"), PROMISES)
+def test_claims_hold_on_any_gradients(name: str, claim: str, jac_TP: Tensor) -> None:
+    CLAIMS[claim](EVERY[name], jac_TP)
+
+
+@settings(deadline=None, max_examples=60)
+@given(jac_TP=jacobians(), alpha=st.floats(-5, 3))
+def test_gradops_never_conflicts_whatever_alpha(jac_TP: Tensor, alpha: float) -> None:
+    assert_never_conflicting(parse(f"gradops(alpha={alpha})"), jac_TP)
 
 
 @pytest.mark.parametrize("matrix", HARD_MATRICES)
@@ -81,44 +150,6 @@ def test_weights_are_finite_float64_one_a_task(name: str, matrix: str, dtype: to
     assert weights_T.shape == (len(jac_TP),)
     assert weights_T.dtype == torch.float64
     assert weights_T.isfinite().all()
-
-
-@pytest.mark.parametrize("matrix", HARD_MATRICES)
-@pytest.mark.parametrize("name", promising("never_conflicting"))
-def test_update_never_conflicts(name: str, matrix: str) -> None:
-    jac_TP = HARD_MATRICES[matrix]
-    weights_T = weigh(EVERY[name], jac_TP)
-    norm_T = jac_TP.norm(dim=1)
-    # Rounding of a product is relative to the longest of the vectors summed, not to their sum. The Gram matrix holds
-    # squares, so an angle below 1e-8 is lost in it: sqrt(1e-16).
-    rounding_T = norm_T * (weights_T.abs() * norm_T).max()
-    assert (jac_TP @ (weights_T @ jac_TP) >= -1e-8 * rounding_T).all()
-
-
-@pytest.mark.parametrize("matrix", HARD_MATRICES)
-@pytest.mark.parametrize("name", promising("permutation_invariant"))
-def test_order_of_tasks_does_not_matter(name: str, matrix: str) -> None:
-    jac_TP = HARD_MATRICES[matrix]
-    order = torch.randperm(len(jac_TP), generator=torch.Generator().manual_seed(1))
-    permuted_T = torch.empty(len(jac_TP), dtype=torch.float64)
-    permuted_T[order] = weigh(EVERY[name], jac_TP[order])
-    assert_same_update(jac_TP, weigh(EVERY[name], jac_TP), permuted_T, tolerance=1e-6)
-
-
-@pytest.mark.parametrize("matrix", HARD_MATRICES)
-@pytest.mark.parametrize("name", promising("linear_under_scaling"))
-def test_scaling_every_gradient_changes_no_weight(name: str, matrix: str) -> None:
-    jac_TP = HARD_MATRICES[matrix]
-    # A power of two, so that scaling itself rounds nothing.
-    assert_same_update(jac_TP, weigh(EVERY[name], jac_TP), weigh(EVERY[name], jac_TP * 1024), tolerance=1e-12)
-
-
-@pytest.mark.parametrize("matrix", HARD_MATRICES)
-@pytest.mark.parametrize("name", promising("simplex"))
-def test_weights_are_on_the_simplex(name: str, matrix: str) -> None:
-    weights_T = weigh(EVERY[name], HARD_MATRICES[matrix])
-    assert (weights_T >= 0).all()
-    torch.testing.assert_close(weights_T.sum(), torch.tensor(1.0, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -143,9 +174,53 @@ def test_written_form_is_read_back(name: str) -> None:
     assert parse(write(EVERY[name])) == EVERY[name]
 
 
-@settings(deadline=None, max_examples=60)
-@given(tasks=st.integers(2, 6), columns=st.integers(1, 12), seed=st.integers(0, 10**6), alpha=st.floats(-5, 3))
-def test_gradops_never_conflicts_on_any_gradients(tasks: int, columns: int, seed: int, alpha: float) -> None:
-    jac_TP = randn(tasks, columns, seed)
-    update_P = weigh(GradOPS(alpha=alpha), jac_TP) @ jac_TP
-    assert (jac_TP @ update_P >= -1e-8 * jac_TP.norm(dim=1) * jac_TP.norm()).all()
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("tasks", [2, 8])
+def test_a_float32_gram_gives_the_weights_of_the_float64_one_but_for_its_rounding(name: str, tasks: int) -> None:
+    method, jac_TP = EVERY[name], randn(tasks, 30, 1) * 0.2
+    state = method.init(tasks, torch.Generator().manual_seed(0))
+    exact_T, rounded_T = (
+        method.weights(gramian(jac_TP).to(dtype), losses(tasks).to(dtype), state)[0]
+        for dtype in (torch.float64, torch.float32)
+    )
+    # alpha = -30 multiplies a relative error by 30.
+    assert_same_update(jac_TP, exact_T, rounded_T, tolerance=1e-4)
+
+
+def steps(method: GramianMethod, state: State, tasks: int, seeds: range) -> tuple[list[Tensor], State]:
+    """The weights of a few steps of training, and the state after them."""
+    found = []
+    for seed in seeds:
+        losses_T = losses(tasks) * randn(tasks, 1, seed).squeeze(1).exp()
+        weights_T, state = method.weights(gramian(randn(tasks, 6, seed)), losses_T, state)
+        found.append(weights_T)
+    return found, state
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("tasks", [1, 2, 8])
+def test_a_run_goes_on_exactly_from_a_saved_state(name: str, tasks: int) -> None:
+    method = EVERY[name]
+    start = method.init(tasks, torch.Generator().manual_seed(3))
+    unbroken, _ = steps(method, start, tasks, range(6))
+    first, state = steps(method, start, tasks, range(3))
+    saved = io.BytesIO()
+    torch.save(dict(state), saved)
+    saved.seek(0)
+    second, _ = steps(method, torch.load(saved, weights_only=True), tasks, range(3, 6))
+    assert all(torch.equal(a, b) for a, b in zip(unbroken, first + second, strict=True))
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_what_a_method_returns_is_the_callers_to_change(name: str) -> None:
+    """Arrays share a tensor's memory, so that a change of one could be one of the other."""
+    method, gram_TT, losses_T = EVERY[name], gramian(randn(3, 4, 0)), losses(3)
+    _, state = steps(method, method.init(3, torch.Generator().manual_seed(0)), 3, range(2))
+    weights_T, after = method.weights(gram_TT, losses_T, state)
+    kept_T, inputs = weights_T.clone(), [gram_TT.clone(), losses_T.clone()]
+    following_T, _ = method.weights(gram_TT, losses_T, after)
+    weights_T.zero_()
+    assert torch.equal(method.weights(gram_TT, losses_T, state)[0], kept_T)
+    assert torch.equal(method.weights(gram_TT, losses_T, after)[0], following_T)
+    assert torch.equal(gram_TT, inputs[0])
+    assert torch.equal(losses_T, inputs[1])
