@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gradops.base import GramianMethod, State
 from gradops.linalg import gramian
-from gradops.methods import METHODS, parse, write
+from gradops.methods import METHODS, GradOPS, parse, write
 
 OTHERS = ["gradops(alpha=-3.0)", "gradops(alpha=2.0)", "gradops(alpha=-30.0)", "cagrad(c=0.0)", "cagrad(c=0.9)"]
 OTHERS += ["mgda(normalise='l2')", "mgda(normalise='loss')", "mgda(normalise='loss+')", "pcgrad(part='direction')"]
@@ -135,7 +135,7 @@ def test_claims_hold_on_any_gradients(name: str, claim: str, jac_TP: Tensor) -> 
 @settings(deadline=None, max_examples=60)
 @given(jac_TP=jacobians(), alpha=st.floats(-5, 3))
 def test_gradops_never_conflicts_whatever_alpha(jac_TP: Tensor, alpha: float) -> None:
-    assert_never_conflicting(parse(f"gradops(alpha={alpha})"), jac_TP)
+    assert_never_conflicting(GradOPS(alpha=alpha), jac_TP)
 
 
 @pytest.mark.parametrize("matrix", HARD_MATRICES)

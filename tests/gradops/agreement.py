@@ -22,6 +22,11 @@ from gradops.methods import (
     GradVac,
     PCGrad,
     PCGradDW,
+    RotoGrad,
+    RotoGradCoop,
+    RotoGradR,
+    RotoGradScale,
+    RotoGradV1,
     Static,
     Uniform,
 )
@@ -69,8 +74,25 @@ def _mgda(step: Step) -> Array:
     return reference.mgda_normalised(step.jac_TP, step.losses_T * np.linalg.norm(step.jac_TP, axis=1))
 
 
+def _sum(step: Step) -> Array:
+    update: Array = step.jac_TP.sum(axis=0)
+    return update
+
+
+def _gradnorm(*, combined: bool) -> Callable[[list[Step]], list[Array]]:
+    def updates(steps: list[Step]) -> list[Array]:
+        jacs, losses = [s.jac_TP for s in steps], [s.losses_T for s in steps]
+        return reference.gradnorm(jacs, losses, tau=1.5, lr=0.025, combined=combined)
+
+    return updates
+
+
+def _rotograd(steps: list[Step]) -> list[Array]:
+    return reference.rotograd([s.jac_TP for s in steps])
+
+
 PAIRS: dict[str, Pair] = {
-    "uniform": Pair(lambda _: Uniform(), _each(lambda s: s.jac_TP.sum(axis=0))),
+    "uniform": Pair(lambda _: Uniform(), _each(_sum)),
     "static": Pair(lambda tasks: Static(weight=_given(tasks)), _each(lambda s: _given(len(s.jac_TP)) @ s.jac_TP)),
     "dw": Pair(lambda _: DW(alpha=-0.5), _each(lambda s: reference.dw(s.jac_TP, s.jac_TP, alpha=-0.5))),
     "pcgrad": Pair(lambda _: PCGrad(), _each(lambda s: reference.pcgrad(s.jac_TP, s.orders))),
@@ -84,15 +106,18 @@ PAIRS: dict[str, Pair] = {
     # The reference's general-purpose optimizer ends where it sees no more progress.
     "cagrad": Pair(lambda _: CAGrad(c=0.5), _each(lambda s: reference.cagrad(s.jac_TP, c=0.5)), tolerance=1e-4),
     "imtl_g": Pair(lambda _: IMTLG(), _each(lambda s: reference.imtl_g(s.jac_TP))),
-    "gradnorm": Pair(
-        lambda _: GradNorm(tau=1.5, lr=0.025),
-        lambda steps: reference.gradnorm([s.jac_TP for s in steps], [s.losses_T for s in steps], tau=1.5, lr=0.025),
-    ),
+    "gradnorm": Pair(lambda _: GradNorm(tau=1.5, lr=0.025), _gradnorm(combined=False)),
     "gradops": Pair(lambda _: GradOPS(alpha=-2.0), _each(lambda s: reference.gradops(s.jac_TP, alpha=-2.0))),
     "gradops_static": Pair(
         lambda tasks: GradOPSStatic(weight=_given(tasks)),
         _each(lambda s: _given(len(s.jac_TP)) @ reference.orthogonal(s.jac_TP)),
     ),
+    # Their weights; the rotations have tests of their own.
+    "rotograd": Pair(lambda _: RotoGrad(), _rotograd),
+    "rotograd_r": Pair(lambda _: RotoGradR(), _each(_sum)),
+    "rotograd_scale": Pair(lambda _: RotoGradScale(), _rotograd),
+    "rotograd_v1": Pair(lambda _: RotoGradV1(tau=1.5, lr=0.025), _gradnorm(combined=True)),
+    "rotograd_coop": Pair(lambda _: RotoGradCoop(tau=1.5, lr=0.025), _gradnorm(combined=True)),
 }
 
 

@@ -113,18 +113,34 @@ def dw(jac_TP: Array, modified_TP: Array, alpha: float) -> Array:
     return update
 
 
-def gradnorm(jacs: Sequence[Array], losses: Sequence[Array], tau: float, lr: float) -> list[Array]:
-    """Algorithm 1 of GradNorm, the weights learned by Adam without its epsilon: the update of every step."""
+def gradnorm(
+    jacs: Sequence[Array], losses: Sequence[Array], tau: float, lr: float, *, combined: bool = False
+) -> list[Array]:
+    """Algorithm 1 of GradNorm, the weights learned by Adam without its epsilon: the update of every step.
+
+    RotoGrad's version 1 has the length of the combined gradient where GradNorm has the mean of the lengths.
+    """
     tasks, updates = len(losses[0]), []
     weight, mean, square = np.ones(tasks), np.zeros(tasks), np.zeros(tasks)
     for step, (jac_TP, loss) in enumerate(zip(jacs, losses, strict=True), start=1):
         updates.append(weight @ jac_TP)
         norm = np.linalg.norm(jac_TP, axis=1)
         rate = (loss / losses[0]) / np.mean(loss / losses[0])
-        slope = norm * np.sign(weight * norm - np.mean(weight * norm) * rate**tau)
+        middle = np.linalg.norm(updates[-1]) if combined else np.mean(weight * norm)
+        slope = norm * np.sign(weight * norm - middle * rate**tau)
         mean, square = 0.9 * mean + 0.1 * slope, 0.999 * square + 0.001 * slope**2
         weight = weight - lr * (mean / (1 - 0.9**step)) / np.sqrt(square / (1 - 0.999**step))
         weight = weight * tasks / weight.sum()
+    return updates
+
+
+def rotograd(jacs: Sequence[Array]) -> list[Array]:
+    """Section 4.1 of RotoGrad, ICLR 2022, lengths relative to those of the first step: the update of every step."""
+    updates, first = [], np.linalg.norm(jacs[0], axis=1)
+    for jac_TP in jacs:
+        norm = np.linalg.norm(jac_TP, axis=1)
+        alpha = (norm / first) / np.sum(norm / first)
+        updates.append((alpha @ norm) * np.sum(jac_TP / norm[:, None], axis=0))
     return updates
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from gradops.base import GramianMethod
 from gradops.methods import METHODS
 from tests.gradops.agreement import PAIRS, disagreement
 
 
-def test_every_method_has_a_reference() -> None:
-    assert PAIRS.keys() == METHODS.keys()
-    assert all(type(PAIRS[name].method(3)) is kind for name, kind in METHODS.items())
+def test_every_method_that_weighs_has_a_reference() -> None:
+    assert PAIRS.keys() == {name for name, kind in METHODS.items() if issubclass(kind, GramianMethod)}
+    assert all(type(pair.method(3)) is METHODS[name] for name, pair in PAIRS.items())
 
 
 @pytest.mark.parametrize("tasks", [2, 3, 8])
