@@ -17,8 +17,8 @@ What does not, by our runs:
   for thousands of steps on the crease b = 0, where the gradients are opposite: Pareto-stationary, but beaten by the
   bowls on both tasks. All twelve are on the front after 40,000 steps.
 - The front of the problem as a whole is not only the bowls': the floor of a ravine, at -6.6 for one task, is below any
-  bowl. A run that stalls on it has a lower sum (-3.7) than any point of the bowls (-2.99): it stalls, with one task
-  sacrificed.
+  bowl. Runs that stall there bounce about a sum (in the median -3.1 and -3.7) that is lower than any of the bowls'
+  (-2.99): stalled, one task sacrificed, and yet ahead by the sum.
 - The end points move on. On the front nothing is left of the gradients but rounding, Adam divides rounding by its own
   length, and the runs creep along the front: after more steps they are still on it, and less far apart.
 """
