@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready-$(VARIANT)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
-.PHONY: setup demo check test slow debug docs lock clean
+.PHONY: setup demo check test slow debug docs figures lock clean
 
 setup: $(READY)
 
@@ -48,6 +48,10 @@ debug: setup
 # What the code says of itself.
 docs: setup
 	$(BIN)/gradops methods > docs/methods.md
+
+# The papers' small problems, drawn into docs/figures; minutes.
+figures: setup
+	$(BIN)/python -m benchmarks.figures
 
 # CUDA packages are left out: torch brings the ones of its own build. The last line checks that the CUDA list resolves.
 lock: setup
