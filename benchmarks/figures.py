@@ -15,7 +15,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from benchmarks.problems import gradops_landscape, pcgrad_valley, plane, quadratics, sinusoids
+from benchmarks.problems import (
+    gradops_landscape,
+    pcgrad_valley,
+    plane,
+    quadratics,
+    rotograd_mixture,
+    rotograd_regressions,
+    sinusoids,
+)
+from benchmarks.problems.rotograd_regressions import CONVEX, COOPERATIVE, MANY_MINIMA
 from gradops.methods import GradOPS, PCGrad, Uniform
 
 FOLDER = Path(__file__).parent.parent / "docs" / "figures"
@@ -138,6 +147,42 @@ def draw_quadratics() -> Figure:
     return figure
 
 
+def draw_rotograd_regressions() -> Figure:
+    """Both losses along every run, ten seeds each: under uniform scaling, and with a cooperative leader."""
+    figure = Figure(figsize=(6, 8), layout="constrained")
+    for axes, problem, name in zip(
+        figure.subplots(2, 1), (CONVEX, MANY_MINIMA), ("convex", "many minima"), strict=True
+    ):
+        for text, colour, label in (("uniform", "0.35", "uniform"), (COOPERATIVE, "C3", "RotoGrad v1, cooperative")):
+            for seed in range(10):
+                losses_ST = rotograd_regressions.run(problem, text, seed)[1][::4] - problem.least
+                steps = 4 * torch.arange(len(losses_ST))
+                worse_S = losses_ST.max(1).values.clamp(min=1e-4)
+                axes.semilogy(steps, worse_S, color=colour, linewidth=0.9, label=None if seed else label)
+        axes.set(xlabel="steps", ylabel="worse task, above its optimum", title=f"RotoGrad, appendix B: {name}")
+        axes.set(ylim=(5e-5, 30))
+        axes.legend(loc="lower left", fontsize=10)
+    return figure
+
+
+def draw_rotograd_mixture() -> Figure:
+    """Test accuracy of both tasks, three seeds: one head answers a question and its opposite once it is rotated."""
+    figure = Figure(figsize=(6, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for text, colour, label in (("uniform", "0.35", "uniform"), ("rotograd", "C3", "RotoGrad")):
+        for seed in range(3):
+            accuracy_ET = rotograd_mixture.run(text, seed)
+            for task, style in enumerate(("-", "--")):
+                named = None if seed else f"{label}, task {task + 1}"
+                axes.plot(1 + torch.arange(len(accuracy_ET)), accuracy_ET[:, task], style, color=colour, label=named)
+    for best in rotograd_mixture.best_accuracy():
+        axes.axhline(best, color="0.8", linewidth=4, zorder=0)
+    axes.set(xlabel="epochs", ylabel="test accuracy (thick: Bayes)", title="RotoGrad, appendix B: opposite tasks")
+    axes.set(ylim=(0, 1))
+    axes.legend(fontsize=10, ncols=2)
+    return figure
+
+
 def _surface(
     axes: Axes,
     losses: Callable[[Tensor], Tensor],
@@ -166,6 +211,8 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "pcgrad_valley": draw_pcgrad_valley,
     "sinusoids": draw_sinusoids,
     "quadratics": draw_quadratics,
+    "rotograd_regressions": draw_rotograd_regressions,
+    "rotograd_mixture": draw_rotograd_mixture,
 }
 
 

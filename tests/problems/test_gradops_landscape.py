@@ -11,14 +11,14 @@ from torch import Tensor
 from benchmarks.problems import plane
 from benchmarks.problems.gradops_landscape import ALPHAS, STARTS, STEPS, excess, front, losses, run, slopes
 from gradops.hull import min_norm_point
-from gradops.linalg import combined_norm, gramian, norms
+from gradops.linalg import combined_norm, gramian, norms, to_array
 
 HIGH_LEFT, LOW, HIGH_RIGHT = STARTS
 
 
 def stationarity(point_P: Tensor) -> float:
     """The shortest vector of the hull of the two gradients, relative to the shorter gradient."""
-    gram_TT = gramian(torch.tensor(slopes(*point_P.tolist()), dtype=torch.float64).view(2, 2))
+    gram_TT = to_array(gramian(torch.tensor(slopes(*point_P.tolist()), dtype=torch.float64).view(2, 2)))
     return float(combined_norm(gram_TT, min_norm_point(gram_TT)) / norms(gram_TT).min())
 
 
