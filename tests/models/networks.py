@@ -10,7 +10,7 @@ from torch import Tensor
 from features.encoder import Table
 from models.cut import Bags
 from models.portable import PortableEmbedding
-from models.shared_bottom import SharedBottom
+from models.shared_bottom import HeadTransform, SharedBottom
 
 TABLES = [Table("a", 7, 4), Table("b", 5, 6), Table("c", 11, 4)]
 TASKS = 3
@@ -31,9 +31,17 @@ def as_type(bags: Bags, dtype: torch.dtype) -> Bags:
     return Bags(bags.ids_N, bags.lengths_FB, None if bags.weight_N is None else bags.weight_N.to(dtype))
 
 
-def network(seed: int = 0) -> SharedBottom:
+def network(seed: int = 0, head_transform: HeadTransform | None = None) -> SharedBottom:
     """Two shared layers and one hidden layer a tower, in float64, tables large enough to matter in the Gram matrix."""
-    model = SharedBottom(PortableEmbedding(TABLES), values=VALUES, tasks=TASKS, bottom=(8, 6), tower=(4,), dropout=0.0)
+    model = SharedBottom(
+        PortableEmbedding(TABLES),
+        values=VALUES,
+        tasks=TASKS,
+        bottom=(8, 6),
+        tower=(4,),
+        dropout=0.0,
+        head_transform=head_transform,
+    )
     model.double().initialise(torch.Generator().manual_seed(seed), embedding_std=0.5)
     with torch.no_grad():
         for parameter in [*model.bottom.parameters(), *model.towers.parameters()]:

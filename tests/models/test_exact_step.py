@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gradops import MultiTaskOptimizer
 from gradops.methods import parse
+from gradops.rotation import Rotations
 from models.cut import Bags
 from models.embedding import TorchRecEmbedding
 from models.loss import masked_cross_entropy
@@ -80,6 +81,48 @@ def test_float64_step_is_the_naive_one(method: str, seed: int, weighted: bool) -
     weights_T = our_step(ours, bags, seed, method, torch.float64)
     torch.testing.assert_close(weights_T, naive_step(naive, bags, seed, method), rtol=0, atol=1e-12)
     assert_same_change(before, ours, naive, tolerance=1e-12)
+
+
+@pytest.mark.parametrize("text", ["rotograd", "rotograd + rotation(size=4)", "mgda_ub", "graddrop"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_step_measured_at_the_features_is_the_naive_one(text: str, seed: int) -> None:
+    """Cotangents by one backward pass a task, combined by the paper's formula, sent back through dense tables."""
+    method = parse(text)
+    rotations = None if method.rotation is None else Rotations(method.rotation, tasks=networks.TASKS, width=6).double()
+    if rotations is not None:
+        torch.nn.init.normal_(rotations.angles, generator=torch.Generator().manual_seed(seed))
+    ours, bags = networks.network(seed, rotations), networks.bags(BATCH, seed, weighted=True)
+    before, naive = networks.twin(ours), networks.twin(ours)
+    labels_BT, value_BV = networks.labels(BATCH, seed), networks.values(BATCH, seed)
+    optimizer = MultiTaskOptimizer(
+        torch.optim.SGD(ours.network_parameters(), lr=LR), method, shared=ours.shared_parameters(), rotations=rotations
+    )
+    trace = ours.trace(bags, value_BV)
+    optimizer.step(masked_cross_entropy(trace.logits_BT, labels_BT), features=trace.views, pooled=trace.cut)
+
+    z_BD = naive.bottom(torch.cat([naive.embedding(bags), value_BV], dim=1))
+    reads = [z_BD] * networks.TASKS if rotations is None else [z_BD @ r.T for r in before.head_transform.matrix_TDD()]  # type: ignore[union-attr]  # it has one
+    logits_BT = torch.cat([tower(read) for tower, read in zip(naive.towers, reads, strict=True)], dim=1)
+    losses_T = masked_cross_entropy(logits_BT, labels_BT)
+    cotangent_TBD = torch.stack([torch.autograd.grad(loss, z_BD, retain_graph=True)[0] for loss in losses_T])
+    for tower, loss in zip(naive.towers, losses_T, strict=True):
+        loss.backward(inputs=list(tower.parameters()), retain_graph=True)
+    z_BD.backward(at_features(cotangent_TBD, text), inputs=shared_of(naive))
+    torch.optim.SGD(naive.network_parameters(), lr=LR).step()
+    for model in (before, ours, naive):
+        model.head_transform = None  # the leader has moved ours
+    assert_same_change(before, ours, naive, tolerance=1e-12)
+
+
+def at_features(cotangent_TBD: Tensor, text: str) -> Tensor:
+    jac_TP = cotangent_TBD.flatten(1).numpy()
+    if text == "graddrop":
+        drawn_P = torch.rand(jac_TP.shape[1], generator=torch.Generator().manual_seed(0), dtype=torch.float64).numpy()
+        positive_P = (1 + jac_TP.sum(0) / np.maximum(np.abs(jac_TP).sum(0), 1e-300)) / 2
+        combined_P = np.where(positive_P > drawn_P, np.maximum(jac_TP, 0).sum(0), np.minimum(jac_TP, 0).sum(0))
+    else:
+        combined_P = reference.mgda(jac_TP) if text == "mgda_ub" else reference.rotograd([jac_TP])[0]
+    return torch.from_numpy(combined_P).view_as(cotangent_TBD[0])
 
 
 @pytest.mark.parametrize("weighted", [False, True])
