@@ -11,7 +11,7 @@ from inspect import cleandoc, getdoc
 from typing import Any
 
 from gradops.base import GramianMethod, Method
-from gradops.methods import METHODS, own_fields
+from gradops.methods import METHODS, own_fields, written_rotation
 from gradops.rotation import Rotation
 
 _SECTION = re.compile(r"^(Args|Raises|References|Example):$", flags=re.MULTILINE)
@@ -32,8 +32,10 @@ runs every one of them with its defaults. Any of them can let its towers read th
 
 
 def search_space(kind: type[Method]) -> dict[str, tuple[float, float]]:
-    """The options that a trade-off search draws, with their lowest and highest values."""
-    return {field.name: field.metadata["search"] for field in own_fields(kind) if "search" in field.metadata}
+    """The options that a trade-off search draws, those of rotations as ``rotation.<name>``, with their ranges."""
+    own = {field.name: field.metadata["search"] for field in own_fields(kind) if "search" in field.metadata}
+    turned = [field for field in fields(Rotation) if "search" in field.metadata] if kind().rotation else []
+    return own | {f"rotation.{field.name}": field.metadata["search"] for field in turned}
 
 
 def markdown() -> str:
@@ -45,6 +47,7 @@ def markdown() -> str:
 def _section(name: str, kind: type[Method]) -> str:
     parts = _parts(kind)
     lines = [f"## `{name}`", parts["body"], f"*Costs* {_cost(kind)}."]
+    lines += [f"*Reads through* `{written_rotation(kind().rotation)}`."] if kind().rotation else []
     lines += [_options(own_fields(kind), parts["Args"])] if own_fields(kind) else []
     return "\n\n".join([*lines, *_references(parts)])
 

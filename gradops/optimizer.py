@@ -69,8 +69,27 @@ class MultiTaskOptimizer(Optimizer):
         self._shared = [parameter for parameter in shared if parameter.requires_grad]
         self._check(rotations)
         self._leader = None if rotations is None else Leader(rotations)
-        if leader := self._leader:
-            optimizer.register_step_post_hook(lambda *_: leader.step())
+        self._couple()
+
+    def _couple(self) -> None:
+        """Let the leader step whenever the wrapped optimizer does, at a rate that follows its schedule."""
+        leader = self._leader
+        if leader is None:
+            return
+
+        def follow(optimizer: Optimizer, *_: object) -> None:
+            group = optimizer.param_groups[0]
+            leader.step(group["lr"] / (group.get("initial_lr") or group["lr"]))
+
+        self.optimizer.register_step_post_hook(follow)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__.copy()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # torch drops an optimizer's hooks when it is copied or pickled.
+        self.__dict__.update(state)
+        self._couple()
 
     def _check(self, rotations: Rotations | None) -> None:
         stepped = {id(p) for group in self.optimizer.param_groups for p in group["params"]}
@@ -107,6 +126,8 @@ class MultiTaskOptimizer(Optimizer):
     def zero_grad(self, set_to_none: bool = True) -> None:
         """As the wrapped optimizer's. :meth:`step` needs none: it replaces every gradient."""
         self.optimizer.zero_grad(set_to_none)
+        if self._leader is not None:
+            self._leader.optimizer.zero_grad(set_to_none)
 
     def state_dict(self) -> dict[str, Any]:
         """The wrapped optimizer's state with the method's and the rotations' leader's beside it."""
@@ -115,11 +136,30 @@ class MultiTaskOptimizer(Optimizer):
         return {**self.optimizer.state_dict(), "method": method, "leader": leader}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave, so that the next step is the one that would have followed."""
-        self.method_state = state_dict["method"]
+        """Restore what :meth:`state_dict` gave, so that the next step is the one that would have followed.
+
+        Raises:
+            ValueError: If the state is of another kind of optimizer or method, or of one with or without rotations.
+        """
+        self._check_state(state_dict)
+        method = state_dict["method"]
+        self.method_state = None if method is None else {name: value.clone() for name, value in method.items()}
         if self._leader is not None:
             self._leader.load_state_dict(state_dict["leader"])
         self.optimizer.load_state_dict({k: v for k, v in state_dict.items() if k not in _BESIDE})
+
+    def _check_state(self, state_dict: dict[str, Any]) -> None:
+        if missing := [name for name in _BESIDE if name not in state_dict]:
+            raise ValueError(
+                f"`state_dict` should be a MultiTaskOptimizer's. Found none of its {' and '.join(missing)}."
+            )
+        if (state_dict["leader"] is None) != (self._leader is None):
+            found = "without" if state_dict["leader"] is None else "with"
+            raise ValueError(f"`state_dict` should fit the method's rotations. Found one {found} rotations.")
+        expected = self.method.init(1, torch.Generator()).keys() if state_dict["method"] is not None else set()
+        if state_dict["method"] is not None and state_dict["method"].keys() != expected:
+            kinds = f"{sorted(expected)}, found {sorted(state_dict['method'])}"
+            raise ValueError(f"`state_dict` should be of the same method; its state holds {kinds}.")
 
     def step(  # type: ignore[override]  # T losses stand where a closure would
         self,

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import grad
 from torch.optim import RAdam
-from torch.optim.lr_scheduler import ExponentialLR
 
 Map = Literal["exponential", "cayley"]
 Loss = Literal["iclr", "v1"]
@@ -36,7 +35,8 @@ class Rotation:
             gradient and :math:`s_k^\tau` is the method's :meth:`gradops.base.Method.pace`. :math:`v_n` is a constant.
         cooperative_after: Steps after which the leader also descends the task's own loss, each of the two gradients
             given the mean of their lengths; 0 for never.
-        leader_lr: The leader's first learning rate, of RAdam. Above 0; below the network's.
+        leader_lr: The leader's first learning rate, of RAdam. Above 0; keep it below the network's. A schedule of the
+            network's rate scales it alike.
         leader_decay: Factor of that rate after every step. In (0, 1].
 
     Raises:
@@ -56,7 +56,9 @@ class Rotation:
     leader_decay: float = 0.9999
 
     def __post_init__(self) -> None:
+        whole = isinstance(self.size, int) and isinstance(self.cooperative_after, int)
         problems = [
+            (whole, f"`size` and `cooperative_after` should be whole. Found {self.size}, {self.cooperative_after}."),
             (self.map in get_args(Map), f"`map` should be one of {', '.join(get_args(Map))}. Found `{self.map}`."),
             (self.loss in get_args(Loss), f"`loss` should be one of {', '.join(get_args(Loss))}. Found `{self.loss}`."),
             (self.size == 0 or self.size >= 2, f"`size` should be 0 or at least 2. Found `size = {self.size}`."),
@@ -98,9 +100,11 @@ class Rotations(nn.Module):
 
     def rotation_TSS(self) -> Tensor:
         """The rotations of the rotated dimensions, differentiable in ``angles``."""
-        row_A, column_A = torch.tril_indices(self.size, self.size, -1, device=self.angles.device)
-        lower_TSS = self.angles.new_zeros(len(self.angles), self.size, self.size)
-        lower_TSS = lower_TSS.index_put((torch.arange(len(self.angles))[:, None], row_A, column_A), self.angles)
+        # Neither map has a kernel that is right in half precision.
+        angles = self.angles.float() if self.angles.dtype.itemsize < 4 else self.angles
+        row_A, column_A = torch.tril_indices(self.size, self.size, -1, device=angles.device)
+        lower_TSS = angles.new_zeros(len(angles), self.size, self.size)
+        lower_TSS = lower_TSS.index_put((torch.arange(len(angles))[:, None], row_A, column_A), angles)
         skew_TSS = lower_TSS - lower_TSS.mT
         if self.rotation.map == "exponential":
             return torch.matrix_exp(skew_TSS)
@@ -112,15 +116,16 @@ class Rotations(nn.Module):
     @torch.no_grad()
     def matrix_TDD(self) -> Tensor:
         """The whole linear map of each task, the identity beyond the rotated dimensions: ``r_k = matrix_k @ z``."""
-        whole_TDD = torch.eye(self.width, dtype=self.angles.dtype, device=self.angles.device)
-        whole_TDD = whole_TDD.repeat(len(self.angles), 1, 1)
-        whole_TDD[:, : self.size, : self.size] = self.rotation_TSS()
+        rotation_TSS = self.rotation_TSS()
+        whole_TDD = torch.eye(self.width, dtype=rotation_TSS.dtype, device=rotation_TSS.device)
+        whole_TDD = whole_TDD.repeat(len(rotation_TSS), 1, 1)
+        whole_TDD[:, : self.size, : self.size] = rotation_TSS
         return whole_TDD
 
     def forward(self, views: Sequence[Tensor]) -> list[Tensor]:
         """What each tower reads, from T views B x D of the shared representation: one product a task."""
         rotation_TSS = self.rotation_TSS().detach()
-        turned = [view[:, : self.size] @ r.T for view, r in zip(views, rotation_TSS, strict=True)]
+        turned = [view[:, : self.size] @ r.T.to(view.dtype) for view, r in zip(views, rotation_TSS, strict=True)]
         if self.size == self.width:
             return turned
         return [torch.cat([t, view[:, self.size :]], dim=1) for t, view in zip(turned, views, strict=True)]
@@ -134,10 +139,8 @@ class Leader:
     """
 
     def __init__(self, rotations: Rotations) -> None:
-        options = rotations.rotation
-        self.rotations = rotations
-        self.optimizer = RAdam([rotations.angles], lr=options.leader_lr)
-        self.schedule = ExponentialLR(self.optimizer, options.leader_decay)
+        self.rotations, self.steps = rotations, 0
+        self.optimizer = RAdam([rotations.angles], lr=rotations.rotation.leader_lr)
 
     def backward(self, features_BD: Tensor, cotangent_TBD: Tensor, weights_T: Tensor, pace_T: Tensor) -> None:
         """Fill the gradient of the rotations.
@@ -157,32 +160,41 @@ class Leader:
         turned_TSB = cotangent_TBD[:, :, :size].mT
         aligning_TSS = rotation_TSS.detach() @ (turned_TSB @ target_BD[:, :size])
         slope_TA = _pulled(rotation_TSS, angles, -scale * aligning_TSS)
-        if 0 < self.rotations.rotation.cooperative_after <= self.schedule.last_epoch:
+        if 0 < self.rotations.rotation.cooperative_after <= self.steps:
             descending_TSS = rotation_TSS.detach() @ (turned_TSB @ features_BD[:, :size])
             slope_TA = _cooperative(slope_TA, _pulled(rotation_TSS, angles, descending_TSS))
         angles.grad = slope_TA
 
-    def step(self) -> None:
-        """Move the rotations along the gradient that :meth:`backward` left, and lower the rate."""
+    def step(self, scale: float = 1.0) -> None:
+        """Move the rotations along the gradient that :meth:`backward` left, which is used up.
+
+        Args:
+            scale: The network's present learning rate as a share of its first.
+        """
+        options = self.rotations.rotation
+        for group in self.optimizer.param_groups:
+            group["lr"] = options.leader_lr * options.leader_decay**self.steps * scale
         self.optimizer.step()
-        self.schedule.step()
+        self.optimizer.zero_grad()
+        self.steps += 1
 
     def state_dict(self) -> dict[str, Any]:
-        """The optimizer's moments and the schedule's place; the angles belong to the model."""
-        return {"optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict()}
+        """The optimizer's moments and the number of steps; the angles belong to the model."""
+        return {"optimizer": self.optimizer.state_dict(), "steps": self.steps}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` gave."""
         self.optimizer.load_state_dict(state_dict["optimizer"])
-        self.schedule.load_state_dict(state_dict["schedule"])
+        self.steps = state_dict["steps"]
 
     def _target(self, cotangent_TBD: Tensor, weights_T: Tensor, pace_T: Tensor) -> tuple[Tensor, float]:
         """``v`` for every row, and the factor of the loss's product with it."""
-        length_T = cotangent_TBD.flatten(1).norm(dim=1).clamp(min=torch.finfo(cotangent_TBD.dtype).tiny)
+        length_T = torch.linalg.vector_norm(cotangent_TBD.flatten(1), dim=1)
+        inverse_T = torch.where(length_T > 0, 1 / length_T, 0.0)  # a task without a gradient pulls nowhere
         if self.rotations.rotation.loss == "iclr":
-            return torch.tensordot(1 / (len(length_T) * length_T), cotangent_TBD, dims=1), 1.0
+            return torch.tensordot(inverse_T / len(length_T), cotangent_TBD, dims=1), 1.0
         combined = torch.tensordot(weights_T, cotangent_TBD, dims=1).norm()
-        return torch.tensordot(combined * pace_T / length_T, cotangent_TBD, dims=1), 2 / cotangent_TBD.shape[1]
+        return torch.tensordot(combined * pace_T * inverse_T, cotangent_TBD, dims=1), 2 / cotangent_TBD.shape[1]
 
 
 def _pulled(rotation_TSS: Tensor, angles: Tensor, slope_TSS: Tensor) -> Tensor:
@@ -195,5 +207,5 @@ def _cooperative(first_TA: Tensor, second_TA: Tensor) -> Tensor:
     """The two gradients of each task, each given the mean of their lengths, added (version 1, equation 10)."""
     both_2TA = torch.stack([first_TA, second_TA])
     length_2T1: Tensor = torch.linalg.vector_norm(both_2TA, dim=2, keepdim=True)
-    units_TA = (both_2TA / length_2T1.clamp(min=torch.finfo(both_2TA.dtype).tiny)).sum(0)
-    return units_TA * length_2T1.mean(0)
+    units_2TA = torch.where(length_2T1 > 0, both_2TA / length_2T1, 0.0)
+    return units_2TA.sum(0) * length_2T1.mean(0)

@@ -209,5 +209,6 @@ def _prefixed(prefix: str, metrics: Metrics) -> dict[str, float]:
 
 
 def _plain(system: str) -> str:
-    """A system's name in the characters that MLflow allows in a metric: ``gradops alpha -2.0``."""
-    return "".join(c if c.isalnum() or c in "-._/" else " " for c in system).strip()
+    """A system's name in the characters that MLflow allows in a metric: ``gradops alpha -2.0``; a plus in words."""
+    words = "".join(c if c.isalnum() or c in "-._/" else " " for c in system.replace("+", " plus "))
+    return " ".join(words.split())

@@ -15,9 +15,9 @@ version 1 and a leader that cooperates after 20 steps, both tasks are at an opti
 many minima, and in five of ten convex ones (six after 400 steps).
 
 What does not, by our runs: without cooperation version 1 brings both to an optimum in two of ten runs of either
-problem (with many minima it brings one there in the other eight), the ICLR form in one and three. At a convex
-compromise the two gradients are opposite, their mean is zero, and a rotation that starts at the identity has nothing to
-align with.
+problem (with many minima it brings one there in the other eight), the ICLR form in one convex run and in three with
+many minima. At a convex compromise the two gradients are opposite, their mean is zero, and a rotation that starts at
+the identity has nothing to align with.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import ast
 from dataclasses import Field, fields, replace
 from difflib import get_close_matches
 from inspect import isclass
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_origin, get_type_hints
 
 from gradops.base import Method
 from gradops.methods.cagrad import CAGrad as CAGrad
@@ -68,8 +68,13 @@ def write(method: Method) -> str:
     written = _written(name, method, plain, [f for f in own_fields(type(method)) if "search" in f.metadata])
     if method.rotation == plain.rotation:
         return written
-    assert method.rotation is not None, "no text takes away the rotations of a method"
-    return f"{written} + {_written('rotation', method.rotation, plain.rotation or Rotation(), [])}"
+    return f"{written} + {written_rotation(method.rotation, plain.rotation)}"
+
+
+def written_rotation(rotation: Rotation | None, plain: Rotation | None = None) -> str:
+    """A rotation's written form: its options that differ from a plain one's."""
+    assert rotation is not None, "no text takes away the rotations of a method"
+    return _written("rotation", rotation, plain or Rotation(), [])
 
 
 def _written(name: str, part: Part, plain: Part, always: list[Field[Any]]) -> str:
@@ -89,24 +94,41 @@ def own_fields(kind: type[Method]) -> list[Field[Any]]:
 
 def _changed(kind: type[Part], part: Part, name: str, changes: dict[str, Any]) -> Part:
     """A method or a rotation with some options set."""
-    kinds = get_type_hints(kind)
-    # TOML and people write -2 for -2.0; one method should have one written form.
-    changes = {k: float(v) if kinds.get(k) is float and isinstance(v, int) else v for k, v in changes.items()}
     known = [f.name for f in fields(kind) if f.name != "rotation"]
     if unknown := changes.keys() - known:
         listed = ", ".join(known) or "none"
         raise ValueError(f"`{name}` should have options among these: {listed}. Found `{', '.join(sorted(unknown))}`.")
+    kinds = get_type_hints(kind)
+    return replace(part, **{option: _typed(option, value, kinds[option]) for option, value in changes.items()})
+
+
+def _typed(option: str, value: Any, kind: Any) -> Any:
+    """An option's value as its field has it: people write -2 for -2.0, and one method should have one written form.
+
+    Raises:
+        ValueError: If it is of another type.
+    """
+    if kind is float and type(value) in (int, float):
+        return _number(option, value)
+    if kind == tuple[float, ...] and type(value) in (tuple, list) and all(type(v) in (int, float) for v in value):
+        return tuple(_number(option, v) for v in value)
+    if (kind is int and type(value) is int) or (get_origin(kind) is Literal and type(value) is str):
+        return value
+    raise ValueError(f"`{option}` has a value of a wrong type. Found `{option} = {value!r}`.")
+
+
+def _number(option: str, value: float) -> float:
     try:
-        return replace(part, **changes)
-    except TypeError as error:
-        raise ValueError(f"`{name}` has an option of a wrong type: {error}.") from error
+        return float(value) + 0.0  # no minus zero
+    except OverflowError:
+        raise ValueError(f"`{option}` should be a finite number. Found one of {len(str(value))} digits.") from None
 
 
 def _parts(text: str) -> list[ast.expr]:
     """The summands of ``a + b + c``."""
     try:
         node, parts = ast.parse(text.strip(), mode="eval").body, []
-    except SyntaxError:
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise _unreadable(text) from None
     while isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         parts.append(node.right)
@@ -121,8 +143,10 @@ def _call(node: ast.expr, text: str) -> tuple[str, dict[str, Any]]:
             case ast.Name(id=name):
                 return name, {}
             case ast.Call(func=ast.Name(id=name), args=[], keywords=keywords):
-                return name, {str(k.arg): ast.literal_eval(k.value) for k in keywords}
-    except ValueError:
+                options = {str(k.arg): ast.literal_eval(k.value) for k in keywords}
+                if len(options) == len(keywords):
+                    return name, options
+    except (ValueError, TypeError, RecursionError):
         pass
     raise _unreadable(text)
 

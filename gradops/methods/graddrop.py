@@ -58,9 +58,9 @@ class GradDrop(ElementwiseMethod):
         drawn = torch.rand(cotangent_TBD.shape[1:], generator=generator, dtype=cotangent_TBD.dtype)
         drawn_BD = drawn.to(cotangent_TBD.device)
         total_BD, size_BD = cotangent_TBD.sum(0), cotangent_TBD.abs().sum(0)
-        # Where every gradient is zero there is nothing to keep, and no ratio.
-        positive_BD = (1 + total_BD / torch.where(size_BD > 0, size_BD, 1.0)) / 2
+        positive_BD = (1 + total_BD / size_BD) / 2  # not a number where every gradient is zero: nothing is kept there
         kept_TBD = torch.where(cotangent_TBD > 0, positive_BD > drawn_BD, positive_BD < drawn_BD)
-        leak_T = cotangent_TBD.new_tensor(self.leak or (0.0,) * len(cotangent_TBD))[:, None, None]
-        combined_BD = (cotangent_TBD * (leak_T + (1 - leak_T) * kept_TBD)).sum(0)
+        leak_T = cotangent_TBD.new_tensor(self.leak or (0.0,) * len(cotangent_TBD))
+        leak_TBD = leak_T.view(-1, *[1] * (cotangent_TBD.dim() - 1))
+        combined_BD = (cotangent_TBD * (leak_TBD + (1 - leak_TBD) * kept_TBD)).sum(0)
         return combined_BD, {"generator": generator.get_state()}

@@ -39,7 +39,9 @@ class GradNorm(GramianMethod):
     References:
         Chen et al., GradNorm, ICML 2018, equation 2 and algorithm 1. Lengths are those of everything shared, or of the
         features with ``measure = "features"``, not of one last layer; towers get the plain gradient of their own loss.
-        Weights are kept above 1e-6, where the paper lets them turn negative; a negative loss counts as 0 in a rate.
+        Weights are kept above 1e-6, where the paper lets them turn negative. A task whose loss is 0 or negative (one
+        without labels in the batch) is left out of the rates, one without a gradient of the mean length; a task's
+        initial loss is its first one above 0.
     """
 
     tau: float = field(default=1.5, metadata={"search": (0.0, 3.0)})
@@ -70,7 +72,7 @@ class GradNorm(GramianMethod):
         """See :meth:`gradops.base.GramianMethod.weights`."""
         weight_T, initial_T, mean_T, square_T = (to_array(state[name]) for name in _REMEMBERED)
         step = float(state["step"])
-        initial_T = initial_T if step else to_array(losses_T).copy()
+        initial_T = np.where(initial_T > 0, initial_T, np.maximum(to_array(losses_T), 0.0))
         slope_T = self._slope(to_array(gram_TT), weight_T, self._stretch(to_array(losses_T), initial_T))
         mean_T, square_T = 0.9 * mean_T + 0.1 * slope_T, 0.999 * square_T + 0.001 * slope_T**2
         size_T = np.sqrt(square_T / (1 - 0.999 ** (step + 1)))
@@ -85,14 +87,19 @@ class GradNorm(GramianMethod):
         return to_tensor(self._stretch(to_array(losses_T), to_array(state["initial"])), like=losses_T)
 
     def _stretch(self, losses_T: Array, initial_T: Array) -> Array:
-        progress_T = np.maximum(losses_T / np.maximum(initial_T, _LEAST), 0.0)
-        stretch_T: Array = (progress_T / max(progress_T.mean(), _LEAST)) ** self.tau
+        """``r_i^tau``; 1 for a task without a loss in this step, which says nothing about how it trains."""
+        known_T = (losses_T > 0) & (initial_T > 0)
+        progress_T = losses_T[known_T] / np.maximum(initial_T[known_T], _LEAST)
+        stretch_T = np.ones_like(initial_T)
+        stretch_T[known_T] = (progress_T / progress_T.mean()) ** self.tau if known_T.any() else 1.0
         return stretch_T
 
     def _slope(self, gram_TT: Array, weight_T: Array, stretch_T: Array) -> Array:
         """Of the sum of ``|G_i - target_i|`` in the weights."""
         length_T = norms(gram_TT)
         weighted_T = weight_T * length_T
-        middle = weighted_T.mean() if self.target == "mean" else combined_norm(gram_TT, weight_T)
+        present_T = length_T > 0
+        mean = weighted_T[present_T].mean() if present_T.any() else 0.0
+        middle = mean if self.target == "mean" else combined_norm(gram_TT, weight_T)
         slope_T: Array = length_T * np.sign(weighted_T - middle * stretch_T)
         return slope_T

@@ -312,7 +312,7 @@ def test_mgda_takes_a_loss_that_is_not_positive_as_one(loss: float) -> None:
         ("pcgrad_dw(alpha=1e999)", "finite"),
         ("pcgrad(part='half')", "one of both, direction, magnitude"),
         ("mgda(normalise='l1')", r"one of none, l2, loss, loss\+"),
-        ("mgda_ub(normalise=2)", "one of none"),
+        ("mgda_ub(normalise=2)", "wrong type"),
         ("gradvac(beta=2)", r"in \[0, 1\]"),
         ("cagrad(c=1)", r"in \[0, 1\)"),
         ("gradnorm(tau=-1)", "at least 0"),
@@ -326,6 +326,16 @@ def test_mgda_takes_a_loss_that_is_not_positive_as_one(loss: float) -> None:
         ("pcgrad - rotation", "should be written"),
         ("pcgrad + rotation(sise=3)", "among these: size"),
         ("rotograd(rotation=3)", "among these: none"),
+        ("gradops(alpha=1+2j)", "wrong type"),
+        ("gradops(alpha=True)", "wrong type"),
+        ("gradops(alpha=2, alpha=3)", "should be written"),
+        ("gradops(alpha={[]:1})", "should be written"),
+        (f"gradops(alpha={10**400})", "finite number. Found one of 401 digits"),
+        ("static(weight='')", "wrong type"),
+        ("static(weight={1: 2})", "wrong type"),
+        ("rotograd + rotation(size=2.0)", "wrong type"),
+        ("rotograd + rotation(cooperative_after=True)", "wrong type"),
+        ("+".join(["a"] * 100_000), "should be"),
         ("", "should be written"),
     ],
 )
@@ -339,6 +349,28 @@ def test_integers_and_floats_are_one_method() -> None:
     assert write(parse("gradops")) == "gradops(alpha=0.0)"
     assert write(parse("pcgrad(part='both')")) == "pcgrad"
     assert write(parse("pcgrad(part='direction')")) == "pcgrad(part='direction')"
+
+
+@pytest.mark.parametrize(
+    "text", ["static(weight=(1,2,3))", "static(weight=[1.0, 2, 3])", "static(weight=(1.0,2.0,3.0))"]
+)
+def test_one_method_has_one_written_form(text: str) -> None:
+    assert write(parse(text)) == "static(weight=(1.0, 2.0, 3.0))"
+    assert write(parse("gradops(alpha=-0.0)")) == "gradops(alpha=0.0)"
+
+
+def test_gradnorm_measures_a_task_from_its_first_loss() -> None:
+    """A task without labels in the first batch, and in every fifth one, trains like the others."""
+    method, jac_TP = GradNorm(), torch.eye(3, dtype=torch.float64)
+    state = method.init(3, torch.Generator())
+    for step in range(200):
+        losses_T, present_T = torch.tensor([0.7, 0.7, 0.7]).double(), torch.ones(3).double()
+        present_T[0] = float(step % 5 != 0)
+        _, state = method.weights(gramian(jac_TP * present_T[:, None]), losses_T * present_T, state)
+    assert state["initial"].tolist() == pytest.approx([0.7] * 3)
+    assert (state["weight"] - 1).abs().max() < 0.2
+    pace_T = method.pace(torch.tensor([0.0, 0.7, 0.7]), state)
+    assert pace_T.tolist() == pytest.approx([1.0, 1.0, 1.0])
 
 
 def test_static_refuses_a_wrong_number_of_weights() -> None:

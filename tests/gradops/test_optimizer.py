@@ -148,6 +148,7 @@ def test_diagnostics_say_who_gains_and_who_pays() -> None:
     scalars = report.scalars(["a", "b"])
     assert report.product_T.tolist() == [6.0, -1.0]
     assert scalars["hurts"] == 0.5
+    assert scalars["cosine.a.b"] == pytest.approx(-3 / 18**0.5)
     assert scalars["conflict_rate"] == 1.0
     assert scalars["update_share"] == 1.0
     assert scalars["advance.a"] == pytest.approx(2 / ((2 + 2**-0.5) / 2))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -10,6 +13,7 @@ import pytest
 import torch
 from scipy.linalg import expm
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from gradops import MultiTaskOptimizer
 from gradops.base import Method
@@ -102,7 +106,7 @@ def test_cooperative_leader_descends_the_tasks_loss_too() -> None:
     def gradient(steps: int, options: Rotation) -> Tensor:
         rotations.rotation = options
         leader = Leader(rotations)
-        leader.schedule.last_epoch = steps
+        leader.steps = steps
         leader.backward(features_BD, cotangent_TBD, one_T, one_T)
         assert rotations.angles.grad is not None
         return rotations.angles.grad.clone()
@@ -211,8 +215,130 @@ def test_leader_lowers_its_rate_every_step(method: Method) -> None:
         net.step(step)
     leader = net.optimizer.state_dict()["leader"]
     assert method.rotation is not None
-    expected = method.rotation.leader_lr * method.rotation.leader_decay**3
+    expected = method.rotation.leader_lr * method.rotation.leader_decay**2
     assert leader["optimizer"]["param_groups"][0]["lr"] == pytest.approx(expected)
+
+
+def test_the_leaders_rate_follows_the_networks_schedule() -> None:
+    net = Net(RotoGrad())
+    schedule = LambdaLR(net.optimizer, lambda step: 0.5**step)
+    for step in range(3):
+        net.step(step)
+        schedule.step()
+    (group,) = net.optimizer.state_dict()["leader"]["optimizer"]["param_groups"]
+    assert group["lr"] == pytest.approx(1e-4 * 0.9999**2 * 0.25)
+
+
+@pytest.mark.parametrize("text", ["rotograd", "rotograd_v1", "rotograd_coop + rotation(size=3, cooperative_after=2)"])
+def test_a_step_gives_the_leader_the_gradient_of_the_papers_loss(text: str) -> None:
+    """By autograd through everything: features, tower, rotation; the method's weights and pace as it computed them."""
+    net = Net(parse(text))
+    for step in range(4):
+        net.step(step)
+    assert net.rotations is not None
+    rows, targets = normal(BATCH, 5, seed=4).tanh(), normal(TASKS, BATCH, seed=104)
+    z_BD = net.shared(rows).tanh()
+    rotation_TSS, size = net.rotations.rotation_TSS(), net.rotations.size
+    reads = [torch.cat([z_BD[:, :size] @ r.T, z_BD[:, size:]], dim=1) for r in rotation_TSS]
+    outputs = [head(read).squeeze(1) for head, read in zip(net.heads, reads, strict=True)]
+    losses = [(o - t).square().mean() for o, t in zip(outputs, targets, strict=True)]
+    read_TBD = torch.stack(
+        [torch.autograd.grad(x, r, retain_graph=True)[0] for x, r in zip(losses, reads, strict=True)]
+    )
+    cotangent_TBD = torch.stack([torch.autograd.grad(x, z_BD, retain_graph=True)[0] for x in losses])
+    views = [z_BD.view_as(z_BD) for _ in range(TASKS)]
+    fresh = [head(read).squeeze(1) for head, read in zip(net.heads, net.rotations(views), strict=True)]
+    losses_T = torch.stack([(o - t).square().mean() for o, t in zip(fresh, targets, strict=True)])
+    report = net.optimizer.backward(losses_T, features=views)
+    state = net.optimizer.method_state
+    assert state is not None
+    pace_T = net.optimizer.method.pace(report.losses_T, state)
+    target_BD = torch.from_numpy(
+        paper_target(net.rotations.rotation, cotangent_TBD.numpy(), report.weights_T.numpy(), pace_T.numpy())
+    )
+    assert net.rotations.angles.grad is not None
+    for task in range(TASKS):
+        back_BS = read_TBD[task, :, :size] @ rotation_TSS[task]
+        alone = -(back_BS * target_BD[:, :size]).sum() if "v1" not in net.rotations.rotation.loss else None
+        loss = ((back_BS - target_BD[:, :size]) ** 2).sum() / BATCH if alone is None else alone
+        slope_A = torch.autograd.grad(loss, net.rotations.angles, retain_graph=True)[0][task]
+        if "coop" in text:
+            own_A = torch.autograd.grad(losses[task], net.rotations.angles, retain_graph=True)[0][task]
+            units = slope_A / slope_A.norm() + own_A / own_A.norm()
+            slope_A = units * (slope_A.norm() + own_A.norm()) / 2
+        torch.testing.assert_close(net.rotations.angles.grad[task], slope_A, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("options", [Rotation(), Rotation(loss="v1"), Rotation(loss="v1", cooperative_after=1)])
+@pytest.mark.parametrize("scale", [1e-10, 1.0, 1e6])
+def test_a_task_without_a_gradient_pulls_nowhere(options: Rotation, scale: float) -> None:
+    """As one without labels in the batch, in float32."""
+    rotations = turned(options, dtype=torch.float32)
+    leader, one_T = Leader(rotations), torch.ones(TASKS)
+    leader.steps = 5
+    cotangent_TBD = scale * normal(TASKS, BATCH, WIDTH, seed=2).float()
+    cotangent_TBD[0] = 0.0
+    leader.backward(normal(BATCH, WIDTH, seed=1).float(), cotangent_TBD, one_T, one_T)
+    assert rotations.angles.grad is not None
+    assert rotations.angles.grad.isfinite().all()
+    assert not rotations.angles.grad[0].any()
+    assert rotations.angles.grad[1:].any()
+
+
+@pytest.mark.parametrize("kind", ["exponential", "cayley"])
+def test_rotations_of_a_half_precision_model_are_computed_in_float32(kind: Map) -> None:
+    rotations = turned(Rotation(map=kind)).bfloat16()
+    (read_BD, *_) = rotations([torch.eye(WIDTH, dtype=torch.bfloat16)] * TASKS)
+    assert read_BD.dtype == torch.bfloat16
+    expected_DD = matrix(rotations.angles[0].detach().double().numpy(), WIDTH, kind)
+    np.testing.assert_allclose(read_BD.double().numpy(), expected_DD.T, atol=0.01)
+
+
+def test_versions_differ_in_their_rotations() -> None:
+    forms = {name: parse(name).rotation for name in ("rotograd", "rotograd_r", "rotograd_v1", "rotograd_coop")}
+    assert forms["rotograd"] == forms["rotograd_r"] == Rotation(loss="iclr")
+    assert forms["rotograd_v1"] == Rotation(loss="v1")
+    assert forms["rotograd_coop"] == Rotation(loss="v1", cooperative_after=500)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_a_copy_goes_on_by_itself(copied: Callable[[Net], Net]) -> None:
+    net = Net(parse("rotograd_v1 + rotation(leader_lr=0.1)"))
+    net.step(0)
+    other = copied(net)
+    before = net.state_dict()["rotations.angles"].clone()
+    for step in range(1, 8):
+        other.step(step)
+    assert torch.equal(net.state_dict()["rotations.angles"], before)
+    for step in range(1, 8):
+        net.step(step)
+    for name, value in net.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name])
+
+
+def test_a_state_of_another_kind_is_refused() -> None:
+    rotated, plain, torchs = Net(RotoGrad()), Net(parse("pcgrad")), torch.optim.SGD([torch.zeros(1)], lr=0.1)
+    for net in (rotated, plain):
+        net.step(0)
+    for net, state, message in (
+        (plain, rotated.optimizer.state_dict(), "Found one with rotations"),
+        (rotated, plain.optimizer.state_dict(), "Found one without rotations"),
+        (Net(parse("gradnorm")), plain.optimizer.state_dict(), "of the same method"),
+        (plain, torchs.state_dict(), "should be a MultiTaskOptimizer's"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            net.optimizer.load_state_dict(state)
+
+
+def test_a_used_gradient_moves_nothing_again() -> None:
+    net = Net(parse("rotograd + rotation(leader_lr=0.1)"))
+    net.step(0)
+    assert net.rotations is not None
+    assert net.rotations.angles.grad is None
+    before = net.rotations.angles.clone()
+    net.optimizer.zero_grad()
+    net.optimizer.optimizer.step()
+    assert torch.equal(net.rotations.angles, before)
 
 
 def test_wrong_rotations_are_named() -> None:

@@ -29,7 +29,7 @@ from pipeline.prepare import Prepared, prepare, side
 from pipeline.registry import register, worth_keeping
 from pipeline.runs import Epoch, Run
 from pipeline.scoring import Scorer
-from pipeline.tracking import Tracker
+from pipeline.tracking import Tracker, _plain
 from pipeline.training import build_model, train
 from tests.conftest import debug_config
 
@@ -130,6 +130,12 @@ def test_everything_is_in_mlflow(done: Done) -> None:
     cosines = client.get_metric_history(child.info.run_id, "step.cosine.income.marital")
     assert [metric.step for metric in cosines] == [0, 5]
     assert {f.path for f in client.list_artifacts(child.info.run_id)} >= {"result.json", "config.json"}
+
+
+def test_two_systems_have_two_names_in_a_metric() -> None:
+    systems = ["mgda(normalise='loss')", "mgda(normalise='loss+')", "uniform + rotation", "uniform"]
+    assert len({_plain(system) for system in systems}) == 4
+    assert _plain("pcgrad + rotation(size=64)") == "pcgrad plus rotation size 64"
 
 
 def test_aliases_point_at_the_best_by_validation(done: Done) -> None:
