@@ -1,4 +1,4 @@
-"""How good a run is, and how runs compare: AUC per task, Δm% and Mean Rank."""
+"""How good a run is, and how runs compare: metrics per task, Δm% and Mean Rank."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from sklearn.metrics import log_loss, roc_auc_score
+
+from pipeline.metrics import Evaluator
 
 Values = Mapping[str, float] | Sequence[float]
 Ties = Literal["average", "ordinal"]
@@ -16,32 +17,22 @@ Name = TypeVar("Name")
 
 
 def task_metrics(
-    labels_NT: npt.NDArray[np.floating], probability_NT: npt.NDArray[np.floating], tasks: Sequence[str]
+    labels_NT: npt.NDArray[np.floating],
+    probability_NT: npt.NDArray[np.floating],
+    tasks: Sequence[str],
+    group_N: npt.NDArray[np.integer] | None = None,
 ) -> dict[str, dict[str, float]]:
-    """AUC, log loss and calibration of each task over the rows whose label is known.
+    """What :class:`pipeline.metrics.Evaluator` says of rows that are all in memory; always exact.
 
     Args:
         labels_NT: 0, 1, or NaN where unknown.
         probability_NT: Predicted probability of label 1.
         tasks: Task names.
-
-    Returns:
-        Task to ``auc`` (NaN with a single class), ``logloss`` in nats, ``calibration`` (sum of predictions over number
-        of positives, 1 is best, NaN without a positive).
+        group_N: What GAUC is the mean over; without it there is none.
     """
-    return {t: _task_metrics(labels_NT[:, i], probability_NT[:, i]) for i, t in enumerate(tasks)}
-
-
-def _task_metrics(labels_N: npt.NDArray[np.floating], probability_N: npt.NDArray[np.floating]) -> dict[str, float]:
-    known_N = ~np.isnan(labels_N)
-    label_N, score_N = labels_N[known_N], probability_N[known_N].astype(np.float64)
-    positives = float(label_N.sum())
-    both = 0 < positives < len(label_N)
-    return {
-        "auc": float(roc_auc_score(label_N, score_N)) if both else float("nan"),
-        "logloss": float(log_loss(label_N, score_N, labels=[0, 1])) if len(label_N) else float("nan"),
-        "calibration": float(score_N.sum() / positives) if positives else float("nan"),
-    }
+    evaluator = Evaluator(tasks, limit=max(1, len(labels_NT)))
+    evaluator.update(labels_NT, probability_NT, group_N)
+    return evaluator.result()
 
 
 def delta_m_pct(metrics: Values, baseline: Values, higher_is_better: bool | Values = True) -> float:
