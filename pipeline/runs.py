@@ -17,7 +17,7 @@ from pipeline.prepare import Prepared
 
 RESULT, WEIGHTS, CONFIG = "result.json", "weights.safetensors", "config.json"
 # Raised whenever equal configs on equal data give other numbers than before: older runs are then not found.
-_FORMAT = 1
+_FORMAT = 2
 
 Metrics = dict[str, dict[str, float]]
 

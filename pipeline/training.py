@@ -25,7 +25,7 @@ from models.loss import masked_cross_entropy
 from models.shared_bottom import SharedBottom
 from pipeline.batches import Batch, Batches
 from pipeline.config import ModelConfig, RunConfig, TrainConfig
-from pipeline.evaluation import task_metrics
+from pipeline.metrics import Evaluator
 from pipeline.prepare import Prepared
 from pipeline.runs import Epoch, Metrics, Run, folder_of
 
@@ -148,14 +148,16 @@ class _Job:
         return Epoch(number, self.step, seconds, lr, losses, self.evaluate("val"), self.diagnostics)
 
     def evaluate(self, split: str) -> Metrics:
-        """Metrics of the present weights on a split."""
+        """Metrics of the present weights on a split, which may be of any size."""
         self.model.eval()
+        evaluator = Evaluator(self.tasks)
         with torch.no_grad():
-            pairs = [(b.labels_BT, self._logits(b).sigmoid().cpu()) for b in self.splits[split].in_order()]
-        labels, probabilities = (torch.cat(column).numpy() for column in zip(*pairs, strict=True))
-        if not np.isfinite(probabilities).all():
-            raise _diverged(self.step)
-        return task_metrics(labels, probabilities, self.tasks)
+            for batch in self.splits[split].in_order():
+                probability_BT = self._logits(batch).sigmoid().cpu().numpy()
+                if not np.isfinite(probability_BT).all():
+                    raise _diverged(self.step)
+                evaluator.update(batch.labels_BT.numpy(), probability_BT)
+        return evaluator.result()
 
     def _logits(self, batch: Batch) -> Tensor:
         batch = batch.to(self.device)

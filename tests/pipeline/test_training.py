@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 
 from features.contract import InputError
+from pipeline import training
 from pipeline.batches import Batches
 from pipeline.config import RunConfig
 from pipeline.prepare import Prepared
@@ -79,6 +80,20 @@ def aucs_of_saved_weights(run: Run, config: RunConfig, prepared: Prepared) -> di
     with torch.no_grad():
         logits_BT = model(batch.bags, batch.value_BV)
     return {t: roc_auc_score(batch.labels_BT[:, i], logits_BT[:, i]) for i, t in enumerate(run.tasks)}
+
+
+def test_a_split_is_measured_batch_by_batch(
+    tmp_path: Path, few: tuple[RunConfig, Prepared], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(config_in(tmp_path / "whole", few), few[1])
+    monkeypatch.setattr(training, "_EVALUATION_BATCH", 7)
+    parts = train(config_in(tmp_path / "parts", few), few[1])
+    assert {name for metrics in parts.test.values() for name in metrics} == {
+        *("auc", "auc_error", "logloss", "normalised_entropy", "calibration", "calibration_error")
+    }
+    for task, metrics in parts.test.items():
+        # Other batches round the outputs otherwise, and two rows that all but tie may change places.
+        assert metrics == pytest.approx(whole.test[task], rel=1e-4)
 
 
 @pytest.mark.parametrize(
