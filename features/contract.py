@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import polars as pl
+from polars.datatypes import DataTypeClass
 
-from features.spec import Categorical, FeatureSpec
+from features.spec import Categorical, Cross, Feature, FeatureSpec, MultiHot, Time
 
 
 class InputError(ValueError):
@@ -19,24 +20,41 @@ class InputError(ValueError):
         return cls("\n".join([f"{subject}: {len(problems)} problem(s)", *(f"  - {p}" for p in problems)]))
 
 
-def _feature_problem(spec: FeatureSpec, feature: str, dtype: pl.DataType) -> str | None:
-    if dtype == pl.Null:  # a request whose value is missing brings a column without a type
-        return None
-    if isinstance(spec.features[feature], Categorical):
-        # Dates and times have another text in every table format, so a served one would not be the trained one.
-        allowed = dtype.is_integer() or dtype in (pl.String, pl.Boolean, pl.Categorical, pl.Enum)
-        rule = "a categorical is text, boolean or integer: cast it to text, or declare it numeric"
-    else:
-        allowed, rule = dtype.is_numeric(), "a numeric is any number type: cast it, or declare it categorical"
-    return None if allowed else f"column `{spec.column(feature)}` (feature `{feature}`) holds {dtype}; {rule}"
-
-
 def check_features(spec: FeatureSpec, schema: pl.Schema, subject: str) -> list[str]:
     """Problems of the feature columns: missing, or of a type that the feature cannot take."""
-    missing = [f for f in spec.features if spec.column(f) not in schema]
-    problems = [f"column `{spec.column(f)}` (feature `{f}`) is missing from {subject}" for f in missing]
-    found = (_feature_problem(spec, f, schema[spec.column(f)]) for f in spec.features if f not in missing)
-    return problems + [p for p in found if p]
+    problems = []
+    for name in spec.features:
+        for place, column in enumerate(spec.columns(name)):
+            if column not in schema:
+                problems.append(f"column `{column}` (feature `{name}`) is missing from {subject}")
+            elif rule := _broken_rule(spec.features[name], place, schema[column]):
+                problems.append(f"column `{column}` (feature `{name}`) holds {schema[column]}; {rule}")
+    return problems
+
+
+def _broken_rule(feature: Feature, place: int, dtype: pl.DataType) -> str | None:
+    """The rule that a type breaks, for the first or the second column of a feature."""
+    if dtype == pl.Null:  # a request whose value is missing brings a column without a type
+        return None
+    if isinstance(feature, MultiHot):
+        inner = dtype.inner if isinstance(dtype, pl.List | pl.Array) else None
+        if place:
+            allowed, rule = inner is not None and inner.is_numeric(), "weights are a list of numbers a row"
+        else:
+            allowed, rule = inner is not None and _is_category(inner), "a multi-hot is a list of text or integers a row"
+    elif isinstance(feature, Categorical | Cross):
+        # Dates and times have another text in every table format, so a served one would not be the trained one.
+        allowed = _is_category(dtype)
+        rule = "a categorical is text, boolean or integer: cast it to text, or declare it numeric"
+    elif isinstance(feature, Time) or feature.until:
+        allowed, rule = dtype in (pl.Date, pl.Datetime, pl.String), "a timestamp is a date, a datetime or its ISO text"
+    else:
+        allowed, rule = dtype.is_numeric(), "a numeric is any number type: cast it, or declare it categorical"
+    return None if allowed else rule
+
+
+def _is_category(dtype: pl.DataType | DataTypeClass) -> bool:
+    return dtype.is_integer() or dtype in (pl.String, pl.Boolean, pl.Categorical, pl.Enum, pl.Null)
 
 
 def check_table(spec: FeatureSpec, schema: pl.Schema, key: str, subject: str) -> list[str]:

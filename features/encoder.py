@@ -1,10 +1,12 @@
-"""What was learnt from training rows, and the expressions that follow from it.
+"""Fitted state, and the expressions that follow from it.
 
 The same :class:`Encoder` encodes the training data and, loaded from JSON + Parquet, one request at serving time.
+:class:`features.fitting.Fitter` makes it.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +15,9 @@ from pydantic import BaseModel, ConfigDict
 
 from features import transforms
 from features.contract import InputError, check_features
-from features.spec import Categorical, FeatureSpec, Numeric
+from features.spec import Categorical, Cross, FeatureSpec, MultiHot, Numeric, Time
 
-ID, VALUE, LABEL = "id.", "value.", "label."
+ID, WEIGHT, VALUE, LABEL = "id.", "weight.", "value.", "label."
 _JSON, _VOCABULARY = "encoder.json", "vocabulary.parquet"
 
 
@@ -37,11 +39,12 @@ class _Fitted(BaseModel):
 
 @dataclass(frozen=True)
 class Table:
-    """One embedding table: its name, the number of rows (the three special ids included) and its width."""
+    """One embedding table: name, rows (the three special ids included), width, and the features that read it."""
 
     name: str
     rows: int
     width: int
+    features: tuple[str, ...]
 
     @property
     def weights_name(self) -> str:
@@ -55,7 +58,7 @@ class Encoder:
 
     Args:
         spec: The declaration.
-        vocabularies: Categorical feature to its known values in first-seen order; ids start at 3.
+        vocabularies: Table to its known values in first-seen order; ids start at 3.
         scales: Numeric feature to its fitted state.
         dtypes: Raw feature column to the name of its Polars type at fitting time (a served model's signature).
     """
@@ -65,18 +68,11 @@ class Encoder:
     scales: dict[str, Scale]
     dtypes: dict[str, str]
 
-    @classmethod
-    def fit(cls, spec: FeatureSpec, rows: pl.LazyFrame) -> Encoder:
-        """Learn vocabularies, scales and buckets from training rows, and from nothing else."""
-        schema = rows.collect_schema()
-        categorical = [n for n, f in spec.features.items() if isinstance(f, Categorical)]
-        frames = pl.collect_all([_vocabulary(spec, n, rows, schema) for n in categorical])
-        vocabularies = {n: tuple(f.to_series().to_list()) for n, f in zip(categorical, frames, strict=True)}
-        scales = {n: _scale(spec, n, f, rows) for n, f in spec.features.items() if isinstance(f, Numeric)}
-        return cls(spec, vocabularies, scales, {c: str(schema[c]) for c in map(spec.column, spec.features)})
-
     def encode_features(self, rows: pl.LazyFrame) -> pl.LazyFrame:
-        """Raw rows to ``id.<feature>`` (int32) and ``value.<feature>`` (float32), for training and serving alike.
+        """Raw rows to ``id.<feature>`` (int32, or a list of them) and ``value.<feature>`` (float32).
+
+        Training and serving alike. Multi-hot features have a list of ``weight.<feature>`` beside their ids, where
+        entries of some feature may count differently.
 
         Raises:
             InputError: If feature columns are missing or of a wrong type. All are listed.
@@ -93,89 +89,132 @@ class Encoder:
         return known.select(*self._features(schema), *labels)
 
     def tables(self) -> list[Table]:
-        """The embedding tables, one per id feature, in the order of ``spec.id_features``."""
-        return [
-            Table(n, transforms.FIRST_KNOWN + self._known(n), self.spec.features[n].width)
-            for n in self.spec.id_features
-        ]
+        """The embedding tables; their features one after another are ``spec.id_features``."""
+        served: dict[str, list[str]] = {}
+        for name in self.spec.id_features:
+            served.setdefault(self.spec.table(name), []).append(name)
+        return [self._table(name, tuple(features)) for name, features in served.items()]
 
     def save(self, folder: Path) -> None:
         """Write ``encoder.json`` and ``vocabulary.parquet``. Never a pickle."""
         folder.mkdir(parents=True, exist_ok=True)
         fitted = _Fitted(spec=self.spec, scales=self.scales, dtypes=self.dtypes)
         (folder / _JSON).write_text(fitted.model_dump_json(indent=1))
-        columns = [(n, i + transforms.FIRST_KNOWN, v) for n, vs in self.vocabularies.items() for i, v in enumerate(vs)]
-        schema = {"feature": pl.String, "id": pl.Int32, "value": pl.String}
-        pl.DataFrame(columns, schema=schema, orient="row").write_parquet(folder / _VOCABULARY)
+        frames = [
+            pl.DataFrame({"table": name, "value": pl.Series(values, dtype=pl.String)}).with_row_index("id")
+            for name, values in self.vocabularies.items()
+        ]
+        empty = pl.DataFrame(schema={"id": pl.UInt32, "table": pl.String, "value": pl.String})
+        ids = pl.col("id").cast(pl.Int32) + transforms.FIRST_KNOWN
+        pl.concat([empty, *frames]).select("table", ids, "value").write_parquet(folder / _VOCABULARY)
 
     @classmethod
     def load(cls, folder: Path) -> Encoder:
         """Read what :meth:`save` wrote."""
         fitted = _Fitted.model_validate_json((folder / _JSON).read_text())
-        values = pl.read_parquet(folder / _VOCABULARY).group_by("feature").agg(pl.col("value").sort_by("id"))
-        known = {feature: tuple(vocabulary) for feature, vocabulary in values.iter_rows()}
-        categorical = [n for n, f in fitted.spec.features.items() if isinstance(f, Categorical)]
-        return cls(fitted.spec, {n: known.get(n, ()) for n in categorical}, fitted.scales, fitted.dtypes)
+        values = pl.read_parquet(folder / _VOCABULARY).group_by("table").agg(pl.col("value").sort_by("id"))
+        known = {table: tuple(vocabulary) for table, vocabulary in values.iter_rows()}
+        tables = {fitted.spec.table(n): f for n, f in fitted.spec.features.items()}
+        learnt = [t for t, f in tables.items() if isinstance(f, Categorical | MultiHot) and not f.buckets]
+        return cls(fitted.spec, {t: known.get(t, ()) for t in learnt}, fitted.scales, fitted.dtypes)
+
+    def _table(self, name: str, features: tuple[str, ...]) -> Table:
+        rows, declared = transforms.FIRST_KNOWN + self._known(features[0]), self.spec.features[features[0]]
+        return Table(name, rows, declared.width or self.spec.width or usual_width(rows), features)
 
     def _features(self, schema: pl.Schema) -> list[pl.Expr]:
         # A float where integers were fitted is an integer column with gaps that came through pandas.
         integers = {c: pl.Int64() if schema[c].is_float() else schema[c] for c in self._integer_categories(schema)}
         if problems := check_features(self.spec, pl.Schema({**schema, **integers}), "the rows to encode"):
             raise InputError.of("cannot encode", problems)
-        ids = [self._id(n, schema).alias(ID + n) for n in self.spec.id_features]
-        return ids + [self._value(n).alias(VALUE + n) for n in self.spec.value_features]
+        columns = []
+        for name in self.spec.id_features:
+            ids = self._id(name, schema)
+            columns.append(ids.alias(ID + name))
+            if self.spec.weighted and name in self.spec.multi_hot_features:
+                columns.append(self._weights(name, ids).alias(WEIGHT + name))
+        return columns + [self._value(n, schema).alias(VALUE + n) for n in self.spec.value_features]
 
     def _integer_categories(self, schema: pl.Schema) -> list[str]:
-        columns = map(self.spec.column, self.vocabularies)
+        kinds = (Categorical, Cross)
+        columns = [c for n, f in self.spec.features.items() if isinstance(f, kinds) for c in self.spec.columns(n)]
         return [c for c in columns if c in schema and "Int" in self.dtypes[c]]
 
-    def _known(self, feature: str) -> int:
-        if feature in self.vocabularies:
-            return len(self.vocabularies[feature])
-        return len(self.scales[feature].edges) + 1
+    def _known(self, name: str) -> int:
+        """How many values a feature's table knows."""
+        declared = self.spec.features[name]
+        if isinstance(declared, Numeric):
+            return len(self.scales[name].edges) + 1
+        if isinstance(declared, Time):
+            return transforms.PARTS[declared.part][0]
+        return declared.buckets or len(self.vocabularies[self.spec.table(name)])
 
-    def _id(self, feature: str, schema: pl.Schema) -> pl.Expr:
-        column = self.spec.column(feature)
-        if feature in self.vocabularies:
-            text = transforms.category_text(column, schema[column])
-            return transforms.category_id(text, self.vocabularies[feature])
-        return transforms.bucket_id(transforms.known_number(column), self.scales[feature].edges)
+    def _id(self, name: str, schema: pl.Schema) -> pl.Expr:
+        declared = self.spec.features[name]
+        if isinstance(declared, Numeric):
+            return transforms.bucket_id(number(self.spec, name, schema, plain=True), self.scales[name].edges)
+        if isinstance(declared, Time):
+            (column,) = self.spec.columns(name)
+            return transforms.part_id(transforms.timestamp(column, schema[column]), declared.part)
+        text = value_text(self.spec, name, schema)
+        if isinstance(declared, MultiHot):
+            ids = text.list.eval(self._value_id(name, pl.element()))
+            nothing = pl.lit([transforms.NULL], dtype=pl.List(pl.Int32))
+            return pl.when(ids.list.len() > 0).then(ids).otherwise(nothing)
+        return self._value_id(name, text)
 
-    def _value(self, feature: str) -> pl.Expr:
-        scale = self.scales[feature]
-        return transforms.standard_value(_number(self.spec, feature), scale.mean, scale.deviation)
+    def _value_id(self, name: str, text: pl.Expr) -> pl.Expr:
+        declared = self.spec.features[name]
+        assert isinstance(declared, Categorical | MultiHot | Cross)
+        if declared.buckets:
+            return transforms.hashed_id(text, declared.buckets)
+        return transforms.known_id(text, self.vocabularies[self.spec.table(name)])
+
+    def _weights(self, name: str, ids: pl.Expr) -> pl.Expr:
+        declared = self.spec.features[name]
+        assert isinstance(declared, MultiHot)
+        given = None if declared.weights is None else transforms.entries(declared.weights, declared.max_length)
+        weights = transforms.entry_weights(given, ids, mean=declared.pooling == "mean")
+        nothing = pl.lit([1.0], dtype=pl.List(pl.Float32))
+        return pl.when(pl.col(self.spec.columns(name)[0]).list.len() > 0).then(weights).otherwise(nothing)
+
+    def _value(self, name: str, schema: pl.Schema) -> pl.Expr:
+        scale, declared = self.scales[name], self.spec.features[name]
+        assert isinstance(declared, Numeric)
+        value = number(self.spec, name, schema)
+        if declared.raw:
+            return value.fill_null(0.0).cast(pl.Float32)
+        return transforms.standard_value(value, scale.mean, scale.deviation)
 
 
-def _number(spec: FeatureSpec, feature: str) -> pl.Expr:
-    declared = spec.features[feature]
-    value = transforms.known_number(spec.column(feature))
-    return transforms.signed_log1p(value) if isinstance(declared, Numeric) and declared.log1p else value
+def usual_width(rows: int) -> int:
+    """Embedding width of a table without one of its own: the fourth root of its rows times 3, in fours, 4 to 64."""
+    return min(max(4 * round(3 * math.sqrt(math.sqrt(rows)) / 4), 4), 64)
 
 
-def _vocabulary(spec: FeatureSpec, feature: str, rows: pl.LazyFrame, schema: pl.Schema) -> pl.LazyFrame:
-    """Values of one categorical feature in first-seen order, whatever order the engine groups in."""
-    declared, column = spec.features[feature], spec.column(feature)
-    assert isinstance(declared, Categorical)
-    return (
-        rows.select(value=transforms.category_text(column, schema[column]))
-        .with_row_index("row")
-        .drop_nulls()
-        .group_by("value")
-        .agg(pl.len().alias("count"), pl.col("row").min())
-        .filter(pl.col("count") >= declared.min_count)
-        .sort("row")
-        .select("value")
-    )
+def value_text(spec: FeatureSpec, name: str, schema: pl.Schema) -> pl.Expr:
+    """The text that a categorical, multi-hot or crossed value is known by."""
+    declared, columns = spec.features[name], spec.columns(name)
+    if isinstance(declared, Cross):
+        return transforms.crossed([transforms.text(pl.col(c), schema[c]) for c in columns])
+    if not isinstance(declared, MultiHot):
+        return transforms.text(pl.col(columns[0]), schema[columns[0]])
+    kind = schema[columns[0]]
+    inner = kind.inner if isinstance(kind, pl.List | pl.Array) else pl.Null()
+    entries = transforms.entries(columns[0], declared.max_length)
+    # With weights beside them entries keep their places; without, an unknown entry is none.
+    known = entries if declared.weights else entries.list.drop_nulls()
+    return known.list.eval(transforms.text(pl.element(), inner))  # type: ignore[arg-type]  # a type, not its class
 
 
-def _scale(spec: FeatureSpec, feature: str, declared: Numeric, rows: pl.LazyFrame) -> Scale:
-    frame = rows.select(value=_number(spec, feature), raw=transforms.known_number(spec.column(feature))).collect()
-    value = frame.get_column("value")
-    mean, deviation = value.mean(), value.std(ddof=0)
-    constant = value.drop_nulls().n_unique() <= 1  # its deviation is rounding, not 0
-    edges = transforms.bucket_edges(frame.get_column("raw"), declared.buckets) if declared.buckets else []
-    return Scale(
-        mean=float(mean) if isinstance(mean, float) else 0.0,
-        deviation=float(deviation) if isinstance(deviation, float) and not constant else 1.0,
-        edges=tuple(edges),
-    )
+def number(spec: FeatureSpec, name: str, schema: pl.Schema, *, plain: bool = False) -> pl.Expr:
+    """The number of a feature, null where unknown, clipped; with its logarithm taken unless plain."""
+    declared, columns = spec.features[name], spec.columns(name)
+    assert isinstance(declared, Numeric)
+    if declared.until:
+        first, last = (transforms.timestamp(c, schema[c]) for c in columns)
+        value = transforms.hours_between(first, last)
+    else:
+        value = transforms.finite(pl.col(columns[0]))
+    value = value.clip(*declared.clip) if declared.clip else value
+    return transforms.signed_log1p(value) if declared.log1p and not plain else value

@@ -12,57 +12,127 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+Width = PositiveInt | None
+Count = Annotated[int, Field(ge=0)]
 
 
 class _Declared(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Categorical(_Declared):
-    """One value a row, looked up in a vocabulary fitted on training rows.
+class _Known(_Declared):
+    """What categorical values are known by: a vocabulary fitted on training rows, or a hash.
 
     Args:
-        column: Raw column; the feature's own name when omitted. Text, booleans or integers.
-        width: Embedding width.
-        min_count: A value seen in fewer training rows is out of vocabulary. With 1 every training value is known,
+        column: Raw column; the feature's own name when omitted.
+        width: Embedding width; by default the spec's, or one that grows with the table's rows.
+        min_count: A value seen fewer times in training rows is out of vocabulary. With 1 every training value is known,
             so the out-of-vocabulary row is never trained and keeps its initial value, zero.
+        max_size: Most values of the vocabulary, the most frequent ones; 0 for no limit.
+        buckets: Rows of a table that values are hashed into, without a vocabulary; 0 for a vocabulary.
+        table: Name of a table that several features share, and with it vocabulary, size and width; by default the
+            feature has one of its own.
     """
 
-    kind: Literal["categorical"] = "categorical"
     column: str | None = None
-    width: PositiveInt = 8
+    width: Width = None
     min_count: PositiveInt = 1
+    max_size: Count = 0
+    buckets: Count = 0
+    table: Name | None = None
+
+
+class Categorical(_Known):
+    """One value a row: text, a boolean or an integer. Null has an id of its own."""
+
+    kind: Literal["categorical"] = "categorical"
+
+
+class MultiHot(_Known):
+    """A list of values a row, each text, a boolean or an integer, pooled into one embedding.
+
+    Null entries are left out. A null or empty list is one entry with the id of null.
+
+    Args:
+        weights: Raw column with a list of numbers, one an entry; by default every entry counts alike. A missing,
+            negative or non-finite weight is 0.
+        pooling: ``"sum"``, or ``"mean"``: the sum divided by the sum of the weights.
+        max_length: Entries of a row beyond this many are dropped; 0 for no limit.
+    """
+
+    kind: Literal["multi_hot"]
+    weights: str | None = None
+    pooling: Literal["sum", "mean"] = "mean"
+    max_length: Count = 0
+
+
+class Cross(_Declared):
+    """The combination of the values of several categorical columns, hashed; null where one of them is.
+
+    Args:
+        columns: Two or more raw columns.
+        buckets: Rows of its table.
+        width: Embedding width; by default the spec's, or one that grows with the buckets.
+    """
+
+    kind: Literal["cross"]
+    columns: Annotated[tuple[str, ...], Field(min_length=2)]
+    buckets: PositiveInt
+    width: Width = None
+
+
+class Time(_Declared):
+    """A part of a timestamp, with an embedding for each of its values.
+
+    Args:
+        column: Raw column with dates or datetimes, or their ISO text; the feature's own name when omitted.
+        part: ``"hour"`` of the day, ``"weekday"`` or ``"month"``.
+        width: Embedding width; by default the spec's, or one that grows with the table's rows.
+    """
+
+    kind: Literal["time"]
+    column: str | None = None
+    part: Literal["hour", "weekday", "month"]
+    width: Width = None
 
 
 class Numeric(_Declared):
-    """A number, given to the model as a standardised value, as a bucket with its own embedding, or both.
+    """A number, given to the model as a value, as a bucket with its own embedding, or both.
 
     Null, NaN and infinities are unknown: the value becomes the training mean (0 once standardised), the bucket id 1.
 
     Args:
         column: Raw column; the feature's own name when omitted. Any numeric type.
+        until: Raw column with a timestamp: the number is then the hours from the timestamp in ``column`` to it.
+        clip: Lowest and highest value; what is beyond becomes them.
         log1p: Take ``sign(x) * log(1 + |x|)`` before standardising. Buckets do not depend on it.
-        value: Whether the standardised value is an input beside the embeddings.
+        value: Whether the value is an input beside the embeddings.
+        raw: Whether that value is left as it is, not standardised; 0 where unknown.
         buckets: Most quantile buckets, 0 for none. A value held by more than its share of rows gets a bucket of its
-        own.
-        width: Embedding width of the buckets.
+            own.
+        width: Embedding width of the buckets; by default the spec's, or one that grows with their number.
     """
 
     kind: Literal["numeric"]
     column: str | None = None
+    until: str | None = None
+    clip: tuple[float, float] | None = None
     log1p: bool = False
     value: bool = True
+    raw: bool = False
     buckets: Annotated[int, Field(ge=0, le=4096)] = 32
-    width: PositiveInt = 8
+    width: Width = None
 
     @model_validator(mode="after")
     def _is_used(self) -> Numeric:
         if not self.value and not self.buckets:
             raise ValueError("a numeric feature needs `value = true` or `buckets > 0`, found neither")
+        if self.clip and not self.clip[0] < self.clip[1]:
+            raise ValueError(f"`clip` should be a lower and a higher number, found {list(self.clip)}")
         return self
 
 
-Feature = Annotated[Categorical | Numeric, Field(discriminator="kind")]
+Feature = Annotated[Categorical | MultiHot | Cross | Time | Numeric, Field(discriminator="kind")]
 
 
 class Task(_Declared):
@@ -71,28 +141,38 @@ class Task(_Declared):
     Args:
         positive: SQL expression over raw columns that is true, false or null. Null means unknown: the row is masked out
             of this task's loss and metrics.
+        where: SQL expression that is true where the task is defined at all ("purchase only where clicked"); elsewhere
+            the label is unknown.
     """
 
     positive: str
+    where: str | None = None
 
-    @field_validator("positive")
+    @field_validator("positive", "where")
     @classmethod
-    def _parses(cls, positive: str) -> str:
+    def _parses(cls, text: str | None) -> str | None:
         try:
-            pl.sql_expr(positive)
+            if text is not None:
+                pl.sql_expr(text)
         except pl.exceptions.PolarsError as error:
             raise ValueError(f"not a SQL expression over raw columns: {error}") from error
-        return positive
+        return text
 
     @property
     def expression(self) -> pl.Expr:
         """The label, as true, false or null."""
-        return pl.sql_expr(self.positive)
+        positive = pl.sql_expr(self.positive)
+        return positive if self.where is None else pl.when(pl.sql_expr(self.where)).then(positive)
 
     @property
     def sources(self) -> list[str]:
-        """The raw columns that the label is read from."""
-        return self.expression.meta.root_names()
+        """The raw columns that the label needs."""
+        return list(dict.fromkeys(self.expression.meta.root_names()))
+
+    @property
+    def answers(self) -> list[str]:
+        """The raw columns that tell the label: no feature may read them."""
+        return pl.sql_expr(self.positive).meta.root_names()
 
 
 class FeatureSpec(_Declared):
@@ -102,41 +182,79 @@ class FeatureSpec(_Declared):
         features: Feature name to its declaration, in the order the model sees them.
         tasks: Task name to its label, in the order of every result.
         excluded: Raw columns that may never be features, beside the label sources, which never may.
+        width: Embedding width of every table that does not say its own; by default one that grows with its rows.
 
     Raises:
-        pydantic.ValidationError: If a feature reads an excluded column or a label's source (all of them are named).
+        pydantic.ValidationError: If a feature reads an excluded column or a label's source, or features that share a
+            table declare it differently (all of them are named).
     """
 
     features: Annotated[dict[Name, Feature], Field(min_length=1)]
     tasks: Annotated[dict[Name, Task], Field(min_length=1)]
     excluded: tuple[str, ...] = ()
+    width: Width = None
 
     @model_validator(mode="after")
     def _no_leak(self) -> FeatureSpec:
         reasons = dict.fromkeys(self.excluded, "is excluded")
         for name, task in self.tasks.items():
-            reasons |= dict.fromkeys(task.sources, f"is what task `{name}` is read from")
-        leaks = [
-            f"feature `{name}` reads column `{self.column(name)}`, which {reasons[self.column(name)]}"
+            reasons |= dict.fromkeys(task.answers, f"is what task `{name}` is read from")
+        problems = [
+            f"feature `{name}` reads column `{column}`, which {reasons[column]}"
             for name in self.features
-            if self.column(name) in reasons
+            for column in self.columns(name)
+            if column in reasons
         ]
-        if leaks:
-            raise ValueError("; ".join(leaks))
+        problems += self._differing_tables()
+        if problems:
+            raise ValueError("; ".join(problems))
         if not self.id_features:
             raise ValueError("no feature has an embedding table: declare a categorical, or `buckets` of a numeric")
         return self
 
-    def column(self, feature: str) -> str:
-        """The raw column that a feature reads."""
-        return self.features[feature].column or feature
+    def _differing_tables(self) -> list[str]:
+        first: dict[str, tuple[str, tuple[object, ...]]] = {}
+        problems = []
+        for name, feature in self.features.items():
+            if isinstance(feature, _Known):
+                shape = (feature.width, feature.min_count, feature.max_size, feature.buckets)
+                other, expected = first.setdefault(self.table(name), (name, shape))
+                if shape != expected:
+                    keys = "`width`, `min_count`, `max_size` and `buckets`"
+                    problems.append(f"features `{other}` and `{name}` share a table: give both the same {keys}")
+        return problems
+
+    def columns(self, feature: str) -> list[str]:
+        """The raw columns that a feature reads."""
+        declared = self.features[feature]
+        if isinstance(declared, Cross):
+            return list(declared.columns)
+        beside = declared.weights if isinstance(declared, MultiHot) else getattr(declared, "until", None)
+        return [declared.column or feature, *([beside] if beside else [])]
+
+    def table(self, feature: str) -> str:
+        """The name of a feature's embedding table."""
+        return getattr(self.features[feature], "table", None) or feature
 
     @property
     def id_features(self) -> list[str]:
-        """The features with an embedding table: every categorical and every bucketed numeric."""
-        return [n for n, f in self.features.items() if isinstance(f, Categorical) or f.buckets]
+        """The features with an embedding table, those that share one side by side: all but numerics without buckets."""
+        found = [n for n, f in self.features.items() if not isinstance(f, Numeric) or f.buckets]
+        tables = list(dict.fromkeys(map(self.table, found)))
+        return sorted(found, key=lambda name: tables.index(self.table(name)))
+
+    @property
+    def multi_hot_features(self) -> list[str]:
+        """The features with several ids a row."""
+        return [n for n, f in self.features.items() if isinstance(f, MultiHot)]
+
+    @property
+    def weighted(self) -> bool:
+        """Whether some entries count more than others, so that bags come with weights."""
+        found = [f for f in self.features.values() if isinstance(f, MultiHot)]
+        return any(f.weights is not None or f.pooling == "mean" for f in found)
 
     @property
     def value_features(self) -> list[str]:
-        """The features given as standardised numbers."""
+        """The features given as numbers."""
         return [n for n, f in self.features.items() if isinstance(f, Numeric) and f.value]

@@ -8,16 +8,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import polars as pl
+import polars_hash  # noqa: F401  # registers the `nchash` namespace
 
 PADDING, NULL, OUT_OF_VOCABULARY, FIRST_KNOWN = 0, 1, 2, 3
 
+# How many values each part of a timestamp has, and the first of them.
+PARTS = {"hour": (24, 0), "weekday": (7, 1), "month": (12, 1)}
 
-def category_text(column: str, dtype: pl.DataType) -> pl.Expr:
+
+def text(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """The text a categorical value is known by, so that 3, "3" and a request's 3.0 are one value.
 
     Floats appear only where a request brought integers through a table format without nullable integers.
     """
-    value = pl.col(column)
     if dtype.is_float():
         known = pl.when(value.is_finite()).then(value)
         return (
@@ -30,17 +33,48 @@ def category_text(column: str, dtype: pl.DataType) -> pl.Expr:
     return value.cast(pl.String)
 
 
-def category_id(text: pl.Expr, vocabulary: Sequence[str]) -> pl.Expr:
+def known_id(text: pl.Expr, vocabulary: Sequence[str]) -> pl.Expr:
     """Id of a category: ``FIRST_KNOWN`` + its place in the vocabulary."""
     known = range(FIRST_KNOWN, FIRST_KNOWN + len(vocabulary))
     ids = text.replace_strict(list(vocabulary), list(known), default=OUT_OF_VOCABULARY, return_dtype=pl.Int32)
     return pl.when(text.is_null()).then(pl.lit(NULL, pl.Int32)).otherwise(ids)
 
 
-def known_number(column: str) -> pl.Expr:
-    """The column as float64, with null where it is null, NaN or infinite."""
-    value = pl.col(column).cast(pl.Float64)
-    return pl.when(value.is_finite()).then(value)
+def hashed_id(text: pl.Expr, buckets: int) -> pl.Expr:
+    """Id of a hashed text: ``FIRST_KNOWN`` + xxhash64 modulo the buckets, the same in every library's every version."""
+    bucket = text.nchash.xxhash64() % buckets  # type: ignore[attr-defined]  # a plugin's namespace
+    return pl.when(text.is_null()).then(pl.lit(NULL, pl.Int32)).otherwise(bucket.cast(pl.Int32) + FIRST_KNOWN)
+
+
+def crossed(texts: Sequence[pl.Expr]) -> pl.Expr:
+    """One text for a combination of texts; the lengths keep ("ab", "c") and ("a", "bc") apart. Null where one is."""
+    parts = [pl.concat_str(part.str.len_bytes().cast(pl.String), pl.lit(":"), part) for part in texts]
+    return pl.concat_str(parts)
+
+
+def timestamp(column: str, dtype: pl.DataType) -> pl.Expr:
+    """A date, a datetime or its ISO text as a datetime, without its time zone; null where it is none."""
+    value = pl.col(column)
+    if dtype == pl.String:
+        value = value.str.to_datetime(strict=False, time_unit="us")
+    return value.cast(pl.Datetime("us"))
+
+
+def part_id(moment: pl.Expr, part: str) -> pl.Expr:
+    """Id of a part of a timestamp: ``FIRST_KNOWN`` + its number counted from 0."""
+    number = {"hour": moment.dt.hour(), "weekday": moment.dt.weekday(), "month": moment.dt.month()}[part]
+    return (number.cast(pl.Int32) - PARTS[part][1] + FIRST_KNOWN).fill_null(NULL)
+
+
+def hours_between(first: pl.Expr, last: pl.Expr) -> pl.Expr:
+    """Hours from one timestamp to another, negative if it comes earlier."""
+    return (last - first).dt.total_seconds(fractional=True) / 3600
+
+
+def finite(value: pl.Expr) -> pl.Expr:
+    """The number as float64, with null where it is null, NaN or infinite."""
+    number = value.cast(pl.Float64)
+    return pl.when(number.is_finite()).then(number)
 
 
 def signed_log1p(value: pl.Expr) -> pl.Expr:
@@ -75,3 +109,20 @@ def bucket_edges(values: pl.Series, buckets: int) -> list[float]:
     pieces = max(buckets - len(isolating), 1)
     quantiles = [others.quantile(k / pieces, interpolation="higher") for k in range(1, pieces)]
     return sorted({*isolating, *(q for q in quantiles if q is not None)} - {distinct[0]})
+
+
+def entries(column: str, most: int) -> pl.Expr:
+    """A list column cut to its first entries; 0 for all."""
+    return pl.col(column).list.head(most) if most else pl.col(column)
+
+
+def entry_weights(weights: pl.Expr | None, ids: pl.Expr, *, mean: bool) -> pl.Expr:
+    """Float32 weights, one an id: those given (0 where missing, negative or not finite) or 1; as shares for a mean."""
+    if weights is None:
+        count = ids.list.len()
+        each = 1 / count if mean else pl.lit(1.0)
+        return each.cast(pl.Float32).repeat_by(count)
+    number = pl.element().cast(pl.Float64)
+    known = weights.list.eval(pl.when(number.is_finite() & (number > 0)).then(number).otherwise(0.0))
+    whole = pl.when(known.list.sum() > 0).then(known.list.sum()).otherwise(1.0) if mean else pl.lit(1.0)
+    return (known / whole).cast(pl.List(pl.Float32))

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from features.encoder import Table
+
 
 @dataclass(frozen=True)
 class Bags:
@@ -43,6 +45,12 @@ class Layout:
     widths: Sequence[int]
     tables: Sequence[int]
     rows: Sequence[int]
+
+    @classmethod
+    def of(cls, tables: Sequence[Table]) -> Layout:
+        """The layout of tables whose features stand one after another."""
+        places = [i for i, table in enumerate(tables) for _ in table.features]
+        return cls([tables[i].width for i in places], places, [table.rows for table in tables])
 
     def first_row_F(self) -> Tensor:
         """For each feature the number of its table's row 0, rows of all tables counted through."""

@@ -16,23 +16,23 @@ from models.shared_bottom import Embedding
 
 
 class TorchRecEmbedding(Embedding):
-    """One table a feature, pooled by a sum.
+    """Tables that one feature or several read, pooled by a sum.
 
     A mean is a sum with entry weights 1 / length (:class:`models.cut.Bags`): TorchRec's own MEAN adds 1e-6 to the
     divisor when sharded by rows and is ignored when sharded by grid.
 
     Args:
-        tables: Name, rows and width of each table, in the order of the pooled columns.
+        tables: The tables; their features one after another are the pooled columns.
         weighted: Whether bags come with entry weights.
     """
 
     def __init__(self, tables: Sequence[Table], *, weighted: bool = False) -> None:
         super().__init__()
-        self.layout = Layout([t.width for t in tables], range(len(tables)), [t.rows for t in tables])
-        self._keys = [t.name for t in tables]
+        self.layout = Layout.of(tables)
+        self._keys = [name for table in tables for name in table.features]
         configs = [
             EmbeddingBagConfig(
-                name=t.weights_name, feature_names=[t.name], num_embeddings=t.rows, embedding_dim=t.width
+                name=t.weights_name, feature_names=list(t.features), num_embeddings=t.rows, embedding_dim=t.width
             )
             for t in tables
         ]

@@ -17,12 +17,12 @@ class PortableEmbedding(Embedding):
     """Drop-in for :class:`models.embedding.TorchRecEmbedding` that needs no TorchRec: its state dict has the same keys.
 
     Args:
-        tables: Name, rows and width of each table, in the order of the pooled columns.
+        tables: The tables; their features one after another are the pooled columns.
     """
 
     def __init__(self, tables: Sequence[Table]) -> None:
         super().__init__()
-        self.layout = Layout([t.width for t in tables], range(len(tables)), [t.rows for t in tables])
+        self.layout = Layout.of(tables)
         bags = {t.weights_name: nn.EmbeddingBag(t.rows, t.width, mode="sum") for t in tables}
         self.collection = nn.ModuleDict({"embedding_bags": nn.ModuleDict(bags)})
 
@@ -33,10 +33,12 @@ class PortableEmbedding(Embedding):
         ids = bags.ids_N.split(entries)
         weights = [None] * len(entries) if bags.weight_N is None else bags.weight_N.split(entries)
         offsets_FB = lengths_FB.cumsum(1) - lengths_FB
+        tables = list(self.tables())
+        read_F = [tables[place] for place in self.layout.tables]
         return torch.cat(
             [
                 functional.embedding_bag(i, table, o.to(i.dtype), mode="sum", per_sample_weights=w)
-                for i, o, w, table in zip(ids, offsets_FB, weights, self.tables(), strict=True)
+                for i, o, w, table in zip(ids, offsets_FB, weights, read_F, strict=True)
             ],
             dim=1,
         )

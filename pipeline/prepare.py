@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import accumulate
@@ -15,15 +17,16 @@ from filelock import FileLock
 
 from features.contract import InputError
 from features.encoder import LABEL, Encoder
+from features.fitting import Fitter
 from pipeline import rawdata
 from pipeline.config import RunConfig, SplitConfig
 from pipeline.files import atomic, fingerprint, sha256_file
 
 SPLITS = ("train", "val", "test")
-_MANIFEST, _ROWS = "manifest.json", "part-00000.parquet"
-_PARTS = (_MANIFEST, "encoder/encoder.json", "encoder/vocabulary.parquet", *(f"{split}/{_ROWS}" for split in SPLITS))
+_MANIFEST, _DONE = "manifest.json", ".done"
+_CHUNK = 500_000  # raw rows in memory at a time
 # A change of what prepared folders hold, for equal inputs, raises this number: old folders are then not found.
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -65,9 +68,16 @@ def prepare(config: RunConfig) -> Prepared:
     folder = config.data.prepared / fingerprint(inputs)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.parent / ".lock"):
-        if not all((folder / part).exists() for part in _PARTS):
+        if not _is_complete(folder):
             _write(config, sources, inputs, folder)
     return Prepared(folder, json.loads((folder / _MANIFEST).read_text()))
+
+
+def _is_complete(folder: Path) -> bool:
+    """Whether a folder has its manifest and every file that it names."""
+    if not (folder / _MANIFEST).exists():
+        return False
+    return all((folder / part).exists() for part in json.loads((folder / _MANIFEST).read_text())["parts"])
 
 
 def side(split: SplitConfig, shares: dict[str, float]) -> pl.Expr:
@@ -85,32 +95,82 @@ def side(split: SplitConfig, shares: dict[str, float]) -> pl.Expr:
 
 
 def _write(config: RunConfig, sources: dict[str, list[Path]], inputs: dict[str, Any], folder: Path) -> None:
-    tables = {role: pl.scan_parquet(paths) for role, paths in sources.items()}
-    splits = _split(config, tables)
-    encoder = Encoder.fit(config.spec, splits["train"])
-    with atomic(folder) as draft:
-        encoder.save(draft / "encoder")
-        for name, rows in splits.items():
-            target = draft / name / _ROWS
-            encoder.encode(rows).sink_parquet(target, mkdir=True, row_group_size=65_536)
-        counts = {name: _counts(draft / name, list(config.spec.tasks)) for name in splits}
+    """Fit, then encode, a chunk of rows at a time; what an interrupted run has done is kept and found again."""
+    draft = folder.with_name(f".{folder.name}.draft")
+    encoder = _fitted(config, sources, draft / "encoder")
+    for role, paths in sources.items():
+        for number, path in enumerate(paths):
+            for place, rows in enumerate(_chunks(path)):
+                _encode_chunk(config, encoder, role, rows, draft, f"part-{role}-{number:05}-{place:04}")
+    counts = {name: _counts(draft / name, list(config.spec.tasks)) for name in SPLITS}
+    try:
         _check_counts(counts)
-        versions = {package: version(package) for package in ("polars", "polars-hash", "gradops")}
-        manifest = {**inputs, "splits": counts, "versions": versions}
-        (draft / _MANIFEST).write_text(json.dumps(manifest, indent=1))
+    except InputError:
+        shutil.rmtree(draft)
+        raise
+    shutil.rmtree(draft / _DONE)
+    versions = {package: version(package) for package in ("polars", "polars-hash", "gradops")}
+    parts = sorted(str(path.relative_to(draft)) for path in draft.rglob("*.*"))
+    manifest = {**inputs, "splits": counts, "versions": versions, "parts": parts}
+    (draft / _MANIFEST).write_text(json.dumps(manifest, indent=1))
+    if folder.exists():
+        shutil.rmtree(folder)
+    draft.replace(folder)
 
 
-def _split(config: RunConfig, tables: dict[str, pl.LazyFrame]) -> dict[str, pl.LazyFrame]:
-    shares = {"val": config.split.validation, "test": config.split.test}
-    if "holdout" in tables:
-        held = {n: tables["holdout"].filter(side(config.split, shares) == n) for n in shares}
-        return {"train": tables["train"], **held}
-    shares = {"train": 1 - sum(shares.values()), **shares}
-    return {n: tables["train"].filter(side(config.split, shares) == n) for n in shares}
+def _chunks(path: Path) -> Iterator[pl.LazyFrame]:
+    """The rows of a raw file, so many at a time that they fit in memory."""
+    rows = pl.scan_parquet(path, hive_partitioning=True)
+    height = int(rows.select(pl.len()).collect().item())
+    return (rows.slice(start, _CHUNK) for start in range(0, height, _CHUNK))
+
+
+def _fitted(config: RunConfig, sources: dict[str, list[Path]], folder: Path) -> Encoder:
+    """The encoder of the training rows, fitted unless an interrupted run has done so."""
+    if not folder.exists():
+        train = sources["train"]
+        schema = pl.scan_parquet(train, hive_partitioning=True).collect_schema()
+        fitter = Fitter(config.spec, schema, sum(_height(path) for path in train))
+        for path in train:
+            for rows in _chunks(path):
+                fitter.update(_split(config, "train", rows.collect()).get("train", schema.to_frame()))
+        with atomic(folder) as draft:
+            fitter.finish().save(draft)
+    return Encoder.load(folder)
+
+
+def _height(path: Path) -> int:
+    return int(pl.scan_parquet(path).select(pl.len()).collect().item())
+
+
+def _encode_chunk(config: RunConfig, encoder: Encoder, role: str, rows: pl.LazyFrame, draft: Path, name: str) -> None:
+    """Encode some rows and write what each split has of them, unless an interrupted run has done so."""
+    if (draft / _DONE / name).exists():
+        return
+    for split, frame in _split(config, role, rows.collect()).items():
+        target = draft / split / f"{name}.parquet"
+        with atomic(target) as file:
+            encoder.encode(frame.lazy()).collect().write_parquet(file, row_group_size=65_536)
+    (draft / _DONE).mkdir(exist_ok=True)
+    (draft / _DONE / name).touch()
+
+
+def _split(config: RunConfig, role: str, rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """Which rows of a file are trained on, validated on and tested on; a split without any is left out."""
+    held = {"val": config.split.validation, "test": config.split.test}
+    if config.data.holdout and role == "train":
+        found = {"train": rows}
+    else:
+        shares = held if config.data.holdout else {"train": 1 - sum(held.values()), **held}
+        sides = rows.select(side(config.split, shares)).to_series()
+        found = {name: rows.filter(sides == name) for name in shares}
+    return {name: frame for name, frame in found.items() if frame.height}
 
 
 def _counts(folder: Path, tasks: list[str]) -> dict[str, Any]:
     """Rows of a split and, for each task, known labels and positives."""
+    if not folder.exists():
+        return {"rows": 0, "tasks": {}}
     labels = pl.scan_parquet(folder / "*.parquet").select(pl.col(LABEL + t) for t in tasks)
     known = labels.select(pl.all().count()).collect().row(0)
     positives = labels.select(pl.all().cast(pl.Int64).sum()).collect().row(0)

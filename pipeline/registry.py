@@ -22,7 +22,7 @@ from pipeline.tracking import FINGERPRINT, Tracker
 
 _ROOT = Path(__file__).parent.parent
 # What a served model imports: its own code travels with it, these are installed beside it.
-_REQUIREMENTS = ("mlflow", "numpy", "pandas", "polars", "pyarrow", "pydantic", "safetensors", "torch")
+_REQUIREMENTS = ("mlflow", "numpy", "pandas", "polars", "polars-hash", "pyarrow", "pydantic", "safetensors", "torch")
 
 
 def register(comparison: Comparison, tracker: Tracker) -> dict[str, int]:

@@ -80,7 +80,7 @@ def build_model(
 ) -> SharedBottom:
     """The network to train, initialised from a seed; its towers read through rotations, if there are some."""
     model = SharedBottom(
-        TorchRecEmbedding(encoder.tables()),
+        TorchRecEmbedding(encoder.tables(), weighted=encoder.spec.weighted),
         values=len(encoder.spec.value_features),
         tasks=len(tasks),
         bottom=config.bottom,

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from features.spec import Categorical, Numeric
+from features.spec import Categorical, Cross, MultiHot, Numeric, Task, Time
 from gradops.catalogue import markdown
 from gradops.methods import METHODS
 from pipeline.config import CompareConfig, DataConfig, ModelConfig, SplitConfig, TrainConfig, load
@@ -17,6 +17,9 @@ from pipeline.prepare import prepare
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
+
+
+KINDS = (Categorical, MultiHot, Cross, Time, Numeric)
 
 
 def blocks(language: str) -> list[str]:
@@ -67,7 +70,7 @@ def test_every_file_has_its_line_in_the_tree() -> None:
 
 def test_every_key_of_a_config_is_documented() -> None:
     documented = set(re.findall(r"`([a-z_0-9]+)`", (ROOT / "docs" / "config.md").read_text()))
-    sections = (DataConfig, SplitConfig, ModelConfig, TrainConfig, CompareConfig, Categorical, Numeric)
+    sections = (DataConfig, SplitConfig, ModelConfig, TrainConfig, CompareConfig, Task, *KINDS)
     keys = {key for section in sections for key in section.model_fields}
     assert keys <= documented, keys - documented
 

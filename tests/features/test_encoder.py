@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from features.contract import InputError, check_table
 from features.encoder import Encoder
+from features.fitting import fit
 from features.spec import FeatureSpec
 from features.transforms import FIRST_KNOWN, NULL, OUT_OF_VOCABULARY, bucket_edges, bucket_id
 
@@ -44,14 +45,14 @@ def encoded(encoder: Encoder, rows: pl.DataFrame) -> dict[str, list[Any]]:
 
 
 def test_vocabulary_is_in_first_seen_order_after_the_special_ids() -> None:
-    encoder = Encoder.fit(spec(), ROWS.lazy())
+    encoder = fit(spec(), ROWS.lazy())
     assert encoder.vocabularies == {"city": ("b", "a", "c"), "shop": ("30", "10", "20")}
     assert encoded(encoder, ROWS)["id.city"] == [FIRST_KNOWN, FIRST_KNOWN + 1, NULL, FIRST_KNOWN, FIRST_KNOWN + 2]
-    assert [(t.name, t.rows, t.width) for t in encoder.tables()] == [("city", 6, 8), ("shop", 6, 4), ("price", 5, 8)]
+    assert [(t.name, t.rows, t.width) for t in encoder.tables()] == [("city", 6, 4), ("shop", 6, 4), ("price", 5, 4)]
 
 
 def test_unseen_values_are_out_of_vocabulary_and_unknown_numbers_null() -> None:
-    encoder = Encoder.fit(spec(), ROWS.lazy())
+    encoder = fit(spec(), ROWS.lazy())
     rows = pl.DataFrame({"city": ["zz", ""], "shop": [99, None], "price": [None, float("nan")]})
     found = encoded(encoder, rows.cast({"price": pl.Float64}))
     assert found["id.city"] == [OUT_OF_VOCABULARY] * 2
@@ -61,7 +62,7 @@ def test_unseen_values_are_out_of_vocabulary_and_unknown_numbers_null() -> None:
 
 
 def test_every_id_is_a_row_of_its_table() -> None:
-    encoder = Encoder.fit(spec(), ROWS.lazy())
+    encoder = fit(spec(), ROWS.lazy())
     rows = pl.DataFrame({"city": ["b", "x", None], "shop": [10, 77, None], "price": [-1e300, 1e300, 2.5]})
     found = encoded(encoder, rows)
     for table in encoder.tables():
@@ -70,11 +71,11 @@ def test_every_id_is_a_row_of_its_table() -> None:
 
 def test_min_count_trains_the_out_of_vocabulary_row() -> None:
     rare = spec(features={"city": {"kind": "categorical", "min_count": 2}})
-    assert Encoder.fit(rare, ROWS.lazy()).vocabularies == {"city": ("b",)}
+    assert fit(rare, ROWS.lazy()).vocabularies == {"city": ("b",)}
 
 
 def test_values_are_standardised_after_a_signed_log() -> None:
-    found = encoded(Encoder.fit(spec(), ROWS.lazy()), ROWS)["value.price"]
+    found = encoded(fit(spec(), ROWS.lazy()), ROWS)["value.price"]
     known = np.log1p([0.0, 0.0, 5.0])
     expected = (known - known.mean()) / known.std()
     np.testing.assert_allclose(found[:3], expected, rtol=1e-6)
@@ -82,20 +83,20 @@ def test_values_are_standardised_after_a_signed_log() -> None:
 
 
 def test_null_labels_stay_null() -> None:
-    labels = Encoder.fit(spec(), ROWS.lazy()).encode(ROWS.lazy()).collect().get_column("label.bought")
+    labels = fit(spec(), ROWS.lazy()).encode(ROWS.lazy()).collect().get_column("label.bought")
     assert labels.to_list() == [1, None, 0, 1, 0]
 
 
 @pytest.mark.parametrize("constant", [None, 0.1, 7.3, 1e300])
 def test_a_constant_or_empty_column_is_not_blown_up(constant: float | None) -> None:
     rows = pl.concat([ROWS] * 200).with_columns(price=pl.lit(constant, pl.Float64))
-    found = encoded(Encoder.fit(spec(), rows.lazy()), ROWS)
+    found = encoded(fit(spec(), rows.lazy()), ROWS)
     centre = np.log1p(constant or 0.0)
     assert found["value.price"][:3] == pytest.approx([-centre, -centre, np.log1p(5.0) - centre], abs=1e-4)
 
 
 def test_a_far_outlier_stays_finite() -> None:
-    encoder = Encoder.fit(spec(features={"price": {"kind": "numeric"}}), ROWS.lazy())
+    encoder = fit(spec(features={"price": {"kind": "numeric"}}), ROWS.lazy())
     found = encoded(encoder, pl.DataFrame({"price": [1e300, -1e300]}))["value.price"]
     assert found == [1e6, -1e6]
 
@@ -103,13 +104,13 @@ def test_a_far_outlier_stays_finite() -> None:
 def test_nan_in_a_label_source_is_unknown() -> None:
     rows = ROWS.with_columns(spent=pl.Series([1.0, float("nan"), None, 0.0, 2.0]))
     task = {"task": {"positive": "spent > 0.5"}, "not": {"positive": "spent <> 1.0"}}
-    labels = Encoder.fit(spec(tasks=task), rows.lazy()).encode(rows.lazy()).collect()
+    labels = fit(spec(tasks=task), rows.lazy()).encode(rows.lazy()).collect()
     assert labels.get_column("label.task").to_list() == [1, None, None, 0, 1]
     assert labels.get_column("label.not").to_list() == [0, None, None, 1, 1]
 
 
 def test_round_trip_through_files(tmp_path: Path) -> None:
-    encoder = Encoder.fit(spec(), ROWS.lazy())
+    encoder = fit(spec(), ROWS.lazy())
     encoder.save(tmp_path / "encoder")
     loaded = Encoder.load(tmp_path / "encoder")
     assert loaded == encoder
@@ -118,7 +119,7 @@ def test_round_trip_through_files(tmp_path: Path) -> None:
 
 def test_one_request_is_encoded_as_its_training_row_was(tmp_path: Path) -> None:
     """A request comes alone, through pandas, where integers with gaps are floats."""
-    encoder = Encoder.fit(spec(), ROWS.lazy())
+    encoder = fit(spec(), ROWS.lazy())
     encoder.save(tmp_path)
     served, trained = Encoder.load(tmp_path), encoder.encode_features(ROWS.lazy()).collect()
     frame = ROWS.drop("action").to_pandas()
@@ -135,7 +136,7 @@ def test_known_text_gets_distinct_ids_and_comes_back(values: list[str | None]) -
         {"features": {"t": {"kind": "categorical"}}, "tasks": {"y": {"positive": "u = 'x'"}}}
     )
     rows = pl.DataFrame({"t": pl.Series(values, dtype=pl.String)})
-    encoder = Encoder.fit(text, rows.lazy())
+    encoder = fit(text, rows.lazy())
     ids = encoded(encoder, rows)["id.t"]
     back = {FIRST_KNOWN + i: v for i, v in enumerate(encoder.vocabularies["t"])} | {NULL: None}
     assert [back[i] for i in ids] == values
@@ -171,7 +172,7 @@ def test_heavy_values_are_told_apart_from_many_rows() -> None:
 
 
 def test_a_fraction_is_not_taken_for_the_integer_below() -> None:
-    encoder = Encoder.fit(spec(), ROWS.lazy())
+    encoder = fit(spec(), ROWS.lazy())
     rows = pl.DataFrame({"city": ["a"] * 4, "shop": [10.0, 10.5, float("inf"), 30.0], "price": [1.0] * 4})
     assert encoded(encoder, rows)["id.shop"] == [FIRST_KNOWN + 1, OUT_OF_VOCABULARY, NULL, FIRST_KNOWN]
 
@@ -206,6 +207,6 @@ def test_a_label_that_is_no_truth_value_is_refused(positive: str) -> None:
 
 
 def test_encoding_names_missing_columns() -> None:
-    encoder = Encoder.fit(spec(), ROWS.lazy())
+    encoder = fit(spec(), ROWS.lazy())
     with pytest.raises(InputError, match=r"2 problem(?s:.*)`shop`(?s:.*)`price`"):
         encoder.encode_features(pd.DataFrame({"city": ["a"]}).pipe(pl.from_pandas).lazy())

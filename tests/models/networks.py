@@ -12,7 +12,7 @@ from models.cut import Bags
 from models.portable import PortableEmbedding
 from models.shared_bottom import HeadTransform, SharedBottom
 
-TABLES = [Table("a", 7, 4), Table("b", 5, 6), Table("c", 11, 4)]
+TABLES = [Table("a", 7, 4, ("a",)), Table("b", 5, 6, ("b",)), Table("c", 11, 4, ("c",))]
 TASKS = 3
 VALUES = 2
 

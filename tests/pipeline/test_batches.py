@@ -80,4 +80,4 @@ def test_no_more_than_a_window_is_held(folder: Path) -> None:
     source = batches(folder, window=250)
     for _ in source.epoch(0):
         assert source._held is not None
-        assert len(source._held[1].value_BV) <= 250
+        assert len(source._held[1]) <= 250

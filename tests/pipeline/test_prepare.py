@@ -136,6 +136,6 @@ def test_missing_files_name_the_fix(tmp_path: Path) -> None:
 
 def test_an_interrupted_folder_is_not_taken_for_a_complete_one(tmp_path: Path) -> None:
     prepared = prepare(debug_config(tmp_path))
-    (prepared.folder / "val" / "part-00000.parquet").unlink()
+    next((prepared.folder / "val").iterdir()).unlink()
     again = prepare(debug_config(tmp_path))
     assert json.loads((again.folder / "manifest.json").read_text()) == prepared.manifest

@@ -1,0 +1,141 @@
+"""What is learnt from training rows, a frame at a time: counts of values, moments and a sample of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from features import transforms
+from features.encoder import Encoder, Scale, number, value_text
+from features.spec import Categorical, FeatureSpec, MultiHot, Numeric
+
+# Values kept of each number to find its quantiles: their error is then below 1e-3 of the rows.
+_SAMPLE = 1_000_000
+# Entries told apart within a row, and places within all features of a row.
+_ENTRIES, _PLACES = 1 << 10, 1 << 16
+
+
+def fit(spec: FeatureSpec, rows: pl.LazyFrame) -> Encoder:
+    """Learn vocabularies, scales and buckets from training rows that fit in memory, and from nothing else."""
+    frame = rows.collect()
+    fitter = Fitter(spec, frame.schema, frame.height)
+    fitter.update(frame)
+    return fitter.finish()
+
+
+class Fitter:
+    """Fits an :class:`~features.encoder.Encoder` in memory that depends on the values and not on the rows.
+
+    Args:
+        spec: The declaration.
+        schema: Schema of the raw rows.
+        rows: At most how many rows will come; numbers are sampled evenly where these are more than a million.
+    """
+
+    def __init__(self, spec: FeatureSpec, schema: pl.Schema, rows: int) -> None:
+        self._spec, self._schema = spec, schema
+        self._stride = max(1, -(-rows // _SAMPLE))
+        self._seen = 0
+        self._counts: dict[str, pl.DataFrame] = {}
+        self._numbers = {n: _Moments() for n, f in spec.features.items() if isinstance(f, Numeric)}
+
+    def update(self, frame: pl.DataFrame) -> None:
+        """Take in some training rows; the order of the rows decides the order of the vocabularies."""
+        lazy = frame.lazy().with_row_index("row", offset=self._seen)
+        vocabularies = _vocabularies(self._spec)
+        counted = pl.collect_all([self._count(lazy, features) for features in vocabularies.values()])
+        for table, counts in zip(vocabularies, counted, strict=True):
+            self._counts[table] = _merged([self._counts[table], counts]) if table in self._counts else counts
+        values = frame.select(
+            **{f"value.{n}": number(self._spec, n, self._schema) for n in self._numbers},
+            **{f"plain.{n}": number(self._spec, n, self._schema, plain=True) for n in self._numbers},
+        )
+        offset = -self._seen % self._stride
+        for name, moments in self._numbers.items():
+            sample = values.get_column(f"plain.{name}").gather_every(self._stride, offset)
+            moments.update(values.get_column(f"value.{name}"), sample)
+        self._seen += frame.height
+
+    def finish(self) -> Encoder:
+        """The encoder of the rows seen."""
+        vocabularies = {
+            table: self._vocabulary(table, features[0]) for table, features in _vocabularies(self._spec).items()
+        }
+        declared = {n: f for n, f in self._spec.features.items() if isinstance(f, Numeric)}
+        scales = {n: self._numbers[n].scale(f) for n, f in declared.items()}
+        columns = dict.fromkeys(c for n in self._spec.features for c in self._spec.columns(n))
+        return Encoder(self._spec, vocabularies, scales, {c: str(self._schema[c]) for c in columns})
+
+    def _count(self, rows: pl.LazyFrame, features: Sequence[str]) -> pl.LazyFrame:
+        """Values of one table: how often each was seen and where first, whatever order the engine groups in."""
+        parts = []
+        for order, name in enumerate(features):
+            # Rows, then features, then entries are counted through: where a value was seen first is one number.
+            place = pl.col("row").cast(pl.Int64) * _PLACES + order * _ENTRIES
+            value = value_text(self._spec, name, self._schema)
+            if isinstance(self._spec.features[name], MultiHot):
+                entry = pl.int_ranges(0, pl.col("value").list.len().fill_null(0)).list.eval(
+                    pl.element().clip(0, _ENTRIES - 1)
+                )
+                part = rows.select(place=place, value=value).with_columns(entry=entry)
+                known = part.filter(pl.col("value").list.len() > 0).explode("value", "entry")
+                parts.append(known.select("value", first=pl.col("place") + pl.col("entry")))
+            else:
+                parts.append(rows.select(value=value, first=place))
+        counted = pl.concat(parts).drop_nulls("value").group_by("value")
+        return counted.agg(pl.len().cast(pl.Int64).alias("count"), pl.col("first").min())
+
+    def _vocabulary(self, table: str, feature: str) -> tuple[str, ...]:
+        declared = self._spec.features[feature]
+        assert isinstance(declared, Categorical | MultiHot)
+        known = self._counts[table].filter(pl.col("count") >= declared.min_count) if table in self._counts else None
+        if known is None:
+            return ()
+        if declared.max_size:
+            known = known.sort("count", "first", "value", descending=[True, False, False]).head(declared.max_size)
+        return tuple(known.sort("first", "value").get_column("value").to_list())
+
+
+def _vocabularies(spec: FeatureSpec) -> dict[str, list[str]]:
+    """Tables with a vocabulary, and the features that share each."""
+    tables: dict[str, list[str]] = {}
+    for name, feature in spec.features.items():
+        if isinstance(feature, Categorical | MultiHot) and not feature.buckets:
+            tables.setdefault(spec.table(name), []).append(name)
+    return tables
+
+
+def _merged(counts: list[pl.DataFrame]) -> pl.DataFrame:
+    return pl.concat(counts).group_by("value").agg(pl.col("count").sum(), pl.col("first").min())
+
+
+class _Moments:
+    """Count, mean and squared deviations of a number, merged frame by frame (Chan et al., 1983), and its sample."""
+
+    def __init__(self) -> None:
+        self._count, self._mean, self._squares = 0, 0.0, 0.0
+        self._low, self._high = float("inf"), float("-inf")
+        self._sample: list[pl.Series] = []
+
+    def update(self, values: pl.Series, sample: pl.Series) -> None:
+        """Take in the values of some rows, and those kept for the quantiles."""
+        self._sample.append(sample.drop_nulls())
+        known = values.drop_nulls().to_numpy()
+        if not len(known):
+            return
+        mean = float(known.mean())
+        share = len(known) / (self._count + len(known))
+        shift = mean - self._mean
+        self._squares += float(((known - mean) ** 2).sum()) + shift * shift * self._count * share
+        self._mean += shift * share
+        self._count += len(known)
+        self._low, self._high = min(self._low, float(known.min())), max(self._high, float(known.max()))
+
+    def scale(self, declared: Numeric) -> Scale:
+        """What the encoder needs of it."""
+        varies = self._high > self._low  # the deviation of a constant is rounding, not 0
+        deviation = (self._squares / self._count) ** 0.5 if varies else 1.0
+        sample = pl.concat(self._sample) if self._sample else pl.Series(dtype=pl.Float64)
+        edges = transforms.bucket_edges(sample, declared.buckets) if declared.buckets else []
+        return Scale(mean=self._mean, deviation=deviation, edges=tuple(edges))

@@ -1,0 +1,195 @@
+"""A click log with every kind of feature: prepared in chunks, trained, and served as it was trained."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import polars.testing
+import pytest
+import torch
+
+from pipeline import prepare as preparing
+from pipeline.batches import Batches
+from pipeline.config import RunConfig, load
+from pipeline.evaluation import task_metrics
+from pipeline.prepare import prepare
+from pipeline.scoring import Scorer
+from pipeline.training import train
+
+TOML = """
+name = "clicks"
+runs = "runs"
+[data]
+train = "log/*/*.parquet"
+prepared = "prepared"
+[split]
+key = "click"
+validation = 0.2
+test = 0.2
+[spec]
+excluded = ["click"]
+[spec.features]
+user = { kind = "categorical", buckets = 50 }
+item = { kind = "categorical", table = "items", min_count = 2 }
+seen = { kind = "multi_hot", table = "items", min_count = 2, max_length = 3 }
+tags = { kind = "multi_hot", weights = "strength", pooling = "sum" }
+pair = { kind = "cross", columns = ["user", "country"], buckets = 100 }
+hour = { kind = "time", column = "at", part = "hour" }
+age = { kind = "numeric", column = "joined", until = "at", log1p = true }
+price = { kind = "numeric", clip = [0.0, 100.0], buckets = 8 }
+[spec.tasks]
+purchase = { positive = "bought = 1", where = "viewed" }
+wish = { positive = "wished = 1" }
+[train]
+epochs = 1
+batch_size = 128
+lr = 1e-2
+[compare]
+workers = 1
+"""
+
+
+def log(rows: int, seed: int) -> pl.DataFrame:
+    generator = np.random.default_rng(seed)
+    start = datetime(2026, 1, 1 + seed)
+    length = generator.integers(0, 5, rows)
+    return pl.DataFrame(
+        {
+            "click": np.arange(rows) + 10_000 * seed,
+            "user": [f"user {i}" for i in generator.integers(0, 200, rows)],
+            "item": generator.zipf(1.4, rows) % 300,
+            "seen": [generator.integers(0, 300, n).tolist() for n in length],
+            "tags": [["red", "new", None, "big"][: n or None] if n else None for n in length],
+            "strength": [[1.0, 0.5, 2.0, None][: n or None] if n else None for n in length],
+            "country": [["NL", "ES", None][i] for i in generator.integers(0, 3, rows)],
+            "at": [start + timedelta(seconds=int(s)) for s in generator.integers(0, 86_400, rows)],
+            "joined": [start - timedelta(days=int(d)) for d in generator.integers(0, 400, rows)],
+            "price": generator.lognormal(3, 1, rows),
+            "viewed": generator.random(rows) < 0.8,
+            "bought": generator.integers(0, 2, rows),
+            "wished": generator.integers(0, 2, rows),
+        }
+    ).with_columns(pl.col("price").replace(pl.col("price").first(), None))
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> RunConfig:
+    for day in range(3):
+        folder = tmp_path / "log" / f"dt=2026-01-0{day + 1}"
+        folder.mkdir(parents=True)
+        log(700, day).write_parquet(folder / "part.parquet", row_group_size=200)
+    (tmp_path / "clicks.toml").write_text(TOML)
+    return load(tmp_path / "clicks.toml")
+
+
+def test_what_is_trained_is_what_is_served(config: RunConfig, tmp_path: Path) -> None:
+    prepared = prepare(config)
+    run = train(config, prepared)
+    network = config.model.model_dump(mode="json", include={"bottom", "tower", "dropout"})
+    weights, encoder = run.folder / "weights.safetensors", prepared.folder / "encoder"
+    Scorer.write(tmp_path / "scorer", encoder=encoder, weights=weights, tasks=tuple(run.tasks), network=network)
+    raw = pl.read_parquet(tmp_path / "log" / "*" / "*.parquet")
+    shares = {"train": 0.6, "val": 0.2, "test": 0.2}
+    rows = raw.filter(preparing.side(config.split, shares) == "test")
+    scores = Scorer.load(tmp_path / "scorer").score(rows)
+    source = Batches(prepared.folder / "test", config.spec, run.tasks, batch_size=64)
+    labels = torch.cat([batch.labels_BT for batch in source.in_order()]).numpy()
+    assert np.isnan(labels[:, 0]).mean() == pytest.approx(0.2, abs=0.08)
+    for task, metrics in task_metrics(labels, scores.to_numpy(), run.tasks).items():
+        assert metrics["logloss"] == pytest.approx(run.test[task]["logloss"], rel=1e-5)
+    alone = Scorer.load(tmp_path / "scorer").score(rows.head(1))
+    np.testing.assert_allclose(alone.to_numpy(), scores.head(1).to_numpy(), atol=1e-6)
+
+
+def test_chunks_do_not_change_what_is_prepared(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = prepare(config)
+    monkeypatch.setattr(preparing, "_CHUNK", 150)
+    other = config.model_copy(update={"data": config.data.model_copy(update={"prepared": tmp_path / "chunked"})})
+    chunked = prepare(other)
+    assert chunked.encoder().vocabularies == whole.encoder().vocabularies
+    for split in ("train", "val", "test"):
+        frames = [pl.read_parquet(p.folder / split / "*.parquet") for p in (whole, chunked)]
+        assert len(list((chunked.folder / split).iterdir())) > len(list((whole.folder / split).iterdir()))
+        pl.testing.assert_frame_equal(*frames, rel_tol=1e-6)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*.*")}
+
+
+@pytest.mark.parametrize("after", [0, 1, 3, 6])
+def test_a_killed_prepare_is_completed_and_the_same_byte_for_byte(
+    config: RunConfig, tmp_path: Path, after: int
+) -> None:
+    """Killed once so many chunks are done: before the fit, in its middle, and while encoding."""
+    places = ("--set", f"data.prepared={tmp_path}/killed")
+    code = (
+        "import sys; from pathlib import Path; from pipeline import prepare; from pipeline.config import load\n"
+        "prepare._CHUNK = 150\n"
+        "prepare.prepare(load(Path(sys.argv[1]), [sys.argv[2]]))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "clicks.toml"), f"data.prepared={tmp_path}/killed"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    started = subprocess.Popen(command, env=environment, start_new_session=True)
+    end = time.monotonic() + 120
+    while started.poll() is None and len(list((tmp_path / "killed").glob(".*.draft/.done/*"))) < after:
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    os.killpg(started.pid, signal.SIGKILL)
+    started.wait()
+    for prepared_in in ("killed", "unbroken"):
+        override = f"data.prepared={tmp_path}/{prepared_in}"
+        subprocess.run([*command[:-1], override], env=environment, check=True)
+    (killed,), (unbroken,) = (list((tmp_path / name).glob("[!.]*/")) for name in ("killed", "unbroken"))
+    assert killed.name == unbroken.name
+    assert digests(killed) == digests(unbroken)
+    assert not list((tmp_path / "killed").glob(".*.draft"))
+
+
+def test_an_epoch_goes_on_where_it_was_left(config: RunConfig) -> None:
+    prepared = prepare(config)
+    source = Batches(prepared.folder / "train", config.spec, ["wish"], batch_size=50, window=300)
+    whole = list(source.epoch(2))
+    for skip in (0, 1, 6, 7, 20, len(whole)):
+        rest = list(source.epoch(2, skip=skip))
+        assert len(rest) == len(whole) - skip
+        for ours, theirs in zip(rest, whole[skip:], strict=True):
+            assert torch.equal(ours.bags.ids_N, theirs.bags.ids_N)
+            assert torch.equal(ours.value_BV, theirs.value_BV)
+
+
+def test_bags_hold_what_the_file_holds(config: RunConfig) -> None:
+    prepared = prepare(config)
+    source = Batches(prepared.folder / "val", config.spec, ["wish"], batch_size=37)
+    frame = pl.read_parquet(prepared.folder / "val" / "*.parquet")
+    start = 0
+    for batch in source.in_order():
+        rows = frame[start : start + len(batch.value_BV)]
+        start += rows.height
+        place, entry = 0, 0
+        assert batch.bags.weight_N is not None
+        for name in config.spec.id_features:
+            for value, weight in zip(rows[f"id.{name}"], _weights(rows, name), strict=True):
+                ids = [value] if isinstance(value, int) else value.to_list()
+                length = int(batch.bags.lengths_FB[place])
+                assert batch.bags.ids_N[entry : entry + length].tolist() == ids
+                assert batch.bags.weight_N[entry : entry + length].tolist() == pytest.approx(weight)
+                place, entry = place + 1, entry + length
+        assert place == len(batch.bags.lengths_FB)
+        assert entry == len(batch.bags.ids_N)
+    assert start == frame.height
+
+
+def _weights(rows: pl.DataFrame, name: str) -> list[list[float]]:
+    return rows[f"weight.{name}"].to_list() if f"weight.{name}" in rows.columns else [[1.0]] * rows.height
