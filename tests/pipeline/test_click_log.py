@@ -133,7 +133,6 @@ def test_a_killed_prepare_is_completed_and_the_same_byte_for_byte(
     config: RunConfig, tmp_path: Path, after: int
 ) -> None:
     """Killed once so many chunks are done: before the fit, in its middle, and while encoding."""
-    places = ("--set", f"data.prepared={tmp_path}/killed")
     code = (
         "import sys; from pathlib import Path; from pipeline import prepare; from pipeline.config import load\n"
         "prepare._CHUNK = 150\n"
