@@ -35,6 +35,9 @@ def test_the_config_for_your_own_parquet_prepares_a_click_log(tmp_path: Path) ->
             "user_id": generator.integers(0, 300, rows),
             "item_id": [f"item {i}" for i in generator.zipf(1.5, rows) % 1000],
             "session_id": np.arange(rows),
+            "viewed": [[f"item {i}" for i in generator.integers(0, 1000, n)] for n in generator.integers(0, 4, rows)],
+            "clicked_at": np.datetime64("2026-01-01", "us")
+            + generator.integers(0, 86_400, rows).astype("timedelta64[s]"),
             "country": [["NL", "ES", None][i] for i in generator.integers(0, 3, rows)],
             "price": generator.lognormal(3, 1, rows),
             "bought": generator.integers(0, 2, rows),
