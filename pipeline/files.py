@@ -27,6 +27,12 @@ def atomic(target: Path) -> Iterator[Path]:
         _remove(draft)
 
 
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left below a folder. Only under a lock: a live process's draft is swept, too."""
+    for draft in list(folder.rglob(".*.draft")):
+        _remove(draft)
+
+
 def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)

@@ -1,0 +1,218 @@
+"""A click log made up from a seed, with the probabilities that its labels were drawn from.
+
+``OUT/dt=2026-01-01/part-0000.parquet`` holds clicks, in time order: ``click_id``, ``timestamp``, 46 features (two ids
+with a long tail, 24 categoricals, 5 lists, one of them weighted, 15 numbers) and the labels ``purchase``, ``cart`` and
+``wish`` (null for 2 %: unknown). ``OUT-truth/`` holds the same parts with ``click_id`` and each label's true
+probability, so that the best reachable AUC is known. :mod:`pipeline.sources.clicktruth` is the model of the labels.
+
+A part is one chunk of a day and depends on the options, its day and its number alone, not on how the log was made:
+memory is that of one chunk, and a log that was interrupted goes on from its finished parts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock
+
+from features.contract import InputError
+from pipeline.files import atomic, sweep
+from pipeline.sources.clicktruth import TASKS, Truth
+from pipeline.sources.clickworld import MAX_A_DAY, World, click_ids
+
+CHUNK, ROW_GROUP = 262_144, 65_536
+UNKNOWN_WISH = 0.02
+_SAMPLE = 2_000_000
+_STARTED, _FINISHED = "parameters.json", "manifest.json"
+# A change of what equal options give raises this number.
+_FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a log is made from; equal options, equal log.
+
+    Args:
+        rows: Clicks of all days together, shared out evenly.
+        days: Number of days.
+        users: Number of users that may click.
+        items: Number of items that may be clicked.
+        seed: Of the users, the items, the effects and the clicks.
+        conflict: 0: what raises purchases raises wishes; 1: the shared part of what raises purchases lowers wishes.
+        first_day: The first day. The same day of two logs of one seed shares users, items and effects.
+    """
+
+    rows: int
+    days: int = 7
+    users: int = 200_000
+    items: int = 50_000
+    seed: int = 0
+    conflict: float = 0.5
+    first_day: date = date(2026, 1, 1)
+
+    def problems(self) -> Iterator[str]:
+        """Each option that no log can be made from."""
+        for name, most in {"rows": None, "days": None, "users": 2**31, "items": 2**31}.items():
+            value = getattr(self, name)
+            if value < 1 or (most and value > most):
+                yield f"`--{name}` should be at least 1{f' and at most {most}' if most else ''}, found {value}"
+        if self.seed < 0:
+            yield f"`--seed` should not be negative, found {self.seed}"
+        if not 0 <= self.conflict <= 1:
+            yield f"`--conflict` should be in [0, 1], found {self.conflict}"
+        if self.days >= 1 and self.rows > MAX_A_DAY * self.days:
+            yield f"`--rows` should be at most {MAX_A_DAY} a day, found {self.rows} in {self.days} day(s)"
+        if self.days > (date.max - self.first_day).days:
+            yield f"`--days` after {self.first_day} should end before the year 10000, found {self.days}"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file of the log: the ``chunk``-th of the ``chunks`` of a day, from the day's row ``first`` on."""
+
+    day: date
+    chunk: int
+    chunks: int
+    first: int
+    rows: int
+
+    @property
+    def path(self) -> Path:
+        """Below the folder of the log, and below that of the truth."""
+        return Path(f"dt={self.day}") / f"part-{self.chunk:04}.parquet"
+
+
+def parts(options: Options) -> list[Part]:
+    """The files of a log, in order. A day's rows are shared out evenly over as few chunks as hold them."""
+    found = []
+    for number in range(options.days):
+        rows = options.rows // options.days + (number < options.rows % options.days)
+        chunks = -(-rows // CHUNK)
+        ends = [rows * k // chunks for k in range(chunks + 1)] if chunks else []
+        day = options.first_day + timedelta(number)
+        found += [Part(day, k, chunks, ends[k], ends[k + 1] - ends[k]) for k in range(chunks)]
+    return found
+
+
+def generate(options: Options, out: Path, made: Callable[[int], None] = lambda _: None) -> dict[str, Any]:
+    """Make a log, finish one that was interrupted, or find it done.
+
+    Args:
+        options: What it is made from.
+        out: Its folder; the truth goes to the one beside it with ``-truth`` after its name.
+        made: Told the rows of each part that is there.
+
+    Returns:
+        ``rows``, ``days``, ``positive_rates`` and ``ceiling_auc``, the AUC of the true probabilities.
+
+    Raises:
+        InputError: If an option is out of range, or a folder holds something else. All problems are named.
+        filelock.Timeout: If another process is at this log.
+    """
+    if problems := [*options.problems(), *_in_the_way(options, out)]:
+        raise InputError.of("this click log cannot be generated", problems)
+    out.mkdir(parents=True, exist_ok=True)
+    with FileLock(out.with_name(f".{out.name}.lock"), timeout=0):
+        if not (out / _FINISHED).exists():
+            _write_json(out / _STARTED, _parameters(options))
+            _generate(options, out, made)
+            summary = _summary(options, out)
+            _write_json(out / _FINISHED, {"parameters": _parameters(options), "versions": _versions(), **summary})
+    manifest = json.loads((out / _FINISHED).read_text())
+    return {name: manifest[name] for name in ("rows", "days", "positive_rates", "ceiling_auc")}
+
+
+def truth_folder(out: Path) -> Path:
+    """Where the true probabilities of a log are."""
+    return out.with_name(f"{out.name}-truth")
+
+
+def _generate(options: Options, out: Path, made: Callable[[int], None]) -> None:
+    sweep(out)
+    sweep(truth_folder(out))
+    world = World(options.seed, options.users, options.items)
+    truth = Truth(world, options.conflict)
+    for part in parts(options):
+        if not all((folder / part.path).exists() for folder in (out, truth_folder(out))):
+            clicks, probabilities = chunk(options, part, world, truth)
+            _write(
+                probabilities, truth_folder(out) / part.path
+            )  # first, so that a part of the log always has its truth
+            _write(clicks, out / part.path)
+        made(part.rows)
+
+
+def chunk(options: Options, part: Part, world: World, truth: Truth) -> tuple[pa.Table, pa.Table]:
+    """The clicks of one part, and their true probabilities."""
+    clicks = world.clicks(part.day, part.chunk, part.chunks, part.rows)
+    probability_NT = truth.probabilities(clicks)
+    seeds = np.random.SeedSequence((options.seed, 3, part.day.toordinal(), part.chunk))
+    generator = np.random.Generator(np.random.PCG64(seeds))
+    label_TN = (generator.random(probability_NT.shape) < probability_NT).T.astype(np.int8)
+    unknown_N = generator.random(part.rows) < UNKNOWN_WISH
+    table = world.table(clicks, part.day, part.first)
+    for task, label_N in zip(TASKS, label_TN, strict=True):
+        table = table.append_column(task, pa.array(label_N, mask=unknown_N if task == "wish" else None))
+    known = {"click_id": click_ids(part.day, part.first, part.rows)}
+    return table, pa.table(known | {f"p_{task}": p_N.copy() for task, p_N in zip(TASKS, probability_NT.T, strict=True)})
+
+
+def _write(table: pa.Table, target: Path) -> None:
+    with atomic(target) as draft:
+        # Without the stored schema readers see text, not the dictionaries it was written from.
+        pq.write_table(
+            table, draft, row_group_size=ROW_GROUP, compression="zstd", compression_level=1, store_schema=False
+        )
+
+
+def _summary(options: Options, out: Path) -> dict[str, Any]:
+    from pipeline.evaluation import task_metrics  # scikit-learn takes a second to import
+
+    paths = [part.path for part in parts(options)]
+    log = pl.scan_parquet([out / path for path in paths])
+    rates = log.select(pl.col(TASKS).mean()).collect().row(0, named=True)
+    sampled = paths[:: -(-options.rows // _SAMPLE)]
+    aucs = {}
+    for task in TASKS:
+        label = pl.read_parquet([out / path for path in sampled], columns=[task]).to_numpy().astype(np.float32)
+        probability = pl.read_parquet([truth_folder(out) / path for path in sampled], columns=[f"p_{task}"]).to_numpy()
+        auc = task_metrics(label, probability, [task])[task]["auc"]
+        aucs[task] = None if np.isnan(auc) else auc
+    return {"rows": options.rows, "days": options.days, "positive_rates": rates, "ceiling_auc": aucs}
+
+
+def _in_the_way(options: Options, out: Path) -> Iterator[str]:
+    """What else is in the folders."""
+    try:
+        held = json.loads((out / _STARTED).read_text())
+        asked = _parameters(options)
+        different = [f"{k} = {held.get(k)!r}, not {asked[k]!r}" for k in asked if held.get(k) != asked[k]]
+        if different:
+            yield f"{out} holds another log ({', '.join(different)}); remove it or choose another `--out`"
+    except (OSError, ValueError, AttributeError):
+        for folder in (out, truth_folder(out)):
+            if folder.exists() and not (folder.is_dir() and all(p.name.endswith(".draft") for p in folder.iterdir())):
+                yield f"{folder} holds something that is no click log of ours; choose another `--out`"
+
+
+def _parameters(options: Options) -> dict[str, Any]:
+    return {"format": _FORMAT} | {k: str(v) if isinstance(v, date) else v for k, v in asdict(options).items()}
+
+
+def _versions() -> dict[str, str]:
+    return {package: version(package) for package in ("numpy", "pyarrow", "gradops")}
+
+
+def _write_json(target: Path, content: dict[str, Any]) -> None:
+    with atomic(target) as draft:
+        draft.write_text(json.dumps(content, indent=1))
