@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from glob import glob
 from pathlib import Path
 
-import polars as pl
-
 from features.contract import InputError, check_table
+from pipeline import parquet
 from pipeline.config import RunConfig
 
 
@@ -20,7 +18,7 @@ def find(config: RunConfig) -> dict[str, list[Path]]:
             All problems of all files are listed.
     """
     patterns = {"train": config.data.train} | ({"holdout": config.data.holdout} if config.data.holdout else {})
-    found = {role: _files(pattern) for role, pattern in patterns.items()}
+    found = {role: parquet.find(pattern) for role, pattern in patterns.items()}
     if missing := [f"data.{role}: no Parquet file at `{patterns[role]}`" for role, paths in found.items() if not paths]:
         where = f"paths are relative to the folder of the command, now {Path.cwd()}"
         raise InputError.of(f"raw data is not there ({where}; `gradops fetch census` fetches census)", missing)
@@ -32,26 +30,8 @@ def find(config: RunConfig) -> dict[str, list[Path]]:
     return found
 
 
-def _files(pattern: str) -> list[Path]:
-    return sorted(Path(pattern).rglob("*.parquet")) if Path(pattern).is_dir() else sorted(map(Path, glob(pattern)))
-
-
 def _problems(config: RunConfig, role: str, paths: list[Path]) -> Iterator[str]:
-    schemas: dict[Path, pl.Schema] = {}
-    for path in paths:
-        try:
-            schemas[path] = pl.Schema(pl.read_parquet_schema(path))
-        except (pl.exceptions.PolarsError, OSError) as error:
-            yield f"{path} is not a readable Parquet file ({str(error).splitlines()[0]}); remove or replace it"
-    if schemas:
-        first, schema = next(iter(schemas.items()))
+    schema, problems = parquet.schema(paths)
+    if schema is not None:
         yield from check_table(config.spec, schema, config.split.key, role)
-        for path, other in schemas.items():
-            yield from (f"{path} differs from {first}: {difference}" for difference in _differences(schema, other))
-
-
-def _differences(schema: pl.Schema, other: pl.Schema) -> Iterator[str]:
-    for column in {**schema, **other}:
-        types = [str(s[column]) if column in s else "no column" for s in (other, schema)]
-        if types[0] != types[1]:
-            yield f"`{column}` is {types[0]}, not {types[1]}; write the files with one schema"
+    yield from problems
