@@ -27,9 +27,9 @@ def atomic(target: Path) -> Iterator[Path]:
         _remove(draft)
 
 
-def sweep(folder: Path) -> None:
+def sweep(folder: Path, drafts: str = "**/.*.draft") -> None:
     """Remove what killed processes left below a folder. Only under a lock: a live process's draft is swept, too."""
-    for draft in list(folder.rglob(".*.draft")):
+    for draft in list(folder.glob(drafts)):
         _remove(draft)
 
 

@@ -34,7 +34,7 @@ def run(*arguments: str) -> tuple[int, str, str]:
 
 
 def test_every_command_explains_itself() -> None:
-    for command in ("doctor", "fetch", "synth", "prepare", "train", "compare"):
+    for command in ("doctor", "fetch", "synth", "label", "prepare", "train", "compare"):
         code, out, _ = run(command, "--help")
         assert code == 0
         assert "--json" in out

@@ -1,0 +1,49 @@
+"""Label the clicks of an event stream: `gradops label logs/events --out data/clicks --window 24h`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.table import Table
+
+from jobs.console import AsJson, show
+
+
+def main(
+    events: Annotated[str, typer.Argument(help="Parquet file, folder or glob of events.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder of the labelled clicks.")] = Path("data/clicks"),
+    window: Annotated[str, typer.Option(help="How long after a click an event is still its: 90m, 24h, 1d12h.")] = "24h",
+    user: Annotated[str, typer.Option(help="Column of who.")] = "user_id",
+    item: Annotated[str, typer.Option(help="Column of what on.")] = "item_id",
+    time: Annotated[str, typer.Option(help="Column of when, a Datetime.")] = "ts",
+    event: Annotated[str, typer.Option(help="Column of what was done.")] = "event",
+    click: Annotated[str, typer.Option(help="Event values that are clicks, the rows to label.")] = "view,click,pv",
+    purchase: Annotated[str, typer.Option(help="Event values that are purchases.")] = "buy,purchase",
+    cart: Annotated[str, typer.Option(help="Event values that are carts.")] = "cart",
+    wish: Annotated[str, typer.Option(help="Event values that are wishes.")] = "fav,favourite,wish",
+    ignore: Annotated[str, typer.Option(help="Event values without a role.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Give each click labels for the events credited to it: 1, 0, or null while its window is unfinished."""
+    from pipeline.attribution import Events
+    from pipeline.labelling import label_events
+
+    values = {"click": click, "purchase": purchase, "cart": cart, "wish": wish, "ignore": ignore}
+    roles = {role: tuple(v.strip() for v in text.split(",") if v.strip()) for role, text in values.items()}
+    summary = label_events(events, out, Events(user=user, item=item, time=time, event=event, **roles), window)
+    show(_table(summary, out), summary | {"out": out}, as_json)
+
+
+def _table(summary: dict[str, Any], out: Path) -> Table:
+    title = f"{out}: {summary['clicks']} clicks of {summary['days']} day(s)"
+    table = Table("task", title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for column in ("known", "unknown", "positive"):
+        table.add_column(column, justify="right")
+    for task, found in summary["tasks"].items():
+        known = found["known"]
+        share = f"{found['positives'] / known:.2%}" if known else "-"
+        table.add_row(task, str(known), str(summary["clicks"] - known), share)
+    return table

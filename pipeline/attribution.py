@@ -1,0 +1,164 @@
+"""An event stream to labelled clicks: last-touch attribution within a window.
+
+An event other than a click is credited to the latest click of the same user on the same item that is not after it, if
+that click is at most the window before it. So a purchase at the instant of a click is that click's, one exactly the
+window later still is, and clicks of one pair at one instant, which nothing tells apart, share what is credited to them.
+
+A click's label is 1 if such an event is credited to it. It is 0 only if the log goes on until its window has elapsed; a
+click whose window is unfinished when the log ends, or whose user or item is unknown, has null: nobody knows yet. Clicks
+in the log's last window are therefore positive or unknown, never negative: leave that window out where rates matter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import chain
+
+import polars as pl
+
+TASKS = ("purchase", "cart", "wish")
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_UNITS = {"ms": 10**3, "us": 10**6, "ns": 10**9}
+_ROLE, _CLICKED, _CREDITED = "__role", "__clicked", "__credited_"
+
+
+def parse_window(text: str) -> timedelta:
+    """A length of time such as ``90m``, ``24h`` or ``1d12h``.
+
+    Raises:
+        ValueError: If it is none, not above zero, or longer than a century.
+    """
+    found = re.findall(r"(\d+)([smhdw])", text)
+    seconds = sum(int(number) * _SECONDS[unit] for number, unit in found)
+    if "".join(map("".join, found)) != text or not 0 < seconds <= 36_525 * _SECONDS["d"]:
+        raise ValueError(f"a window is a length of time such as 90m, 24h or 1d12h, found {text!r}")
+    return timedelta(seconds=seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Events:
+    """What the columns of an event stream mean.
+
+    Args:
+        user: Column of who acted.
+        item: Column of what on.
+        time: Column of when, a Datetime.
+        event: Column of what was done; its values are compared as text.
+        click: Values that are clicks, the rows to label.
+        purchase: Values that give the label ``purchase``.
+        cart: Values that give the label ``cart``.
+        wish: Values that give the label ``wish``.
+        ignore: Values without a role.
+    """
+
+    user: str = "user_id"
+    item: str = "item_id"
+    time: str = "ts"
+    event: str = "event"
+    click: tuple[str, ...] = ("view", "click", "pv")
+    purchase: tuple[str, ...] = ("buy", "purchase")
+    cart: tuple[str, ...] = ("cart",)
+    wish: tuple[str, ...] = ("fav", "favourite", "wish")
+    ignore: tuple[str, ...] = ()
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """Value of an event to its role."""
+        return {value: role for role in ("click", *TASKS, "ignore") for value in getattr(self, role)}
+
+    def problems(self, schema: pl.Schema | None) -> Iterator[str]:
+        """What is wrong with the declaration, and with the files' columns if they are known."""
+        named = {option: getattr(self, option) for option in ("user", "item", "time", "event")}
+        if len(set(named.values())) < len(named):
+            yield f"user, item, time and event should be four columns, found {', '.join(named.values())}"
+        values = list(chain(self.click, *(getattr(self, task) for task in TASKS), self.ignore))
+        if twice := sorted({value for value in values if values.count(value) > 1}):
+            yield f"an event value should have one role, found several for {', '.join(twice)}"
+        if empty := [role for role in ("click", *TASKS) if not getattr(self, role)]:
+            yield f"each role should have an event value, found none for {', '.join(empty)}"
+        if schema is None:
+            return
+        yield from (f"column `{c}` (`--{o}`) is missing from the events" for o, c in named.items() if c not in schema)
+        kind = schema.get(self.time)
+        if kind is not None and not isinstance(kind, pl.Datetime):
+            yield f"column `{self.time}` (`--time`) holds {kind}; a timestamp is a Datetime: cast it"
+        for column in schema:
+            if column in TASKS or column.startswith("__"):
+                yield f"column `{column}` has a name that the result needs; rename it"
+
+
+def instant(value: int, kind: pl.DataType) -> pl.Expr:
+    """The instant so many units of a Datetime type after 1970."""
+    return pl.lit(value, dtype=pl.Int64).cast(kind)
+
+
+def units(length: timedelta, kind: pl.Datetime) -> int:
+    """How many units of a Datetime type a length of time has."""
+    return length // timedelta(seconds=1) * _UNITS[kind.time_unit]
+
+
+def label(rows: pl.LazyFrame, events: Events, window: timedelta, kind: pl.Datetime, end: int) -> pl.LazyFrame:
+    """The clicks among events, in their order, with every column they have and three labels.
+
+    Args:
+        rows: All events from the first click on until the window after the last one.
+        events: What the columns mean.
+        window: How long after a click an event may still be its.
+        kind: Type of the time column.
+        end: The last instant of the log, in units of that type.
+    """
+    pair = [events.user, events.item]
+    role = pl.col(events.event).cast(pl.String).replace_strict(events.roles, default=None, return_dtype=pl.String)
+    rows = rows.with_columns(role.alias(_ROLE))
+    known = rows.filter(pl.all_horizontal(pl.col(pair).is_not_null()))
+    clicked = known.filter(pl.col(_ROLE) == "click").select(*pair, events.time).unique()
+    others = known.filter(pl.col(_ROLE).is_in(TASKS)).select(*pair, events.time, _ROLE)
+    # Sorted by time, which is all that a join by groups needs; whether a group is sorted it cannot check.
+    credited = (
+        others.sort(events.time)
+        .join_asof(
+            clicked.with_columns(pl.col(events.time).alias(_CLICKED)).sort(events.time),
+            on=events.time,
+            by=pair,
+            strategy="backward",
+            check_sortedness=False,
+        )
+        .filter(pl.col(events.time) - pl.col(_CLICKED) <= window)
+        .group_by(*pair, _CLICKED)
+        .agg((pl.col(_ROLE) == task).any().alias(_CREDITED + task) for task in TASKS)
+    )
+    elapsed = pl.col(events.time) <= instant(end - units(window, kind), kind)
+    settled = elapsed & pl.all_horizontal(pl.col(pair).is_not_null())
+    return (
+        rows.filter(pl.col(_ROLE) == "click")
+        .join(credited, left_on=[*pair, events.time], right_on=[*pair, _CLICKED], how="left", maintain_order="left")
+        .with_columns(_label(pl.col(_CREDITED + task), settled).alias(task) for task in TASKS)
+        .drop(_ROLE, *(_CREDITED + task for task in TASKS))
+    )
+
+
+def _label(credited: pl.Expr, settled: pl.Expr) -> pl.Expr:
+    return pl.when(credited).then(1).when(settled).then(0).otherwise(None).cast(pl.Int8)
+
+
+def label_day(
+    rows: pl.LazyFrame, events: Events, window: timedelta, kind: pl.Datetime, end: int, day: int
+) -> pl.LazyFrame:
+    """What :func:`label` gives for the clicks of one day, from the events of that day and a window more.
+
+    Args:
+        rows: All events of the log; only those of the day and the window after it are read.
+        events: As for :func:`label`.
+        window: As for :func:`label`.
+        kind: As for :func:`label`.
+        end: As for :func:`label`.
+        day: Days since 1970-01-01, by UTC where the time has a zone.
+    """
+    length = units(timedelta(days=1), kind)
+    first, last = day * length, (day + 1) * length - 1
+    time = pl.col(events.time)
+    reach = rows.filter(time.is_between(instant(first, kind), instant(last + units(window, kind), kind)))
+    return label(reach, events, window, kind, end).filter(time <= instant(last, kind))

@@ -1,0 +1,150 @@
+"""A folder of events to a folder of labelled clicks, day by day: memory is that of a day and the window after it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from filelock import FileLock
+
+from features.contract import InputError
+from pipeline import parquet
+from pipeline.attribution import TASKS, Events, label_day, parse_window, units
+from pipeline.files import atomic, sha256_file, sweep
+
+_MANIFEST = "manifest.json"
+# A change of what equal inputs give raises this number.
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class _Survey:
+    """What one pass over the events finds: counts of event values, rows without a time, last instant, days."""
+
+    values: dict[str | None, int]
+    timeless: int
+    end: int | None
+    days: list[int]
+
+    def problems(self, events: Events) -> Iterator[str]:
+        if unknown := {value: count for value, count in self.values.items() if value not in events.roles}:
+            listed = ", ".join(f"{value!r} ({count} row(s))" for value, count in sorted(unknown.items(), key=str))
+            yield f"column `{events.event}` holds values without a role: {listed}; give them one, or `--ignore` them"
+        if self.timeless:
+            yield f"column `{events.time}` is null in {self.timeless} row(s); an event needs its time"
+        if not any(events.roles.get(value or "") == "click" for value in self.values):
+            yield f"there is no click (`--click {','.join(events.click)}`) among {sum(self.values.values())} event(s)"
+
+
+def label_events(pattern: str, out: Path, events: Events, window: str) -> dict[str, Any]:
+    """Label the clicks of an event log, or find them labelled.
+
+    Args:
+        pattern: Parquet file, folder or glob.
+        out: Folder for ``dt=2026-01-01/part-0000.parquet``, one a day of clicks, and ``manifest.json``.
+        events: What the columns mean.
+        window: How long after a click an event may still be its, as ``24h``.
+
+    Returns:
+        ``clicks``, ``days``, and ``tasks``: for each the number of ``known`` labels and of ``positives``.
+
+    Raises:
+        InputError: If options, files, columns or values are not as they should be (all problems are named), or a file
+            is damaged. Nothing is left half written.
+        filelock.Timeout: If another process writes to the same folder.
+    """
+    paths, problems = parquet.find(pattern), []
+    if not paths:
+        problems.append(f"there is no Parquet file at `{pattern}`; paths are relative to {Path.cwd()}")
+    schema, wrong = parquet.schema(paths)
+    problems += [*events.problems(schema), *wrong]
+    length = None
+    try:
+        length = parse_window(window)
+    except ValueError as error:
+        problems.append(f"`--window`: {error}")
+    survey = None if schema is None or wrong else _survey(paths, schema, events)
+    problems += survey.problems(events) if survey else []
+    inputs = {"format": _FORMAT, "window": window, "events": json.loads(json.dumps(asdict(events)))}
+    inputs["sources"] = {str(path): sha256_file(path) for path in paths if path.is_file()}
+    problems += _in_the_way(out, inputs)
+    if problems or survey is None or length is None:
+        raise InputError.of("these events cannot be labelled", problems)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(out.with_name(f".{out.name}.lock"), timeout=0):
+        if not (out / _MANIFEST).exists():
+            _write(paths, out, events, length, survey, inputs)
+    manifest = json.loads((out / _MANIFEST).read_text())
+    return {name: manifest[name] for name in ("clicks", "days", "tasks")}
+
+
+def _scan(paths: list[Path]) -> pl.LazyFrame:
+    return pl.scan_parquet(paths, hive_partitioning=False)
+
+
+def _survey(paths: list[Path], schema: pl.Schema, events: Events) -> _Survey | None:
+    """One pass over two columns, None if they are not there to be read."""
+    kind = schema.get(events.time)
+    if events.event not in schema or not isinstance(kind, pl.Datetime):
+        return None
+    value, time = pl.col(events.event).cast(pl.String), pl.col(events.time).to_physical()
+    day = time // units(timedelta(days=1), kind)
+    clicks = _scan(paths).filter(value.is_in(events.click))
+    queries = [
+        _scan(paths).group_by(value.alias("value")).len(),
+        _scan(paths).select(timeless=time.null_count(), end=time.max()),
+        clicks.select(day=day.drop_nulls()).unique(),
+    ]
+    try:
+        values, ends, days = pl.collect_all(queries)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise InputError(f"a file of the events is damaged: {error}") from error
+    timeless, end = ends.row(0)
+    return _Survey(dict(values.iter_rows()), timeless, end, sorted(days.get_column("day")))
+
+
+def _in_the_way(out: Path, inputs: dict[str, Any]) -> Iterator[str]:
+    """What else is in the folder."""
+    try:
+        held = json.loads((out / _MANIFEST).read_text())
+        different = [name for name in inputs if held.get(name) != inputs[name]]
+        if different:
+            yield f"{out} holds clicks of other {', '.join(different)}; remove it or choose another `--out`"
+    except (OSError, ValueError, AttributeError):
+        if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+            yield f"{out} holds something that is no labelled clicks of ours; choose another `--out`"
+
+
+def _write(
+    paths: list[Path], out: Path, events: Events, window: timedelta, survey: _Survey, inputs: dict[str, Any]
+) -> None:
+    sweep(out.parent, f".{out.name}.*.draft")
+    kind = pl.read_parquet_schema(paths[0])[events.time]
+    assert isinstance(kind, pl.Datetime)
+    assert survey.end is not None
+    with atomic(out) as draft:
+        for day in survey.days:
+            target = draft / f"dt={date(1970, 1, 1) + timedelta(day)}" / "part-0000.parquet"
+            clicks = label_day(_scan(paths), events, window, kind, survey.end, day)
+            try:
+                clicks.sink_parquet(target, mkdir=True, row_group_size=65_536)
+            except (pl.exceptions.PolarsError, OSError) as error:
+                raise InputError(f"labelling failed, a file of the events may be damaged: {error}") from error
+        manifest = inputs | _counts(draft) | {"versions": {p: version(p) for p in ("polars", "gradops")}}
+        (draft / _MANIFEST).write_text(json.dumps(manifest, indent=1))
+
+
+def _counts(folder: Path) -> dict[str, Any]:
+    log = _scan(sorted(folder.rglob("*.parquet")))
+    counts = [pl.len().alias("clicks")]
+    counts += [pl.col(task).count().alias(f"known {task}") for task in TASKS]
+    counts += [pl.col(task).cast(pl.Int64).sum().alias(f"positives {task}") for task in TASKS]
+    found = log.select(counts).collect().row(0, named=True)
+    tasks = {task: {name: found[f"{name} {task}"] for name in ("known", "positives")} for task in TASKS}
+    return {"clicks": found["clicks"], "days": len(list(folder.glob("dt=*"))), "tasks": tasks}
