@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -41,19 +42,46 @@ class DataConfig(_Section):
 
 
 class SplitConfig(_Section):
-    """How rows are split: by a seeded, version-stable hash of a key, so that a key is always on the same side.
+    """How rows are split: by a seeded, version-stable hash of a key, which is then always on one side, or by time.
 
     Args:
         key: Raw column; equal values stay together.
-        seed: Another seed is another split.
-        validation: Share of the rows for validation: of the holdout if there is one, else of all rows.
-        test: Share for test, likewise. With a holdout the two add up to 1; without, the rest trains.
+        time: Raw column with dates or datetimes, instead of a key: what comes first trains.
+        seed: Another seed is another split by key.
+        validation: Share of the rows for validation: of the holdout if there is one, else of all rows. By time, the
+            first day of validation.
+        test: Share for test, likewise. With a holdout the two add up to 1; without, the rest trains. By time, the first
+            day of test.
     """
 
-    key: str
+    key: str | None = None
+    time: str | None = None
     seed: int = 0
-    validation: Share = 0.5
-    test: Share = 0.5
+    validation: Share | date = 0.5
+    test: Share | date = 0.5
+
+    @model_validator(mode="after")
+    def _by_one_of_both(self) -> SplitConfig:
+        days = [isinstance(end, date) for end in (self.validation, self.test)]
+        if (self.key is None) == (self.time is None):
+            raise ValueError("rows are split by `key` or by `time`: give one of the two")
+        if self.key is not None and any(days):
+            raise ValueError("with `key`, `validation` and `test` are shares between 0 and 1, not days")
+        if self.time is not None and not (all(days) and self.validation < self.test):  # type: ignore[operator]  # two days
+            raise ValueError(
+                "with `time`, `validation` and `test` are days, the first one earlier: 2026-01-06, 2026-01-07"
+            )
+        return self
+
+    @property
+    def column(self) -> str:
+        """The raw column that decides."""
+        return self.key or self.time or ""
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The shares of validation and test, of a split by key."""
+        return {"val": float(self.validation), "test": float(self.test)}  # type: ignore[arg-type]  # no days, by _by_one
 
 
 class ModelConfig(_Section):
@@ -168,8 +196,10 @@ class RunConfig(_Section):
         problems = [
             f"train.tasks names `{t}`, which is not a task" for t in self.train.tasks if t not in self.spec.tasks
         ]
-        total = self.split.validation + self.split.test
-        if self.data.holdout and abs(total - 1) > 1e-9:
+        total = sum(self.split.shares.values()) if self.split.key else 0.5
+        if self.data.holdout and self.split.time:
+            problems.append("split.time leaves no use for data.holdout; give one of the two")
+        elif self.data.holdout and abs(total - 1) > 1e-9:
             problems.append(f"split.validation + split.test should be 1 of the holdout, found {total:g}")
         if not self.data.holdout and total >= 1:
             problems.append(f"split.validation + split.test should leave rows to train on, found {total:g}")

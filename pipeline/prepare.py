@@ -73,6 +73,16 @@ def prepare(config: RunConfig) -> Prepared:
     return Prepared(folder, json.loads((folder / _MANIFEST).read_text()))
 
 
+def _side(config: RunConfig) -> pl.Expr:
+    if config.split.time is None:
+        held = config.split.shares
+        return side(config.split, held if config.data.holdout else {"train": 1 - sum(held.values()), **held})
+    day = pl.col(config.split.time).cast(pl.Date)
+    before_test = pl.when(day < config.split.test).then(pl.lit("val")).otherwise(pl.lit("test"))
+    known = pl.when(day < config.split.validation).then(pl.lit("train")).otherwise(before_test)
+    return pl.when(day.is_not_null()).then(known)
+
+
 def _is_complete(folder: Path) -> bool:
     """Whether a folder has its manifest and every file that it names."""
     if not (folder / _MANIFEST).exists():
@@ -85,7 +95,7 @@ def side(split: SplitConfig, shares: dict[str, float]) -> pl.Expr:
 
     The hash is of the key's text and is the same in every version of every library here.
     """
-    text = pl.format("{}:{}", pl.lit(split.seed), pl.col(split.key).cast(pl.String).fill_null(""))
+    text = pl.format("{}:{}", pl.lit(split.seed), pl.col(split.column).cast(pl.String).fill_null(""))
     fraction = text.nchash.xxhash64().cast(pl.Float64) / 2.0**64  # type: ignore[attr-defined]  # a plugin's namespace
     *ends, (last, _) = zip(shares, accumulate(shares.values()), strict=True)
     chosen = pl.lit(last)
@@ -120,7 +130,7 @@ def _write(config: RunConfig, sources: dict[str, list[Path]], inputs: dict[str, 
 
 def _chunks(path: Path) -> Iterator[pl.LazyFrame]:
     """The rows of a raw file, so many at a time that they fit in memory."""
-    rows = pl.scan_parquet(path, hive_partitioning=True)
+    rows = pl.scan_parquet(path)
     height = int(rows.select(pl.len()).collect().item())
     return (rows.slice(start, _CHUNK) for start in range(0, height, _CHUNK))
 
@@ -129,7 +139,7 @@ def _fitted(config: RunConfig, sources: dict[str, list[Path]], folder: Path) -> 
     """The encoder of the training rows, fitted unless an interrupted run has done so."""
     if not folder.exists():
         train = sources["train"]
-        schema = pl.scan_parquet(train, hive_partitioning=True).collect_schema()
+        schema = pl.scan_parquet(train).collect_schema()
         fitter = Fitter(config.spec, schema, sum(_height(path) for path in train))
         for path in train:
             for rows in _chunks(path):
@@ -157,13 +167,15 @@ def _encode_chunk(config: RunConfig, encoder: Encoder, role: str, rows: pl.LazyF
 
 def _split(config: RunConfig, role: str, rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
     """Which rows of a file are trained on, validated on and tested on; a split without any is left out."""
-    held = {"val": config.split.validation, "test": config.split.test}
     if config.data.holdout and role == "train":
         found = {"train": rows}
     else:
-        shares = held if config.data.holdout else {"train": 1 - sum(held.values()), **held}
-        sides = rows.select(side(config.split, shares)).to_series()
-        found = {name: rows.filter(sides == name) for name in shares}
+        sides = rows.select(_side(config)).to_series()
+        if unknown := sides.null_count():
+            raise InputError(
+                f"`{config.split.column}` decides the split and is null in {unknown} rows; drop or mend them"
+            )
+        found = {name: rows.filter(sides == name) for name in SPLITS}
     return {name: frame for name, frame in found.items() if frame.height}
 
 

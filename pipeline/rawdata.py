@@ -33,5 +33,5 @@ def find(config: RunConfig) -> dict[str, list[Path]]:
 def _problems(config: RunConfig, role: str, paths: list[Path]) -> Iterator[str]:
     schema, problems = parquet.schema(paths)
     if schema is not None:
-        yield from check_table(config.spec, schema, config.split.key, role)
+        yield from check_table(config.spec, schema, config.split.column, role)
     yield from problems
