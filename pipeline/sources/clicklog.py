@@ -168,11 +168,27 @@ def chunk(options: Options, part: Part, world: World, truth: Truth) -> tuple[pa.
 
 
 def _write(table: pa.Table, target: Path) -> None:
+    # Writing is most of the work: bounds only where rows are in their order, dictionaries only where there already are.
+    options = {"write_statistics": ["timestamp", "click_id"], "use_dictionary": [*_texts(table.schema)]}
     with atomic(target) as draft:
         # Without the stored schema readers see text, not the dictionaries it was written from.
         pq.write_table(
-            table, draft, row_group_size=ROW_GROUP, compression="zstd", compression_level=1, store_schema=False
+            table,
+            draft,
+            row_group_size=ROW_GROUP,
+            compression="zstd",
+            compression_level=1,
+            store_schema=False,
+            **options,
         )
+
+
+def _texts(schema: pa.Schema) -> Iterator[str]:
+    """Parquet's paths of the columns and lists of text."""
+    for field in schema:
+        is_list = pa.types.is_list(field.type)
+        if pa.types.is_dictionary(field.type.value_type if is_list else field.type):
+            yield f"{field.name}.list.element" if is_list else field.name
 
 
 def _summary(options: Options, out: Path) -> dict[str, Any]:

@@ -24,7 +24,7 @@ TASKS = ("purchase", "cart", "wish")
 RATES = (0.015, 0.05, 0.03)
 SPREAD = (1.25, 1.1, 1.15)
 _BY_NAME = {column.name: column for column in COLUMNS}
-_SAMPLE_ROWS, _SAMPLE_WEEK = 20_000, date(2026, 1, 5)
+_SAMPLE_ROWS, _SAMPLE_WEEK = 10_000, date(2026, 1, 5)
 
 
 @dataclass(frozen=True)
