@@ -129,10 +129,9 @@ class Encoder:
             raise InputError.of("cannot encode", problems)
         columns = []
         for name in self.spec.id_features:
-            ids = self._id(name, schema)
-            columns.append(ids.alias(ID + name))
+            columns.append(self._id(name, schema).alias(ID + name))
             if self.spec.weighted and name in self.spec.multi_hot_features:
-                columns.append(self._weights(name, ids).alias(WEIGHT + name))
+                columns.append(self._weights(name).alias(WEIGHT + name))
         return columns + [self._value(n, schema).alias(VALUE + n) for n in self.spec.value_features]
 
     def _integer_categories(self, schema: pl.Schema) -> list[str]:
@@ -170,13 +169,17 @@ class Encoder:
             return transforms.hashed_id(text, declared.buckets)
         return transforms.known_id(text, self.vocabularies[self.spec.table(name)])
 
-    def _weights(self, name: str, ids: pl.Expr) -> pl.Expr:
+    def _weights(self, name: str) -> pl.Expr:
         declared = self.spec.features[name]
         assert isinstance(declared, MultiHot)
-        given = None if declared.weights is None else transforms.entries(declared.weights, declared.max_length)
-        weights = transforms.entry_weights(given, ids, mean=declared.pooling == "mean")
+        mean, most = declared.pooling == "mean", declared.max_length
+        entries = transforms.entries(self.spec.columns(name)[0], most, all_kept=declared.weights is not None)
+        if declared.weights is None:
+            weights = transforms.even_weights(entries.list.len(), mean=mean)
+        else:
+            weights = transforms.given_weights(transforms.entries(declared.weights, most, all_kept=True), mean=mean)
         nothing = pl.lit([1.0], dtype=pl.List(pl.Float32))
-        return pl.when(pl.col(self.spec.columns(name)[0]).list.len() > 0).then(weights).otherwise(nothing)
+        return pl.when(entries.list.len() > 0).then(weights).otherwise(nothing)
 
     def _value(self, name: str, schema: pl.Schema) -> pl.Expr:
         scale, declared = self.scales[name], self.spec.features[name]
@@ -201,9 +204,7 @@ def value_text(spec: FeatureSpec, name: str, schema: pl.Schema) -> pl.Expr:
         return transforms.text(pl.col(columns[0]), schema[columns[0]])
     kind = schema[columns[0]]
     inner = kind.inner if isinstance(kind, pl.List | pl.Array) else pl.Null()
-    entries = transforms.entries(columns[0], declared.max_length)
-    # With weights beside them entries keep their places; without, an unknown entry is none.
-    known = entries if declared.weights else entries.list.drop_nulls()
+    known = transforms.entries(columns[0], declared.max_length, all_kept=declared.weights is not None)
     return known.list.eval(transforms.text(pl.element(), inner))  # type: ignore[arg-type]  # a type, not its class
 
 

@@ -105,23 +105,27 @@ def bucket_edges(values: pl.Series, buckets: int) -> list[float]:
         return distinct[1:].to_list()
     is_heavy = count * buckets > count.sum()
     isolating = [*distinct.filter(is_heavy), *distinct.filter(is_heavy.shift(1, fill_value=False))]
-    others = values.filter(~values.is_in(distinct.filter(is_heavy).implode())).drop_nulls()
+    # Sorted once: a quantile of an unsorted series looks at every value.
+    others = values.filter(~values.is_in(distinct.filter(is_heavy).implode())).drop_nulls().sort()
     pieces = max(buckets - len(isolating), 1)
     quantiles = [others.quantile(k / pieces, interpolation="higher") for k in range(1, pieces)]
     return sorted({*isolating, *(q for q in quantiles if q is not None)} - {distinct[0]})
 
 
-def entries(column: str, most: int) -> pl.Expr:
-    """A list column cut to its first entries; 0 for all."""
-    return pl.col(column).list.head(most) if most else pl.col(column)
+def entries(column: str, most: int, *, all_kept: bool) -> pl.Expr:
+    """A list column's entries, the first ones if there is a limit; the unknown left out unless all are kept."""
+    first = pl.col(column).list.head(most) if most else pl.col(column)
+    return first if all_kept else first.list.eval(pl.element().drop_nulls())
 
 
-def entry_weights(weights: pl.Expr | None, ids: pl.Expr, *, mean: bool) -> pl.Expr:
-    """Float32 weights, one an id: those given (0 where missing, negative or not finite) or 1; as shares for a mean."""
-    if weights is None:
-        count = ids.list.len()
-        each = 1 / count if mean else pl.lit(1.0)
-        return each.cast(pl.Float32).repeat_by(count)
+def even_weights(count: pl.Expr, *, mean: bool) -> pl.Expr:
+    """Float32 weights of so many entries: 1 each, or equal shares of 1 for a mean."""
+    each = 1 / count if mean else pl.lit(1.0)
+    return each.cast(pl.Float32).repeat_by(count)
+
+
+def given_weights(weights: pl.Expr, *, mean: bool) -> pl.Expr:
+    """Float32 weights, 0 where missing, negative or not finite; as shares of their sum for a mean."""
     number = pl.element().cast(pl.Float64)
     known = weights.list.eval(pl.when(number.is_finite() & (number > 0)).then(number).otherwise(0.0))
     whole = pl.when(known.list.sum() > 0).then(known.list.sum()).otherwise(1.0) if mean else pl.lit(1.0)

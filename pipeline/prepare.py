@@ -160,7 +160,9 @@ def _encode_chunk(config: RunConfig, encoder: Encoder, role: str, rows: pl.LazyF
     for split, frame in _split(config, role, rows.collect()).items():
         target = draft / split / f"{name}.parquet"
         with atomic(target) as file:
-            encoder.encode(frame.lazy()).collect().write_parquet(file, row_group_size=65_536)
+            # In memory: in streaming each of many small pieces would build the map of a vocabulary again.
+            encoded = encoder.encode(frame.lazy()).collect(engine="in-memory")
+            encoded.write_parquet(file, row_group_size=65_536)
     (draft / _DONE).mkdir(exist_ok=True)
     (draft / _DONE / name).touch()
 

@@ -17,6 +17,7 @@ import polars.testing
 import pytest
 import torch
 
+from features.contract import InputError
 from pipeline import prepare as preparing
 from pipeline.batches import Batches
 from pipeline.config import RunConfig, load
@@ -122,6 +123,36 @@ def test_chunks_do_not_change_what_is_prepared(
         frames = [pl.read_parquet(p.folder / split / "*.parquet") for p in (whole, chunked)]
         assert len(list((chunked.folder / split).iterdir())) > len(list((whole.folder / split).iterdir()))
         pl.testing.assert_frame_equal(*frames, rel_tol=1e-6)
+
+
+def test_days_train_validate_and_test(config: RunConfig, tmp_path: Path) -> None:
+    text = (tmp_path / "clicks.toml").read_text()
+    by_time = 'time = "at"\nvalidation = 2026-01-02\ntest = 2026-01-03'
+    (tmp_path / "days.toml").write_text(text.replace('key = "click"\nvalidation = 0.2\ntest = 0.2', by_time))
+    splits = prepare(load(tmp_path / "days.toml")).manifest["splits"]
+    assert [splits[name]["rows"] for name in ("train", "val", "test")] == [700, 700, 700]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("split.time=at", "give one of the two"),
+        ("split.validation=2026-01-02", "are shares between 0 and 1, not days"),
+    ],
+)
+def test_a_split_is_by_key_or_by_time(config: RunConfig, tmp_path: Path, override: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        load(tmp_path / "clicks.toml", [override])
+
+
+def test_a_row_without_a_time_is_refused(config: RunConfig, tmp_path: Path) -> None:
+    late = log(50, 0).with_columns(pl.when(pl.col("click") > 10).then("at").alias("at"))
+    late.write_parquet(tmp_path / "log" / "dt=2026-01-01" / "late.parquet")
+    text = (tmp_path / "clicks.toml").read_text()
+    by_time = 'time = "at"\nvalidation = 2026-01-02\ntest = 2026-01-03'
+    (tmp_path / "days.toml").write_text(text.replace('key = "click"\nvalidation = 0.2\ntest = 0.2', by_time))
+    with pytest.raises(InputError, match="`at` decides the split and is null in 11 rows"):
+        prepare(load(tmp_path / "days.toml"))
 
 
 def digests(folder: Path) -> dict[str, str]:
