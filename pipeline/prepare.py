@@ -20,7 +20,7 @@ from features.encoder import LABEL, Encoder
 from features.fitting import Fitter
 from pipeline import rawdata
 from pipeline.config import RunConfig, SplitConfig
-from pipeline.files import atomic, fingerprint, sha256_file
+from pipeline.files import atomic, fingerprint, remove_drafts, sha256_file
 
 SPLITS = ("train", "val", "test")
 _MANIFEST, _DONE = "manifest.json", ".done"
@@ -73,16 +73,6 @@ def prepare(config: RunConfig) -> Prepared:
     return Prepared(folder, json.loads((folder / _MANIFEST).read_text()))
 
 
-def _side(config: RunConfig) -> pl.Expr:
-    if config.split.time is None:
-        held = config.split.shares
-        return side(config.split, held if config.data.holdout else {"train": 1 - sum(held.values()), **held})
-    day = pl.col(config.split.time).cast(pl.Date)
-    before_test = pl.when(day < config.split.test).then(pl.lit("val")).otherwise(pl.lit("test"))
-    known = pl.when(day < config.split.validation).then(pl.lit("train")).otherwise(before_test)
-    return pl.when(day.is_not_null()).then(known)
-
-
 def _is_complete(folder: Path) -> bool:
     """Whether a folder has its manifest and every file that it names."""
     if not (folder / _MANIFEST).exists():
@@ -104,9 +94,20 @@ def side(split: SplitConfig, shares: dict[str, float]) -> pl.Expr:
     return chosen
 
 
+def _side(config: RunConfig) -> pl.Expr:
+    if config.split.time is None:
+        held = config.split.shares
+        return side(config.split, held if config.data.holdout else {"train": 1 - sum(held.values()), **held})
+    day = pl.col(config.split.time).cast(pl.Date)
+    before_test = pl.when(day < config.split.test).then(pl.lit("val")).otherwise(pl.lit("test"))
+    known = pl.when(day < config.split.validation).then(pl.lit("train")).otherwise(before_test)
+    return pl.when(day.is_not_null()).then(known)
+
+
 def _write(config: RunConfig, sources: dict[str, list[Path]], inputs: dict[str, Any], folder: Path) -> None:
     """Fit, then encode, a chunk of rows at a time; what an interrupted run has done is kept and found again."""
     draft = folder.with_name(f".{folder.name}.draft")
+    remove_drafts(draft)
     encoder = _fitted(config, sources, draft / "encoder")
     for role, paths in sources.items():
         for number, path in enumerate(paths):
@@ -131,8 +132,7 @@ def _write(config: RunConfig, sources: dict[str, list[Path]], inputs: dict[str, 
 def _chunks(path: Path) -> Iterator[pl.LazyFrame]:
     """The rows of a raw file, so many at a time that they fit in memory."""
     rows = pl.scan_parquet(path)
-    height = int(rows.select(pl.len()).collect().item())
-    return (rows.slice(start, _CHUNK) for start in range(0, height, _CHUNK))
+    return (rows.slice(start, _CHUNK) for start in range(0, _height(path), _CHUNK))
 
 
 def _fitted(config: RunConfig, sources: dict[str, list[Path]], folder: Path) -> Encoder:
