@@ -39,7 +39,8 @@ def _broken_rule(feature: Feature, place: int, dtype: pl.DataType) -> str | None
     if isinstance(feature, MultiHot):
         inner = dtype.inner if isinstance(dtype, pl.List | pl.Array) else None
         if place:
-            allowed, rule = inner is not None and inner.is_numeric(), "weights are a list of numbers a row"
+            allowed = inner is not None and (inner.is_numeric() or inner == pl.Null)
+            rule = "weights are a list of numbers a row"
         else:
             allowed, rule = inner is not None and _is_category(inner), "a multi-hot is a list of text or integers a row"
     elif isinstance(feature, Categorical | Cross):

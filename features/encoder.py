@@ -77,7 +77,8 @@ class Encoder:
         Raises:
             InputError: If feature columns are missing or of a wrong type. All are listed.
         """
-        return rows.select(self._features(rows.collect_schema()))
+        typed = self._typed(rows)
+        return typed.select(self._features(typed.collect_schema()))
 
     def encode(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """Encoded features beside ``label.<task>`` columns (int8, null where unknown)."""
@@ -133,6 +134,18 @@ class Encoder:
             if self.spec.weighted and name in self.spec.multi_hot_features:
                 columns.append(self._weights(name).alias(WEIGHT + name))
         return columns + [self._value(n, schema).alias(VALUE + n) for n in self.spec.value_features]
+
+    def _typed(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+        """The rows of a request as the training rows were, where its table format knew less of types."""
+        schema = rows.collect_schema()
+        # A list column without a single value has no type, and no list operation takes it.
+        lists = [c for name in self.spec.multi_hot_features for c in self.spec.columns(name)]
+        kinds: dict[str, pl.DataType] = {c: pl.List(pl.Null) for c in lists if schema.get(c) == pl.Null}
+        # 0.3 is less than the nearest float32 number, and so below a bucket's edge that was fitted on that.
+        kinds |= {
+            c: pl.Float32() for c, kind in self.dtypes.items() if kind == "Float32" and schema.get(c) == pl.Float64
+        }
+        return rows.cast(kinds)  # type: ignore[arg-type]  # a mapping of names is one of what it takes
 
     def _integer_categories(self, schema: pl.Schema) -> list[str]:
         kinds = (Categorical, Cross)

@@ -65,6 +65,23 @@ def test_weights_beside_entries(pooling: str, first: list[float], second: list[f
     assert found["weight.tags"] == [pytest.approx(first), pytest.approx(second), [1.0], [1.0]]
 
 
+@pytest.mark.parametrize("weights", [None, "strength"])
+@pytest.mark.parametrize("form", ["null", "empty"])
+def test_a_request_whose_lists_have_no_type(weights: str | None, form: str) -> None:
+    encoder = fit(spec(tags={"kind": "multi_hot", "weights": weights}), ROWS.lazy())
+    request = pl.DataFrame({"tags": [None] if form == "null" else [[]]}).with_columns(strength="tags")
+    found = encoder.encode_features(request.lazy()).collect()
+    assert found.to_dict(as_series=False) == {"id.tags": [[NULL]], "weight.tags": [[1.0]]}
+
+
+def test_a_request_in_double_precision_falls_into_the_bucket_of_its_training_row() -> None:
+    rows = ROWS.with_columns(price=pl.Series([0.1, 0.3, 0.7, 0.9], dtype=pl.Float32))
+    encoder = fit(spec(price={"kind": "numeric", "buckets": 4}), rows.lazy())
+    trained = encoder.encode_features(rows.lazy()).collect()
+    request = pl.DataFrame({"price": [0.1, 0.3, 0.7, 0.9]})
+    assert encoder.encode_features(request.lazy()).collect().equals(trained)
+
+
 def test_a_list_is_cut_to_its_first_entries() -> None:
     declared = spec(tags={"kind": "multi_hot", "weights": "strength", "pooling": "sum", "max_length": 2})
     found = encoded(declared)
