@@ -82,11 +82,12 @@ class Encoder:
 
     def encode(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """Encoded features beside ``label.<task>`` columns (int8, null where unknown)."""
-        schema = rows.collect_schema()
+        typed = self._typed(rows)
+        schema = typed.collect_schema()
         labels = [t.expression.cast(pl.Int8).alias(LABEL + n) for n, t in self.spec.tasks.items()]
         # NaN is greater than every number to Polars; in a label's source it is unknown, as it is in a feature.
         sources = {c for t in self.spec.tasks.values() for c in t.sources if schema[c].is_float()}
-        known = rows.with_columns(pl.col(c).fill_nan(None) for c in sorted(sources))
+        known = typed.with_columns(pl.col(c).fill_nan(None) for c in sorted(sources))
         return known.select(*self._features(schema), *labels)
 
     def tables(self) -> list[Table]:
@@ -115,9 +116,8 @@ class Encoder:
         fitted = _Fitted.model_validate_json((folder / _JSON).read_text())
         values = pl.read_parquet(folder / _VOCABULARY).group_by("table").agg(pl.col("value").sort_by("id"))
         known = {table: tuple(vocabulary) for table, vocabulary in values.iter_rows()}
-        tables = {fitted.spec.table(n): f for n, f in fitted.spec.features.items()}
-        learnt = [t for t, f in tables.items() if isinstance(f, Categorical | MultiHot) and not f.buckets]
-        return cls(fitted.spec, {t: known.get(t, ()) for t in learnt}, fitted.scales, fitted.dtypes)
+        vocabularies = {table: known.get(table, ()) for table in fitted.spec.vocabularies}
+        return cls(fitted.spec, vocabularies, fitted.scales, fitted.dtypes)
 
     def _table(self, name: str, features: tuple[str, ...]) -> Table:
         rows, declared = transforms.FIRST_KNOWN + self._known(features[0]), self.spec.features[features[0]]
@@ -145,7 +145,7 @@ class Encoder:
         kinds |= {
             c: pl.Float32() for c, kind in self.dtypes.items() if kind == "Float32" and schema.get(c) == pl.Float64
         }
-        return rows.cast(kinds)  # type: ignore[arg-type]  # a mapping of names is one of what it takes
+        return rows.with_columns(pl.col(column).cast(kind) for column, kind in kinds.items())
 
     def _integer_categories(self, schema: pl.Schema) -> list[str]:
         kinds = (Categorical, Cross)
@@ -218,7 +218,7 @@ def value_text(spec: FeatureSpec, name: str, schema: pl.Schema) -> pl.Expr:
     kind = schema[columns[0]]
     inner = kind.inner if isinstance(kind, pl.List | pl.Array) else pl.Null()
     known = transforms.entries(columns[0], declared.max_length, all_kept=declared.weights is not None)
-    return known.list.eval(transforms.text(pl.element(), inner))  # type: ignore[arg-type]  # a type, not its class
+    return known.list.eval(transforms.text(pl.element(), inner))
 
 
 def number(spec: FeatureSpec, name: str, schema: pl.Schema, *, plain: bool = False) -> pl.Expr:

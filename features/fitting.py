@@ -43,7 +43,7 @@ class Fitter:
     def update(self, frame: pl.DataFrame) -> None:
         """Take in some training rows; the order of the rows decides the order of the vocabularies."""
         lazy = frame.lazy().with_row_index("row", offset=self._seen)
-        vocabularies = _vocabularies(self._spec)
+        vocabularies = self._spec.vocabularies
         counted = pl.collect_all([self._count(lazy, features) for features in vocabularies.values()])
         for table, counts in zip(vocabularies, counted, strict=True):
             self._counts[table] = _merged([self._counts[table], counts]) if table in self._counts else counts
@@ -60,7 +60,7 @@ class Fitter:
     def finish(self) -> Encoder:
         """The encoder of the rows seen."""
         vocabularies = {
-            table: self._vocabulary(table, features[0]) for table, features in _vocabularies(self._spec).items()
+            table: self._vocabulary(table, features[0]) for table, features in self._spec.vocabularies.items()
         }
         declared = {n: f for n, f in self._spec.features.items() if isinstance(f, Numeric)}
         scales = {n: self._numbers[n].scale(f) for n, f in declared.items()}
@@ -89,21 +89,12 @@ class Fitter:
     def _vocabulary(self, table: str, feature: str) -> tuple[str, ...]:
         declared = self._spec.features[feature]
         assert isinstance(declared, Categorical | MultiHot)
-        known = self._counts[table].filter(pl.col("count") >= declared.min_count) if table in self._counts else None
-        if known is None:
+        if table not in self._counts:
             return ()
+        known = self._counts[table].filter(pl.col("count") >= declared.min_count)
         if declared.max_size:
             known = known.sort("count", "first", "value", descending=[True, False, False]).head(declared.max_size)
         return tuple(known.sort("first", "value").get_column("value").to_list())
-
-
-def _vocabularies(spec: FeatureSpec) -> dict[str, list[str]]:
-    """Tables with a vocabulary, and the features that share each."""
-    tables: dict[str, list[str]] = {}
-    for name, feature in spec.features.items():
-        if isinstance(feature, Categorical | MultiHot) and not feature.buckets:
-            tables.setdefault(spec.table(name), []).append(name)
-    return tables
 
 
 def _merged(counts: list[pl.DataFrame]) -> pl.DataFrame:

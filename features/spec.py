@@ -237,6 +237,15 @@ class FeatureSpec(_Declared):
         return getattr(self.features[feature], "table", None) or feature
 
     @property
+    def vocabularies(self) -> dict[str, list[str]]:
+        """The tables with a vocabulary, and the features that share each."""
+        tables: dict[str, list[str]] = {}
+        for name, feature in self.features.items():
+            if isinstance(feature, _Known) and not feature.buckets:
+                tables.setdefault(self.table(name), []).append(name)
+        return tables
+
+    @property
     def id_features(self) -> list[str]:
         """The features with an embedding table, those that share one side by side: all but numerics without buckets."""
         found = [n for n, f in self.features.items() if not isinstance(f, Numeric) or f.buckets]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import polars as pl
 import polars_hash  # noqa: F401  # registers the `nchash` namespace
+from polars.datatypes import DataTypeClass
 
 PADDING, NULL, OUT_OF_VOCABULARY, FIRST_KNOWN = 0, 1, 2, 3
 
@@ -16,7 +17,7 @@ PADDING, NULL, OUT_OF_VOCABULARY, FIRST_KNOWN = 0, 1, 2, 3
 PARTS = {"hour": (24, 0), "weekday": (7, 1), "month": (12, 1)}
 
 
-def text(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+def text(value: pl.Expr, dtype: pl.DataType | DataTypeClass) -> pl.Expr:
     """The text a categorical value is known by, so that 3, "3" and a request's 3.0 are one value.
 
     Floats appear only where a request brought integers through a table format without nullable integers.
@@ -40,9 +41,15 @@ def known_id(text: pl.Expr, vocabulary: Sequence[str]) -> pl.Expr:
     return pl.when(text.is_null()).then(pl.lit(NULL, pl.Int32)).otherwise(ids)
 
 
+def stable_hash(text: pl.Expr) -> pl.Expr:
+    """The xxhash64 of a text, the same in every version of every library, which Polars' own hash does not promise."""
+    hashed: pl.Expr = text.nchash.xxhash64()  # type: ignore[attr-defined]  # a plugin's namespace
+    return hashed
+
+
 def hashed_id(text: pl.Expr, buckets: int) -> pl.Expr:
-    """Id of a hashed text: ``FIRST_KNOWN`` + xxhash64 modulo the buckets, the same in every library's every version."""
-    bucket = text.nchash.xxhash64() % buckets  # type: ignore[attr-defined]  # a plugin's namespace
+    """Id of a hashed text: ``FIRST_KNOWN`` + its hash modulo the buckets."""
+    bucket = stable_hash(text) % buckets
     return pl.when(text.is_null()).then(pl.lit(NULL, pl.Int32)).otherwise(bucket.cast(pl.Int32) + FIRST_KNOWN)
 
 

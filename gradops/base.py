@@ -109,6 +109,30 @@ class GramianMethod(Method, ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DelegatingMethod(GramianMethod, ABC):
+    """A method with the weights of another: it differs in where gradients are measured or what the towers read."""
+
+    @abstractmethod
+    def weigher(self) -> GramianMethod:
+        """The method that weighs, with this one's options."""
+
+    def __post_init__(self) -> None:
+        self.weigher()  # refuses what it must refuse
+
+    def init(self, num_tasks: int, generator: torch.Generator) -> State:
+        """As the method that weighs."""
+        return self.weigher().init(num_tasks, generator)
+
+    def weights(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:
+        """As the method that weighs."""
+        return self.weigher().weights(gram_TT, losses_T, state)
+
+    def pace(self, losses_T: Tensor, state: State) -> Tensor:
+        """As the method that weighs."""
+        return self.weigher().pace(losses_T, state)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ElementwiseMethod(Method, ABC):
     """A method that combines the task gradients at the shared representation element by element."""
 

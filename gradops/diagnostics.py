@@ -97,9 +97,10 @@ class StepReport:
             for name, vector_T in vectors.items()
             for task, value in zip(tasks, vector_T.tolist(), strict=True)
         }
+        cosines = self.cosine_TT.tolist()
         for i, first in enumerate(tasks):
             for j, second in enumerate(tasks[:i]):
-                values[f"cosine.{second}.{first}"] = float(self.cosine_TT[i, j])
+                values[f"cosine.{second}.{first}"] = cosines[i][j]
         names = ("conflict_rate", "hurts", "update_norm", "update_share")
         return values | {name: float(getattr(self, name)) for name in names}
 

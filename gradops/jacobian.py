@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -20,6 +21,11 @@ class Roots:
 
     outputs: tuple[Tensor, ...]
     cotangents: tuple[Tensor, ...]
+
+    @cached_property
+    def stacked(self) -> Tensor:
+        """The cotangents as one tensor, T x the shape of an output."""
+        return torch.stack(self.cotangents)
 
     def weighted(self, weights_T: Tensor) -> Roots:
         """The same with every task's cotangent times its weight."""

@@ -156,9 +156,9 @@ class MultiTaskOptimizer(Optimizer):
         if (state_dict["leader"] is None) != (self._leader is None):
             found = "without" if state_dict["leader"] is None else "with"
             raise ValueError(f"`state_dict` should fit the method's rotations. Found one {found} rotations.")
-        expected = self.method.init(1, torch.Generator()).keys() if state_dict["method"] is not None else set()
-        if state_dict["method"] is not None and state_dict["method"].keys() != expected:
-            kinds = f"{sorted(expected)}, found {sorted(state_dict['method'])}"
+        method, expected = state_dict["method"], self.method.init(1, torch.Generator())
+        if method is not None and method.keys() != expected.keys():
+            kinds = f"{sorted(expected)}, found {sorted(method)}"
             raise ValueError(f"`state_dict` should be of the same method; its state holds {kinds}.")
 
     def step(  # type: ignore[override]  # T losses stand where a closure would
@@ -249,7 +249,7 @@ class MultiTaskOptimizer(Optimizer):
         needs_gramian: bool,
     ) -> StepReport:
         """Weights known before the shared part is entered: one backward pass through it."""
-        gram_TT = gramian(_stacked(roots).flatten(1)) if needs_gramian else None
+        gram_TT = gramian(roots.stacked.flatten(1)) if needs_gramian else None
         unread_TT = torch.eye(len(losses_T), dtype=torch.float64, device=losses_T.device)
         weights_T = self._weigh(method, unread_TT if gram_TT is None else gram_TT, losses_T)
         self._enter(roots.weighted(weights_T), pooled)
@@ -259,7 +259,7 @@ class MultiTaskOptimizer(Optimizer):
         self, method: ElementwiseMethod, losses_T: Tensor, roots: jacobian.Roots, pooled: Cut | None, diagnose: bool
     ) -> StepReport:
         """One gradient at the features, and one backward pass from there."""
-        cotangent_TBD = _stacked(roots)
+        cotangent_TBD = roots.stacked
         combined_BD, self.method_state = method.combine(cotangent_TBD, self._state(len(losses_T)))
         self._enter(jacobian.Roots(roots.outputs[:1], (combined_BD,)), pooled)
         gram_TT, update_T = None, None
@@ -295,12 +295,8 @@ class MultiTaskOptimizer(Optimizer):
         gramian_method = isinstance(self.method, GramianMethod)
         weights_T = report.weights_T if gramian_method else torch.ones_like(report.weights_T)
         pace_T = self.method.pace(report.losses_T, self._state(len(weights_T)))
-        leader.backward(roots.outputs[0], _stacked(roots), weights_T, pace_T)
+        leader.backward(roots.outputs[0], roots.stacked, weights_T, pace_T)
 
     def _assign(self, gradients: Iterable[Tensor]) -> None:
         for parameter, gradient in zip(self._shared, gradients, strict=True):
             parameter.grad = gradient.view_as(parameter)
-
-
-def _stacked(roots: jacobian.Roots) -> Tensor:
-    return torch.stack(roots.cotangents)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -18,8 +17,8 @@ from features.spec import FeatureSpec
 from gradops.base import GramianMethod
 from gradops.methods import METHODS, parse, write
 from gradops.rotation import Rotations
+from pipeline.split import SplitConfig
 
-Share = Annotated[float, Field(gt=0, lt=1)]
 MethodText = Annotated[str, Field(description="A method as `gradops.methods.parse` reads it.")]
 
 
@@ -39,49 +38,6 @@ class DataConfig(_Section):
     train: str
     holdout: str | None = None
     prepared: Path = Path("prepared")
-
-
-class SplitConfig(_Section):
-    """How rows are split: by a seeded, version-stable hash of a key, which is then always on one side, or by time.
-
-    Args:
-        key: Raw column; equal values stay together.
-        time: Raw column with dates or datetimes, instead of a key: what comes first trains.
-        seed: Another seed is another split by key.
-        validation: Share of the rows for validation: of the holdout if there is one, else of all rows. By time, the
-            first day of validation.
-        test: Share for test, likewise. With a holdout the two add up to 1; without, the rest trains. By time, the first
-            day of test.
-    """
-
-    key: str | None = None
-    time: str | None = None
-    seed: int = 0
-    validation: Share | date = 0.5
-    test: Share | date = 0.5
-
-    @model_validator(mode="after")
-    def _by_one_of_both(self) -> SplitConfig:
-        days = [isinstance(end, date) for end in (self.validation, self.test)]
-        if (self.key is None) == (self.time is None):
-            raise ValueError("rows are split by `key` or by `time`: give one of the two")
-        if self.key is not None and any(days):
-            raise ValueError("with `key`, `validation` and `test` are shares between 0 and 1, not days")
-        if self.time is not None and not (all(days) and self.validation < self.test):  # type: ignore[operator]  # two days
-            raise ValueError(
-                "with `time`, `validation` and `test` are days, the first one earlier: 2026-01-06, 2026-01-07"
-            )
-        return self
-
-    @property
-    def column(self) -> str:
-        """The raw column that decides."""
-        return self.key or self.time or ""
-
-    @property
-    def shares(self) -> dict[str, float]:
-        """The shares of validation and test, of a split by key."""
-        return {"val": float(self.validation), "test": float(self.test)}  # type: ignore[arg-type]  # no days, by _by_one
 
 
 class ModelConfig(_Section):

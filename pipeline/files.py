@@ -33,12 +33,6 @@ def sweep(folder: Path, drafts: str = "**/.*.draft") -> None:
         _remove(draft)
 
 
-def remove_drafts(folder: Path) -> None:
-    """Delete what :func:`atomic` was writing anywhere below a folder when its process was killed."""
-    for draft in list(folder.rglob(".*.draft")):
-        _remove(draft)
-
-
 def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)

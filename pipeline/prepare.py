@@ -7,22 +7,20 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-import polars_hash  # noqa: F401  # registers the `nchash` namespace
 from filelock import FileLock
 
 from features.contract import InputError
 from features.encoder import LABEL, Encoder
 from features.fitting import Fitter
 from pipeline import rawdata
-from pipeline.config import RunConfig, SplitConfig
-from pipeline.files import atomic, fingerprint, remove_drafts, sha256_file
+from pipeline.config import RunConfig
+from pipeline.files import atomic, fingerprint, sha256_file, sweep
+from pipeline.split import SPLITS
 
-SPLITS = ("train", "val", "test")
 _MANIFEST, _DONE = "manifest.json", ".done"
 _CHUNK = 500_000  # raw rows in memory at a time
 # A change of what prepared folders hold, for equal inputs, raises this number: old folders are then not found.
@@ -80,34 +78,10 @@ def _is_complete(folder: Path) -> bool:
     return all((folder / part).exists() for part in json.loads((folder / _MANIFEST).read_text())["parts"])
 
 
-def side(split: SplitConfig, shares: dict[str, float]) -> pl.Expr:
-    """Which split a row belongs to: xxhash64 of seed and key, as a fraction, against the running sum of the shares.
-
-    The hash is of the key's text and is the same in every version of every library here.
-    """
-    text = pl.format("{}:{}", pl.lit(split.seed), pl.col(split.column).cast(pl.String).fill_null(""))
-    fraction = text.nchash.xxhash64().cast(pl.Float64) / 2.0**64  # type: ignore[attr-defined]  # a plugin's namespace
-    *ends, (last, _) = zip(shares, accumulate(shares.values()), strict=True)
-    chosen = pl.lit(last)
-    for name, end in reversed(ends):
-        chosen = pl.when(fraction < end).then(pl.lit(name)).otherwise(chosen)
-    return chosen
-
-
-def _side(config: RunConfig) -> pl.Expr:
-    if config.split.time is None:
-        held = config.split.shares
-        return side(config.split, held if config.data.holdout else {"train": 1 - sum(held.values()), **held})
-    day = pl.col(config.split.time).cast(pl.Date)
-    before_test = pl.when(day < config.split.test).then(pl.lit("val")).otherwise(pl.lit("test"))
-    known = pl.when(day < config.split.validation).then(pl.lit("train")).otherwise(before_test)
-    return pl.when(day.is_not_null()).then(known)
-
-
 def _write(config: RunConfig, sources: dict[str, list[Path]], inputs: dict[str, Any], folder: Path) -> None:
     """Fit, then encode, a chunk of rows at a time; what an interrupted run has done is kept and found again."""
     draft = folder.with_name(f".{folder.name}.draft")
-    remove_drafts(draft)
+    sweep(draft)
     encoder = _fitted(config, sources, draft / "encoder")
     for role, paths in sources.items():
         for number, path in enumerate(paths):
@@ -172,7 +146,7 @@ def _split(config: RunConfig, role: str, rows: pl.DataFrame) -> dict[str, pl.Dat
     if config.data.holdout and role == "train":
         found = {"train": rows}
     else:
-        sides = rows.select(_side(config)).to_series()
+        sides = rows.select(config.split.sides(holdout=config.data.holdout is not None)).to_series()
         if unknown := sides.null_count():
             raise InputError(
                 f"`{config.split.column}` decides the split and is null in {unknown} rows; drop or mend them"

@@ -16,6 +16,7 @@ from mlflow.types.schema import AnyType
 
 from features.encoder import Encoder
 from pipeline.comparison import SINGLE_TASK, Comparison, Row
+from pipeline.interruption import uninterrupted
 from pipeline.runs import WEIGHTS, Run, mean_auc
 from pipeline.scoring import ARTIFACT, Scorer
 from pipeline.tracking import FINGERPRINT, Tracker
@@ -25,6 +26,7 @@ _ROOT = Path(__file__).parent.parent
 _REQUIREMENTS = ("mlflow", "numpy", "pandas", "polars", "polars-hash", "pyarrow", "pydantic", "safetensors", "torch")
 
 
+@uninterrupted()
 def register(comparison: Comparison, tracker: Tracker) -> dict[str, int]:
     """Register the trade-offs of a comparison that are worth keeping, and point the aliases at them.
 

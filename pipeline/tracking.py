@@ -19,6 +19,7 @@ from features.contract import InputError
 from gradops.methods import parse
 from pipeline.comparison import SINGLE_TASK, Comparison, Planned, Row
 from pipeline.config import RunConfig
+from pipeline.interruption import uninterrupted
 from pipeline.prepare import Prepared
 from pipeline.runs import CONFIG, RESULT, Epoch, Metrics, Run
 
@@ -68,6 +69,7 @@ class Tracker:
     def __enter__(self) -> Tracker:
         return self
 
+    @uninterrupted()
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -77,6 +79,7 @@ class Tracker:
             with suppress(MlflowException) if kind else nullcontext():
                 self.client.set_terminated(run_id, status)
 
+    @uninterrupted()
     def epoch(self, planned: Planned, epoch: Epoch) -> None:
         """Log an epoch's losses, validation metrics and sampled step reports."""
         metrics = [_metric(f"train.loss.{task}", loss, epoch.number) for task, loss in epoch.losses.items()]
@@ -88,6 +91,7 @@ class Tracker:
         for start in range(0, len(metrics), _MOST_METRICS):
             self.client.log_batch(run_id, metrics=metrics[start : start + _MOST_METRICS])
 
+    @uninterrupted()
     def finished(self, planned: Planned, run: Run, reused: bool) -> None:
         """Log a run's result and close it."""
         recorded = None if planned.label in self._open else self._find(run.fingerprint)
@@ -105,6 +109,7 @@ class Tracker:
             self._open.pop(planned.label)
         self._closed[run.fingerprint] = recorded
 
+    @uninterrupted()
     def compared(self, comparison: Comparison) -> None:
         """Log the comparison's figures to the parent, and Δm and Mean Rank of each method to its runs; once.
 

@@ -12,8 +12,9 @@ import pytest
 from features.spec import Categorical, Cross, MultiHot, Numeric, Task, Time
 from gradops.catalogue import markdown
 from gradops.methods import METHODS
-from pipeline.config import CompareConfig, DataConfig, ModelConfig, SplitConfig, TrainConfig, load
+from pipeline.config import CompareConfig, DataConfig, ModelConfig, TrainConfig, load
 from pipeline.prepare import prepare
+from pipeline.split import SplitConfig
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor
-
-from gradops.base import GramianMethod, State
+from gradops.base import DelegatingMethod
 from gradops.methods.mgda import MGDA, Normalise
 
 
 @dataclass(frozen=True, kw_only=True)
-class MGDAUB(GramianMethod):
+class MGDAUB(DelegatingMethod):
     """MGDA on the gradients at the shared representation: an upper bound of its problem, for one backward pass.
 
     Where the representation's Jacobian has full rank, the update is zero exactly at Pareto-stationary points too. No
@@ -34,9 +32,6 @@ class MGDAUB(GramianMethod):
     at_features: ClassVar[bool] = True
     normalise: Normalise = "none"
 
-    def __post_init__(self) -> None:
-        MGDA(normalise=self.normalise)
-
-    def weights(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:
-        """See :meth:`gradops.base.GramianMethod.weights`."""
-        return MGDA(normalise=self.normalise).weights(gram_TT, losses_T, state)
+    def weigher(self) -> MGDA:
+        """MGDA."""
+        return MGDA(normalise=self.normalise)

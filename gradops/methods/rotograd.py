@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-from torch import Tensor
-
-from gradops.base import GramianMethod, State
+from gradops.base import DelegatingMethod
 from gradops.methods.rotograd_scale import RotoGradScale
 from gradops.rotation import Rotation
 
 
 @dataclass(frozen=True, kw_only=True)
-class RotoGrad(GramianMethod):
+class RotoGrad(DelegatingMethod):
     """Task gradients at the shared representation brought to one length, and rotated until they align.
 
     The weights are those of :class:`gradops.methods.rotograd_scale.RotoGradScale`, the rotations those of
@@ -31,10 +28,6 @@ class RotoGrad(GramianMethod):
     at_features: ClassVar[bool] = True
     rotation: Rotation | None = Rotation()
 
-    def init(self, num_tasks: int, generator: torch.Generator) -> State:
-        """As without rotations."""
-        return RotoGradScale().init(num_tasks, generator)
-
-    def weights(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:
-        """See :meth:`gradops.base.GramianMethod.weights`."""
-        return RotoGradScale().weights(gram_TT, losses_T, state)
+    def weigher(self) -> RotoGradScale:
+        """Its scaling."""
+        return RotoGradScale()

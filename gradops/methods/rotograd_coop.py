@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import torch
-from torch import Tensor
-
-from gradops.base import GramianMethod, State
+from gradops.base import DelegatingMethod
 from gradops.methods.rotograd_v1 import RotoGradV1
 from gradops.rotation import Rotation
 
 
 @dataclass(frozen=True, kw_only=True)
-class RotoGradCoop(GramianMethod):
+class RotoGradCoop(DelegatingMethod):
     """RotoGrad's first version, whose leader after a while descends the tasks' own losses too.
 
     From step ``cooperative_after`` of its rotation on (``+ rotation(cooperative_after=...)``), a task's rotation moves
@@ -38,20 +35,6 @@ class RotoGradCoop(GramianMethod):
     lr: float = field(default=0.025, metadata={"search": (1e-3, 0.1)})
     rotation: Rotation | None = Rotation(loss="v1", cooperative_after=500)
 
-    def __post_init__(self) -> None:
-        self._competitive()
-
-    def init(self, num_tasks: int, generator: torch.Generator) -> State:
-        """As GradNorm's."""
-        return self._competitive().init(num_tasks, generator)
-
-    def weights(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:
-        """See :meth:`gradops.base.GramianMethod.weights`."""
-        return self._competitive().weights(gram_TT, losses_T, state)
-
-    def pace(self, losses_T: Tensor, state: State) -> Tensor:
-        """``s_k^tau``."""
-        return self._competitive().pace(losses_T, state)
-
-    def _competitive(self) -> RotoGradV1:
+    def weigher(self) -> RotoGradV1:
+        """Version 1 as it is."""
         return RotoGradV1(tau=self.tau, lr=self.lr)

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor
-
-from gradops.base import GramianMethod, State
+from gradops.base import DelegatingMethod
 from gradops.methods.uniform import Uniform
 from gradops.rotation import Rotation
 
 
 @dataclass(frozen=True, kw_only=True)
-class RotoGradR(GramianMethod):
+class RotoGradR(DelegatingMethod):
     """The plain sum of task gradients that are rotated until they align, each at its own length.
 
     Choose it where the lengths of the gradients are as they should be and only their directions conflict.
@@ -26,6 +24,6 @@ class RotoGradR(GramianMethod):
     needs_gramian: ClassVar[bool] = False
     rotation: Rotation | None = Rotation()
 
-    def weights(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:
-        """See :meth:`gradops.base.GramianMethod.weights`."""
-        return Uniform().weights(gram_TT, losses_T, state)
+    def weigher(self) -> Uniform:
+        """Uniform scaling."""
+        return Uniform()

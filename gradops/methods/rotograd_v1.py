@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import torch
-from torch import Tensor
-
-from gradops.base import GramianMethod, State
+from gradops.base import DelegatingMethod
 from gradops.methods.gradnorm import GradNorm
 from gradops.rotation import Rotation
 
 
 @dataclass(frozen=True, kw_only=True)
-class RotoGradV1(GramianMethod):
+class RotoGradV1(DelegatingMethod):
     r"""GradNorm's weights at the shared representation, and rotations towards one direction for all tasks.
 
     The weights bring :math:`\omega_k \|G_k\|` to :math:`\|G\| s_k^\tau` with :math:`G` the combined gradient; the
@@ -39,20 +36,6 @@ class RotoGradV1(GramianMethod):
     lr: float = field(default=0.025, metadata={"search": (1e-3, 0.1)})
     rotation: Rotation | None = Rotation(loss="v1")
 
-    def __post_init__(self) -> None:
-        self._weigher()
-
-    def init(self, num_tasks: int, generator: torch.Generator) -> State:
-        """As GradNorm's."""
-        return self._weigher().init(num_tasks, generator)
-
-    def weights(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:
-        """See :meth:`gradops.base.GramianMethod.weights`."""
-        return self._weigher().weights(gram_TT, losses_T, state)
-
-    def pace(self, losses_T: Tensor, state: State) -> Tensor:
-        """``s_k^tau``."""
-        return self._weigher().pace(losses_T, state)
-
-    def _weigher(self) -> GradNorm:
+    def weigher(self) -> GradNorm:
+        """GradNorm, towards the combined length."""
         return GradNorm(tau=self.tau, lr=self.lr, target="combined")

@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 
 from features.contract import InputError
+from pipeline.evaluation import task_metrics
 from pipeline.files import atomic, sweep
 from pipeline.sources.clicktruth import TASKS, Truth
 from pipeline.sources.clickworld import MAX_A_DAY, World, click_ids
@@ -192,8 +193,6 @@ def _texts(schema: pa.Schema) -> Iterator[str]:
 
 
 def _summary(options: Options, out: Path) -> dict[str, Any]:
-    from pipeline.evaluation import task_metrics  # scikit-learn takes a second to import
-
     paths = [part.path for part in parts(options)]
     log = pl.scan_parquet([out / path for path in paths])
     rates = log.select(pl.col(TASKS).mean()).collect().row(0, named=True)

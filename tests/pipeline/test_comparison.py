@@ -25,10 +25,11 @@ from pipeline.batches import Batches
 from pipeline.comparison import SINGLE_TASK, Comparison, Planned, compare, identity, plan
 from pipeline.config import RunConfig
 from pipeline.evaluation import delta_m_pct, task_metrics
-from pipeline.prepare import Prepared, prepare, side
+from pipeline.prepare import Prepared, prepare
 from pipeline.registry import register, worth_keeping
 from pipeline.runs import Epoch, Run
 from pipeline.scoring import Scorer
+from pipeline.split import side
 from pipeline.tracking import Tracker, _plain
 from pipeline.training import build_model, train
 from tests.conftest import debug_config

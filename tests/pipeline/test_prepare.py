@@ -9,8 +9,9 @@ import polars as pl
 import pytest
 
 from features.contract import InputError
-from pipeline.config import RunConfig, SplitConfig
-from pipeline.prepare import Prepared, prepare, side
+from pipeline.config import RunConfig
+from pipeline.prepare import Prepared, prepare
+from pipeline.split import SplitConfig, side
 from tests.conftest import ROOT, debug_config
 
 TEST_FILE = ROOT / "tests" / "data" / "census" / "test.parquet"

@@ -24,6 +24,7 @@ from pipeline.config import RunConfig, load
 from pipeline.evaluation import task_metrics
 from pipeline.prepare import prepare
 from pipeline.scoring import Scorer
+from pipeline.split import side
 from pipeline.training import train
 
 TOML = """
@@ -100,7 +101,7 @@ def test_what_is_trained_is_what_is_served(config: RunConfig, tmp_path: Path) ->
     Scorer.write(tmp_path / "scorer", encoder=encoder, weights=weights, tasks=tuple(run.tasks), network=network)
     raw = pl.read_parquet(tmp_path / "log" / "*" / "*.parquet")
     shares = {"train": 0.6, "val": 0.2, "test": 0.2}
-    rows = raw.filter(preparing.side(config.split, shares) == "test")
+    rows = raw.filter(side(config.split, shares) == "test")
     scores = Scorer.load(tmp_path / "scorer").score(rows)
     source = Batches(prepared.folder / "test", config.spec, run.tasks, batch_size=64)
     labels = torch.cat([batch.labels_BT for batch in source.in_order()]).numpy()

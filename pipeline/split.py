@@ -1,0 +1,90 @@
+"""Which rows train, which validate and which test: by a stable hash of a key, or by time."""
+
+from __future__ import annotations
+
+from datetime import date
+from itertools import accumulate
+from typing import Annotated
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from features.transforms import stable_hash
+
+SPLITS = ("train", "val", "test")
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class SplitConfig(BaseModel):
+    """How rows are split: by a seeded, version-stable hash of a key, which is then always on one side, or by time.
+
+    Args:
+        key: Raw column; equal values stay together.
+        time: Raw column with dates or datetimes, instead of a key: what comes first trains.
+        seed: Another seed is another split by key.
+        validation: Share of the rows for validation: of the holdout if there is one, else of all rows. By time, the
+            first day of validation.
+        test: Share for test, likewise. With a holdout the two add up to 1; without, the rest trains. By time, the first
+            day of test.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    key: str | None = None
+    time: str | None = None
+    seed: int = 0
+    validation: Share | date = 0.5
+    test: Share | date = 0.5
+
+    @model_validator(mode="after")
+    def _by_one_of_both(self) -> SplitConfig:
+        validation, test = self.validation, self.test
+        if (self.key is None) == (self.time is None):
+            raise ValueError("rows are split by `key` or by `time`: give one of the two")
+        if self.key is not None and (isinstance(validation, date) or isinstance(test, date)):
+            raise ValueError("with `key`, `validation` and `test` are shares between 0 and 1, not days")
+        in_order = isinstance(validation, date) and isinstance(test, date) and validation < test
+        if self.time is not None and not in_order:
+            raise ValueError(
+                "with `time`, `validation` and `test` are days, the first one earlier: 2026-01-06, 2026-01-07"
+            )
+        return self
+
+    @property
+    def column(self) -> str:
+        """The raw column that decides."""
+        return self.key or self.time or ""
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The shares of validation and test, of a split by key."""
+        assert isinstance(self.validation, float), "a split by time has days"
+        assert isinstance(self.test, float), "a split by time has days"
+        return {"val": self.validation, "test": self.test}
+
+    def sides(self, *, holdout: bool) -> pl.Expr:
+        """Which split each row belongs to, null where a row has no time.
+
+        Args:
+            holdout: Whether the rows are kept apart, for validation and test alone.
+        """
+        if self.time is None:
+            return side(self, self.shares if holdout else {"train": 1 - sum(self.shares.values()), **self.shares})
+        day = pl.col(self.time).cast(pl.Date)
+        before_test = pl.when(day < self.test).then(pl.lit("val")).otherwise(pl.lit("test"))
+        known = pl.when(day < self.validation).then(pl.lit("train")).otherwise(before_test)
+        return pl.when(day.is_not_null()).then(known)
+
+
+def side(split: SplitConfig, shares: dict[str, float]) -> pl.Expr:
+    """Which split a row belongs to: xxhash64 of seed and key, as a fraction, against the running sum of the shares.
+
+    The hash is of the key's text.
+    """
+    text = pl.format("{}:{}", pl.lit(split.seed), pl.col(split.column).cast(pl.String).fill_null(""))
+    fraction = stable_hash(text).cast(pl.Float64) / 2.0**64
+    *ends, (last, _) = zip(shares, accumulate(shares.values()), strict=True)
+    chosen = pl.lit(last)
+    for name, end in reversed(ends):
+        chosen = pl.when(fraction < end).then(pl.lit(name)).otherwise(chosen)
+    return chosen
