@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -248,6 +250,26 @@ def test_an_interrupted_comparison_is_taken_up_in_mlflow_too(tmp_path: Path, don
         assert len(runs) == 1 + 6
         assert {run.info.status for run in runs} == {"FINISHED"}
     mlflow.set_tracking_uri(done.store)
+
+
+def test_an_interruption_waits_until_mlflow_has_written(tmp_path: Path, done: Done) -> None:
+    log_batch = MlflowClient.log_batch
+
+    def interrupted(*args: Any, **kwargs: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        log_batch(*args, **kwargs)
+
+    planned = Planned("uniform", done.config.model_copy(update={"name": "ended"}))
+    epoch = done.comparison.systems["uniform"][0].history[0]
+    with pytest.MonkeyPatch.context() as patch:
+        tracker = Tracker(planned.config, done.prepared)
+        run_id = tracker._run_of(planned)
+        patch.setattr(MlflowClient, "log_batch", interrupted)
+        with pytest.raises(KeyboardInterrupt), tracker:
+            tracker.epoch(planned, epoch)
+    recorded = MlflowClient().get_run(run_id)
+    assert recorded.data.metrics["val.auc.income"] == pytest.approx(epoch.val["income"]["auc"])
+    assert recorded.info.status == "FAILED"
 
 
 def test_a_version_whose_files_are_gone_is_registered_again(tmp_path: Path, done: Done) -> None:
