@@ -7,16 +7,19 @@ The same :class:`Encoder` encodes the training data and, loaded from JSON + Parq
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
+from polars.datatypes import DataTypeClass
 from pydantic import BaseModel, ConfigDict
 
 from features import transforms
 from features.contract import InputError, check_features
 from features.spec import Categorical, Cross, FeatureSpec, MultiHot, Numeric, Time
 
+Use = Callable[[pl.Expr, pl.DataType | DataTypeClass], pl.Expr]
 ID, WEIGHT, VALUE, LABEL = "id.", "weight.", "value.", "label."
 _JSON, _VOCABULARY = "encoder.json", "vocabulary.parquet"
 
@@ -52,19 +55,19 @@ class Table:
         return f"table_{self.name}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Encoder:
     """Fitted encoding of a :class:`~features.spec.FeatureSpec`.
 
     Args:
         spec: The declaration.
-        vocabularies: Table to its known values in first-seen order; ids start at 3.
+        vocabularies: Table to the texts of its known values, in first-seen order; ids start at 3.
         scales: Numeric feature to its fitted state.
         dtypes: Raw feature column to the name of its Polars type at fitting time (a served model's signature).
     """
 
     spec: FeatureSpec
-    vocabularies: dict[str, tuple[str, ...]]
+    vocabularies: dict[str, pl.Series]
     scales: dict[str, Scale]
     dtypes: dict[str, str]
 
@@ -102,21 +105,22 @@ class Encoder:
         folder.mkdir(parents=True, exist_ok=True)
         fitted = _Fitted(spec=self.spec, scales=self.scales, dtypes=self.dtypes)
         (folder / _JSON).write_text(fitted.model_dump_json(indent=1))
+        empty = pl.DataFrame(schema={"table": pl.String, "id": pl.Int32, "value": pl.String})
+        ids = pl.int_range(pl.len(), dtype=pl.Int32) + transforms.FIRST_KNOWN
         frames = [
-            pl.DataFrame({"table": name, "value": pl.Series(values, dtype=pl.String)}).with_row_index("id")
+            values.alias("value").to_frame().select(pl.lit(name).alias("table"), ids.alias("id"), "value")
             for name, values in self.vocabularies.items()
         ]
-        empty = pl.DataFrame(schema={"id": pl.UInt32, "table": pl.String, "value": pl.String})
-        ids = pl.col("id").cast(pl.Int32) + transforms.FIRST_KNOWN
-        pl.concat([empty, *frames]).select("table", ids, "value").write_parquet(folder / _VOCABULARY)
+        pl.concat([empty, *frames]).write_parquet(folder / _VOCABULARY)
 
     @classmethod
     def load(cls, folder: Path) -> Encoder:
         """Read what :meth:`save` wrote."""
         fitted = _Fitted.model_validate_json((folder / _JSON).read_text())
-        values = pl.read_parquet(folder / _VOCABULARY).group_by("table").agg(pl.col("value").sort_by("id"))
-        known = {table: tuple(vocabulary) for table, vocabulary in values.iter_rows()}
-        vocabularies = {table: known.get(table, ()) for table in fitted.spec.vocabularies}
+        values = pl.read_parquet(folder / _VOCABULARY).sort("table", "id")
+        vocabularies = {
+            table: values.filter(pl.col("table") == table).get_column("value") for table in fitted.spec.vocabularies
+        }
         return cls(fitted.spec, vocabularies, fitted.scales, fitted.dtypes)
 
     def _table(self, name: str, features: tuple[str, ...]) -> Table:
@@ -168,19 +172,22 @@ class Encoder:
         if isinstance(declared, Time):
             (column,) = self.spec.columns(name)
             return transforms.part_id(transforms.timestamp(column, schema[column]), declared.part)
-        text = value_text(self.spec, name, schema)
-        if isinstance(declared, MultiHot):
-            ids = text.list.eval(self._value_id(name, pl.element()))
-            nothing = pl.lit([transforms.NULL], dtype=pl.List(pl.Int32))
-            return pl.when(ids.list.len() > 0).then(ids).otherwise(nothing)
-        return self._value_id(name, text)
+        if isinstance(declared, Cross):
+            texts = [transforms.text(pl.col(c), schema[c]) for c in declared.columns]
+            return transforms.hashed_id(transforms.crossed(texts), declared.buckets)
+        ids = each_value(self.spec, name, schema, self._value_id(name))
+        if isinstance(declared, Categorical):
+            return ids
+        nothing = pl.lit([transforms.NULL], dtype=pl.List(pl.Int32))
+        return pl.when(ids.list.len() > 0).then(ids).otherwise(nothing)
 
-    def _value_id(self, name: str, text: pl.Expr) -> pl.Expr:
+    def _value_id(self, name: str) -> Use:
         declared = self.spec.features[name]
-        assert isinstance(declared, Categorical | MultiHot | Cross)
+        assert isinstance(declared, Categorical | MultiHot)
         if declared.buckets:
-            return transforms.hashed_id(text, declared.buckets)
-        return transforms.known_id(text, self.vocabularies[self.spec.table(name)])
+            return lambda value, dtype: transforms.hashed_id(transforms.text(value, dtype), declared.buckets)
+        vocabulary = self.vocabularies[self.spec.table(name)]
+        return lambda value, dtype: transforms.known_id(transforms.key(value, dtype), dtype, vocabulary)
 
     def _weights(self, name: str) -> pl.Expr:
         declared = self.spec.features[name]
@@ -208,17 +215,15 @@ def usual_width(rows: int) -> int:
     return min(max(4 * round(3 * math.sqrt(math.sqrt(rows)) / 4), 4), 64)
 
 
-def value_text(spec: FeatureSpec, name: str, schema: pl.Schema) -> pl.Expr:
-    """The text that a categorical, multi-hot or crossed value is known by."""
-    declared, columns = spec.features[name], spec.columns(name)
-    if isinstance(declared, Cross):
-        return transforms.crossed([transforms.text(pl.col(c), schema[c]) for c in columns])
+def each_value(spec: FeatureSpec, name: str, schema: pl.Schema, use: Use) -> pl.Expr:
+    """A function of a categorical's value and its type, or of every entry of a multi-hot's lists."""
+    declared, (column, *_) = spec.features[name], spec.columns(name)
     if not isinstance(declared, MultiHot):
-        return transforms.text(pl.col(columns[0]), schema[columns[0]])
-    kind = schema[columns[0]]
+        return use(pl.col(column), schema[column])
+    kind = schema[column]
     inner = kind.inner if isinstance(kind, pl.List | pl.Array) else pl.Null()
-    known = transforms.entries(columns[0], declared.max_length, all_kept=declared.weights is not None)
-    return known.list.eval(transforms.text(pl.element(), inner))
+    known = transforms.entries(column, declared.max_length, all_kept=declared.weights is not None)
+    return known.list.eval(use(pl.element(), inner))
 
 
 def number(spec: FeatureSpec, name: str, schema: pl.Schema, *, plain: bool = False) -> pl.Expr:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from features import transforms
-from features.encoder import Encoder, Scale, number, value_text
+from features.encoder import Encoder, Scale, each_value, number
 from features.spec import Categorical, FeatureSpec, MultiHot, Numeric
 
 # Values kept of each number to find its quantiles: their error is then below 1e-3 of the rows.
@@ -46,7 +46,8 @@ class Fitter:
         vocabularies = self._spec.vocabularies
         counted = pl.collect_all([self._count(lazy, features) for features in vocabularies.values()])
         for table, counts in zip(vocabularies, counted, strict=True):
-            self._counts[table] = _merged([self._counts[table], counts]) if table in self._counts else counts
+            seen = [self._counts[table].lazy()] if table in self._counts else []
+            self._counts[table] = _merged([*seen, counts.lazy()]).collect()
         values = frame.select(
             **{f"value.{n}": number(self._spec, n, self._schema) for n in self._numbers},
             **{f"plain.{n}": number(self._spec, n, self._schema, plain=True) for n in self._numbers},
@@ -69,35 +70,34 @@ class Fitter:
 
     def _count(self, rows: pl.LazyFrame, features: Sequence[str]) -> pl.LazyFrame:
         """Values of one table: how often each was seen and where first, whatever order the engine groups in."""
-        parts = []
+        counted = []
         for order, name in enumerate(features):
             # Rows, then features, then entries are counted through: where a value was seen first is one number.
             place = pl.col("row").cast(pl.Int64) * _PLACES + order * _ENTRIES
-            value = value_text(self._spec, name, self._schema)
+            part = rows.select(place=place, value=each_value(self._spec, name, self._schema, transforms.key))
             if isinstance(self._spec.features[name], MultiHot):
                 entry = pl.int_ranges(0, pl.col("value").list.len().fill_null(0)).list.eval(
                     pl.element().clip(0, _ENTRIES - 1)
                 )
-                part = rows.select(place=place, value=value).with_columns(entry=entry)
-                known = part.filter(pl.col("value").list.len() > 0).explode("value", "entry")
-                parts.append(known.select("value", first=pl.col("place") + pl.col("entry")))
-            else:
-                parts.append(rows.select(value=value, first=place))
-        counted = pl.concat(parts).drop_nulls("value").group_by("value")
-        return counted.agg(pl.len().cast(pl.Int64).alias("count"), pl.col("first").min())
+                known = part.with_columns(entry=entry).filter(pl.col("value").list.len() > 0)
+                part = known.explode("value", "entry").select("value", place=pl.col("place") + pl.col("entry"))
+            groups = part.drop_nulls("value").group_by("value")
+            counted.append(groups.agg(count=pl.len().cast(pl.Int64), first=pl.col("place").min()))
+        # As text only now that each value is there once.
+        return _merged([part.with_columns(pl.col("value").cast(pl.String)) for part in counted])
 
-    def _vocabulary(self, table: str, feature: str) -> tuple[str, ...]:
+    def _vocabulary(self, table: str, feature: str) -> pl.Series:
         declared = self._spec.features[feature]
         assert isinstance(declared, Categorical | MultiHot)
         if table not in self._counts:
-            return ()
+            return pl.Series(dtype=pl.String)
         known = self._counts[table].filter(pl.col("count") >= declared.min_count)
         if declared.max_size:
             known = known.sort("count", "first", "value", descending=[True, False, False]).head(declared.max_size)
-        return tuple(known.sort("first", "value").get_column("value").to_list())
+        return known.sort("first", "value").get_column("value")
 
 
-def _merged(counts: list[pl.DataFrame]) -> pl.DataFrame:
+def _merged(counts: list[pl.LazyFrame]) -> pl.LazyFrame:
     return pl.concat(counts).group_by("value").agg(pl.col("count").sum(), pl.col("first").min())
 
 

@@ -15,6 +15,7 @@ PADDING, NULL, OUT_OF_VOCABULARY, FIRST_KNOWN = 0, 1, 2, 3
 
 # How many values each part of a timestamp has, and the first of them.
 PARTS = {"hour": (24, 0), "weekday": (7, 1), "month": (12, 1)}
+_INTEGERS = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32)
 
 
 def text(value: pl.Expr, dtype: pl.DataType | DataTypeClass) -> pl.Expr:
@@ -34,11 +35,23 @@ def text(value: pl.Expr, dtype: pl.DataType | DataTypeClass) -> pl.Expr:
     return value.cast(pl.String)
 
 
-def known_id(text: pl.Expr, vocabulary: Sequence[str]) -> pl.Expr:
-    """Id of a category: ``FIRST_KNOWN`` + its place in the vocabulary."""
-    known = range(FIRST_KNOWN, FIRST_KNOWN + len(vocabulary))
-    ids = text.replace_strict(list(vocabulary), list(known), default=OUT_OF_VOCABULARY, return_dtype=pl.Int32)
-    return pl.when(text.is_null()).then(pl.lit(NULL, pl.Int32)).otherwise(ids)
+def key(value: pl.Expr, dtype: pl.DataType | DataTypeClass) -> pl.Expr:
+    """What stands for a categorical value while rows are counted and encoded: its text, or an integer itself.
+
+    Integers are found several times faster than their texts.
+    """
+    return value.cast(pl.Int64) if dtype in _INTEGERS else text(value, dtype)
+
+
+def known_id(key: pl.Expr, dtype: pl.DataType | DataTypeClass, vocabulary: pl.Series) -> pl.Expr:
+    """Id of a category's key: ``FIRST_KNOWN`` + the place of its text in the vocabulary."""
+    ids = pl.int_range(FIRST_KNOWN, FIRST_KNOWN + len(vocabulary), dtype=pl.Int32, eager=True)
+    if dtype in _INTEGERS:
+        numbers = vocabulary.cast(pl.Int64, strict=False)
+        is_number = (numbers.cast(pl.String) == vocabulary).fill_null(value=False)  # "007" is the text of none
+        vocabulary, ids = numbers.filter(is_number), ids.filter(is_number)
+    found = key.replace_strict(vocabulary, ids, default=OUT_OF_VOCABULARY, return_dtype=pl.Int32)
+    return pl.when(key.is_null()).then(pl.lit(NULL, pl.Int32)).otherwise(found)
 
 
 def stable_hash(text: pl.Expr) -> pl.Expr:

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,15 @@ from features.contract import InputError
 from features.encoder import LABEL, Encoder
 from features.fitting import Fitter
 from pipeline import rawdata
+from pipeline.ahead import ahead
 from pipeline.config import RunConfig
 from pipeline.files import atomic, fingerprint, sha256_file, sweep
 from pipeline.split import SPLITS
 
 _MANIFEST, _DONE = "manifest.json", ".done"
-_CHUNK = 500_000  # raw rows in memory at a time
+_CHUNK = 250_000  # raw rows in memory at a time
 # A change of what prepared folders hold, for equal inputs, raises this number: old folders are then not found.
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -83,10 +85,14 @@ def _write(config: RunConfig, sources: dict[str, list[Path]], inputs: dict[str, 
     draft = folder.with_name(f".{folder.name}.draft")
     sweep(draft)
     encoder = _fitted(config, sources, draft / "encoder")
-    for role, paths in sources.items():
-        for number, path in enumerate(paths):
-            for place, rows in enumerate(_chunks(path)):
-                _encode_chunk(config, encoder, role, rows, draft, f"part-{role}-{number:05}-{place:04}")
+    jobs = (
+        partial(_encode_chunk, config, encoder, role, rows, draft, f"part-{role}-{number:05}-{place:04}")
+        for role, paths in sources.items()
+        for number, path in enumerate(paths)
+        for place, rows in enumerate(_chunks(config, path))
+    )
+    for _ in ahead(jobs, threads=2):  # one reads or writes while the other computes
+        pass
     counts = {name: _counts(draft / name, list(config.spec.tasks)) for name in SPLITS}
     try:
         _check_counts(counts)
@@ -103,9 +109,11 @@ def _write(config: RunConfig, sources: dict[str, list[Path]], inputs: dict[str, 
     draft.replace(folder)
 
 
-def _chunks(path: Path) -> Iterator[pl.LazyFrame]:
-    """The rows of a raw file, so many at a time that they fit in memory."""
-    rows = pl.scan_parquet(path)
+def _chunks(config: RunConfig, path: Path) -> Iterator[pl.LazyFrame]:
+    """What is needed of the rows of a raw file, so many at a time that they fit in memory."""
+    spec = config.spec
+    columns = {config.split.column, *(c for name in spec.features for c in spec.columns(name))}
+    rows = pl.scan_parquet(path).select(sorted(columns.union(*(task.sources for task in spec.tasks.values()))))
     return (rows.slice(start, _CHUNK) for start in range(0, _height(path), _CHUNK))
 
 
@@ -115,9 +123,10 @@ def _fitted(config: RunConfig, sources: dict[str, list[Path]], folder: Path) -> 
         train = sources["train"]
         schema = pl.scan_parquet(train).collect_schema()
         fitter = Fitter(config.spec, schema, sum(_height(path) for path in train))
-        for path in train:
-            for rows in _chunks(path):
-                fitter.update(_split(config, "train", rows.collect()).get("train", schema.to_frame()))
+        chunks = (rows.collect for path in train for rows in _chunks(config, path))
+        for rows in ahead(chunks):
+            if (trained := _split(config, "train", rows).get("train")) is not None:
+                fitter.update(trained)
         with atomic(folder) as draft:
             fitter.finish().save(draft)
     return Encoder.load(folder)
@@ -134,9 +143,11 @@ def _encode_chunk(config: RunConfig, encoder: Encoder, role: str, rows: pl.LazyF
     for split, frame in _split(config, role, rows.collect()).items():
         target = draft / split / f"{name}.parquet"
         with atomic(target) as file:
-            # In memory: in streaming each of many small pieces would build the map of a vocabulary again.
-            encoded = encoder.encode(frame.lazy()).collect(engine="in-memory")
-            encoded.write_parquet(file, row_group_size=65_536)
+            # In memory: in streaming each of many small pieces would build the map of a vocabulary again. No two
+            # columns share an expression worth finding.
+            plan = pl.QueryOptFlags(comm_subexpr_elim=False)
+            encoded = encoder.encode(frame.lazy()).collect(engine="in-memory", optimizations=plan)
+            encoded.write_parquet(file, row_group_size=65_536, compression="lz4", statistics=False)
     (draft / _DONE).mkdir(exist_ok=True)
     (draft / _DONE / name).touch()
 

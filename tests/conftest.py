@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from features.encoder import Encoder
 from pipeline.config import RunConfig, load
 from pipeline.prepare import Prepared, prepare
 
@@ -34,3 +35,13 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunConfig, Prepared]:
     """A config on a few rows, and the rows prepared. Read only: runs go where the config says, once for all tests."""
     config = debug_config(tmp_path_factory.mktemp("few"))
     return config, prepare(config)
+
+
+def vocabularies(encoder: Encoder) -> dict[str, tuple[str, ...]]:
+    """Table to its known values, in order, to compare."""
+    return {table: tuple(values) for table, values in encoder.vocabularies.items()}
+
+
+def fitted(encoder: Encoder) -> tuple[object, ...]:
+    """Everything that an encoder knows, to compare."""
+    return encoder.spec, vocabularies(encoder), encoder.scales, encoder.dtypes

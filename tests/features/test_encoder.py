@@ -18,6 +18,7 @@ from features.encoder import Encoder
 from features.fitting import fit
 from features.spec import FeatureSpec
 from features.transforms import FIRST_KNOWN, NULL, OUT_OF_VOCABULARY, bucket_edges, bucket_id
+from tests.conftest import fitted, vocabularies
 
 ROWS = pl.DataFrame(
     {
@@ -46,7 +47,7 @@ def encoded(encoder: Encoder, rows: pl.DataFrame) -> dict[str, list[Any]]:
 
 def test_vocabulary_is_in_first_seen_order_after_the_special_ids() -> None:
     encoder = fit(spec(), ROWS.lazy())
-    assert encoder.vocabularies == {"city": ("b", "a", "c"), "shop": ("30", "10", "20")}
+    assert vocabularies(encoder) == {"city": ("b", "a", "c"), "shop": ("30", "10", "20")}
     assert encoded(encoder, ROWS)["id.city"] == [FIRST_KNOWN, FIRST_KNOWN + 1, NULL, FIRST_KNOWN, FIRST_KNOWN + 2]
     assert [(t.name, t.rows, t.width) for t in encoder.tables()] == [("city", 6, 4), ("shop", 6, 4), ("price", 5, 4)]
 
@@ -71,7 +72,7 @@ def test_every_id_is_a_row_of_its_table() -> None:
 
 def test_min_count_trains_the_out_of_vocabulary_row() -> None:
     rare = spec(features={"city": {"kind": "categorical", "min_count": 2}})
-    assert fit(rare, ROWS.lazy()).vocabularies == {"city": ("b",)}
+    assert vocabularies(fit(rare, ROWS.lazy())) == {"city": ("b",)}
 
 
 def test_values_are_standardised_after_a_signed_log() -> None:
@@ -113,7 +114,7 @@ def test_round_trip_through_files(tmp_path: Path) -> None:
     encoder = fit(spec(), ROWS.lazy())
     encoder.save(tmp_path / "encoder")
     loaded = Encoder.load(tmp_path / "encoder")
-    assert loaded == encoder
+    assert fitted(loaded) == fitted(encoder)
     assert sorted(p.name for p in (tmp_path / "encoder").iterdir()) == ["encoder.json", "vocabulary.parquet"]
 
 
