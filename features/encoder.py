@@ -157,13 +157,16 @@ class Encoder:
         return [c for c in columns if c in schema and "Int" in self.dtypes[c]]
 
     def _known(self, name: str) -> int:
-        """How many values a feature's table knows."""
+        """For how many known values a feature's table has rows."""
         declared = self.spec.features[name]
         if isinstance(declared, Numeric):
             return len(self.scales[name].edges) + 1
         if isinstance(declared, Time):
             return transforms.PARTS[declared.part][0]
-        return declared.buckets or len(self.vocabularies[self.spec.table(name)])
+        if declared.buckets:
+            return declared.buckets
+        assert not isinstance(declared, Cross), "a cross is hashed"
+        return -(-len(self.vocabularies[self.spec.table(name)]) // declared.grow_by) * declared.grow_by
 
     def _id(self, name: str, schema: pl.Schema) -> pl.Expr:
         declared = self.spec.features[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -14,6 +15,8 @@ from features.spec import Categorical, FeatureSpec, MultiHot, Numeric
 _SAMPLE = 1_000_000
 # Entries told apart within a row, and places within all features of a row.
 _ENTRIES, _PLACES = 1 << 10, 1 << 16
+_NOTHING = pl.DataFrame(schema={"value": pl.String, "count": pl.Int64, "first": pl.Int64})
+_NO_VALUES = _NOTHING.get_column("value")
 
 
 def fit(spec: FeatureSpec, rows: pl.LazyFrame) -> Encoder:
@@ -24,6 +27,21 @@ def fit(spec: FeatureSpec, rows: pl.LazyFrame) -> Encoder:
     return fitter.finish()
 
 
+@dataclass(frozen=True)
+class Learnt:
+    """What earlier rows taught, to be added to: ids keep their meaning, numbers their scales and buckets.
+
+    Args:
+        encoder: Fitted on them.
+        pending: Values that its vocabularies do not hold, as :meth:`Fitter.pending` gave them.
+        rows: How many rows they were.
+    """
+
+    encoder: Encoder
+    pending: pl.DataFrame
+    rows: int
+
+
 class Fitter:
     """Fits an :class:`~features.encoder.Encoder` in memory that depends on the values and not on the rows.
 
@@ -31,14 +49,20 @@ class Fitter:
         spec: The declaration.
         schema: Schema of the raw rows.
         rows: At most how many rows will come; numbers are sampled evenly where these are more than a million.
+        learnt: What is added to, if anything.
     """
 
-    def __init__(self, spec: FeatureSpec, schema: pl.Schema, rows: int) -> None:
+    def __init__(self, spec: FeatureSpec, schema: pl.Schema, rows: int, learnt: Learnt | None = None) -> None:
         self._spec, self._schema = spec, schema
         self._stride = max(1, -(-rows // _SAMPLE))
-        self._seen = 0
-        self._counts: dict[str, pl.DataFrame] = {}
-        self._numbers = {n: _Moments() for n, f in spec.features.items() if isinstance(f, Numeric)}
+        self._seen = 0 if learnt is None else learnt.rows
+        self._counts = {
+            table: _NOTHING if learnt is None else _of(learnt.pending, table) for table in spec.vocabularies
+        }
+        self._known = {t: _NO_VALUES if learnt is None else learnt.encoder.vocabularies[t] for t in spec.vocabularies}
+        self._scales = {} if learnt is None else learnt.encoder.scales
+        numbers = [n for n, f in spec.features.items() if isinstance(f, Numeric) and n not in self._scales]
+        self._numbers = {name: _Moments() for name in numbers}
 
     def update(self, frame: pl.DataFrame) -> None:
         """Take in some training rows; the order of the rows decides the order of the vocabularies."""
@@ -46,8 +70,8 @@ class Fitter:
         vocabularies = self._spec.vocabularies
         counted = pl.collect_all([self._count(lazy, features) for features in vocabularies.values()])
         for table, counts in zip(vocabularies, counted, strict=True):
-            seen = [self._counts[table].lazy()] if table in self._counts else []
-            self._counts[table] = _merged([*seen, counts.lazy()]).collect()
+            new = counts.filter(~pl.col("value").is_in(self._known[table].implode()))
+            self._counts[table] = _merged([self._counts[table].lazy(), new.lazy()]).collect()
         values = frame.select(
             **{f"value.{n}": number(self._spec, n, self._schema) for n in self._numbers},
             **{f"plain.{n}": number(self._spec, n, self._schema, plain=True) for n in self._numbers},
@@ -64,9 +88,18 @@ class Fitter:
             table: self._vocabulary(table, features[0]) for table, features in self._spec.vocabularies.items()
         }
         declared = {n: f for n, f in self._spec.features.items() if isinstance(f, Numeric)}
-        scales = {n: self._numbers[n].scale(f) for n, f in declared.items()}
+        scales = {n: self._scales[n] if n in self._scales else self._numbers[n].scale(f) for n, f in declared.items()}
         columns = dict.fromkeys(c for n in self._spec.features for c in self._spec.columns(n))
         return Encoder(self._spec, vocabularies, scales, {c: str(self._schema[c]) for c in columns})
+
+    def pending(self) -> pl.DataFrame:
+        """Values seen too rarely for a vocabulary so far: ``table``, ``value``, ``count`` and where ``first``."""
+        added = self.finish().vocabularies
+        left = [
+            counts.filter(~pl.col("value").is_in(added[table].implode())).select(pl.lit(table).alias("table"), "*")
+            for table, counts in self._counts.items()
+        ]
+        return pl.concat([_NOTHING.select(pl.lit("").alias("table"), "*"), *left]).sort("table", "first", "value")
 
     def _count(self, rows: pl.LazyFrame, features: Sequence[str]) -> pl.LazyFrame:
         """Values of one table: how often each was seen and where first, whatever order the engine groups in."""
@@ -87,14 +120,18 @@ class Fitter:
         return _merged([part.with_columns(pl.col("value").cast(pl.String)) for part in counted])
 
     def _vocabulary(self, table: str, feature: str) -> pl.Series:
-        declared = self._spec.features[feature]
+        """What was known, then what is new, in the order it was seen."""
+        declared, known = self._spec.features[feature], self._known[table]
         assert isinstance(declared, Categorical | MultiHot)
-        if table not in self._counts:
-            return pl.Series(dtype=pl.String)
-        known = self._counts[table].filter(pl.col("count") >= declared.min_count)
+        new = self._counts[table].filter(pl.col("count") >= declared.min_count)
         if declared.max_size:
-            known = known.sort("count", "first", "value", descending=[True, False, False]).head(declared.max_size)
-        return known.sort("first", "value").get_column("value")
+            new = new.sort("count", "first", "value", descending=[True, False, False])
+            new = new.head(max(declared.max_size - len(known), 0))
+        return pl.concat([known, new.sort("first", "value").get_column("value")])
+
+
+def _of(pending: pl.DataFrame, table: str) -> pl.DataFrame:
+    return pending.filter(pl.col("table") == table).drop("table")
 
 
 def _merged(counts: list[pl.LazyFrame]) -> pl.LazyFrame:

@@ -29,6 +29,8 @@ class _Known(_Declared):
         min_count: A value seen fewer times in training rows is out of vocabulary. With 1 every training value is known,
             so the out-of-vocabulary row is never trained and keeps its initial value, zero.
         max_size: Most values of the vocabulary, the most frequent ones; 0 for no limit.
+        grow_by: The table has rows for a multiple of so many known values: a vocabulary that grows from day to day
+            changes the table's shape only when these are used up.
         buckets: Rows of a table that values are hashed into, without a vocabulary; 0 for a vocabulary.
         table: Name of a table that several features share, and with it vocabulary, size and width; by default the
             feature has one of its own.
@@ -38,6 +40,7 @@ class _Known(_Declared):
     width: Width = None
     min_count: PositiveInt = 1
     max_size: Count = 0
+    grow_by: PositiveInt = 1
     buckets: Count = 0
     table: Name | None = None
 
@@ -217,10 +220,10 @@ class FeatureSpec(_Declared):
         problems = []
         for name, feature in self.features.items():
             if isinstance(feature, _Known):
-                shape = (feature.width, feature.min_count, feature.max_size, feature.buckets)
+                shape = (feature.width, feature.min_count, feature.max_size, feature.grow_by, feature.buckets)
                 other, expected = first.setdefault(self.table(name), (name, shape))
                 if shape != expected:
-                    keys = "`width`, `min_count`, `max_size` and `buckets`"
+                    keys = "`width`, `min_count`, `max_size`, `grow_by` and `buckets`"
                     problems.append(f"features `{other}` and `{name}` share a table: give both the same {keys}")
         return problems
 

@@ -19,7 +19,7 @@ from pipeline import runs
 from pipeline.config import RunConfig
 from pipeline.evaluation import Ties, delta_m_pct, mean_rank
 from pipeline.files import atomic, fingerprint
-from pipeline.prepare import Prepared
+from pipeline.prepared import Prepared
 from pipeline.runs import Epoch, Run
 from pipeline.training import train
 

@@ -33,11 +33,14 @@ class DataConfig(_Section):
         train: Parquet file, folder or glob with the rows to train on (and to split, without a holdout).
         holdout: Rows kept apart for validation and test.
         prepared: Folder that prepared data is written to.
+        grow: Whether to add to the newest data prepared there from earlier days, whose ids, scales and days are kept,
+            instead of learning everything anew; see :mod:`pipeline.growth`.
     """
 
     train: str
     holdout: str | None = None
     prepared: Path = Path("prepared")
+    grow: bool = False
 
 
 class ModelConfig(_Section):

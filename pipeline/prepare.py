@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -16,39 +16,19 @@ from filelock import FileLock
 
 from features.contract import InputError
 from features.encoder import LABEL, Encoder
-from features.fitting import Fitter
-from pipeline import rawdata
+from features.fitting import Fitter, Learnt
+from pipeline import growth, rawdata
 from pipeline.ahead import ahead
 from pipeline.config import RunConfig
 from pipeline.files import atomic, fingerprint, sha256_file, sweep
+from pipeline.growth import Base
+from pipeline.prepared import ENCODER, MANIFEST, PENDING, Prepared
 from pipeline.split import SPLITS
 
-_MANIFEST, _DONE = "manifest.json", ".done"
+_DONE = ".done"
 _CHUNK = 250_000  # raw rows in memory at a time
 # A change of what prepared folders hold, for equal inputs, raises this number: old folders are then not found.
 _FORMAT = 3
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A complete folder of prepared data.
-
-    Args:
-        folder: ``{train,val,test}/part-*.parquet``, ``encoder/`` and ``manifest.json``.
-        manifest: What it was made from and what is in it.
-    """
-
-    folder: Path
-    manifest: dict[str, Any]
-
-    @property
-    def fingerprint(self) -> str:
-        """Equal inputs, equal fingerprint."""
-        return self.folder.name
-
-    def encoder(self) -> Encoder:
-        """The encoder that was fitted on its training rows."""
-        return Encoder.load(self.folder / "encoder")
 
 
 def prepare(config: RunConfig) -> Prepared:
@@ -59,54 +39,113 @@ def prepare(config: RunConfig) -> Prepared:
             holds a single class of some task. Nothing is written then.
     """
     sources = rawdata.find(config)
+    digests = {role: list(ahead((partial(sha256_file, path) for path in paths), 2)) for role, paths in sources.items()}
     inputs = {
         "format": _FORMAT,
         "spec": config.spec.model_dump(mode="json"),
         "split": config.split.model_dump(mode="json"),
-        "sources": {role: [sha256_file(p) for p in paths] for role, paths in sources.items()},
+        "sources": digests,
     }
-    folder = config.data.prepared / fingerprint(inputs)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.parent / ".lock"):
-        if not _is_complete(folder):
-            _write(config, sources, inputs, folder)
-    return Prepared(folder, json.loads((folder / _MANIFEST).read_text()))
+    config.data.prepared.mkdir(parents=True, exist_ok=True)
+    with FileLock(config.data.prepared / ".lock"):
+        found = growth.find(config, inputs) if config.data.grow else None
+        if found is not None and growth.is_same(found, inputs):
+            return found
+        base = growth.Base(found, by_time=config.split.time is not None)
+        inputs |= base.inputs
+        folder = config.data.prepared / fingerprint(inputs)
+        if (done := Prepared.find(folder)) is not None:
+            return done
+        return _Preparation(config, sources, digests, base).write(inputs, folder)
 
 
-def _is_complete(folder: Path) -> bool:
-    """Whether a folder has its manifest and every file that it names."""
-    if not (folder / _MANIFEST).exists():
-        return False
-    return all((folder / part).exists() for part in json.loads((folder / _MANIFEST).read_text())["parts"])
+@dataclass(frozen=True)
+class _Preparation:
+    """Fit, then encode, a chunk of rows at a time; what an interrupted run has done is kept and found again.
 
+    Args:
+        config: What to prepare.
+        sources: The raw files of each role.
+        digests: Of their content.
+        base: What is taken over from earlier data.
+    """
 
-def _write(config: RunConfig, sources: dict[str, list[Path]], inputs: dict[str, Any], folder: Path) -> None:
-    """Fit, then encode, a chunk of rows at a time; what an interrupted run has done is kept and found again."""
-    draft = folder.with_name(f".{folder.name}.draft")
-    sweep(draft)
-    encoder = _fitted(config, sources, draft / "encoder")
-    jobs = (
-        partial(_encode_chunk, config, encoder, role, rows, draft, f"part-{role}-{number:05}-{place:04}")
-        for role, paths in sources.items()
-        for number, path in enumerate(paths)
-        for place, rows in enumerate(_chunks(config, path))
-    )
-    for _ in ahead(jobs, threads=2):  # one reads or writes while the other computes
-        pass
-    counts = {name: _counts(draft / name, list(config.spec.tasks)) for name in SPLITS}
-    try:
-        _check_counts(counts)
-    except InputError:
-        shutil.rmtree(draft)
-        raise
-    shutil.rmtree(draft / _DONE)
-    versions = {package: version(package) for package in ("polars", "polars-hash", "gradops")}
-    parts = sorted(str(path.relative_to(draft)) for path in draft.rglob("*.*"))
-    manifest = {**inputs, "splits": counts, "versions": versions, "parts": parts}
-    (draft / _MANIFEST).write_text(json.dumps(manifest, indent=1))
-    if folder.exists():
-        shutil.rmtree(folder)
-    draft.replace(folder)
+    config: RunConfig
+    sources: dict[str, list[Path]]
+    digests: dict[str, list[str]]
+    base: Base
+
+    def write(self, inputs: dict[str, Any], folder: Path) -> Prepared:
+        draft = folder.with_name(f".{folder.name}.draft")
+        sweep(draft)
+        (draft / _DONE).mkdir(parents=True, exist_ok=True)
+        encoder = self._fitted(draft)
+        for _ in ahead(self._jobs(encoder, draft), threads=2):  # one reads or writes while the other computes
+            pass
+        counts = {name: _counts(draft / name, list(self.config.spec.tasks)) for name in SPLITS}
+        try:
+            _check_counts(counts)
+        except InputError:
+            shutil.rmtree(draft)
+            raise
+        shutil.rmtree(draft / _DONE)
+        versions = {package: version(package) for package in ("polars", "polars-hash", "gradops")}
+        parts = sorted(str(path.relative_to(draft)) for path in draft.rglob("*.*"))
+        manifest = {**inputs, "splits": counts, "versions": versions, "files": self._files(parts), "parts": parts}
+        (draft / MANIFEST).write_text(json.dumps(manifest, indent=1))
+        if folder.exists():
+            shutil.rmtree(folder)
+        draft.replace(folder)
+        return Prepared(folder, manifest)
+
+    def _each_file(self) -> Iterator[tuple[str, Path, str, str]]:
+        """Role, path and digest of every raw file, and what the names of its parts begin with."""
+        for role, paths in self.sources.items():
+            for number, (path, digest) in enumerate(zip(paths, self.digests[role], strict=True)):
+                yield role, path, digest, f"part-{role}-{number:05}-"
+
+    def _fitted(self, draft: Path) -> Encoder:
+        """The encoder of the training rows, fitted unless an interrupted run has done so."""
+        if not (draft / ENCODER).exists():
+            files = [
+                (path, self.base.kept(role, digest)) for role, path, digest, _ in self._each_file() if role == "train"
+            ]
+            new = [path for path, kept in files if kept is None]
+            fitter = self._fitter(sum(map(_height, new)))
+            chunks = (rows.collect for path in new for rows in _chunks(self.config, path))
+            for rows in ahead(chunks):
+                if (trained := _split(self.config, "train", rows).get("train")) is not None:
+                    fitter.update(trained)
+            fitter.pending().write_parquet(draft / PENDING)
+            with atomic(draft / ENCODER) as folder:
+                fitter.finish().save(folder)
+        return Encoder.load(draft / ENCODER)
+
+    def _fitter(self, rows: int) -> Fitter:
+        schema = pl.scan_parquet(self.sources["train"]).collect_schema()
+        before = self.base.prepared
+        if before is None:
+            return Fitter(self.config.spec, schema, rows)
+        return Fitter(self.config.spec, schema, rows, Learnt(before.encoder(), before.pending(), before.rows["train"]))
+
+    def _jobs(self, encoder: Encoder, draft: Path) -> Iterator[Callable[[], None]]:
+        """What is to be done for the parts of each file: to encode a chunk, or to link what is kept."""
+        for role, path, digest, name in self._each_file():
+            kept = self.base.kept(role, digest)
+            if kept is None:
+                for place, rows in enumerate(_chunks(self.config, path)):
+                    yield partial(_encode_chunk, self.config, encoder, role, rows, draft, f"{name}{place:04}")
+            else:
+                for part in kept:
+                    renamed = name + part.name.rpartition("-")[2]
+                    yield partial(growth.link, part, draft / part.parent.name / renamed)
+
+    def _files(self, parts: list[str]) -> dict[str, dict[str, list[str]]]:
+        """The parts of each raw file, by its role and digest."""
+        found: dict[str, dict[str, list[str]]] = {}
+        for role, _, digest, name in self._each_file():
+            found.setdefault(role, {})[digest] = [p for p in parts if Path(p).name.startswith(name)]
+        return found
 
 
 def _chunks(config: RunConfig, path: Path) -> Iterator[pl.LazyFrame]:
@@ -115,21 +154,6 @@ def _chunks(config: RunConfig, path: Path) -> Iterator[pl.LazyFrame]:
     columns = {config.split.column, *(c for name in spec.features for c in spec.columns(name))}
     rows = pl.scan_parquet(path).select(sorted(columns.union(*(task.sources for task in spec.tasks.values()))))
     return (rows.slice(start, _CHUNK) for start in range(0, _height(path), _CHUNK))
-
-
-def _fitted(config: RunConfig, sources: dict[str, list[Path]], folder: Path) -> Encoder:
-    """The encoder of the training rows, fitted unless an interrupted run has done so."""
-    if not folder.exists():
-        train = sources["train"]
-        schema = pl.scan_parquet(train).collect_schema()
-        fitter = Fitter(config.spec, schema, sum(_height(path) for path in train))
-        chunks = (rows.collect for path in train for rows in _chunks(config, path))
-        for rows in ahead(chunks):
-            if (trained := _split(config, "train", rows).get("train")) is not None:
-                fitter.update(trained)
-        with atomic(folder) as draft:
-            fitter.finish().save(draft)
-    return Encoder.load(folder)
 
 
 def _height(path: Path) -> int:
@@ -148,7 +172,6 @@ def _encode_chunk(config: RunConfig, encoder: Encoder, role: str, rows: pl.LazyF
             plan = pl.QueryOptFlags(comm_subexpr_elim=False)
             encoded = encoder.encode(frame.lazy()).collect(engine="in-memory", optimizations=plan)
             encoded.write_parquet(file, row_group_size=65_536, compression="lz4", statistics=False)
-    (draft / _DONE).mkdir(exist_ok=True)
     (draft / _DONE / name).touch()
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from features.contract import InputError
 from pipeline.config import RunConfig
 from pipeline.files import atomic, fingerprint
-from pipeline.prepare import Prepared
+from pipeline.prepared import Prepared
 
 RESULT, WEIGHTS, CONFIG = "result.json", "weights.safetensors", "config.json"
 # Raised whenever equal configs on equal data give other numbers than before: older runs are then not found.

@@ -20,7 +20,7 @@ from gradops.methods import parse
 from pipeline.comparison import SINGLE_TASK, Comparison, Planned, Row
 from pipeline.config import RunConfig
 from pipeline.interruption import uninterrupted
-from pipeline.prepare import Prepared
+from pipeline.prepared import Prepared
 from pipeline.runs import CONFIG, RESULT, Epoch, Metrics, Run
 
 DEFAULT_STORE = "sqlite:///mlflow.db"

@@ -26,7 +26,7 @@ from models.shared_bottom import SharedBottom
 from pipeline.batches import Batch, Batches
 from pipeline.config import ModelConfig, RunConfig, TrainConfig
 from pipeline.metrics import Evaluator
-from pipeline.prepare import Prepared
+from pipeline.prepared import Prepared
 from pipeline.runs import Epoch, Metrics, Run, folder_of
 
 _EVALUATION_BATCH = 8192

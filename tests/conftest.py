@@ -8,7 +8,8 @@ import pytest
 
 from features.encoder import Encoder
 from pipeline.config import RunConfig, load
-from pipeline.prepare import Prepared, prepare
+from pipeline.prepare import prepare
+from pipeline.prepared import Prepared
 
 ROOT = Path(__file__).parent.parent
 

@@ -27,7 +27,8 @@ from pipeline.batches import Batches
 from pipeline.comparison import SINGLE_TASK, Comparison, Planned, compare, identity, plan
 from pipeline.config import RunConfig
 from pipeline.evaluation import delta_m_pct, task_metrics
-from pipeline.prepare import Prepared, prepare
+from pipeline.prepare import prepare
+from pipeline.prepared import Prepared
 from pipeline.registry import register, worth_keeping
 from pipeline.runs import Epoch, Run
 from pipeline.scoring import Scorer

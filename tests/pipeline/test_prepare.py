@@ -10,7 +10,8 @@ import pytest
 
 from features.contract import InputError
 from pipeline.config import RunConfig
-from pipeline.prepare import Prepared, prepare
+from pipeline.prepare import prepare
+from pipeline.prepared import Prepared
 from pipeline.split import SplitConfig, side
 from tests.conftest import ROOT, debug_config
 

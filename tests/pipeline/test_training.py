@@ -14,7 +14,7 @@ from features.contract import InputError
 from pipeline import training
 from pipeline.batches import Batches
 from pipeline.config import RunConfig
-from pipeline.prepare import Prepared
+from pipeline.prepared import Prepared
 from pipeline.runs import Epoch, Run, find
 from pipeline.training import build_model, one_cycle, train
 from tests.conftest import debug_config

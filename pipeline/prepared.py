@@ -1,0 +1,65 @@
+"""A complete folder of prepared data: what :mod:`pipeline.prepare` writes and everything else reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from features.encoder import Encoder
+
+MANIFEST, ENCODER, PENDING = "manifest.json", "encoder", "pending.parquet"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A complete folder of prepared data.
+
+    Args:
+        folder: ``{train,val,test}/part-*.parquet``, ``encoder/``, ``pending.parquet`` and ``manifest.json``.
+        manifest: What it was made from and what is in it.
+    """
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    @classmethod
+    def find(cls, folder: Path) -> Prepared | None:
+        """The folder's data, None unless its manifest and every file that it names are there."""
+        if not (folder / MANIFEST).exists():
+            return None
+        manifest = json.loads((folder / MANIFEST).read_text())
+        return cls(folder, manifest) if all((folder / part).exists() for part in manifest["parts"]) else None
+
+    @classmethod
+    def all(cls, folder: Path) -> Iterator[Prepared]:
+        """All complete data below a folder."""
+        found = (cls.find(child) for child in sorted(folder.glob("[!.]*/")))
+        return (prepared for prepared in found if prepared is not None)
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal inputs, equal fingerprint."""
+        return self.folder.name
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """Rows of each split."""
+        return {split: int(found["rows"]) for split, found in self.manifest["splits"].items()}
+
+    @property
+    def written(self) -> int:
+        """When, in nanoseconds."""
+        return (self.folder / MANIFEST).stat().st_mtime_ns
+
+    def encoder(self) -> Encoder:
+        """The encoder that was fitted on its training rows."""
+        return Encoder.load(self.folder / ENCODER)
+
+    def pending(self) -> pl.DataFrame:
+        """Values of its training rows that no vocabulary holds yet; see :meth:`features.fitting.Fitter.pending`."""
+        return pl.read_parquet(self.folder / PENDING)
