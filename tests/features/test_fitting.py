@@ -32,9 +32,7 @@ def rows(cities: Sequence[str | None]) -> pl.DataFrame:
     return pl.DataFrame(columns, {"city": pl.String, "seen": pl.List(pl.String), "price": pl.Float64, "y": pl.Int8})
 
 
-def go_on(
-    declared: FeatureSpec, first: Sequence[str | None], *later: Sequence[str | None]
-) -> tuple[Encoder, pl.DataFrame]:
+def go_on(declared: FeatureSpec, *days: Sequence[str | None]) -> tuple[Encoder, pl.DataFrame]:
     """The fit of some rows, added to by others, one after another."""
     learnt, seen = None, 0
     for cities in days:
