@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from features.encoder import Encoder
 from models.portable import PortableEmbedding
 from models.shared_bottom import SharedBottom
-from pipeline.batches import Window
+from pipeline.windows import Window
 
 # Name of a model's files among the artifacts of its MLflow model.
 ARTIFACT = "scorer"
@@ -69,7 +69,7 @@ class Scorer:
         known = rows.with_columns(pl.lit(None).alias(name) for name in untyped)
         encoded = self.encoder.encode_features(known.lazy()).collect()
         window = Window.of(encoded, self.encoder.spec, ())
-        batch = window.take(torch.arange(len(window)))
+        batch = window.batch(0, len(window))
         with torch.no_grad():
             probability_BT = self.model(batch.bags, batch.value_BV).sigmoid()
         return pl.from_numpy(probability_BT.double().numpy(), schema=list(self.tasks))

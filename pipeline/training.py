@@ -23,11 +23,12 @@ from gradops.rotation import Rotation, Rotations
 from models.embedding import TorchRecEmbedding
 from models.loss import masked_cross_entropy
 from models.shared_bottom import SharedBottom
-from pipeline.batches import Batch, Batches
+from pipeline.batches import Batches
 from pipeline.config import ModelConfig, RunConfig, TrainConfig
 from pipeline.metrics import Evaluator
 from pipeline.prepared import Prepared
 from pipeline.runs import Epoch, Metrics, Run, folder_of
+from pipeline.windows import Batch
 
 _EVALUATION_BATCH = 8192
 

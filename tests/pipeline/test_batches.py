@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
 
 from features.spec import FeatureSpec
-from pipeline.batches import Batch, Batches
+from pipeline.batches import Batches
+from pipeline.windows import Batch
 
 ROWS = 1003
 SPEC = FeatureSpec.model_validate(
@@ -76,8 +78,32 @@ def test_seed_and_epoch_decide_the_order(folder: Path) -> None:
     assert orders[0, 1] == tuple(numbers(list(batches(folder, window=400).epoch(1))))
 
 
-def test_no_more_than_a_window_is_held(folder: Path) -> None:
-    source = batches(folder, window=250)
-    for _ in source.epoch(0):
-        assert source._held is not None
-        assert len(source._held[1]) <= 250
+@pytest.mark.parametrize("skip", [0, 1, 3, 4, 7, 10, 11, 12, 99])
+@pytest.mark.parametrize("window", [1 << 18, 300, 100])
+def test_an_epoch_goes_on_after_the_batches_it_skips(folder: Path, window: int, skip: int) -> None:
+    source = batches(folder, window=window)
+    assert numbers(list(source.epoch(2, skip))) == numbers(list(source.epoch(2))[skip:])
+
+
+def test_the_order_is_numpys_permutations_of_windows_and_of_rows(folder: Path) -> None:
+    """Runs of today are repeated tomorrow only if this order stays."""
+    generator = np.random.default_rng([5, 2])
+    starts = generator.permutation([0, 400, 800])
+    expected = [int(s + i) for s in starts for i in generator.permutation(min(400, ROWS - s))]
+    assert numbers(list(batches(folder, seed=5, window=400).epoch(2))) == expected
+
+
+def test_only_a_split_of_one_window_is_kept(folder: Path) -> None:
+    """Three windows are in memory at most, so that a split of several is read again."""
+    for window, kept in ((ROWS, True), (250, False)):
+        source = batches(folder, window=window)
+        first = [numbers(list(source.epoch(0))), numbers(list(source.in_order()))]
+        for path in folder.glob("*.parquet"):
+            path.rename(path.with_suffix(".moved"))
+        if kept:
+            assert first == [numbers(list(source.epoch(0))), numbers(list(source.in_order()))]
+        else:
+            with pytest.raises(FileNotFoundError):
+                list(source.epoch(0))
+        for path in folder.glob("*.moved"):
+            path.rename(path.with_suffix(".parquet"))

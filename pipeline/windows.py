@@ -1,0 +1,136 @@
+"""Encoded rows in memory as tensors, and batches that are slices of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import torch
+from torch import Tensor
+
+from features.encoder import ID, LABEL, VALUE, WEIGHT
+from features.spec import FeatureSpec
+from models.cut import Bags
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a model reads, and the labels.
+
+    Args:
+        bags: Ids of every feature with a table.
+        value_BV: Standardised numbers.
+        labels_BT: 0, 1, or NaN where unknown; no columns when serving.
+    """
+
+    bags: Bags
+    value_BV: Tensor
+    labels_BT: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device."""
+        return Batch(self.bags.to(device), self.value_BV.to(device), self.labels_BT.to(device))
+
+
+@dataclass(frozen=True)
+class Entries:
+    """A multi-hot feature of some rows.
+
+    Args:
+        ids_E: Ids, one row after another.
+        begin_M: Where each row's begin, and the last one's end: one more than rows.
+        weight_E: Their weights; None where no feature has any.
+    """
+
+    ids_E: Tensor
+    begin_M: Tensor
+    weight_E: Tensor | None
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame, name: str, *, weighted: bool) -> Entries:
+        """A list column, and that of its weights."""
+        ids = frame.get_column(ID + name)
+        begin_M = torch.cat([torch.zeros(1, dtype=torch.int64), ids.list.len().cast(pl.Int64).to_torch().cumsum(0)])
+        weights = frame.get_column(WEIGHT + name).explode(empty_as_null=False).to_torch() if weighted else None
+        return cls(ids.explode(empty_as_null=False).to_torch(), begin_M, weights)
+
+    def rows(self, start: int, stop: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The ids of neighbouring rows, how many each row has, their weights."""
+        begin_M = self.begin_M[start : stop + 1]
+        part = slice(int(begin_M[0]), int(begin_M[-1]))
+        weight_E = None if self.weight_E is None else self.weight_E[part]
+        return self.ids_E[part], begin_M.diff().to(torch.int32), weight_E
+
+
+@dataclass(frozen=True)
+class Window:
+    """Encoded rows as tensors.
+
+    Args:
+        ids_FN: Ids of the single-valued features.
+        entries: Multi-hot feature to its ids.
+        value_NV: Numbers.
+        labels_NT: 0, 1, or NaN where unknown.
+        spec: Declares the features.
+    """
+
+    ids_FN: Tensor
+    entries: dict[str, Entries]
+    value_NV: Tensor
+    labels_NT: Tensor
+    spec: FeatureSpec
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame, spec: FeatureSpec, tasks: Sequence[str]) -> Window:
+        """Encoded columns as tensors."""
+        single = [pl.col(ID + n) for n in spec.id_features if n not in spec.multi_hot_features]
+        return cls(
+            ids_FN=_tensor(_columns(frame, single).T),
+            entries={n: Entries.of(frame, n, weighted=spec.weighted) for n in spec.multi_hot_features},
+            value_NV=_numbers(frame, [VALUE + n for n in spec.value_features]),
+            labels_NT=_numbers(frame, [LABEL + n for n in tasks]),
+            spec=spec,
+        )
+
+    def __len__(self) -> int:
+        return len(self.value_NV)
+
+    def batch(self, start: int, stop: int) -> Batch:
+        """Neighbouring rows; numbers and labels are views of the window."""
+        return Batch(self._bags(start, stop), self.value_NV[start:stop], self.labels_NT[start:stop])
+
+    def _bags(self, start: int, stop: int) -> Bags:
+        """What the rows read, features one after another."""
+        ids_FB = self.ids_FN[:, start:stop]
+        if not self.entries:
+            return Bags(ids_FB.reshape(-1), torch.ones(ids_FB.numel(), dtype=torch.int32))
+        single, one_B = iter(ids_FB), torch.ones(stop - start, dtype=torch.int32)
+        parts = [
+            self.entries[name].rows(start, stop) if name in self.entries else (next(single), one_B, None)
+            for name in self.spec.id_features
+        ]
+        weight_N = None
+        if self.spec.weighted:
+            weight_N = torch.cat([torch.ones(len(ids)) if w is None else w for ids, _, w in parts])
+        return Bags(torch.cat([ids for ids, _, _ in parts]), torch.cat([n for _, n, _ in parts]), weight_N)
+
+
+def _numbers(frame: pl.DataFrame, columns: Sequence[str]) -> Tensor:
+    """Rows x columns in float32, NaN where null."""
+    return _tensor(_columns(frame, [pl.col(c).cast(pl.Float32).fill_null(float("nan")) for c in columns]))
+
+
+def _columns(frame: pl.DataFrame, columns: Sequence[pl.Expr]) -> npt.NDArray[Any]:
+    """Rows x columns, column by column in memory; rows x 0 if there are none, where a frame would lose its rows."""
+    if not columns:
+        return np.empty((frame.height, 0), np.float32)
+    return frame.select(columns).to_numpy(order="fortran", writable=True)
+
+
+def _tensor(array: npt.NDArray[Any]) -> Tensor:
+    # Row by row in memory; numpy copies from column by column in half of torch's time.
+    return torch.from_numpy(np.ascontiguousarray(array))
