@@ -20,13 +20,21 @@ class Batches:
     random order and the rows of each in a random order, both drawn from the seed and the epoch's number; a split
     smaller than one window is shuffled completely.
 
+    Of several ranks each reads one stretch of every window. Batch b of all ranks together has the rows that batch b of
+    one rank alone would have: all ranks have equally many batches, of sizes that differ by one row at most.
+
     Args:
         folder: Folder of Parquet files that :mod:`pipeline.prepare` wrote.
         spec: Declares the columns.
         tasks: Tasks whose labels are wanted, in order.
-        batch_size: Rows a batch; the last one of a window may have fewer.
+        batch_size: Rows a batch, over all ranks; the last one of a window may have fewer.
         seed: Seed of the order.
         window: Rows of a window; at most three are in memory, one of them used and one or two taking shape.
+        shard: Rank, counted from 0, and number of ranks. A rank's batch is empty where a batch has fewer rows than
+            ranks.
+
+    Raises:
+        ValueError: If there is no such rank.
     """
 
     def __init__(
@@ -38,10 +46,14 @@ class Batches:
         batch_size: int,
         seed: int = 0,
         window: int = 1 << 18,
+        shard: tuple[int, int] = (0, 1),
     ) -> None:
+        if not 0 <= shard[0] < shard[1]:
+            raise ValueError(f"`shard` should be a rank from 0 and the number of ranks. Found `shard = {shard}`.")
         self._rows = pl.scan_parquet(folder / "*.parquet")
         self._spec, self._tasks = spec, tasks
         self._batch_size, self._seed, self._window = batch_size, seed, window
+        self._rank, self._ranks = shard
         self.rows = int(self._rows.select(pl.len()).collect().item())
         self._held: pl.DataFrame | None = None
 
@@ -53,17 +65,20 @@ class Batches:
         """The batches of one epoch, shuffled, without the first ones: where an interrupted epoch goes on."""
         generator = np.random.default_rng([self._seed, number])
         starts = generator.permutation(self._starts()).tolist()
+        if self._rank:
+            # An order of its own: with one for all ranks, the same rows of each would meet in every epoch.
+            generator = np.random.default_rng([self._seed, number, self._rank])
         while starts and skip >= self._batches_of(starts[0]):
-            generator.permutation(self._rows_of(starts[0]))  # drawn, so that what follows is drawn alike
+            generator.permutation(len(self._stretch(starts[0])))  # drawn, so that what follows is drawn alike
             skip -= self._batches_of(starts.pop(0))
-        for window in self._windows(starts, generator):
-            yield from self._parts(window, skip)
+        for start, window in self._windows(starts, generator):
+            yield from self._parts(start, window, skip)
             skip = 0
 
     def in_order(self) -> Iterator[Batch]:
         """Every row once, in the order of the files."""
-        for window in self._windows(self._starts()):
-            yield from self._parts(window)
+        for start, window in self._windows(self._starts()):
+            yield from self._parts(start, window)
 
     def _starts(self) -> list[int]:
         return list(range(0, self.rows, self._window))
@@ -74,19 +89,34 @@ class Batches:
     def _batches_of(self, start: int) -> int:
         return -(-self._rows_of(start) // self._batch_size)
 
-    def _parts(self, window: Window, skip: int = 0) -> Iterator[Batch]:
-        """The batches of a window, without the first ones."""
-        for start in range(skip * self._batch_size, len(window), self._batch_size):
-            yield window.batch(start, min(start + self._batch_size, len(window)))
+    def _stretch(self, start: int) -> range:
+        """The rows of the window that begins at ``start`` which are this rank's."""
+        full, last = divmod(self._rows_of(start), self._batch_size)
+        both = (self._rank, self._rank + 1)
+        first, end = (full * self._before(self._batch_size, rank) + self._before(last, rank) for rank in both)
+        return range(start + first, start + end)
 
-    def _windows(self, starts: Sequence[int], generator: np.random.Generator | None = None) -> Iterator[Window]:
+    def _before(self, rows: int, rank: int) -> int:
+        """How many of a batch's rows the ranks before this one take: even shares, the first ranks one row more."""
+        share, rest = divmod(rows, self._ranks)
+        return rank * share + min(rank, rest)
+
+    def _parts(self, start: int, window: Window, skip: int = 0) -> Iterator[Batch]:
+        """The batches of a window, without the first ones."""
+        size = self._before(self._batch_size, self._rank + 1) - self._before(self._batch_size, self._rank)
+        for batch in range(skip, self._batches_of(start)):
+            yield window.batch(batch * size, min(batch * size + size, len(window)))
+
+    def _windows(
+        self, starts: Sequence[int], generator: np.random.Generator | None = None
+    ) -> Iterator[tuple[int, Window]]:
         """The windows that begin at these rows, each read, and perhaps shuffled, while the one before it is used."""
         with ThreadPoolExecutor(max_workers=1) as reader:
             coming = [reader.submit(self._load, start, generator) for start in starts[:1]]
             for place in range(len(starts)):
                 window = coming.pop().result()
                 coming += [reader.submit(self._load, next_, generator) for next_ in starts[place + 1 : place + 2]]
-                yield window
+                yield starts[place], window
 
     def _load(self, start: int, generator: np.random.Generator | None) -> Window:
         """One window, its rows in the order that its batches take them."""
@@ -100,8 +130,9 @@ class Batches:
         """The rows of one window; those of a split that has no other are kept, and read once."""
         if self._held is not None:
             return self._held
+        rows = self._stretch(start)
         # In one piece: picking rows out of several takes five times as long.
-        frame = self._rows.slice(start, self._window).collect().rechunk()
+        frame = self._rows.slice(rows.start, len(rows)).collect().rechunk()
         if self.rows <= self._window:
             self._held = frame
         return frame
