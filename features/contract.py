@@ -75,7 +75,17 @@ def check_table(spec: FeatureSpec, schema: pl.Schema, key: str, subject: str) ->
         problems += [f"column `{c}` (task `{name}`) is missing from {subject}" for c in missing]
         if not missing:
             problems += _label_problems(name, task.expression, schema)
-    return problems
+    return problems + _group_problems(spec.group, schema, subject)
+
+
+def _group_problems(column: str | None, schema: pl.Schema, subject: str) -> list[str]:
+    if column is None:
+        return []
+    if column not in schema:
+        return [f"column `{column}` (the group of GAUC) is missing from {subject}"]
+    rule = "a group is one value a row: give a column of text, numbers, booleans or times"
+    is_one = not schema[column].is_nested() and schema[column] not in (pl.Binary, pl.Object)
+    return [] if is_one else [f"column `{column}` (the group of GAUC) holds {schema[column]}; {rule}"]
 
 
 def _label_problems(task: str, expression: pl.Expr, schema: pl.Schema) -> list[str]:

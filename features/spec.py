@@ -186,6 +186,8 @@ class FeatureSpec(_Declared):
         tasks: Task name to its label, in the order of every result.
         excluded: Raw columns that may never be features, beside the label sources, which never may.
         width: Embedding width of every table that does not say its own; by default one that grows with its rows.
+        group: Raw column whose values GAUC is the mean over, for example users; one value a row, of any type. Rows
+            without one are left out of it.
 
     Raises:
         pydantic.ValidationError: If a feature reads an excluded column or a label's source, or features that share a
@@ -196,6 +198,7 @@ class FeatureSpec(_Declared):
     tasks: Annotated[dict[Name, Task], Field(min_length=1)]
     excluded: tuple[str, ...] = ()
     width: Width = None
+    group: str | None = None
 
     @model_validator(mode="after")
     def _no_leak(self) -> FeatureSpec:
@@ -234,6 +237,13 @@ class FeatureSpec(_Declared):
             return list(declared.columns)
         beside = declared.weights if isinstance(declared, MultiHot) else getattr(declared, "until", None)
         return [declared.column or feature, *([beside] if beside else [])]
+
+    @property
+    def sources(self) -> list[str]:
+        """Every raw column that prepared data is made of."""
+        read = [column for name in self.features for column in self.columns(name)]
+        labels = [column for task in self.tasks.values() for column in task.sources]
+        return list(dict.fromkeys([*read, *labels, *([self.group] if self.group else [])]))
 
     def table(self, feature: str) -> str:
         """The name of a feature's embedding table."""

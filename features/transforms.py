@@ -60,6 +60,11 @@ def stable_hash(text: pl.Expr) -> pl.Expr:
     return hashed
 
 
+def group_number(text: pl.Expr) -> pl.Expr:
+    """A number that stands for a group in Int64: 63 bits of its text's hash, never negative; null where it is null."""
+    return (stable_hash(text) // 2).cast(pl.Int64)
+
+
 def hashed_id(text: pl.Expr, buckets: int) -> pl.Expr:
     """Id of a hashed text: ``FIRST_KNOWN`` + its hash modulo the buckets."""
     bucket = stable_hash(text) % buckets

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from features.encoder import GROUP, ID, LABEL, VALUE, WEIGHT
 from features.spec import FeatureSpec
 from pipeline.windows import Batch, Window
 
@@ -54,8 +55,9 @@ class Batches:
         self._spec, self._tasks = spec, tasks
         self._batch_size, self._seed, self._window = batch_size, seed, window
         self._rank, self._ranks = shard
+        self._schema = self._rows.collect_schema().names()
         self.rows = int(self._rows.select(pl.len()).collect().item())
-        self._held: pl.DataFrame | None = None
+        self._held: dict[bool, pl.DataFrame] = {}
 
     def __len__(self) -> int:
         """Batches an epoch."""
@@ -76,7 +78,7 @@ class Batches:
             skip = 0
 
     def in_order(self) -> Iterator[Batch]:
-        """Every row once, in the order of the files."""
+        """Every row once, in the order of the files, with its group if the spec has one."""
         for start, window in self._windows(self._starts()):
             yield from self._parts(start, window)
 
@@ -120,19 +122,24 @@ class Batches:
 
     def _load(self, start: int, generator: np.random.Generator | None) -> Window:
         """One window, its rows in the order that its batches take them."""
-        frame = self._read(start)
+        frame = self._read(start, in_order=generator is None)
         if generator is not None:
             # By Polars, on every core and lists with their rows, so that a batch is a slice.
             frame = frame[generator.permutation(frame.height)]
         return Window.of(frame, self._spec, self._tasks)
 
-    def _read(self, start: int) -> pl.DataFrame:
+    def _read(self, start: int, *, in_order: bool) -> pl.DataFrame:
         """The rows of one window; those of a split that has no other are kept, and read once."""
-        if self._held is not None:
-            return self._held
+        if in_order in self._held:
+            return self._held[in_order]
         rows = self._stretch(start)
         # In one piece: picking rows out of several takes five times as long.
-        frame = self._rows.slice(rows.start, len(rows)).collect().rechunk()
+        frame = self._rows.select(self._columns(in_order)).slice(rows.start, len(rows)).collect().rechunk()
         if self.rows <= self._window:
-            self._held = frame
+            self._held[in_order] = frame
         return frame
+
+    def _columns(self, in_order: bool) -> list[str]:
+        """What is read: every feature, and of what stands beside them the labels wanted and what their use needs."""
+        beside = {LABEL + task for task in self._tasks} | ({GROUP} if in_order else set())
+        return [name for name in self._schema if name.startswith((ID, WEIGHT, VALUE)) or name in beside]

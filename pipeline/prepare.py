@@ -150,9 +150,7 @@ class _Preparation:
 
 def _chunks(config: RunConfig, path: Path) -> Iterator[pl.LazyFrame]:
     """What is needed of the rows of a raw file, so many at a time that they fit in memory."""
-    spec = config.spec
-    columns = {config.split.column, *(c for name in spec.features for c in spec.columns(name))}
-    rows = pl.scan_parquet(path).select(sorted(columns.union(*(task.sources for task in spec.tasks.values()))))
+    rows = pl.scan_parquet(path).select(sorted({config.split.column, *config.spec.sources}))
     return (rows.slice(start, _CHUNK) for start in range(0, _height(path), _CHUNK))
 
 

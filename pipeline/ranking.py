@@ -21,6 +21,7 @@ _LOWEST = (127 - 32) << 23
 _HALF = (127 - 1) << 23
 _SIDE = (_HALF - _LOWEST) >> _SHIFT
 BINS = 2 * _SIDE + 1
+NO_GROUP = -(1 << 63)  # the least int64, for rows that are in none
 _CHUNK = 1 << 20
 _EVERY = 1 << 63
 _GROUPED = np.dtype([("group", np.int64), ("word", np.uint32)])

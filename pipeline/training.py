@@ -157,7 +157,8 @@ class _Job:
                 probability_BT = self._logits(batch).sigmoid().cpu().numpy()
                 if not np.isfinite(probability_BT).all():
                     raise _diverged(self.step)
-                evaluator.update(batch.labels_BT.numpy(), probability_BT)
+                group_B = None if batch.group_B is None else batch.group_B.numpy()
+                evaluator.update(batch.labels_BT.numpy(), probability_BT, group_B)
         return evaluator.result()
 
     def _logits(self, batch: Batch) -> Tensor:

@@ -12,9 +12,10 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from features.encoder import ID, LABEL, VALUE, WEIGHT
+from features.encoder import GROUP, ID, LABEL, VALUE, WEIGHT
 from features.spec import FeatureSpec
 from models.cut import Bags
+from pipeline.ranking import NO_GROUP
 
 
 @dataclass(frozen=True)
@@ -25,15 +26,18 @@ class Batch:
         bags: Ids of every feature with a table.
         value_BV: Standardised numbers.
         labels_BT: 0, 1, or NaN where unknown; no columns when serving.
+        group_B: Number of each row's group, or :data:`pipeline.ranking.NO_GROUP`; None where rows were not read for
+            evaluation.
     """
 
     bags: Bags
     value_BV: Tensor
     labels_BT: Tensor
+    group_B: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on a device."""
-        return Batch(self.bags.to(device), self.value_BV.to(device), self.labels_BT.to(device))
+        """The batch on a device; groups stay where metrics are."""
+        return Batch(self.bags.to(device), self.value_BV.to(device), self.labels_BT.to(device), self.group_B)
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,7 @@ class Window:
         entries: Multi-hot feature to its ids.
         value_NV: Numbers.
         labels_NT: 0, 1, or NaN where unknown.
+        group_N: Number of each row's group, or :data:`pipeline.ranking.NO_GROUP`; None if the frame had no groups.
         spec: Declares the features.
     """
 
@@ -82,6 +87,7 @@ class Window:
     entries: dict[str, Entries]
     value_NV: Tensor
     labels_NT: Tensor
+    group_N: Tensor | None
     spec: FeatureSpec
 
     @classmethod
@@ -93,6 +99,7 @@ class Window:
             entries={n: Entries.of(frame, n, weighted=spec.weighted) for n in spec.multi_hot_features},
             value_NV=_numbers(frame, [VALUE + n for n in spec.value_features]),
             labels_NT=_numbers(frame, [LABEL + n for n in tasks]),
+            group_N=frame.get_column(GROUP).fill_null(NO_GROUP).to_torch() if GROUP in frame.columns else None,
             spec=spec,
         )
 
@@ -101,7 +108,8 @@ class Window:
 
     def batch(self, start: int, stop: int) -> Batch:
         """Neighbouring rows; numbers and labels are views of the window."""
-        return Batch(self._bags(start, stop), self.value_NV[start:stop], self.labels_NT[start:stop])
+        group_B = None if self.group_N is None else self.group_N[start:stop]
+        return Batch(self._bags(start, stop), self.value_NV[start:stop], self.labels_NT[start:stop], group_B)
 
     def _bags(self, start: int, stop: int) -> Bags:
         """What the rows read, features one after another."""

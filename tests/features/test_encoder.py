@@ -211,3 +211,16 @@ def test_encoding_names_missing_columns() -> None:
     encoder = fit(spec(), ROWS.lazy())
     with pytest.raises(InputError, match=r"2 problem(?s:.*)`shop`(?s:.*)`price`"):
         encoder.encode_features(pd.DataFrame({"city": ["a"]}).pipe(pl.from_pandas).lazy())
+
+
+def test_a_group_is_the_number_of_its_text_and_none_where_unknown() -> None:
+    numbers = []
+    for values in ([3, 10, None, 3], ["3", "10", None, "3"], [3.0, 10.0, float("nan"), 3.0]):
+        rows = ROWS.head(4).with_columns(who=pl.Series(values))
+        frame = fit(spec(group="who"), rows.lazy()).encode(rows.lazy()).collect()
+        numbers.append(frame.get_column("group").to_list())
+    assert numbers[0] == numbers[1] == numbers[2]
+    three, ten, unknown, again = numbers[0]
+    assert three == again != ten
+    assert unknown is None
+    assert min(three, ten) >= 0
