@@ -75,7 +75,18 @@ def check_table(spec: FeatureSpec, schema: pl.Schema, key: str, subject: str) ->
         problems += [f"column `{c}` (task `{name}`) is missing from {subject}" for c in missing]
         if not missing:
             problems += _label_problems(name, task.expression, schema)
-    return problems + _group_problems(spec.group, schema, subject)
+    return problems + _weight_problems(spec, schema, subject) + _group_problems(spec.group, schema, subject)
+
+
+def _weight_problems(spec: FeatureSpec, schema: pl.Schema, subject: str) -> list[str]:
+    problems = []
+    for name, column in spec.sample_weights.items():
+        if column not in schema:
+            problems.append(f"column `{column}` (sample weight of task `{name}`) is missing from {subject}")
+        elif not schema[column].is_numeric():
+            rule = "a sample weight is any number type: cast it"
+            problems.append(f"column `{column}` (sample weight of task `{name}`) holds {schema[column]}; {rule}")
+    return problems
 
 
 def _group_problems(column: str | None, schema: pl.Schema, subject: str) -> list[str]:

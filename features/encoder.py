@@ -20,7 +20,7 @@ from features.contract import InputError, check_features
 from features.spec import Categorical, Cross, FeatureSpec, MultiHot, Numeric, Time
 
 Use = Callable[[pl.Expr, pl.DataType | DataTypeClass], pl.Expr]
-ID, WEIGHT, VALUE, LABEL, GROUP = "id.", "weight.", "value.", "label.", "group"
+ID, WEIGHT, VALUE, LABEL, SAMPLE_WEIGHT, GROUP = "id.", "weight.", "value.", "label.", "sample_weight.", "group"
 _JSON, _VOCABULARY = "encoder.json", "vocabulary.parquet"
 
 
@@ -84,20 +84,25 @@ class Encoder:
         return typed.select(self._features(typed.collect_schema()))
 
     def encode(self, rows: pl.LazyFrame) -> pl.LazyFrame:
-        """Encoded features, ``label.<task>`` (int8, null where unknown) and, if there is one, ``group`` (int64)."""
+        """Encoded features, ``label.<task>`` (int8, null where unknown) and what the spec has beside them.
+
+        That is ``sample_weight.<task>`` (float32) and ``group`` (int64).
+        """
         typed = self._typed(rows)
         schema = typed.collect_schema()
         labels = [t.expression.cast(pl.Int8).alias(LABEL + n) for n, t in self.spec.tasks.items()]
         # NaN is greater than every number to Polars; in a label's source it is unknown, as it is in a feature.
         sources = {c for t in self.spec.tasks.values() for c in t.sources if schema[c].is_float()}
         known = typed.with_columns(pl.col(c).fill_nan(None) for c in sorted(sources))
-        return known.select(*self._features(schema), *labels, *self._group(schema))
+        return known.select(*self._features(schema), *labels, *self._beside(schema))
 
-    def _group(self, schema: pl.Schema) -> list[pl.Expr]:
-        column = self.spec.group
-        if column is None:
-            return []
-        return [transforms.group_number(transforms.text(pl.col(column), schema[column])).alias(GROUP)]
+    def _beside(self, schema: pl.Schema) -> list[pl.Expr]:
+        weights = self.spec.sample_weights
+        beside = [transforms.sample_weight(pl.col(column)).alias(SAMPLE_WEIGHT + n) for n, column in weights.items()]
+        if self.spec.group is not None:
+            text = transforms.text(pl.col(self.spec.group), schema[self.spec.group])
+            beside.append(transforms.group_number(text).alias(GROUP))
+        return beside
 
     def tables(self) -> list[Table]:
         """The embedding tables; their features one after another are ``spec.id_features``."""

@@ -146,10 +146,15 @@ class Task(_Declared):
             of this task's loss and metrics.
         where: SQL expression that is true where the task is defined at all ("purchase only where clicked"); elsewhere
             the label is unknown.
+        sample_weight: Raw column of numbers that say how much each row counts in this task's loss: the weighted mean.
+            Missing, negative and non-finite ones are 0. Metrics do not know of them.
+        weight: Factor of this task's loss, before gradients are combined. Positive.
     """
 
     positive: str
     where: str | None = None
+    sample_weight: str | None = None
+    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
 
     @field_validator("positive", "where")
     @classmethod
@@ -190,8 +195,8 @@ class FeatureSpec(_Declared):
             without one are left out of it.
 
     Raises:
-        pydantic.ValidationError: If a feature reads an excluded column or a label's source, or features that share a
-            table declare it differently (all of them are named).
+        pydantic.ValidationError: If a feature reads an excluded column, a label's source or a sample weight, or
+            features that share a table declare it differently (all of them are named).
     """
 
     features: Annotated[dict[Name, Feature], Field(min_length=1)]
@@ -203,6 +208,7 @@ class FeatureSpec(_Declared):
     @model_validator(mode="after")
     def _no_leak(self) -> FeatureSpec:
         reasons = dict.fromkeys(self.excluded, "is excluded")
+        reasons |= {column: f"weighs the rows of task `{name}`" for name, column in self.sample_weights.items()}
         for name, task in self.tasks.items():
             reasons |= dict.fromkeys(task.answers, f"is what task `{name}` is read from")
         problems = [
@@ -243,7 +249,13 @@ class FeatureSpec(_Declared):
         """Every raw column that prepared data is made of."""
         read = [column for name in self.features for column in self.columns(name)]
         labels = [column for task in self.tasks.values() for column in task.sources]
-        return list(dict.fromkeys([*read, *labels, *([self.group] if self.group else [])]))
+        beside = [*self.sample_weights.values(), *([self.group] if self.group else [])]
+        return list(dict.fromkeys([*read, *labels, *beside]))
+
+    @property
+    def sample_weights(self) -> dict[str, str]:
+        """The tasks whose rows count differently, and the raw column that says how much."""
+        return {name: task.sample_weight for name, task in self.tasks.items() if task.sample_weight}
 
     def table(self, feature: str) -> str:
         """The name of a feature's embedding table."""

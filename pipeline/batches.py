@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from features.encoder import GROUP, ID, LABEL, VALUE, WEIGHT
+from features.encoder import GROUP, ID, LABEL, SAMPLE_WEIGHT, VALUE, WEIGHT
 from features.spec import FeatureSpec
 from pipeline.windows import Batch, Window
 
@@ -64,7 +64,10 @@ class Batches:
         return sum(map(self._batches_of, self._starts()))
 
     def epoch(self, number: int, skip: int = 0) -> Iterator[Batch]:
-        """The batches of one epoch, shuffled, without the first ones: where an interrupted epoch goes on."""
+        """The batches of one epoch, shuffled, without the first ones: where an interrupted epoch goes on.
+
+        They have sample weights if a task does.
+        """
         generator = np.random.default_rng([self._seed, number])
         starts = generator.permutation(self._starts()).tolist()
         if self._rank:
@@ -141,5 +144,6 @@ class Batches:
 
     def _columns(self, in_order: bool) -> list[str]:
         """What is read: every feature, and of what stands beside them the labels wanted and what their use needs."""
-        beside = {LABEL + task for task in self._tasks} | ({GROUP} if in_order else set())
+        beside = {LABEL + task for task in self._tasks}
+        beside |= {GROUP} if in_order else {SAMPLE_WEIGHT + task for task in self._tasks}
         return [name for name in self._schema if name.startswith((ID, WEIGHT, VALUE)) or name in beside]

@@ -42,7 +42,8 @@ def prepare(config: RunConfig) -> Prepared:
     digests = {role: list(ahead((partial(sha256_file, path) for path in paths), 2)) for role, paths in sources.items()}
     inputs = {
         "format": _FORMAT,
-        "spec": config.spec.model_dump(mode="json"),
+        # A task's weight changes what is trained, not what is prepared.
+        "spec": config.spec.model_dump(mode="json", exclude={"tasks": {"__all__": {"weight"}}}),
         "split": config.split.model_dump(mode="json"),
         "sources": digests,
     }

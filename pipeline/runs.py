@@ -31,7 +31,7 @@ class Epoch:
         step: Steps done at its end.
         seconds: Its training time.
         lr: Learning rate at its end.
-        losses: Mean training loss of each task, in nats.
+        losses: Mean training loss of each task, in nats, before its weight among the tasks.
         val: Validation metrics of each task.
         diagnostics: Step to the step's report as named numbers, for the sampled steps.
     """
@@ -100,6 +100,7 @@ def folder_of(config: RunConfig, prepared: Prepared) -> Path:
     """Where the run of a config on prepared data is, or will be."""
     parts = {"format": _FORMAT, "data": prepared.fingerprint}
     parts |= {"model": config.model.model_dump(mode="json"), "train": config.train.model_dump(mode="json")}
+    parts["weights"] = [config.spec.tasks[task].weight for task in config.tasks]
     return config.runs / fingerprint(parts)
 
 

@@ -104,6 +104,7 @@ class _Job:
     optimizer: MultiTaskOptimizer
     schedule: LRScheduler
     splits: dict[str, Batches]
+    weight_T: Tensor
     step: int = 0
     diagnostics: dict[int, dict[str, float]] = field(default_factory=dict)
 
@@ -130,7 +131,9 @@ class _Job:
             rotations=rotations,
             seed=train.seed,
         )
-        return cls(train, tasks, device, model, optimizer, _schedule(optimizer, train, len(splits["train"])), splits)
+        schedule = _schedule(optimizer, train, len(splits["train"]))
+        weight_T = torch.tensor([config.spec.tasks[task].weight for task in tasks], device=device)
+        return cls(train, tasks, device, model, optimizer, schedule, splits, weight_T)
 
     def epoch(self, number: int) -> Epoch:
         """Train on every row once, then validate."""
@@ -142,7 +145,8 @@ class _Job:
             steps += 1
             if self.step == self.config.max_steps:
                 break
-        losses = dict(zip(self.tasks, (losses_T / steps).tolist(), strict=True))
+        losses_T /= steps * self.weight_T.cpu()  # comparable, whatever a task weighs
+        losses = dict(zip(self.tasks, losses_T.tolist(), strict=True))
         if not all(math.isfinite(loss) for loss in losses.values()):
             raise _diverged(self.step)
         seconds, lr = time.perf_counter() - started, float(self.schedule.get_last_lr()[0])
@@ -170,7 +174,7 @@ class _Job:
         trace = self.model.trace(batch.bags, batch.value_BV)
         diagnose = self.step % self.config.diagnose_every == 0
         report = self.optimizer.step(
-            masked_cross_entropy(trace.logits_BT, batch.labels_BT),
+            self.weight_T * masked_cross_entropy(trace.logits_BT, batch.labels_BT, batch.weight_BT),
             features=trace.views,
             pooled=trace.cut,
             diagnose=diagnose,

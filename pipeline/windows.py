@@ -12,7 +12,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from features.encoder import GROUP, ID, LABEL, VALUE, WEIGHT
+from features.encoder import GROUP, ID, LABEL, SAMPLE_WEIGHT, VALUE, WEIGHT
 from features.spec import FeatureSpec
 from models.cut import Bags
 from pipeline.ranking import NO_GROUP
@@ -26,6 +26,7 @@ class Batch:
         bags: Ids of every feature with a table.
         value_BV: Standardised numbers.
         labels_BT: 0, 1, or NaN where unknown; no columns when serving.
+        weight_BT: How much each row counts in each task's loss; None where all count alike, or to evaluate.
         group_B: Number of each row's group, or :data:`pipeline.ranking.NO_GROUP`; None where rows were not read for
             evaluation.
     """
@@ -33,11 +34,13 @@ class Batch:
     bags: Bags
     value_BV: Tensor
     labels_BT: Tensor
+    weight_BT: Tensor | None = None
     group_B: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device; groups stay where metrics are."""
-        return Batch(self.bags.to(device), self.value_BV.to(device), self.labels_BT.to(device), self.group_B)
+        weight_BT = None if self.weight_BT is None else self.weight_BT.to(device)
+        return Batch(self.bags.to(device), self.value_BV.to(device), self.labels_BT.to(device), weight_BT, self.group_B)
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ class Window:
         entries: Multi-hot feature to its ids.
         value_NV: Numbers.
         labels_NT: 0, 1, or NaN where unknown.
+        weight_NT: How much each row counts in each task's loss; None if the frame had no sample weights.
         group_N: Number of each row's group, or :data:`pipeline.ranking.NO_GROUP`; None if the frame had no groups.
         spec: Declares the features.
     """
@@ -87,6 +91,7 @@ class Window:
     entries: dict[str, Entries]
     value_NV: Tensor
     labels_NT: Tensor
+    weight_NT: Tensor | None
     group_N: Tensor | None
     spec: FeatureSpec
 
@@ -99,6 +104,7 @@ class Window:
             entries={n: Entries.of(frame, n, weighted=spec.weighted) for n in spec.multi_hot_features},
             value_NV=_numbers(frame, [VALUE + n for n in spec.value_features]),
             labels_NT=_numbers(frame, [LABEL + n for n in tasks]),
+            weight_NT=_sample_weights(frame, tasks),
             group_N=frame.get_column(GROUP).fill_null(NO_GROUP).to_torch() if GROUP in frame.columns else None,
             spec=spec,
         )
@@ -108,8 +114,10 @@ class Window:
 
     def batch(self, start: int, stop: int) -> Batch:
         """Neighbouring rows; numbers and labels are views of the window."""
-        group_B = None if self.group_N is None else self.group_N[start:stop]
-        return Batch(self._bags(start, stop), self.value_NV[start:stop], self.labels_NT[start:stop], group_B)
+        rows = slice(start, stop)
+        weight_BT = None if self.weight_NT is None else self.weight_NT[rows]
+        group_B = None if self.group_N is None else self.group_N[rows]
+        return Batch(self._bags(start, stop), self.value_NV[rows], self.labels_NT[rows], weight_BT, group_B)
 
     def _bags(self, start: int, stop: int) -> Bags:
         """What the rows read, features one after another."""
@@ -125,6 +133,14 @@ class Window:
         if self.spec.weighted:
             weight_N = torch.cat([torch.ones(len(ids)) if w is None else w for ids, _, w in parts])
         return Bags(torch.cat([ids for ids, _, _ in parts]), torch.cat([n for _, n, _ in parts]), weight_N)
+
+
+def _sample_weights(frame: pl.DataFrame, tasks: Sequence[str]) -> Tensor | None:
+    """Rows x tasks, 1 for a task without; None where no task has any."""
+    names = [SAMPLE_WEIGHT + task for task in tasks]
+    if not set(names) & set(frame.columns):
+        return None
+    return _numbers(frame.with_columns(pl.lit(1.0).alias(n) for n in names if n not in frame.columns), names)
 
 
 def _numbers(frame: pl.DataFrame, columns: Sequence[str]) -> Tensor:

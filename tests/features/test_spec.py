@@ -48,6 +48,12 @@ def test_every_leak_is_named_at_once() -> None:
         spec(features=leaks)
 
 
+def test_a_sample_weight_is_no_feature() -> None:
+    weighted = {"bought": {"positive": "action = 'buy'", "sample_weight": "age"}}
+    with pytest.raises(ValidationError, match="`age` reads column `age`, which weighs the rows of task `bought`"):
+        spec(tasks=weighted)
+
+
 def test_a_task_that_is_no_expression_is_refused() -> None:
     with pytest.raises(ValidationError, match="not a SQL expression"):
         spec(tasks={"bought": {"positive": "action =="}})
