@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchrec.modules.embedding_configs import EmbeddingBagConfig
 from torchrec.modules.embedding_modules import EmbeddingBagCollection
 from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
@@ -24,9 +24,10 @@ class TorchRecEmbedding(Embedding):
     Args:
         tables: The tables; their features one after another are the pooled columns.
         weighted: Whether bags come with entry weights.
+        sparse: Whether the tables' gradients hold the rows that were read and no others.
     """
 
-    def __init__(self, tables: Sequence[Table], *, weighted: bool = False) -> None:
+    def __init__(self, tables: Sequence[Table], *, weighted: bool = False, sparse: bool = False) -> None:
         super().__init__()
         self.layout = Layout.of(tables)
         self._keys = [name for table in tables for name in table.features]
@@ -37,6 +38,9 @@ class TorchRecEmbedding(Embedding):
             for t in tables
         ]
         self.collection = EmbeddingBagCollection(tables=configs, is_weighted=weighted, device=torch.device("cpu"))
+        for bag in self.collection.embedding_bags.values():
+            assert isinstance(bag, nn.EmbeddingBag)
+            bag.sparse = sparse  # the collection has no option for it
 
     def forward(self, bags: Bags) -> Tensor:
         """Pooled embeddings B x E."""

@@ -17,6 +17,7 @@ from features.spec import FeatureSpec
 from gradops.base import GramianMethod
 from gradops.methods import METHODS, parse, write
 from gradops.rotation import Rotations
+from models.table_optimizers import TABLE_OPTIMIZERS
 from pipeline.split import SplitConfig
 
 MethodText = Annotated[str, Field(description="A method as `gradops.methods.parse` reads it.")]
@@ -73,6 +74,9 @@ class TrainConfig(_Section):
         schedule: ``"constant"``, or ``"one_cycle"`` (a fifth of the steps up, then down to 0 along a cosine).
         patience: Epochs without a better mean validation AUC before stopping; 0 to never stop early.
         clip_norm: Longest gradient of all dense and table parameters together; 0 for no clipping.
+        table_optimizer: What steps the embedding tables, by its name in :mod:`models.table_optimizers`; Adam steps the
+            rest of the network.
+        table_lr: The tables' rate, under the same schedule; 0 for ``lr``.
         seed: Of initialisation, batch order, dropout and the method's own randomness.
         diagnose_every: Steps between two records of cosines, norms and weights.
         threads: CPU threads; part of a run's identity, since sums in another order round differently.
@@ -89,6 +93,8 @@ class TrainConfig(_Section):
     schedule: Literal["constant", "one_cycle"] = "constant"
     patience: Annotated[int, Field(ge=0)] = 0
     clip_norm: Annotated[float, Field(ge=0)] = 0.0
+    table_optimizer: str = "adam"
+    table_lr: Annotated[float, Field(ge=0)] = 0.0
     seed: Annotated[int, Field(ge=0)] = 0
     diagnose_every: PositiveInt = 50
     threads: PositiveInt = 1
@@ -98,6 +104,15 @@ class TrainConfig(_Section):
     @classmethod
     def _is_method(cls, text: str) -> str:
         return write(parse(text))
+
+    @field_validator("table_optimizer")
+    @classmethod
+    def _is_table_optimizer(cls, name: str) -> str:
+        if name not in TABLE_OPTIMIZERS:
+            near = get_close_matches(name, TABLE_OPTIMIZERS, n=1)
+            hint = f"did you mean `{near[0]}`? " if near else ""
+            raise ValueError(f"{hint}a table optimizer is one of {', '.join(TABLE_OPTIMIZERS)}")
+        return name
 
 
 class CompareConfig(_Section):

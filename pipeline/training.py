@@ -11,8 +11,6 @@ from functools import partial
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils import clip_grad_norm_
-from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from features.contract import InputError
@@ -23,9 +21,11 @@ from gradops.rotation import Rotation, Rotations
 from models.embedding import TorchRecEmbedding
 from models.loss import masked_cross_entropy
 from models.shared_bottom import SharedBottom
+from models.table_optimizers import TABLE_OPTIMIZERS
 from pipeline.batches import Batches
 from pipeline.config import ModelConfig, RunConfig, TrainConfig
 from pipeline.metrics import Evaluator
+from pipeline.optimizers import optimizer_of
 from pipeline.prepared import Prepared
 from pipeline.runs import Epoch, Metrics, Run, folder_of
 from pipeline.windows import Batch
@@ -77,11 +77,20 @@ def train(config: RunConfig, prepared: Prepared, on_epoch: Callable[[Epoch], Non
 
 
 def build_model(
-    encoder: Encoder, tasks: Sequence[str], config: ModelConfig, seed: int, rotations: Rotations | None = None
+    encoder: Encoder,
+    tasks: Sequence[str],
+    config: ModelConfig,
+    seed: int,
+    rotations: Rotations | None = None,
+    *,
+    sparse: bool = False,
 ) -> SharedBottom:
-    """The network to train, initialised from a seed; its towers read through rotations, if there are some."""
+    """The network to train, initialised from a seed; its towers read through rotations, if there are some.
+
+    With ``sparse``, the tables' gradients hold only the rows that a batch read.
+    """
     model = SharedBottom(
-        TorchRecEmbedding(encoder.tables(), weighted=encoder.spec.weighted),
+        TorchRecEmbedding(encoder.tables(), weighted=encoder.spec.weighted, sparse=sparse),
         values=len(encoder.spec.value_features),
         tasks=len(tasks),
         bottom=config.bottom,
@@ -119,12 +128,10 @@ class _Job:
         }
         method = parse(train.method)
         rotations = _rotations(method.rotation, len(tasks), config.model.bottom[-1], device)
-        model = build_model(encoder, tasks, config.model, train.seed, rotations).to(device)
-        adam = Adam(model.network_parameters(), lr=train.lr, fused=True)
-        if train.clip_norm:
-            adam.register_step_pre_hook(partial(_clip, model.network_parameters(), train.clip_norm))
+        sparse = TABLE_OPTIMIZERS[train.table_optimizer] is not None
+        model = build_model(encoder, tasks, config.model, train.seed, rotations, sparse=sparse).to(device)
         optimizer = MultiTaskOptimizer(
-            adam,
+            optimizer_of(model, train),
             method,
             shared=model.shared_parameters(),
             measure=train.measure,
@@ -204,10 +211,6 @@ def _device(name: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise InputError(f"`train.device = {name}` cannot be used here ({reason}); see `gradops doctor`") from None
     return torch.device(name)
-
-
-def _clip(parameters: Sequence[Tensor], longest: float, *_: object) -> None:
-    clip_grad_norm_(parameters, longest)
 
 
 def _schedule(optimizer: MultiTaskOptimizer, config: TrainConfig, steps_per_epoch: int) -> LRScheduler:

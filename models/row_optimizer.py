@@ -1,0 +1,74 @@
+"""Optimizers of embedding tables whose step costs what the batch read, however many rows a table has."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+
+class RowOptimizer(Optimizer, ABC):
+    """Steps the rows that a sparse gradient names; every other row, and its state, stays as it is.
+
+    Its state is tensors only, made at the first step.
+
+    Args:
+        params: Tables, or groups of them.
+        lr: Rate of every group that does not say its own.
+        options: The subclass's other options, as the defaults of groups.
+
+    Raises:
+        ValueError: If the rate is negative.
+    """
+
+    def __init__(
+        self, params: Iterable[Any], lr: float = 1e-3, options: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
+        if not lr >= 0:
+            raise ValueError(f"`lr` should be at least 0. Found `lr = {lr}`.")
+        super().__init__(params, {"lr": lr, **options})
+
+    @staticmethod
+    @abstractmethod
+    def initial(table: Tensor) -> dict[str, Tensor]:
+        """State of a table before its first step; on the meta device it says what memory it takes."""
+
+    @staticmethod
+    @abstractmethod
+    def update(
+        table: Tensor, rows_U: Tensor, gradient_UW: Tensor, state: Mapping[str, Tensor], group: Mapping[str, Any]
+    ) -> None:
+        """Step distinct rows of a table in place.
+
+        Args:
+            table: All rows, each W wide.
+            rows_U: The rows to step.
+            gradient_UW: Their gradients, summed over everything that read the row.
+            state: The table's state, changed in place.
+            group: The options of its group.
+        """
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # gradients come from the cut
+        """Step every table that has a gradient.
+
+        Raises:
+            ValueError: If a gradient is dense.
+        """
+        del closure
+        for group in self.param_groups:
+            for table in group["params"]:
+                if table.grad is None:
+                    continue
+                if not table.grad.is_sparse:
+                    raise ValueError("The gradients of tables should be sparse: set `sparse` on the embedding.")
+                state = self.state[table]
+                if not state:
+                    state.update(self.initial(table))
+                gradient = table.grad.coalesce()
+                self.update(table, gradient.indices()[0], gradient.values(), state, group)

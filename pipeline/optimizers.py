@@ -1,0 +1,81 @@
+"""The optimizer of a run: Adam for the network, a choice for its tables, and clipping over both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn.utils import get_total_norm
+from torch.optim import Adam, Optimizer
+
+from features.contract import InputError
+from models.row_optimizer import RowOptimizer
+from models.shared_bottom import SharedBottom
+from models.table_optimizers import TABLE_OPTIMIZERS
+from pipeline.config import TrainConfig
+from pipeline.joint_optimizer import JointOptimizer
+
+
+def optimizer_of(model: SharedBottom, config: TrainConfig) -> Optimizer:
+    """The optimizer over all of a model's parameters but those of its head transform.
+
+    Its first group is the network's, its second the tables'.
+
+    Raises:
+        InputError: If the tables' optimizer cannot run on the model's device.
+    """
+    tables = list(model.embedding.tables())
+    of_tables = {id(table) for table in tables}
+    network = [p for p in model.network_parameters() if id(p) not in of_tables]
+    rate, kind = config.table_lr or config.lr, TABLE_OPTIMIZERS[config.table_optimizer]
+    optimizer: Optimizer = Adam(network, lr=config.lr, fused=True)
+    if kind is None:
+        optimizer.add_param_group({"params": tables, "lr": rate})
+    else:
+        _check_device(config.table_optimizer, network[0].device)
+        optimizer = JointOptimizer([optimizer, kind(tables, rate)])
+    if config.clip_norm:
+        optimizer.register_step_pre_hook(partial(_clip_before, model.network_parameters(), config.clip_norm))
+    return optimizer
+
+
+def clip_gradients(parameters: Sequence[Tensor], longest: float) -> None:
+    """Shorten the gradients of all parameters together to a length; a row counts once, however often it was read.
+
+    For dense gradients torch's ``clip_grad_norm_``, to the bit.
+    """
+    found = [p for p in parameters if p.grad is not None]
+    for parameter in found:
+        if parameter.grad is not None and parameter.grad.is_sparse:
+            parameter.grad = parameter.grad.coalesce()
+    gradients = [p.grad.values() if p.grad.is_sparse else p.grad for p in found if p.grad is not None]
+    factor = (longest / (get_total_norm(gradients) + 1e-6)).clamp(max=1.0)
+    for gradient in gradients:
+        gradient.mul_(factor)
+
+
+def _clip_before(parameters: Sequence[Tensor], longest: float, *_: object) -> None:
+    clip_gradients(parameters, longest)
+
+
+def _check_device(name: str, device: torch.device) -> None:
+    """Refuse a tables' optimizer that this device has no operations for."""
+    possible = [other for other, kind in TABLE_OPTIMIZERS.items() if kind is None or _steps_on(kind, device)]
+    if name not in possible:
+        choices = ", ".join(f'"{other}"' for other in possible)
+        found = f'`train.table_optimizer = "{name}"` cannot step tables on `train.device = {device}`'
+        raise InputError(f"{found}, which lacks sparse gradients; possible there: {choices}")
+
+
+def _steps_on(kind: type[RowOptimizer], device: torch.device) -> bool:
+    """Found by trying it on one row."""
+    try:
+        table = torch.zeros(1, 1, device=device, requires_grad=True)
+        row = torch.zeros(1, dtype=torch.int64, device=device)
+        torch.nn.functional.embedding(row, table, sparse=True).sum().backward()
+        kind([table]).step()
+    except (RuntimeError, NotImplementedError):
+        return False
+    return True
