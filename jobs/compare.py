@@ -17,6 +17,7 @@ from jobs.console import AsJson, Config, Overrides, locked, out, show
 
 if TYPE_CHECKING:
     from pipeline.comparison import Comparison, Row
+    from pipeline.survey import Survey
 
 
 class Ties(StrEnum):
@@ -43,7 +44,7 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Train single-task models and every method, compare them, and register the trade-offs worth keeping."""
-    from jobs.progress import TrainingProgress
+    from jobs.progress import TrainingProgress, surveyed
     from pipeline.comparison import compare, identity, plan
     from pipeline.config import load
     from pipeline.prepare import prepare
@@ -55,15 +56,17 @@ def main(
     options += [] if methods is None else [f"compare.methods={_split(methods)}"]
     loaded = load(config, [*overrides, *options])
     prepared = prepare(loaded)
+    planned = plan(loaded)
+    survey = surveyed(planned, prepared, loaded.compare.workers)
     with (
         locked(loaded),
         Tracker(loaded, prepared, identity(loaded, prepared)) as tracker,
     ):
-        with TrainingProgress(plan(loaded)) as progress:
+        with TrainingProgress(planned) as progress:
             comparison = compare(loaded, prepared, [progress, tracker])
         tracker.compared(comparison)
         aliases = register(comparison, tracker)
-    _show(comparison, aliases, ties.value, as_json)
+    _show(comparison, aliases, ties.value, survey, as_json)
 
 
 def _split(methods: str) -> list[str]:
@@ -71,12 +74,13 @@ def _split(methods: str) -> list[str]:
     return [text.strip() for text in re.split(r",(?![^(]*\))", methods)]
 
 
-def _show(comparison: Comparison, aliases: dict[str, int], ties: str, as_json: bool) -> None:
+def _show(comparison: Comparison, aliases: dict[str, int], ties: str, survey: Survey, as_json: bool) -> None:
     from pipeline.tracking import store_uri
 
     rows = comparison.table("test", "ordinal" if ties == "ordinal" else "average")
     name = comparison.config.name
     data = {"table": [asdict(row) for row in rows], "model": name, "aliases": aliases, "ties": ties}
+    data["bytes"] = asdict(survey.run)
     show(_table(comparison, rows, ties), data, as_json)
     if not as_json:
         versions = ", ".join(f"{alias} → version {version}" for alias, version in aliases.items())

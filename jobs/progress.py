@@ -1,4 +1,4 @@
-"""Progress of training runs: bars on a terminal, a line an epoch elsewhere."""
+"""Progress of training runs: what they need, then bars on a terminal, a line an epoch elsewhere."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from jobs.console import err
 from pipeline.comparison import Planned
+from pipeline.prepare import Prepared
 from pipeline.runs import Epoch, Run, mean_auc
+from pipeline.survey import Survey
+
+
+def surveyed(planned: list[Planned], prepared: Prepared, workers: int) -> Survey:
+    """Say what the runs that are not done need, or refuse them; before anything is written."""
+    survey = Survey.of([p.config for p in planned], prepared, workers)
+    survey.check()
+    if survey.missing:
+        err.print(survey.line, highlight=False, markup=False, soft_wrap=True)
+    return survey
 
 
 class TrainingProgress:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from jobs.console import AsJson, Config, Overrides, locked, show
 
 
 def main(config: Config, overrides: Overrides, as_json: AsJson = False) -> None:
     """Train one model, or find it done, and record it in MLflow."""
-    from jobs.progress import TrainingProgress
+    from jobs.progress import TrainingProgress, surveyed
     from pipeline.comparison import Planned, complete
     from pipeline.config import load
     from pipeline.prepare import prepare
@@ -16,6 +18,7 @@ def main(config: Config, overrides: Overrides, as_json: AsJson = False) -> None:
     loaded = load(config, overrides)
     prepared = prepare(loaded)
     planned = [Planned(loaded.train.method, loaded)]
+    survey = surveyed(planned, prepared, workers=1)
     with (
         locked(loaded),
         Tracker(loaded, prepared) as tracker,
@@ -25,4 +28,5 @@ def main(config: Config, overrides: Overrides, as_json: AsJson = False) -> None:
     lines = [
         f"{task}: test AUC {run.test[task]['auc']:.4f}, validation {run.val[task]['auc']:.4f}" for task in run.tasks
     ]
-    show("\n".join([str(run.folder), *lines]), {"folder": run.folder, "test": run.test, "val": run.val}, as_json)
+    data = {"folder": run.folder, "test": run.test, "val": run.val, "bytes": asdict(survey.run)}
+    show("\n".join([str(run.folder), *lines]), data, as_json)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,10 @@ import polars as pl
 
 from features.encoder import GROUP, ID, LABEL, SAMPLE_WEIGHT, VALUE, WEIGHT
 from features.spec import FeatureSpec
+from pipeline.ahead import ahead
 from pipeline.windows import Batch, Window
+
+WINDOW = 1 << 18  # rows in memory at a time, three times over at most
 
 
 class Batches:
@@ -46,7 +49,7 @@ class Batches:
         *,
         batch_size: int,
         seed: int = 0,
-        window: int = 1 << 18,
+        window: int = WINDOW,
         shard: tuple[int, int] = (0, 1),
     ) -> None:
         if not 0 <= shard[0] < shard[1]:
@@ -116,12 +119,7 @@ class Batches:
         self, starts: Sequence[int], generator: np.random.Generator | None = None
     ) -> Iterator[tuple[int, Window]]:
         """The windows that begin at these rows, each read, and perhaps shuffled, while the one before it is used."""
-        with ThreadPoolExecutor(max_workers=1) as reader:
-            coming = [reader.submit(self._load, start, generator) for start in starts[:1]]
-            for place in range(len(starts)):
-                window = coming.pop().result()
-                coming += [reader.submit(self._load, next_, generator) for next_ in starts[place + 1 : place + 2]]
-                yield starts[place], window
+        return zip(starts, ahead(partial(self._load, start, generator) for start in starts), strict=True)
 
     def _load(self, start: int, generator: np.random.Generator | None) -> Window:
         """One window, its rows in the order that its batches take them."""

@@ -21,6 +21,7 @@ from pipeline.evaluation import Ties, delta_m_pct, mean_rank
 from pipeline.files import atomic, fingerprint
 from pipeline.prepared import Prepared
 from pipeline.runs import Epoch, Run
+from pipeline.survey import at_once
 from pipeline.training import train
 
 SINGLE_TASK = "single-task"
@@ -171,7 +172,7 @@ def complete(planned: list[Planned], prepared: Prepared, observers: Sequence[Obs
         if run is not None:
             everyone.finished(p, run, reused=True)
     missing = [p for p, run in zip(planned, found, strict=True) if run is None]
-    trained = iter(_train_all(missing, prepared, everyone, workers or os.cpu_count() or 1))
+    trained = iter(_train_all(missing, prepared, everyone, at_once(workers, len(missing))))
     return [next(trained) if run is None else run for run in found]
 
 
@@ -197,8 +198,8 @@ def _changed(config: RunConfig, method: str, tasks: Sequence[str], seed: int) ->
 
 def _train_all(planned: list[Planned], prepared: Prepared, observer: Observer, workers: int) -> list[Run]:
     """Train, in this process or in several, and return the runs in the order of the plan."""
-    if min(workers, len(planned)) > 1:
-        return _train_in_processes(planned, prepared, observer, min(workers, len(planned)))
+    if workers > 1:
+        return _train_in_processes(planned, prepared, observer, workers)
     finished = []
     for p in planned:
         finished.append(train(p.config, prepared, partial(observer.epoch, p)))

@@ -1,0 +1,136 @@
+"""What a run holds in memory and leaves on disk, known before it is trained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from features.encoder import ID, Table
+from models.portable import PortableEmbedding
+from models.shared_bottom import SharedBottom
+from models.table_optimizers import TABLE_OPTIMIZERS
+from pipeline.batches import WINDOW
+from pipeline.config import RunConfig
+from pipeline.prepare import Prepared
+
+_NUMBER, _INDEX = 4, 8  # bytes of a float32 or an encoded id, and of a row's number in a sparse gradient
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes of one run; exact for the weights and the optimizer, an estimate for the rest.
+
+    The angles of rotations are left out.
+
+    Args:
+        weights: Of tables and network.
+        gradients: Of both; with sparse gradients, of the rows that a batch can read.
+        state: The optimizer's.
+        copies: Two more of the weights: the best so far, and a better one or the file while it is made.
+        reader: Windows of encoded rows.
+        step: Activations and per-task gradients of one batch.
+        disk: The weights' file.
+    """
+
+    weights: int
+    gradients: int
+    state: int
+    copies: int
+    reader: int
+    step: int
+    disk: int
+
+    @property
+    def memory(self) -> int:
+        """Everything that is held at once."""
+        return self.weights + self.gradients + self.state + self.copies + self.reader + self.step
+
+    @classmethod
+    def of(cls, config: RunConfig, prepared: Prepared, tables: Sequence[Table]) -> Footprint:
+        """Of the run that a config describes, on prepared data and the tables of its encoder."""
+        with torch.device("meta"):
+            model = SharedBottom(
+                PortableEmbedding(tables),
+                values=len(config.spec.value_features),
+                tasks=len(config.tasks),
+                bottom=config.model.bottom,
+                tower=config.model.tower,
+            )
+        entries = _entries(prepared)
+        weights = sum(_bytes(p) for p in model.parameters())
+        gradients, state = _optimizer_bytes(config, model, tables, entries)
+        held = {name: min(int(split["rows"]), WINDOW) for name, split in prepared.manifest["splits"].items()}
+        windows = sum(held.values()) + 3 * held["train"]  # two beside the one that each split keeps, and a frame
+        return cls(
+            weights=weights,
+            gradients=gradients,
+            state=state,
+            copies=2 * weights,
+            reader=math.ceil(_NUMBER * windows * sum(entries.values())),
+            step=_step_bytes(config, model),
+            disk=weights,
+        )
+
+
+def largest(tables: Sequence[Table], number: int = 3) -> list[Table]:
+    """The tables with the most weights."""
+    return sorted(tables, key=table_bytes, reverse=True)[:number]
+
+
+def table_bytes(table: Table) -> int:
+    """Bytes of a table's weights."""
+    return _NUMBER * table.rows * table.width
+
+
+def _optimizer_bytes(
+    config: RunConfig, model: SharedBottom, tables: Sequence[Table], entries: Mapping[str, float]
+) -> tuple[int, int]:
+    """Bytes of all gradients, and of the optimizer's state."""
+    kind, weights = TABLE_OPTIMIZERS[config.train.table_optimizer], list(model.embedding.tables())
+    whole = sum(_bytes(p) for p in model.parameters())
+    every = len(list(model.parameters()))
+    if kind is None:
+        return whole, 2 * whole + _NUMBER * every  # two moments, and a counter a parameter
+    dense = whole - sum(_bytes(w) for w in weights)
+    sparse = sum(_row_gradient_bytes(t, config.train.batch_size, entries) for t in tables)
+    of_tables = sum(_bytes(value) for w in weights for value in kind.initial(w).values())
+    return dense + sparse, 2 * dense + _NUMBER * (every - len(weights)) + of_tables
+
+
+def _row_gradient_bytes(table: Table, batch: int, entries: Mapping[str, float]) -> int:
+    """A table's sparse gradient: every entry as autograd leaves it, and summed by row."""
+    read = math.ceil(batch * sum(entries.get(ID + feature, 1.0) for feature in table.features))
+    return (read + min(read, table.rows)) * (_NUMBER * table.width + _INDEX)
+
+
+def _step_bytes(config: RunConfig, model: SharedBottom) -> int:
+    """Each layer's values and gradients over a batch; every task's gradient of what is shared."""
+    pooled, tasks = sum(model.embedding.layout.widths), len(config.tasks)
+    units = sum(config.model.bottom) + tasks * sum(config.model.tower)
+    shared = sum(p.numel() for p in model.shared_parameters())
+    batch = config.train.batch_size
+    return _NUMBER * (2 * batch * (pooled + units) + tasks * (shared + batch * pooled))
+
+
+def _entries(prepared: Prepared) -> dict[str, float]:
+    """Encoded column to its values a training row; more than one for a list."""
+    paths = sorted((prepared.folder / "train").glob("*.parquet"))
+    values: dict[str, int] = {}
+    rows = 0
+    for path in paths:
+        metadata, names = pq.read_metadata(path), pl.read_parquet_schema(path)
+        rows += metadata.num_rows
+        for group in range(metadata.num_row_groups):
+            for place, name in enumerate(names):  # no column is nested deeper than a list: one leaf each
+                values[name] = values.get(name, 0) + metadata.row_group(group).column(place).num_values
+    return {name: number / rows for name, number in values.items()}
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()

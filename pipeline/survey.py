@@ -1,0 +1,145 @@
+"""Whether runs fit on this machine: said before the first is trained, refused where they do not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from features.contract import InputError
+from features.encoder import Table
+from models.table_optimizers import TABLE_OPTIMIZERS
+from pipeline.config import RunConfig
+from pipeline.footprint import Footprint, largest, table_bytes
+from pipeline.memory import available_memory, free_disk
+from pipeline.prepare import Prepared
+from pipeline.runs import find
+
+_PROCESS = 300 << 20  # what a worker holds before it trains: 264 MiB of its own after its imports
+
+
+def at_once(workers: int, runs: int) -> int:
+    """How many of some runs are trained at the same time; 0 workers stand for one a core."""
+    return min(workers or os.cpu_count() or 1, runs)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What runs need and what there is, in bytes.
+
+    Args:
+        run: The largest of them.
+        missing: How many are still to be trained.
+        at_once: How many of these at the same time.
+        available: Memory that is left; None where nobody says.
+        free: Disk that is left for them.
+        runs: Their folder.
+        tables: The largest tables.
+        others: Every other table optimizer with the memory that its choice would need.
+    """
+
+    run: Footprint
+    missing: int
+    at_once: int
+    available: int | None
+    free: int
+    runs: Path
+    tables: Sequence[Table]
+    others: dict[str, int]
+
+    @classmethod
+    def of(cls, configs: Sequence[RunConfig], prepared: Prepared, workers: int) -> Survey:
+        """Of the runs of configs that differ in method, tasks and seed; finished ones need nothing more."""
+        missing = sum(find(config, prepared) is None for config in configs)
+        number = at_once(workers, missing)
+        config, tables = max(configs, key=lambda c: len(c.tasks)), prepared.encoder().tables()
+        others = {
+            name: _needed(Footprint.of(_stepped_by(config, name), prepared, tables), number)
+            for name in TABLE_OPTIMIZERS
+            if name != config.train.table_optimizer
+        }
+        return cls(
+            run=Footprint.of(config, prepared, tables),
+            missing=missing,
+            at_once=number,
+            available=available_memory(config.train.device),
+            free=free_disk(config.runs),
+            runs=config.runs,
+            tables=largest(tables),
+            others=others,
+        )
+
+    @property
+    def memory(self) -> int:
+        """Memory of the runs that are trained at the same time."""
+        return _needed(self.run, self.at_once)
+
+    @property
+    def disk(self) -> int:
+        """Disk of all that are missing."""
+        return self.missing * self.run.disk
+
+    @property
+    def line(self) -> str:
+        """What is needed and what there is."""
+        left = "" if self.available is None else f" of {size(self.available)} available"
+        disk = f"disk {size(self.disk)} of {size(self.free)}"
+        return f"{self._runs} about {size(self.memory)}{left} ({self._parts}); {disk}"
+
+    def check(self) -> None:
+        """Refuse what cannot fit.
+
+        Raises:
+            InputError: If the missing runs need more memory or disk than there is. It says what helps.
+        """
+        problems = []
+        if self.missing and self.available is not None and self.memory > self.available:
+            tables = ", ".join(f"{t.name} {size(table_bytes(t))} ({t.rows:,} x {t.width})" for t in self.tables)
+            problems.append(
+                f"memory: {self._runs} about {size(self.memory)} ({self._parts}), {size(self.available)} available; "
+                f"the largest tables are {tables}; {self._help()}"
+            )
+        if self.missing and self.disk > self.free:
+            fix = "free some, or set `runs` to a folder on another disk"
+            problems.append(f"disk: {self._runs} {size(self.disk)}, {self.runs} has {size(self.free)} left; {fix}")
+        if problems:
+            raise InputError.of("this does not fit here", problems)
+
+    @property
+    def _runs(self) -> str:
+        runs = "1 run needs" if self.missing == 1 else f"{self.missing} runs need"
+        return f"{runs}, {self.at_once} at a time," if self.at_once > 1 else runs
+
+    @property
+    def _parts(self) -> str:
+        parts = {"weights": self.run.weights, "gradients": self.run.gradients, "optimizer": self.run.state}
+        parts |= {"copies of the weights": self.run.copies, "batches": self.run.reader + self.run.step}
+        return "a run: " + ", ".join(f"{name} {size(number)}" for name, number in parts.items())
+
+    def _help(self) -> str:
+        ways = ["a smaller `width`, or fewer rows by `max_size`, `min_count` or `buckets`, of these tables"]
+        ways += [
+            f'`train.table_optimizer = "{name}"` ({size(needed)})'
+            for name, needed in self.others.items()
+            if needed < self.memory
+        ]
+        if self.at_once > 1:
+            ways.append(f"fewer `compare.workers` ({size(_needed(self.run, 1))} with 1)")
+        return "what helps: " + "; ".join(ways)
+
+
+def size(number: int) -> str:
+    """Bytes for a person to read."""
+    if number >= 2**30:
+        return f"{number / 2**30:.1f} GiB"
+    return f"{number / 2**20:.{0 if number >= 10 * 2**20 else 1}f} MiB"
+
+
+def _needed(run: Footprint, number: int) -> int:
+    """Memory of equal runs at the same time; one of them is trained in this process, which is there already."""
+    return number * run.memory + (number * _PROCESS if number > 1 else 0)
+
+
+def _stepped_by(config: RunConfig, name: str) -> RunConfig:
+    return config.model_copy(update={"train": config.train.model_copy(update={"table_optimizer": name})})

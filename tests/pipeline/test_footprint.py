@@ -1,0 +1,95 @@
+"""The bytes that are foretold against those of a real model, its optimizer after a step, and its file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+from torch import Tensor
+
+from features.encoder import Table
+from gradops import MultiTaskOptimizer
+from gradops.methods import parse
+from models.loss import masked_cross_entropy
+from models.table_optimizers import TABLE_OPTIMIZERS
+from pipeline.batches import Batches, Window
+from pipeline.config import RunConfig
+from pipeline.footprint import Footprint, largest
+from pipeline.optimizers import optimizer_of
+from pipeline.prepare import Prepared, prepare
+from pipeline.training import build_model, train
+from tests.conftest import debug_config
+from tests.pipeline.test_log_to_served import config as clicks  # noqa: F401  # a fixture
+
+OPTIONS = ("model.tower=[8]", "model.bottom=[24, 16]")
+
+
+def held(tensor: Tensor | None) -> int:
+    if tensor is None:
+        return 0
+    parts = [tensor._indices(), tensor._values()] if tensor.is_sparse else [tensor]
+    return sum(part.numel() * part.element_size() for part in parts)
+
+
+def footprint(config: RunConfig, prepared: Prepared) -> Footprint:
+    return Footprint.of(config, prepared, prepared.encoder().tables())
+
+
+@pytest.mark.parametrize("name", TABLE_OPTIMIZERS)
+def test_it_is_that_of_a_real_step(clicks: RunConfig, name: str) -> None:  # noqa: F811
+    """On lists, crosses and a table that two features share."""
+    config = clicks.model_copy(update={"train": clicks.train.model_copy(update={"table_optimizer": name})})
+    prepared = prepare(config)
+    foretold, sparse = footprint(config, prepared), TABLE_OPTIMIZERS[name] is not None
+    model = build_model(prepared.encoder(), config.tasks, config.model, 0, sparse=sparse)
+    optimizer = MultiTaskOptimizer(optimizer_of(model, config.train), parse("pcgrad"), shared=model.shared_parameters())
+    (batch, *_) = Batches(prepared.folder / "train", config.spec, config.tasks, batch_size=128).in_order()
+    trace = model.trace(batch.bags, batch.value_BV)
+    losses_T = masked_cross_entropy(trace.logits_BT, batch.labels_BT)
+    optimizer.step(losses_T, features=trace.views, pooled=trace.cut)
+    assert foretold.weights == sum(held(p) for p in model.parameters())
+    assert foretold.state == sum(held(value) for state in optimizer.state.values() for value in state.values())
+    gradients = sum(held(p.grad) for p in model.parameters())
+    if sparse:
+        # What is foretold holds the gradient summed by row beside it; lists are as long as they are on average.
+        assert 0.8 * gradients < foretold.gradients < 2.5 * gradients
+    else:
+        assert foretold.gradients == gradients
+
+
+def test_the_file_is_as_large_as_foretold(tmp_path: Path, few: tuple[RunConfig, Prepared]) -> None:
+    config = debug_config(tmp_path, *OPTIONS, f"data.prepared={few[0].data.prepared}")
+    foretold = footprint(config, few[1])
+    header = (train(config, few[1]).folder / "weights.safetensors").stat().st_size - foretold.disk
+    assert 0 < header < 10_000
+
+
+def test_the_reader_holds_windows_of_what_was_encoded(clicks: RunConfig) -> None:  # noqa: F811
+    prepared = prepare(clicks)
+    bytes_of = {}
+    for split in ("train", "val", "test"):
+        window = Window.of(pl.read_parquet(prepared.folder / split / "*.parquet"), clicks.spec, clicks.tasks)
+        lists = [held(part) for parts in window.lists.values() for part in parts]
+        bytes_of[split] = sum(map(held, (window.ids_NF, window.value_NV, window.labels_NT))) + sum(lists)
+    held_at_most = 4 * bytes_of["train"] + bytes_of["val"] + bytes_of["test"]
+    assert footprint(clicks, prepared).reader == pytest.approx(held_at_most, rel=0.5)
+
+
+def test_what_grows_with_what(few: tuple[RunConfig, Prepared]) -> None:
+    config, prepared = few
+    tables = prepared.encoder().tables()
+    larger = [replace(tables[0], rows=tables[0].rows + 1000), *tables[1:]]
+    one, two = (Footprint.of(config, prepared, t) for t in (tables, larger))
+    more = 1000 * tables[0].width * 4
+    assert (two.weights - one.weights, two.state - one.state) == (more, 2 * more)
+    assert (two.gradients - one.gradients, two.copies - one.copies, two.disk - one.disk) == (more, 2 * more, more)
+    assert (two.reader, two.step) == (one.reader, one.step)
+    batch = config.model_copy(update={"train": config.train.model_copy(update={"batch_size": 256})})
+    assert Footprint.of(batch, prepared, tables).step > one.step
+
+
+def test_the_largest_tables_are_those_with_most_weights() -> None:
+    tables = [Table("a", 10, 4, ()), Table("b", 5, 64, ()), Table("c", 100, 1, ())]
+    assert [table.name for table in largest(tables, 2)] == ["b", "c"]

@@ -1,0 +1,124 @@
+"""What runs need is said before they are trained, and what cannot fit is refused before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from features.contract import InputError
+from features.encoder import Encoder
+from pipeline import survey
+from pipeline.comparison import plan
+from pipeline.config import RunConfig
+from pipeline.prepare import Prepared
+from pipeline.survey import Survey, at_once, size
+from pipeline.training import train
+from tests.conftest import debug_config
+from tests.jobs.test_cli import DEBUG, places, run
+
+Surveyed = Callable[..., Survey]
+
+
+@pytest.fixture
+def surveyed(tmp_path: Path, few: tuple[RunConfig, Prepared], monkeypatch: pytest.MonkeyPatch) -> Surveyed:
+    """A survey of the debug comparison on a machine of some size."""
+
+    def of(memory: int | None, disk: int = 1 << 40, workers: int = 2, *overrides: str) -> Survey:
+        monkeypatch.setattr(survey, "available_memory", lambda device: memory)
+        monkeypatch.setattr(survey, "free_disk", lambda folder: disk)
+        config = debug_config(tmp_path, f"data.prepared={few[0].data.prepared}", *overrides)
+        return Survey.of([p.config for p in plan(config)], few[1], workers)
+
+    return of
+
+
+def test_it_is_refused_from_the_first_byte_that_is_missing(surveyed: Surveyed) -> None:
+    needed, disk = surveyed(None).memory, surveyed(None).disk
+    surveyed(needed, disk).check()
+    with pytest.raises(InputError, match=r"1 problem.*\n  - memory"):
+        surveyed(needed - 1, disk).check()
+    with pytest.raises(InputError, match=r"1 problem.*\n  - disk.*set `runs` to a folder on another disk"):
+        surveyed(needed, disk - 1).check()
+    surveyed(None, disk).check()
+
+
+@pytest.fixture
+def large_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every table with a thousand times its rows."""
+    real = Encoder.tables
+    monkeypatch.setattr(Encoder, "tables", lambda self: [replace(t, rows=1000 * t.rows) for t in real(self)])
+
+
+@pytest.mark.usefixtures("large_tables")
+def test_the_refusal_explains_itself(surveyed: Surveyed) -> None:
+    with pytest.raises(InputError) as error:
+        surveyed(3 << 20, 1000).check()
+    text = str(error.value)
+    assert "this does not fit here: 2 problem(s)" in text
+    assert "memory: 6 runs need, 2 at a time, about" in text
+    assert "3.0 MiB available" in text
+    for part in ("weights", "gradients", "optimizer", "copies", "width", "max_size", "min_count", "buckets"):
+        assert part in text
+    assert '`train.table_optimizer = "lazy_adam"`' in text
+    assert '`train.table_optimizer = "rowwise_adagrad"`' in text
+    assert "fewer `compare.workers`" in text
+    tables = surveyed(None).tables
+    assert tables[0].rows > 10_000
+    assert f"{tables[0].name} {size(4 * tables[0].rows * tables[0].width)}" in text
+
+
+@pytest.mark.usefixtures("large_tables")
+def test_nothing_is_proposed_that_does_not_help(surveyed: Surveyed) -> None:
+    with pytest.raises(InputError) as error:
+        surveyed(1000, 1 << 40, 1, "train.table_optimizer=rowwise_adagrad").check()
+    assert "table_optimizer" not in str(error.value)
+    assert "compare.workers" not in str(error.value)
+
+
+def test_workers_multiply_what_runs_hold_and_the_disk_is_for_all(surveyed: Surveyed) -> None:
+    one, two = surveyed(None, 1 << 40, 1), surveyed(None, 1 << 40, 2)
+    assert one.memory == one.run.memory
+    assert two.memory == 2 * (one.memory + survey._PROCESS)
+    assert one.disk == two.disk == 6 * one.run.disk
+    assert "6 runs need about" in one.line
+    assert "6 runs need, 2 at a time, about" in two.line
+
+
+def test_finished_runs_need_nothing(surveyed: Surveyed, tmp_path: Path, few: tuple[RunConfig, Prepared]) -> None:
+    config = debug_config(tmp_path, f"data.prepared={few[0].data.prepared}", "compare.methods=['uniform']")
+    for planned in plan(config):
+        train(planned.config, few[1])
+    found = surveyed(0, 0, 2, "compare.methods=['uniform']")
+    found.check()
+    assert (found.missing, found.memory, found.disk) == (0, 0, 0)
+    assert surveyed(None).missing == 2
+
+
+@pytest.mark.parametrize(("number", "text"), [(1 << 19, "0.5 MiB"), (10 << 20, "10 MiB"), (3 << 29, "1.5 GiB")])
+def test_bytes_for_a_person(number: int, text: str) -> None:
+    assert size(number) == text
+
+
+@pytest.mark.parametrize(("workers", "runs", "number"), [(1, 5, 1), (4, 3, 3), (2, 0, 0), (0, 0, 0)])
+def test_no_more_processes_than_runs(workers: int, runs: int, number: int) -> None:
+    assert at_once(workers, runs) == number
+
+
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_a_command_that_does_not_fit_is_exit_code_2_and_writes_nothing(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(survey, "available_memory", lambda device: 1000)
+        code, out, err = run(command, DEBUG, *places(), "--json")
+    assert (code, out) == (2, "")
+    assert "this does not fit here" in err
+    assert {path.name for path in Path().iterdir()} == {"debug"}
+    assert {path.name for path in Path("debug").iterdir()} == {"prepared"}
+    if command == "train":
+        code, _, err = run(command, DEBUG, *places())
+        assert code == 0
+        assert "1 run needs about" in err
