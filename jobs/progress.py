@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from jobs.console import err
 from pipeline.comparison import Planned
-from pipeline.prepare import Prepared
+from pipeline.prepared import Prepared
 from pipeline.runs import Epoch, Run, mean_auc
 from pipeline.survey import Survey
 

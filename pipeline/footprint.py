@@ -17,7 +17,7 @@ from models.shared_bottom import SharedBottom
 from models.table_optimizers import TABLE_OPTIMIZERS
 from pipeline.batches import WINDOW
 from pipeline.config import RunConfig
-from pipeline.prepare import Prepared
+from pipeline.prepared import Prepared
 
 _NUMBER, _INDEX = 4, 8  # bytes of a float32 or an encoded id, and of a row's number in a sparse gradient
 

@@ -13,7 +13,7 @@ from models.table_optimizers import TABLE_OPTIMIZERS
 from pipeline.config import RunConfig
 from pipeline.footprint import Footprint, largest, table_bytes
 from pipeline.memory import available_memory, free_disk
-from pipeline.prepare import Prepared
+from pipeline.prepared import Prepared
 from pipeline.runs import find
 
 _PROCESS = 300 << 20  # what a worker holds before it trains: 264 MiB of its own after its imports

@@ -14,12 +14,14 @@ from gradops import MultiTaskOptimizer
 from gradops.methods import parse
 from models.loss import masked_cross_entropy
 from models.table_optimizers import TABLE_OPTIMIZERS
-from pipeline.batches import Batches, Window
+from pipeline.batches import Batches
 from pipeline.config import RunConfig
 from pipeline.footprint import Footprint, largest
 from pipeline.optimizers import optimizer_of
-from pipeline.prepare import Prepared, prepare
+from pipeline.prepare import prepare
+from pipeline.prepared import Prepared
 from pipeline.training import build_model, train
+from pipeline.windows import Window
 from tests.conftest import debug_config
 from tests.pipeline.test_log_to_served import config as clicks  # noqa: F401  # a fixture
 
@@ -71,8 +73,8 @@ def test_the_reader_holds_windows_of_what_was_encoded(clicks: RunConfig) -> None
     bytes_of = {}
     for split in ("train", "val", "test"):
         window = Window.of(pl.read_parquet(prepared.folder / split / "*.parquet"), clicks.spec, clicks.tasks)
-        lists = [held(part) for parts in window.lists.values() for part in parts]
-        bytes_of[split] = sum(map(held, (window.ids_NF, window.value_NV, window.labels_NT))) + sum(lists)
+        lists = [held(part) for e in window.entries.values() for part in (e.ids_E, e.begin_M, e.weight_E)]
+        bytes_of[split] = sum(map(held, (window.ids_FN, window.value_NV, window.labels_NT))) + sum(lists)
     held_at_most = 4 * bytes_of["train"] + bytes_of["val"] + bytes_of["test"]
     assert footprint(clicks, prepared).reader == pytest.approx(held_at_most, rel=0.5)
 

@@ -23,7 +23,7 @@ from pipeline import optimizers
 from pipeline.config import RunConfig, TrainConfig
 from pipeline.joint_optimizer import JointOptimizer
 from pipeline.optimizers import clip_gradients, optimizer_of
-from pipeline.prepare import Prepared
+from pipeline.prepared import Prepared
 from pipeline.training import train
 from tests.conftest import debug_config
 from tests.models import networks

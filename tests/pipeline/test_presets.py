@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pipeline.config import RunConfig, load
-from pipeline.prepare import Prepared, prepare
+from pipeline.prepare import prepare
+from pipeline.prepared import Prepared
 from pipeline.sources.clicklog import Options, generate
 from pipeline.training import train
 from tests.conftest import ROOT

@@ -13,7 +13,7 @@ from features.encoder import Encoder
 from pipeline import survey
 from pipeline.comparison import plan
 from pipeline.config import RunConfig
-from pipeline.prepare import Prepared
+from pipeline.prepared import Prepared
 from pipeline.survey import Survey, at_once, size
 from pipeline.training import train
 from tests.conftest import debug_config
