@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 from polars.datatypes import DataTypeClass
 
-from features.spec import Categorical, Cross, Feature, FeatureSpec, MultiHot, Time
+from features.spec import Categorical, Cross, Feature, FeatureSpec, MultiHot, Task, Time
 
 
 class InputError(ValueError):
@@ -30,6 +30,12 @@ def check_features(spec: FeatureSpec, schema: pl.Schema, subject: str) -> list[s
             elif rule := _broken_rule(spec.features[name], place, schema[column]):
                 problems.append(f"column `{column}` (feature `{name}`) holds {schema[column]}; {rule}")
     return problems
+
+
+def fits(spec: FeatureSpec, name: str, schema: pl.Schema) -> bool:
+    """Whether a table has the columns of a feature, each of a type that the feature can take."""
+    columns, declared = spec.columns(name), spec.features[name]
+    return all(c in schema and not _broken_rule(declared, place, schema[c]) for place, c in enumerate(columns))
 
 
 def _broken_rule(feature: Feature, place: int, dtype: pl.DataType) -> str | None:
@@ -70,11 +76,7 @@ def check_table(spec: FeatureSpec, schema: pl.Schema, key: str, subject: str) ->
     problems = check_features(spec, schema, subject)
     if key not in schema:
         problems.append(f"column `{key}` (the split's key) is missing from {subject}")
-    for name, task in spec.tasks.items():
-        missing = [c for c in task.sources if c not in schema]
-        problems += [f"column `{c}` (task `{name}`) is missing from {subject}" for c in missing]
-        if not missing:
-            problems += _label_problems(name, task.expression, schema)
+    problems += [p for name, task in spec.tasks.items() for p in check_label(name, task, schema, subject)]
     return problems + _weight_problems(spec, schema, subject) + _group_problems(spec.group, schema, subject)
 
 
@@ -99,10 +101,13 @@ def _group_problems(column: str | None, schema: pl.Schema, subject: str) -> list
     return [] if is_one else [f"column `{column}` (the group of GAUC) holds {schema[column]}; {rule}"]
 
 
-def _label_problems(task: str, expression: pl.Expr, schema: pl.Schema) -> list[str]:
+def check_label(name: str, task: Task, schema: pl.Schema, subject: str) -> list[str]:
+    """Problems of a task with a raw table: columns missing, or no label of them."""
+    if missing := [c for c in task.sources if c not in schema]:
+        return [f"column `{c}` (task `{name}`) is missing from {subject}" for c in missing]
     rule = "a label is true, false or null; write a comparison"
     try:
-        dtype = schema.to_frame().select(label=expression).schema["label"]
+        dtype = schema.to_frame().select(label=task.expression).schema["label"]
     except pl.exceptions.PolarsError as error:
-        return [f"task `{task}` cannot be computed ({error}); {rule}"]
-    return [] if dtype == pl.Boolean else [f"task `{task}` gives {dtype}; {rule}"]
+        return [f"task `{name}` cannot be computed ({error}); {rule}"]
+    return [] if dtype == pl.Boolean else [f"task `{name}` gives {dtype}; {rule}"]

@@ -35,6 +35,9 @@ class Scale(BaseModel):
 
 
 class _Fitted(BaseModel):
+    # As null, an infinite end of `clip` or `range` could not be read again.
+    model_config = ConfigDict(ser_json_inf_nan="strings")
+
     spec: FeatureSpec
     scales: dict[str, Scale]
     dtypes: dict[str, str]
@@ -240,14 +243,19 @@ def each_value(spec: FeatureSpec, name: str, schema: pl.Schema, use: Use) -> pl.
     return known.list.eval(use(pl.element(), inner))
 
 
-def number(spec: FeatureSpec, name: str, schema: pl.Schema, *, plain: bool = False) -> pl.Expr:
-    """The number of a feature, null where unknown, clipped; with its logarithm taken unless plain."""
+def measured(spec: FeatureSpec, name: str, schema: pl.Schema) -> pl.Expr:
+    """The number of a feature as raw rows hold it, null where unknown: not clipped, no logarithm."""
     declared, columns = spec.features[name], spec.columns(name)
     assert isinstance(declared, Numeric)
     if declared.until:
         first, last = (transforms.timestamp(c, schema[c]) for c in columns)
-        value = transforms.hours_between(first, last)
-    else:
-        value = transforms.finite(pl.col(columns[0]))
+        return transforms.hours_between(first, last)
+    return transforms.finite(pl.col(columns[0]))
+
+
+def number(spec: FeatureSpec, name: str, schema: pl.Schema, *, plain: bool = False) -> pl.Expr:
+    """The number of a feature, null where unknown, clipped; with its logarithm taken unless plain."""
+    declared, value = spec.features[name], measured(spec, name, schema)
+    assert isinstance(declared, Numeric)
     value = value.clip(*declared.clip) if declared.clip else value
     return transforms.signed_log1p(value) if declared.log1p and not plain else value

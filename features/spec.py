@@ -20,7 +20,17 @@ class _Declared(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class _Known(_Declared):
+class _Feature(_Declared):
+    """Any feature.
+
+    Args:
+        required: Whether every raw row must have a value in each of its columns; a promise that is checked.
+    """
+
+    required: bool = False
+
+
+class _Known(_Feature):
     """What categorical values are known by: a vocabulary fitted on training rows, or a hash.
 
     Args:
@@ -69,7 +79,7 @@ class MultiHot(_Known):
     max_length: Count = 0
 
 
-class Cross(_Declared):
+class Cross(_Feature):
     """The combination of the values of several categorical columns, hashed; null where one of them is.
 
     Args:
@@ -84,7 +94,7 @@ class Cross(_Declared):
     width: Width = None
 
 
-class Time(_Declared):
+class Time(_Feature):
     """A part of a timestamp, with an embedding for each of its values.
 
     Args:
@@ -99,7 +109,7 @@ class Time(_Declared):
     width: Width = None
 
 
-class Numeric(_Declared):
+class Numeric(_Feature):
     """A number, given to the model as a value, as a bucket with its own embedding, or both.
 
     Null, NaN and infinities are unknown: the value becomes the training mean (0 once standardised), the bucket id 1.
@@ -108,6 +118,8 @@ class Numeric(_Declared):
         column: Raw column; the feature's own name when omitted. Any numeric type.
         until: Raw column with a timestamp: the number is then the hours from the timestamp in ``column`` to it.
         clip: Lowest and highest value; what is beyond becomes them.
+        range: Lowest and highest number that raw rows may hold, before clipping; what is beyond is an error of the
+            data. An infinity leaves a side open.
         log1p: Take ``sign(x) * log(1 + |x|)`` before standardising. Buckets do not depend on it.
         value: Whether the value is an input beside the embeddings.
         raw: Whether that value is left as it is, not standardised; 0 where unknown.
@@ -120,6 +132,7 @@ class Numeric(_Declared):
     column: str | None = None
     until: str | None = None
     clip: tuple[float, float] | None = None
+    range: tuple[float, float] | None = None
     log1p: bool = False
     value: bool = True
     raw: bool = False
@@ -132,6 +145,8 @@ class Numeric(_Declared):
             raise ValueError("a numeric feature needs `value = true` or `buckets > 0`, found neither")
         if self.clip and not self.clip[0] < self.clip[1]:
             raise ValueError(f"`clip` should be a lower and a higher number, found {list(self.clip)}")
+        if self.range and not self.range[0] < self.range[1]:
+            raise ValueError(f"`range` should be a lower and a higher number, found {list(self.range)}")
         return self
 
 

@@ -18,6 +18,7 @@ from gradops.base import GramianMethod
 from gradops.methods import METHODS, parse, write
 from gradops.rotation import Rotations
 from models.table_optimizers import TABLE_OPTIMIZERS
+from pipeline.contract import ContractConfig
 from pipeline.split import SplitConfig
 
 MethodText = Annotated[str, Field(description="A method as `gradops.methods.parse` reads it.")]
@@ -150,6 +151,7 @@ class RunConfig(_Section):
         data: Where rows come from.
         split: How they are split.
         spec: What the columns mean.
+        contract: What raw rows must keep to.
         model: The network.
         train: The run.
         compare: The comparison.
@@ -160,6 +162,7 @@ class RunConfig(_Section):
     data: DataConfig
     split: SplitConfig
     spec: FeatureSpec
+    contract: ContractConfig = ContractConfig()
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
     compare: CompareConfig = CompareConfig()

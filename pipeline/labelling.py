@@ -62,7 +62,9 @@ def label_events(pattern: str, out: Path, events: Events, window: str) -> dict[s
     paths, problems = parquet.find(pattern), []
     if not paths:
         problems.append(f"there is no Parquet file at `{pattern}`; paths are relative to {Path.cwd()}")
-    schema, wrong = parquet.schema(paths)
+    schemas, wrong = parquet.schemas(paths)
+    schema, differing = parquet.agreed(schemas)
+    wrong += differing
     problems += [*events.problems(schema), *wrong]
     length = None
     try:

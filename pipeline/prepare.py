@@ -17,7 +17,7 @@ from filelock import FileLock
 from features.contract import InputError
 from features.encoder import LABEL, Encoder
 from features.fitting import Fitter, Learnt
-from pipeline import growth, rawdata
+from pipeline import growth, parquet, rawdata
 from pipeline.ahead import ahead
 from pipeline.config import RunConfig
 from pipeline.files import atomic, fingerprint, sha256_file, sweep
@@ -35,8 +35,8 @@ def prepare(config: RunConfig) -> Prepared:
     """Prepare the data that a config describes, or find it done.
 
     Raises:
-        InputError: If files are missing, or columns do not fit the spec (all problems at once), or a split is empty or
-            holds a single class of some task. Nothing is written then.
+        InputError: If files are missing, or columns or values do not fit the config (all problems at once), or a split
+            is empty or holds a single class of some task. Nothing is written then.
     """
     sources = rawdata.find(config)
     digests = {role: list(ahead((partial(sha256_file, path) for path in paths), 2)) for role, paths in sources.items()}
@@ -57,6 +57,7 @@ def prepare(config: RunConfig) -> Prepared:
         folder = config.data.prepared / fingerprint(inputs)
         if (done := Prepared.find(folder)) is not None:
             return done
+        rawdata.check(config, sources)
         return _Preparation(config, sources, digests, base).write(inputs, folder)
 
 
@@ -112,7 +113,7 @@ class _Preparation:
                 (path, self.base.kept(role, digest)) for role, path, digest, _ in self._each_file() if role == "train"
             ]
             new = [path for path, kept in files if kept is None]
-            fitter = self._fitter(sum(map(_height, new)))
+            fitter = self._fitter(sum(map(parquet.height, new)))
             chunks = (rows.collect for path in new for rows in _chunks(self.config, path))
             for rows in ahead(chunks):
                 if (trained := _split(self.config, "train", rows).get("train")) is not None:
@@ -152,11 +153,7 @@ class _Preparation:
 def _chunks(config: RunConfig, path: Path) -> Iterator[pl.LazyFrame]:
     """What is needed of the rows of a raw file, so many at a time that they fit in memory."""
     rows = pl.scan_parquet(path).select(sorted({config.split.column, *config.spec.sources}))
-    return (rows.slice(start, _CHUNK) for start in range(0, _height(path), _CHUNK))
-
-
-def _height(path: Path) -> int:
-    return int(pl.scan_parquet(path).select(pl.len()).collect().item())
+    return (rows.slice(start, _CHUNK) for start in range(0, parquet.height(path), _CHUNK))
 
 
 def _encode_chunk(config: RunConfig, encoder: Encoder, role: str, rows: pl.LazyFrame, draft: Path, name: str) -> None:
@@ -180,10 +177,6 @@ def _split(config: RunConfig, role: str, rows: pl.DataFrame) -> dict[str, pl.Dat
         found = {"train": rows}
     else:
         sides = rows.select(config.split.sides(holdout=config.data.holdout is not None)).to_series()
-        if unknown := sides.null_count():
-            raise InputError(
-                f"`{config.split.column}` decides the split and is null in {unknown} rows; drop or mend them"
-            )
         found = {name: rows.filter(sides == name) for name in SPLITS}
     return {name: frame for name, frame in found.items() if frame.height}
 

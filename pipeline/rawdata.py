@@ -1,37 +1,63 @@
-"""The raw Parquet files of a config: found, readable, of one schema, and what their columns are declared to be."""
+"""The raw Parquet files of a config: found, readable, of one schema, and holding what they are declared to hold."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
+
 from features.contract import InputError, check_table
-from pipeline import parquet
+from pipeline import days, duplicates, parquet, values
 from pipeline.config import RunConfig
 
 
 def find(config: RunConfig) -> dict[str, list[Path]]:
-    """The files of each role, ``train`` and perhaps ``holdout``, checked against the config before any row is read.
+    """The files of each role, ``train`` and perhaps ``holdout``: each there to be hashed, none looked into.
 
     Raises:
-        InputError: If files are missing, unreadable or of different schemas, or columns do not fit the feature spec.
-            All problems of all files are listed.
+        InputError: If files are missing, or one of them is a folder or may not be read; then with all the problems of
+            the others.
     """
     patterns = {"train": config.data.train} | ({"holdout": config.data.holdout} if config.data.holdout else {})
     found = {role: parquet.find(pattern) for role, pattern in patterns.items()}
     if missing := [f"data.{role}: no Parquet file at `{patterns[role]}`" for role, paths in found.items() if not paths]:
         where = f"paths are relative to the folder of the command, now {Path.cwd()}"
         raise InputError.of(f"raw data is not there ({where}; `gradops fetch census` fetches census)", missing)
-    problems = [p for role, paths in found.items() for p in _problems(config, f"data.{role}", paths)]
-    both = sorted(set(found["train"]) & set(found.get("holdout", [])))
-    problems += [f"{path} is in data.train and in data.holdout; a row is trained on or held out" for path in both]
-    if problems:
-        raise InputError.of("raw data does not fit the config", problems)
+    if not all(path.is_file() and os.access(path, os.R_OK) for paths in found.values() for path in paths):
+        check(config, found)
     return found
 
 
-def _problems(config: RunConfig, role: str, paths: list[Path]) -> Iterator[str]:
-    schema, problems = parquet.schema(paths)
+def check(config: RunConfig, sources: dict[str, list[Path]]) -> None:
+    """Hold files, schemas and values against the config, before anything is written.
+
+    Raises:
+        InputError: With all problems of all columns of all files.
+    """
+    files: dict[str, dict[Path, pl.Schema]] = {}
+    problems = []
+    for role, paths in sources.items():
+        files[role], wrong = parquet.schemas(paths)
+        problems += [*_schema_problems(config, f"data.{role}", files[role]), *wrong]
+        if not config.contract.empty_days:
+            problems += days.problems(f"data.{role}", paths, list(files[role]))
+    both = sorted(set(sources["train"]) & set(sources.get("holdout", [])))
+    problems += [f"{path} is in data.train and in data.holdout; a row is trained on or held out" for path in both]
+    broken, damaged = values.check({p: s for found in files.values() for p, s in found.items()}, values.rules(config))
+    sound = {role: {p: s for p, s in found.items() if p not in damaged} for role, found in files.items()}
+    problems += [*broken, *duplicates.problems(sound, config.contract.unique)]
+    if problems:
+        raise InputError.of("raw data does not fit the config", problems)
+
+
+def _schema_problems(config: RunConfig, role: str, files: dict[Path, pl.Schema]) -> Iterator[str]:
+    def declared(schema: pl.Schema) -> list[str]:
+        return check_table(config.spec, schema, config.split.column, role)
+
+    schema, differing = parquet.agreed(files, lambda schema: len(declared(schema)))
     if schema is not None:
-        yield from check_table(config.spec, schema, config.split.column, role)
-    yield from problems
+        yield from declared(schema)
+        yield from duplicates.unfit(role, schema, config.contract.unique)
+    yield from differing

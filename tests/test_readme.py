@@ -13,6 +13,7 @@ from features.spec import Categorical, Cross, MultiHot, Numeric, Task, Time
 from gradops.catalogue import markdown
 from gradops.methods import METHODS
 from pipeline.config import CompareConfig, DataConfig, ModelConfig, TrainConfig, load
+from pipeline.contract import ContractConfig
 from pipeline.prepare import prepare
 from pipeline.split import SplitConfig
 from tests.conftest import ROOT
@@ -74,7 +75,7 @@ def test_every_file_has_its_line_in_the_tree() -> None:
 
 def test_every_key_of_a_config_is_documented() -> None:
     documented = set(re.findall(r"`([a-z_0-9]+)`", (ROOT / "docs" / "config.md").read_text()))
-    sections = (DataConfig, SplitConfig, ModelConfig, TrainConfig, CompareConfig, Task, *KINDS)
+    sections = (DataConfig, SplitConfig, ContractConfig, ModelConfig, TrainConfig, CompareConfig, Task, *KINDS)
     keys = {key for section in sections for key in section.model_fields}
     assert keys <= documented, keys - documented
 

@@ -50,6 +50,8 @@ def test_overrides_are_toml_values_or_text(tmp_path: Path) -> None:
         ("compare.methods=['pcgrad', 'nope']", "compare.methods: A method should be one of"),
         ("train.tasks=['incme']", "`incme`, which is not a task"),
         ("split.test=0.4", "should be 1 of the holdout, found 0.9"),
+        ("spec.features.age.range=[3, 3]", "`range` should be a lower and a higher number"),
+        ("contract.uniqe=['click']", "contract.uniqe: unknown key; did you mean `unique`?"),
         ("train", "--set takes section.key=value"),
         ("name.x=1", "`name` is a value, not a section"),
     ],

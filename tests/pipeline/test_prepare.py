@@ -118,10 +118,13 @@ def test_every_problem_of_every_file_is_named_at_once(tmp_path: Path) -> None:
     assert "a.parquet is in data.train and in data.holdout" in str(error.value)
 
 
-def test_a_table_without_rows_is_called_that(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("allowed", "message"), [("false", "empty.parquet has no rows"), ("true", "train has no rows")]
+)
+def test_a_table_without_rows_is_called_that(tmp_path: Path, allowed: str, message: str) -> None:
     pl.read_parquet(TEST_FILE).clear().write_parquet(tmp_path / "empty.parquet")
-    with pytest.raises(InputError, match="train has no rows"):
-        prepare(debug_config(tmp_path, f"data.train={tmp_path}/empty.parquet"))
+    with pytest.raises(InputError, match=message):
+        prepare(debug_config(tmp_path, f"data.train={tmp_path}/empty.parquet", f"contract.empty_days={allowed}"))
 
 
 def test_the_order_of_tasks_is_part_of_what_data_is(few: tuple[RunConfig, Prepared]) -> None:

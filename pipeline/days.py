@@ -1,0 +1,46 @@
+"""Days that a log has no rows of: files without a row, and gaps between the ``dt=2026-01-31`` parts of its paths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+from pipeline import parquet
+
+_PART, _SHOWN = "dt=", 7
+
+
+def problems(role: str, paths: list[Path], readable: list[Path]) -> Iterator[str]:
+    """What is empty or missing of a role's files.
+
+    Args:
+        role: As the config calls them, ``data.train``.
+        paths: All of them: a day whose file is damaged is there.
+        readable: Those whose footer can be read.
+    """
+    fix = "or set `[contract] empty_days = true` if days without rows are as they should be"
+    yield from (f"{path} has no rows; remove or replace it, {fix}" for path in readable if not parquet.height(path))
+    days = {day for path in paths if (day := _day(path))}
+    if missing := _missing(days):
+        shown = ", ".join(map(str, missing[:_SHOWN])) + (", ..." if missing[_SHOWN:] else "")
+        found = f"{len(missing)} day(s) between {min(days)} and {max(days)}: {shown}"
+        yield f"{role} has no file of {found}; add them, {fix}"
+
+
+def _day(path: Path) -> date | None:
+    """What the path says; a part like ``dt=latest`` is no day."""
+    for part in path.parts:
+        try:
+            if part.startswith(_PART):
+                return date.fromisoformat(part.removeprefix(_PART))
+        except ValueError:
+            continue
+    return None
+
+
+def _missing(days: set[date]) -> list[date]:
+    if not days:
+        return []
+    first, length = min(days), (max(days) - min(days)).days
+    return [day for n in range(length) if (day := first + timedelta(n)) not in days]

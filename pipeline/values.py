@@ -1,0 +1,149 @@
+"""What values raw rows may hold, and one pass over the columns that some rule is about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import polars.selectors as cs
+
+from features.contract import check_label, fits
+from features.encoder import measured
+from features.spec import FeatureSpec, Numeric, Task
+from features.transforms import finite
+from pipeline import parquet
+from pipeline.config import RunConfig
+
+# Which rows break a rule, and the number that breaks it, null where it is no number.
+Breach = tuple[pl.Expr, pl.Expr]
+_NO_NUMBER = pl.lit(None, pl.Float64)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A promise about values.
+
+    Args:
+        subject: What it is about.
+        promise: The rule, and what to do if it is broken.
+        breach: What breaks it, over the columns of a file whose NaNs are nulls; None where they are not there or not
+            of a type to be judged, which is a problem of its own.
+    """
+
+    subject: str
+    promise: str
+    breach: Callable[[pl.Schema], Breach | None]
+
+
+def rules(config: RunConfig) -> list[Rule]:
+    """Every rule that a config makes."""
+    spec = config.spec
+    found = [_flag(n, t, column) for n, t in spec.tasks.items() if (column := _flag_column(t.positive))]
+    found += [_range(spec, n, f.range) for n, f in spec.features.items() if isinstance(f, Numeric) and f.range]
+    found += [_required(name, c) for name, f in spec.features.items() if f.required for c in spec.columns(name)]
+    return found + ([_dated(config.split.time)] if config.split.time else [])
+
+
+def check(files: Mapping[Path, pl.Schema], rules: list[Rule]) -> tuple[list[str], list[Path]]:
+    """Read what the rules are about, a file at a time.
+
+    Returns:
+        All problems, and the files among them whose pages are damaged.
+    """
+    breaches: dict[Rule, list[tuple[Path, dict[str, Any]]]] = {rule: [] for rule in rules}
+    damaged: dict[Path, str] = {}
+    for path, schema in files.items():
+        judged = {rule: breach for rule in rules if (breach := rule.breach(schema))}
+        try:
+            found = _counted(path, judged.values())
+        except parquet.DamagedError as error:
+            damaged[path] = str(error)
+            continue
+        for rule, counts in zip(judged, found, strict=True):
+            if counts["rows"]:
+                breaches[rule].append((path, counts))
+    problems = [_described(rule, found) for rule, found in breaches.items() if found]
+    return [*damaged.values(), *problems], list(damaged)
+
+
+def _counted(path: Path, breaches: Iterable[Breach]) -> Iterator[dict[str, Any]]:
+    """For each rule the rows that break it, and the lowest and highest number of theirs."""
+    counts = [
+        pl.struct(
+            rows=broken.sum(),
+            low=pl.when(broken).then(number).min(),
+            high=pl.when(broken).then(number).max(),
+        ).alias(str(place))
+        for place, (broken, number) in enumerate(breaches)
+    ]
+    if not counts:
+        return iter(())
+    rows = parquet.scan(path).with_columns(cs.float().fill_nan(None))
+    return iter(parquet.read(path, rows.select(counts)).row(0))
+
+
+def _described(rule: Rule, found: list[tuple[Path, dict[str, Any]]]) -> str:
+    rows = sum(counts["rows"] for _, counts in found)
+    path, example = found[0]
+    numbers = dict.fromkeys(f"{n:.15g}" for n in (example["low"], example["high"]) if n is not None)
+    holds = f"holds {' and '.join(numbers)}" if numbers else "is null"
+    where = f"{rows} row{'s' * (rows > 1)} of {len(found)} file{'s' * (len(found) > 1)} (first in {path})"
+    return f"{rule.subject} {holds} in {where}; {rule.promise}"
+
+
+def _flag_column(positive: str) -> str | None:
+    """The raw column that a label compares with 1 and does nothing else with; None where it is read otherwise."""
+    expression = pl.sql_expr(positive)
+    columns = expression.meta.root_names()
+    if len(columns) != 1:
+        return None
+    quoted = '"' + columns[0].replace('"', '""') + '"'
+    forms = [f"{side} = {other}" for one in ("1", "1.0") for side, other in ((quoted, one), (one, quoted))]
+    return columns[0] if any(expression.meta == pl.sql_expr(form).meta for form in forms) else None
+
+
+def _flag(name: str, task: Task, column: str) -> Rule:
+    def breach(schema: pl.Schema) -> Breach | None:
+        if check_label(name, task, schema, "") or not schema[column].is_numeric():
+            return None
+        label = pl.col(column).cast(pl.Float64)
+        # What a task is not defined on is not read either.
+        number = label if task.where is None else pl.when(pl.sql_expr(task.where)).then(label)
+        return ~number.is_in([0.0, 1.0]), number
+
+    promise = (
+        f"a label read by `{task.positive}` is 0, 1 or null; write another expression if other values mean something"
+    )
+    return Rule(f"label `{column}` (task `{name}`)", promise, breach)
+
+
+def _range(spec: FeatureSpec, name: str, ends: tuple[float, float]) -> Rule:
+    def breach(schema: pl.Schema) -> Breach | None:
+        if not fits(spec, name, schema):
+            return None
+        number = measured(spec, name, schema)
+        return (number < ends[0]) | (number > ends[1]), number
+
+    promise = f"its `range` is {ends[0]:g} to {ends[1]:g}; mend the rows or widen the range"
+    return Rule(f"feature `{name}`", promise, breach)
+
+
+def _required(name: str, column: str) -> Rule:
+    def breach(schema: pl.Schema) -> Breach | None:
+        if column not in schema:
+            return None
+        value = finite(pl.col(column)) if schema[column].is_float() else pl.col(column)
+        return value.is_null(), _NO_NUMBER
+
+    promise = "it is `required`; mend the rows, or leave `required` out"
+    return Rule(f"column `{column}` (feature `{name}`)", promise, breach)
+
+
+def _dated(column: str) -> Rule:
+    def breach(schema: pl.Schema) -> Breach | None:
+        return (pl.col(column).is_null(), _NO_NUMBER) if column in schema else None
+
+    return Rule(f"`{column}` decides the split and", "drop or mend them", breach)
