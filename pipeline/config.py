@@ -173,6 +173,11 @@ class RunConfig(_Section):
         problems = [
             f"train.tasks names `{t}`, which is not a task" for t in self.train.tasks if t not in self.spec.tasks
         ]
+        problems += [
+            f"contract.leaks_allowed names `{f}`, which is not a feature"
+            for f in self.contract.leaks_allowed
+            if f not in self.spec.features
+        ]
         total = sum(self.split.shares.values()) if self.split.key else 0.5
         if self.data.holdout and self.split.time:
             problems.append("split.time leaves no use for data.holdout; give one of the two")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+LeakAuc = Annotated[float, Field(ge=0, le=1)]
 
 
 class ContractConfig(BaseModel):
@@ -12,9 +16,13 @@ class ContractConfig(BaseModel):
         unique: Raw columns that tell a row from every other; a null is a value like any other. Empty for no check.
         empty_days: Whether a file may hold no rows, and a day may be missing between the first and the last
             ``dt=2026-01-31`` of the paths.
+        leak_auc: A feature whose AUC on a task exceeds this by a standard error knows the label; 0 for no check.
+        leaks_allowed: Features that are not judged.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     unique: tuple[str, ...] = ()
     empty_days: bool = False
+    leak_auc: LeakAuc = 0.98
+    leaks_allowed: tuple[str, ...] = ()

@@ -17,7 +17,7 @@ from filelock import FileLock
 from features.contract import InputError
 from features.encoder import LABEL, Encoder
 from features.fitting import Fitter, Learnt
-from pipeline import growth, parquet, rawdata
+from pipeline import growth, leaks, parquet, rawdata
 from pipeline.ahead import ahead
 from pipeline.config import RunConfig
 from pipeline.files import atomic, fingerprint, sha256_file, sweep
@@ -35,8 +35,8 @@ def prepare(config: RunConfig) -> Prepared:
     """Prepare the data that a config describes, or find it done.
 
     Raises:
-        InputError: If files are missing, or columns or values do not fit the config (all problems at once), or a split
-            is empty or holds a single class of some task. Nothing is written then.
+        InputError: If files are missing, or columns or values do not fit the config (all problems at once), or features
+            know a label, or a split is empty or holds a single class of some task. Nothing is written then.
     """
     sources = rawdata.find(config)
     digests = {role: list(ahead((partial(sha256_file, path) for path in paths), 2)) for role, paths in sources.items()}
@@ -58,6 +58,7 @@ def prepare(config: RunConfig) -> Prepared:
         if (done := Prepared.find(folder)) is not None:
             return done
         rawdata.check(config, sources)
+        leaks.check(config, sources["train"])
         return _Preparation(config, sources, digests, base).write(inputs, folder)
 
 

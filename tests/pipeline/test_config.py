@@ -52,6 +52,8 @@ def test_overrides_are_toml_values_or_text(tmp_path: Path) -> None:
         ("split.test=0.4", "should be 1 of the holdout, found 0.9"),
         ("spec.features.age.range=[3, 3]", "`range` should be a lower and a higher number"),
         ("contract.uniqe=['click']", "contract.uniqe: unknown key; did you mean `unique`?"),
+        ("contract.leak_auc=98", "contract.leak_auc: Input should be less than or equal to 1"),
+        ("contract.leaks_allowed=['agee']", "names `agee`, which is not a feature"),
         ("train", "--set takes section.key=value"),
         ("name.x=1", "`name` is a value, not a section"),
     ],

@@ -1,0 +1,170 @@
+"""Features that know a label: alone, on a sample of the training rows, they predict it too well to be true."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from features.contract import InputError
+from features.encoder import ID, LABEL, VALUE
+from features.fitting import fit
+from features.spec import FeatureSpec, Numeric
+from pipeline import parquet
+from pipeline.config import RunConfig
+from pipeline.ranking import Ranked, words
+
+# Rows of the sample, and the pieces that it is read in, spread evenly over all files.
+_ROWS, _PIECES = 200_000, 50
+# Of each class among the judged rows; with fewer a task is not judged.
+_FEWEST = 30
+# Of a number that leaks only by being null, or only in the middle, its bucket tells.
+_BUCKETS = 32
+
+Floats = npt.NDArray[np.float64]
+
+
+def check(config: RunConfig, paths: list[Path]) -> None:
+    """Refuse features that know a label.
+
+    Ids are scored by the mean label of their training half, numbers by themselves, in the other half.
+
+    Args:
+        config: Of the run.
+        paths: Files with training rows, already found to fit the config.
+
+    Raises:
+        InputError: If features exceed ``contract.leak_auc`` on a task by a standard error and are not allowed to. All
+            are listed.
+    """
+    least = config.contract.leak_auc
+    rows = _sample(config, paths) if least else pl.DataFrame()
+    if rows.height < 2:
+        return
+    found = _aucs(config.spec, rows, config.contract.leaks_allowed)
+    fix = "remove the feature (and name its column in `[spec] excluded`), or name it in `[contract] leaks_allowed`"
+    problems = [
+        f"feature `{name}` alone has an AUC of {auc:.4f} ± {error:.4f} on task `{task}`; {fix}"
+        for name, task, auc, error in found
+        if auc - error >= least
+    ]
+    if problems:
+        rule = f"on {rows.height} sampled rows `[contract] leak_auc`, {least:g}, is exceeded by a standard error"
+        raise InputError.of(f"features know a label ({rule})", problems)
+
+
+def _sample(config: RunConfig, paths: list[Path]) -> pl.DataFrame:
+    """Training rows from all over the files, at most so many; the same ones every time."""
+    spec = config.spec
+    columns = [c for name in spec.features for c in spec.columns(name)]
+    columns += [c for task in spec.tasks.values() for c in task.sources]
+    chosen = list(dict.fromkeys([*columns, config.split.column]))
+    frames = []
+    for path, start, length in _pieces(paths):
+        rows = parquet.read(path, parquet.scan(path).select(chosen).slice(start, length))
+        if not config.data.holdout:
+            rows = rows.filter(rows.select(config.split.sides(holdout=False)).to_series() == "train")
+        frames.append(rows)
+    return pl.concat(frames) if frames else pl.DataFrame()
+
+
+def _pieces(paths: list[Path]) -> Iterator[tuple[Path, int, int]]:
+    """File, first row and length of each piece; one that ends a file goes on in the next."""
+    heights = [parquet.height(path) for path in paths]
+    total, length = sum(heights), _ROWS // _PIECES
+    if total <= _ROWS:
+        yield from ((path, 0, height) for path, height in zip(paths, heights, strict=True))
+        return
+    starts = [place * (total - length) // (_PIECES - 1) for place in range(_PIECES)]
+    for path, height, end in zip(paths, heights, np.cumsum(heights).tolist(), strict=True):
+        for start in starts:
+            first, last = max(start, end - height), min(start + length, end)
+            if first < last:
+                yield path, first - (end - height), last - first
+
+
+def _aucs(spec: FeatureSpec, rows: pl.DataFrame, allowed: tuple[str, ...]) -> Iterator[tuple[str, str, float, float]]:
+    """Feature, task, AUC and its standard error, of every task with enough rows of both classes."""
+    halves = [rows.gather_every(2, offset) for offset in (0, 1)]
+    encoder = fit(_bucketed(spec), halves[0].lazy())
+    fitted, judged = (encoder.encode(half.lazy()).collect() for half in halves)
+    labels = {task: [_label(half, task) for half in (fitted, judged)] for task in spec.tasks}
+    known = {t: (a, b) for t, (a, b) in labels.items() if _enough(b) and not np.isnan(a).all()}
+    for name in spec.features:
+        if name in allowed:
+            continue
+        by_id = _MeanById(fitted.get_column(ID + name), judged.get_column(ID + name))
+        value = judged.get_column(VALUE + name).rank("average") / judged.height if VALUE + name in judged else None
+        for task, (label_A, label_B) in known.items():
+            auc = _auc(label_B, by_id.scores(label_A))
+            alone = 0.5 if value is None else _auc(label_B, value.to_numpy())
+            best = max(auc, alone, 1 - alone)
+            yield name, task, best, _error(best, label_B)
+
+
+def _bucketed(spec: FeatureSpec) -> FeatureSpec:
+    """With ids of every number."""
+    features = {
+        name: feature.model_copy(update={"buckets": feature.buckets or _BUCKETS})
+        if isinstance(feature, Numeric)
+        else feature
+        for name, feature in spec.features.items()
+    }
+    return spec.model_copy(update={"features": features})
+
+
+def _label(rows: pl.DataFrame, task: str) -> Floats:
+    """0, 1, or NaN where unknown."""
+    return np.asarray(rows.get_column(LABEL + task).cast(pl.Float64).fill_null(float("nan")).to_numpy())
+
+
+def _enough(label_N: Floats) -> bool:
+    return min(int((label_N == one).sum()) for one in (0, 1)) >= _FEWEST
+
+
+class _MeanById:
+    """Scores rows by the mean label of their id, or of their several ids.
+
+    Args:
+        id_A: Of the rows that labels are learnt on.
+        id_B: Of the rows to score.
+    """
+
+    def __init__(self, id_A: pl.Series, id_B: pl.Series) -> None:
+        (self._id_A, self._row_A), (self._id_B, self._row_B) = _flat(id_A), _flat(id_B)
+        self._size = int(max(self._id_A.max(), self._id_B.max())) + 1
+
+    def scores(self, label_A: Floats) -> Floats:
+        """The score of each row; to the labels of an id one row of the mean label is added."""
+        label_N = label_A[self._row_A]
+        known_N = ~np.isnan(label_N)
+        ids, labels = self._id_A[known_N], label_N[known_N]
+        rows = np.bincount(ids, minlength=self._size)
+        mean = (np.bincount(ids, labels, self._size) + labels.mean()) / (rows + 1)
+        return np.asarray(np.bincount(self._row_B, mean[self._id_B]) / np.bincount(self._row_B))
+
+
+def _flat(ids: pl.Series) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]]:
+    """All ids one after another, and the row of each."""
+    rows = np.arange(len(ids))
+    if ids.dtype != pl.List:
+        return ids.to_numpy(), rows
+    return ids.explode().to_numpy(), np.repeat(rows, ids.list.len().to_numpy())
+
+
+def _auc(label_N: Floats, score_N: Floats) -> float:
+    known_N = ~np.isnan(label_N)
+    ranked = Ranked(len(label_N))
+    ranked.add(words(score_N[known_N].clip(0, 1), label_N[known_N] == 1))
+    return ranked.curve().auc()[0]
+
+
+def _error(auc: float, label_N: Floats) -> float:
+    """Standard error of an AUC (Hanley and McNeil, 1982), or chance alone would find leaks in a few hundred rows."""
+    positives, negatives = (int((label_N == one).sum()) for one in (1, 0))
+    by_positive, by_negative = auc / (2 - auc) - auc**2, 2 * auc**2 / (1 + auc) - auc**2
+    variance = auc * (1 - auc) + (positives - 1) * by_positive + (negatives - 1) * by_negative
+    return float(np.sqrt(max(variance, 0.0) / (positives * negatives)))
