@@ -25,7 +25,7 @@ from pipeline.batches import Batches
 
 BATCH = 2048
 ROUNDS = 5
-FILE = 380_000  # what a chunk of half a million raw rows leaves of one split
+FILE = 190_000  # what a chunk of a quarter of a million raw rows leaves of one split
 SIZES = (30, 200, 2000, 50_000)
 SPEC = FeatureSpec.model_validate(
     {
@@ -61,13 +61,14 @@ def main(rows: int = 4_000_000) -> None:
 
 
 def _write(folder: Path, rows: int) -> None:
-    """Encoded rows, skewed, over several files."""
+    """Encoded rows, skewed, over several files as :mod:`pipeline.prepare` writes them."""
     draw = np.random.default_rng(0)
     for start in range(0, rows, FILE):
         size = min(FILE, rows - start)
         ids = {f"{ID}f{i}": (draw.random(size) ** 3 * SIZES[i % 4] + 3).astype(np.int32) for i in range(46)}
         labels = {f"{LABEL}t{i}": (draw.random(size) < 0.1).astype(np.int8) for i in range(3)}
-        pl.DataFrame(ids | labels).write_parquet(folder / f"part-{start:010}.parquet", row_group_size=65_536)
+        file = folder / f"part-{start:010}.parquet"
+        pl.DataFrame(ids | labels).write_parquet(file, row_group_size=65_536, compression="lz4", statistics=False)
 
 
 def _epoch(source: Batches, number: int) -> int:

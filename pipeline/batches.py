@@ -24,8 +24,8 @@ class Batches:
     random order and the rows of each in a random order, both drawn from the seed and the epoch's number; a split
     smaller than one window is shuffled completely.
 
-    Of several ranks each reads one stretch of every window. Batch b of all ranks together has the rows that batch b of
-    one rank alone would have: all ranks have equally many batches, of sizes that differ by one row at most.
+    Of several ranks each reads one stretch of every window. Batch b of all ranks together has as many rows as batch b
+    of one rank alone: all ranks have equally many batches, of sizes that differ by one row at most.
 
     Args:
         folder: Folder of Parquet files that :mod:`pipeline.prepare` wrote.
