@@ -115,8 +115,7 @@ class _Preparation:
             ]
             new = [path for path, kept in files if kept is None]
             fitter = self._fitter(sum(map(parquet.height, new)))
-            chunks = (rows.collect for path in new for rows in _chunks(self.config, path))
-            for rows in ahead(chunks):
+            for rows in ahead(read for path in new for read in _chunks(self.config, path)):
                 if (trained := _split(self.config, "train", rows).get("train")) is not None:
                     fitter.update(trained)
             fitter.pending().write_parquet(draft / PENDING)
@@ -136,8 +135,8 @@ class _Preparation:
         for role, path, digest, name in self._each_file():
             kept = self.base.kept(role, digest)
             if kept is None:
-                for place, rows in enumerate(_chunks(self.config, path)):
-                    yield partial(_encode_chunk, self.config, encoder, role, rows, draft, f"{name}{place:04}")
+                for place, read in enumerate(_chunks(self.config, path)):
+                    yield partial(_encode_chunk, self.config, encoder, role, read, draft, f"{name}{place:04}")
             else:
                 for part in kept:
                     renamed = name + part.name.rpartition("-")[2]
@@ -151,17 +150,20 @@ class _Preparation:
         return found
 
 
-def _chunks(config: RunConfig, path: Path) -> Iterator[pl.LazyFrame]:
-    """What is needed of the rows of a raw file, so many at a time that they fit in memory."""
-    rows = pl.scan_parquet(path).select(sorted({config.split.column, *config.spec.sources}))
-    return (rows.slice(start, _CHUNK) for start in range(0, parquet.height(path), _CHUNK))
+def _chunks(config: RunConfig, path: Path) -> Iterator[Callable[[], pl.DataFrame]]:
+    """Readings of what is needed of the rows of a raw file, so many at a time that they fit in memory."""
+    rows = parquet.scan(path).select(sorted({config.split.column, *config.spec.sources}))
+    starts = range(0, parquet.height(path), _CHUNK)
+    return (partial(parquet.read, path, rows.slice(start, _CHUNK)) for start in starts)
 
 
-def _encode_chunk(config: RunConfig, encoder: Encoder, role: str, rows: pl.LazyFrame, draft: Path, name: str) -> None:
+def _encode_chunk(
+    config: RunConfig, encoder: Encoder, role: str, read: Callable[[], pl.DataFrame], draft: Path, name: str
+) -> None:
     """Encode some rows and write what each split has of them, unless an interrupted run has done so."""
     if (draft / _DONE / name).exists():
         return
-    for split, frame in _split(config, role, rows.collect()).items():
+    for split, frame in _split(config, role, read()).items():
         target = draft / split / f"{name}.parquet"
         with atomic(target) as file:
             # In memory: in streaming each of many small pieces would build the map of a vocabulary again. No two

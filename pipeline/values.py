@@ -44,6 +44,7 @@ def rules(config: RunConfig) -> list[Rule]:
     found = [_flag(n, t, column) for n, t in spec.tasks.items() if (column := _flag_column(t.positive))]
     found += [_range(spec, n, f.range) for n, f in spec.features.items() if isinstance(f, Numeric) and f.range]
     found += [_required(name, c) for name, f in spec.features.items() if f.required for c in spec.columns(name)]
+    found += [_weight(task, column) for task, column in spec.sample_weights.items()]
     return found + ([_dated(config.split.time)] if config.split.time else [])
 
 
@@ -140,6 +141,17 @@ def _required(name: str, column: str) -> Rule:
 
     promise = "it is `required`; mend the rows, or leave `required` out"
     return Rule(f"column `{column}` (feature `{name}`)", promise, breach)
+
+
+def _weight(task: str, column: str) -> Rule:
+    def breach(schema: pl.Schema) -> Breach | None:
+        if column not in schema or not schema[column].is_numeric():
+            return None
+        number = pl.col(column).cast(pl.Float64)
+        return ~(number.is_finite() & (number >= 0)).fill_null(value=False), number
+
+    promise = "a weight is a number from 0 up; mend the rows, or give those that are not to count a weight of 0"
+    return Rule(f"column `{column}` (sample weight of task `{task}`)", promise, breach)
 
 
 def _dated(column: str) -> Rule:

@@ -15,6 +15,7 @@ from gradops.methods import METHODS
 from pipeline.config import CompareConfig, DataConfig, ModelConfig, TrainConfig, load
 from pipeline.contract import ContractConfig
 from pipeline.prepare import prepare
+from pipeline.sources.clicklog import Options, generate
 from pipeline.split import SplitConfig
 from tests.conftest import ROOT
 
@@ -24,8 +25,8 @@ README = (ROOT / "README.md").read_text()
 KINDS = (Categorical, MultiHot, Cross, Time, Numeric)
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
 def test_the_config_for_your_own_parquet_prepares_a_click_log(tmp_path: Path) -> None:
@@ -55,6 +56,18 @@ def test_the_config_for_your_own_parquet_prepares_a_click_log(tmp_path: Path) ->
     assert sum(split["rows"] for split in splits.values()) == rows
     known = sum(split["tasks"]["cart"]["known"] for split in splits.values())
     assert known == log.get_column("carted").drop_nulls().len() < rows
+
+
+def test_the_guide_to_your_own_data_is_true_of_a_generated_log() -> None:
+    (toml,) = blocks("toml", (ROOT / "docs" / "your-own-data.md").read_text())
+    Path("shop.toml").write_text(toml)
+    generate(Options(rows=7000, users=500, items=100), Path("logs"))
+    before = prepare(
+        load(Path("shop.toml"), ["data.grow=true", "split.validation=2026-01-05", "split.test=2026-01-06"])
+    )
+    later = prepare(load(Path("shop.toml"), ["data.grow=true"]))
+    assert before.rows == {"train": 4000, "val": 1000, "test": 2000}
+    assert later.manifest["grown_from"] == before.fingerprint
 
 
 def test_the_training_loop_runs(capsys: pytest.CaptureFixture[str]) -> None:

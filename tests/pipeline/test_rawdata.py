@@ -194,6 +194,14 @@ def test_a_float_label_holds_0_1_or_nothing(config: RunConfig, text: str) -> Non
     assert problems(overridden("spec.tasks.purchase.positive=bought > 0")) == []
 
 
+def test_a_sample_weight_is_a_number_from_0_up(config: RunConfig) -> None:
+    weight = pl.Series([1.5, 0.0, -1.0, float("nan"), float("inf"), None] + [2.0] * 94)
+    for day in range(1, 5):
+        write(clicks(day).with_columns(weight=weight if day == 2 else pl.lit(1.0)), day)
+    (problem,) = problems(overridden("spec.tasks.wish.sample_weight=weight"))
+    assert problem.startswith("column `weight` (sample weight of task `wish`) holds -1 and inf in 4 rows of 1 file")
+
+
 def test_counts_are_of_all_files(config: RunConfig) -> None:
     for day in (2, 3):
         write(clicks(day, bought=[day] * day), day)
@@ -228,6 +236,13 @@ def test_a_folder_among_the_files_is_named(config: RunConfig) -> None:
 def test_only_columns_with_a_rule_are_read(config: RunConfig, column: str, unread: bool) -> None:
     damage(Path("log/dt=2026-01-02/part.parquet"), column)
     assert (problems(config) == []) == unread
+
+
+def test_damaged_pages_that_no_rule_reads_are_named_too(config: RunConfig) -> None:
+    damage(Path("log/dt=2026-01-02/part.parquet"), "user")
+    with pytest.raises(InputError, match=r"dt=2026-01-02/part\.parquet is not a readable Parquet file"):
+        prepare(overridden("contract.leak_auc=0"))
+    assert list(Path("prepared").glob("[!.]*")) == []
 
 
 def test_prepared_data_that_is_there_is_not_checked_again(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
