@@ -101,7 +101,7 @@ class Encoder:
 
     def _beside(self, schema: pl.Schema) -> list[pl.Expr]:
         weights = self.spec.sample_weights
-        beside = [transforms.sample_weight(pl.col(column)).alias(SAMPLE_WEIGHT + n) for n, column in weights.items()]
+        beside = [pl.col(column).cast(pl.Float32).alias(SAMPLE_WEIGHT + n) for n, column in weights.items()]
         if self.spec.group is not None:
             text = transforms.text(pl.col(self.spec.group), schema[self.spec.group])
             beside.append(transforms.group_number(text).alias(GROUP))

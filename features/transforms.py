@@ -60,12 +60,6 @@ def stable_hash(text: pl.Expr) -> pl.Expr:
     return hashed
 
 
-def sample_weight(value: pl.Expr) -> pl.Expr:
-    """How much a row counts, in float32; 0 where missing, negative or not finite."""
-    weight = value.cast(pl.Float32, strict=False)
-    return pl.when(weight.is_finite() & (weight > 0)).then(weight).otherwise(pl.lit(0.0, pl.Float32))
-
-
 def group_number(text: pl.Expr) -> pl.Expr:
     """A number that stands for a group in Int64: 63 bits of its text's hash, never negative; null where it is null."""
     return (stable_hash(text) // 2).cast(pl.Int64)

@@ -58,10 +58,7 @@ def check(config: RunConfig, paths: list[Path]) -> None:
 
 def _sample(config: RunConfig, paths: list[Path]) -> pl.DataFrame:
     """Training rows from all over the files, at most so many; the same ones every time."""
-    spec = config.spec
-    columns = [c for name in spec.features for c in spec.columns(name)]
-    columns += [c for task in spec.tasks.values() for c in task.sources]
-    chosen = list(dict.fromkeys([*columns, config.split.column]))
+    chosen = sorted({config.split.column, *config.spec.sources})
     frames = []
     for path, start, length in _pieces(paths):
         rows = parquet.read(path, parquet.scan(path).select(chosen).slice(start, length))

@@ -148,7 +148,8 @@ def _weight(task: str, column: str) -> Rule:
         if column not in schema or not schema[column].is_numeric():
             return None
         number = pl.col(column).cast(pl.Float64)
-        return ~(number.is_finite() & (number >= 0)).fill_null(value=False), number
+        held = number.cast(pl.Float32)  # as training holds it: what is beyond is infinite
+        return ~(held.is_finite() & (held >= 0)).fill_null(value=False), number
 
     promise = "a weight is a number from 0 up; mend the rows, or give those that are not to count a weight of 0"
     return Rule(f"column `{column}` (sample weight of task `{task}`)", promise, breach)

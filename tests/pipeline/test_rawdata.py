@@ -195,11 +195,11 @@ def test_a_float_label_holds_0_1_or_nothing(config: RunConfig, text: str) -> Non
 
 
 def test_a_sample_weight_is_a_number_from_0_up(config: RunConfig) -> None:
-    weight = pl.Series([1.5, 0.0, -1.0, float("nan"), float("inf"), None] + [2.0] * 94)
+    weight = pl.Series([1.5, 0.0, -1.0, float("nan"), float("inf"), None, 1e300] + [2.0] * 93)
     for day in range(1, 5):
         write(clicks(day).with_columns(weight=weight if day == 2 else pl.lit(1.0)), day)
     (problem,) = problems(overridden("spec.tasks.wish.sample_weight=weight"))
-    assert problem.startswith("column `weight` (sample weight of task `wish`) holds -1 and inf in 4 rows of 1 file")
+    assert problem.startswith("column `weight` (sample weight of task `wish`) holds -1 and inf in 5 rows of 1 file")
 
 
 def test_counts_are_of_all_files(config: RunConfig) -> None:
