@@ -77,8 +77,8 @@ class Encoder:
     def encode_features(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """Raw rows to ``id.<feature>`` (int32, or a list of them) and ``value.<feature>`` (float32).
 
-        Training and serving alike. Multi-hot features have a list of ``weight.<feature>`` beside their ids, where
-        entries of some feature may count differently.
+        Training and serving alike. A multi-hot feature has a list of ``weight.<feature>`` (float32) beside its ids, if
+        a column gives its weights.
 
         Raises:
             InputError: If feature columns are missing or of a wrong type. All are listed.
@@ -149,8 +149,8 @@ class Encoder:
         columns = []
         for name in self.spec.id_features:
             columns.append(self._id(name, schema).alias(ID + name))
-            if self.spec.weighted and name in self.spec.multi_hot_features:
-                columns.append(self._weights(name).alias(WEIGHT + name))
+            if (given := self._given_weights(name)) is not None:
+                columns.append(given.alias(WEIGHT + name))
         return columns + [self._value(n, schema).alias(VALUE + n) for n in self.spec.value_features]
 
     def _typed(self, rows: pl.LazyFrame) -> pl.LazyFrame:
@@ -206,15 +206,13 @@ class Encoder:
         vocabulary = self.vocabularies[self.spec.table(name)]
         return lambda value, dtype: transforms.known_id(transforms.key(value, dtype), dtype, vocabulary)
 
-    def _weights(self, name: str) -> pl.Expr:
+    def _given_weights(self, name: str) -> pl.Expr | None:
+        """The weights of a multi-hot's entries, where a column gives them; others follow from how many there are."""
         declared = self.spec.features[name]
-        assert isinstance(declared, MultiHot)
-        mean, most = declared.pooling == "mean", declared.max_length
-        entries = transforms.entries(self.spec.columns(name)[0], most, all_kept=declared.weights is not None)
-        if declared.weights is None:
-            weights = transforms.even_weights(entries.list.len(), mean=mean)
-        else:
-            weights = transforms.given_weights(transforms.entries(declared.weights, most, all_kept=True), mean=mean)
+        if not isinstance(declared, MultiHot) or declared.weights is None:
+            return None
+        entries, given = (transforms.entries(c, declared.max_length, all_kept=True) for c in self.spec.columns(name))
+        weights = transforms.given_weights(given, mean=declared.pooling == "mean")
         nothing = pl.lit([1.0], dtype=pl.List(pl.Float32))
         return pl.when(entries.list.len() > 0).then(weights).otherwise(nothing)
 

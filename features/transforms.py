@@ -143,12 +143,6 @@ def entries(column: str, most: int, *, all_kept: bool) -> pl.Expr:
     return first if all_kept else first.list.eval(pl.element().drop_nulls())
 
 
-def even_weights(count: pl.Expr, *, mean: bool) -> pl.Expr:
-    """Float32 weights of so many entries: 1 each, or equal shares of 1 for a mean."""
-    each = 1 / count if mean else pl.lit(1.0)
-    return each.cast(pl.Float32).repeat_by(count)
-
-
 def given_weights(weights: pl.Expr, *, mean: bool) -> pl.Expr:
     """Float32 weights, 0 where missing, negative or not finite; as shares of their sum for a mean."""
     number = pl.element().cast(pl.Float64)

@@ -28,7 +28,7 @@ from pipeline.split import SPLITS
 _DONE = ".done"
 _CHUNK = 250_000  # raw rows in memory at a time
 # A change of what prepared folders hold, for equal inputs, raises this number: old folders are then not found.
-_FORMAT = 3
+_FORMAT = 4
 
 
 def prepare(config: RunConfig) -> Prepared:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from features.encoder import GROUP, ID, LABEL, SAMPLE_WEIGHT, VALUE, WEIGHT
-from features.spec import FeatureSpec
+from features.spec import FeatureSpec, MultiHot
 from models.cut import Bags
 from pipeline.ranking import NO_GROUP
 
@@ -58,12 +58,19 @@ class Entries:
     weight_E: Tensor | None
 
     @classmethod
-    def of(cls, frame: pl.DataFrame, name: str, *, weighted: bool) -> Entries:
-        """A list column, and that of its weights."""
-        ids = frame.get_column(ID + name)
-        begin_M = torch.cat([torch.zeros(1, dtype=torch.int64), ids.list.len().cast(pl.Int64).to_torch().cumsum(0)])
-        weights = frame.get_column(WEIGHT + name).explode(empty_as_null=False).to_torch() if weighted else None
-        return cls(ids.explode(empty_as_null=False).to_torch(), begin_M, weights)
+    def of(cls, frame: pl.DataFrame, name: str, spec: FeatureSpec) -> Entries:
+        """A list column, and the weights of its entries: given, or 1 each, or equal shares of 1 for a mean."""
+        ids, declared = frame.get_column(ID + name), spec.features[name]
+        length_N = ids.list.len().cast(pl.Int64).to_torch()
+        begin_M = torch.cat([torch.zeros(1, dtype=torch.int64), length_N.cumsum(0)])
+        weight_E = None
+        if WEIGHT + name in frame.columns:
+            weight_E = frame.get_column(WEIGHT + name).explode(empty_as_null=False).to_torch()
+        elif spec.weighted:
+            is_mean = isinstance(declared, MultiHot) and declared.pooling == "mean"
+            each_N = 1 / length_N.double() if is_mean else torch.ones(len(length_N))
+            weight_E = each_N.float().repeat_interleave(length_N)
+        return cls(ids.explode(empty_as_null=False).to_torch(), begin_M, weight_E)
 
     def rows(self, start: int, stop: int) -> tuple[Tensor, Tensor, Tensor | None]:
         """The ids of neighbouring rows, how many each row has, their weights."""
@@ -101,7 +108,7 @@ class Window:
         single = [pl.col(ID + n) for n in spec.id_features if n not in spec.multi_hot_features]
         return cls(
             ids_FN=_tensor(_columns(frame, single).T),
-            entries={n: Entries.of(frame, n, weighted=spec.weighted) for n in spec.multi_hot_features},
+            entries={n: Entries.of(frame, n, spec) for n in spec.multi_hot_features},
             value_NV=_numbers(frame, [VALUE + n for n in spec.value_features]),
             labels_NT=_numbers(frame, [LABEL + n for n in tasks]),
             weight_NT=_sample_weights(frame, tasks),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from features.encoder import Encoder
 from pipeline.config import RunConfig, load
@@ -12,6 +13,8 @@ from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
 
 ROOT = Path(__file__).parent.parent
+settings.register_profile("gradops", deadline=None)  # a shared machine stalls now and then
+settings.load_profile("gradops")
 
 
 @pytest.fixture(autouse=True)

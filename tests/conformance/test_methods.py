@@ -125,14 +125,14 @@ def jacobians(draw: st.DrawFn) -> Tensor:
     return jac_TP * torch.pow(10.0, draw(st.floats(0.0, 4.0)) * randn(tasks, 1, seed + 1))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(jac_TP=jacobians())
 @pytest.mark.parametrize(("name", "claim"), PROMISES)
 def test_claims_hold_on_any_gradients(name: str, claim: str, jac_TP: Tensor) -> None:
     CLAIMS[claim](EVERY[name], jac_TP)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(jac_TP=jacobians(), alpha=st.floats(-5, 3))
 def test_gradops_never_conflicts_whatever_alpha(jac_TP: Tensor, alpha: float) -> None:
     assert_never_conflicting(GradOPS(alpha=alpha), jac_TP)

@@ -130,7 +130,7 @@ def test_one_request_is_encoded_as_its_training_row_was(tmp_path: Path) -> None:
         pl.testing.assert_frame_equal(served.encode_features(request.lazy()).collect(), trained[i])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(values=st.lists(st.one_of(st.none(), st.text(max_size=3)), min_size=1, max_size=30))
 def test_known_text_gets_distinct_ids_and_comes_back(values: list[str | None]) -> None:
     text = FeatureSpec.model_validate(
@@ -143,7 +143,7 @@ def test_known_text_gets_distinct_ids_and_comes_back(values: list[str | None]) -
     assert [back[i] for i in ids] == values
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     values=st.lists(st.floats(-1e6, 1e6) | st.sampled_from([0.0, 1.0]), min_size=1, max_size=200),
     buckets=st.integers(1, 20),

@@ -139,7 +139,7 @@ events = st.sampled_from(["view", "click", "cart", "fav", "buy", "purchase"])
 rows = st.tuples(st.sampled_from(["a", "b", None]), st.sampled_from([1, 2, None]), st.integers(0, 96), events)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(rows, min_size=1, max_size=25), st.sampled_from([1, 5, 24, 60]))
 def test_against_every_event_with_every_click(stream: list[Row], hours: int) -> None:
     window = timedelta(hours=hours)

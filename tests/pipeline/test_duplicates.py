@@ -52,7 +52,7 @@ def counted(files: dict[str, dict[Path, pl.Schema]], columns: list[str]) -> dict
     return found
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     train=FILES,
     holdout=FILES,

@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from features.contract import InputError
+from features.spec import MultiHot
 from pipeline import prepare as preparing
 from pipeline.batches import Batches
 from pipeline.config import RunConfig, load
@@ -217,7 +218,7 @@ def test_bags_hold_what_the_file_holds(config: RunConfig) -> None:
         place, entry = 0, 0
         assert batch.bags.weight_N is not None
         for name in config.spec.id_features:
-            for value, weight in zip(rows[f"id.{name}"], _weights(rows, name), strict=True):
+            for value, weight in zip(rows[f"id.{name}"], _weights(config, rows, name), strict=True):
                 ids = [value] if isinstance(value, int) else value.to_list()
                 length = int(batch.bags.lengths_FB[place])
                 assert batch.bags.ids_N[entry : entry + length].tolist() == ids
@@ -228,5 +229,11 @@ def test_bags_hold_what_the_file_holds(config: RunConfig) -> None:
     assert start == frame.height
 
 
-def _weights(rows: pl.DataFrame, name: str) -> list[list[float]]:
-    return rows[f"weight.{name}"].to_list() if f"weight.{name}" in rows.columns else [[1.0]] * rows.height
+def _weights(config: RunConfig, rows: pl.DataFrame, name: str) -> list[list[float]]:
+    """Given ones, equal shares of a mean, or 1."""
+    if f"weight.{name}" in rows.columns:
+        return rows[f"weight.{name}"].to_list()
+    declared = config.spec.features[name]
+    if not isinstance(declared, MultiHot):
+        return [[1.0]] * rows.height
+    return [[1 / len(ids) if declared.pooling == "mean" else 1.0] * len(ids) for ids in rows[f"id.{name}"]]

@@ -79,7 +79,7 @@ def read(source: Batches, in_order: bool) -> list[list[int]]:
     return list(map(rows_of, source.in_order() if in_order else source.epoch(1)))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(CASES, st.integers(0, 9))
 def test_ranks_share_every_batch(case: Case, skip: int) -> None:
     with tempfile.TemporaryDirectory() as name:
