@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from sklearn.preprocessing import KBinsDiscretizer, OrdinalEncoder, StandardScaler
 
-from features.spec import Categorical, Cross, FeatureSpec, MultiHot, Numeric, Time
+from features.kinds import Categorical, Cross, MultiHot, Numeric, Time
+from features.spec import FeatureSpec
 from pipeline import parquet
 from pipeline.config import RunConfig
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import polars as pl
 from polars.datatypes import DataTypeClass
 
-from features.spec import Categorical, Cross, Feature, FeatureSpec, MultiHot, Task, Time
+from features.kinds import Categorical, Cross, Feature, MultiHot, Time
+from features.spec import FeatureSpec, Task
 
 
 class InputError(ValueError):

@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict
 
 from features import transforms
 from features.contract import InputError, check_features
-from features.spec import Categorical, Cross, FeatureSpec, MultiHot, Numeric, Time
+from features.kinds import Categorical, Cross, MultiHot, Numeric, Time
+from features.spec import FeatureSpec
 
 Use = Callable[[pl.Expr, pl.DataType | DataTypeClass], pl.Expr]
 ID, WEIGHT, VALUE, LABEL, SAMPLE_WEIGHT, GROUP = "id.", "weight.", "value.", "label.", "sample_weight.", "group"

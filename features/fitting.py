@@ -9,7 +9,8 @@ import polars as pl
 
 from features import transforms
 from features.encoder import Encoder, Scale, each_value, number
-from features.spec import Categorical, FeatureSpec, MultiHot, Numeric
+from features.kinds import Categorical, MultiHot, Numeric
+from features.spec import FeatureSpec
 
 # Values kept of each number to find its quantiles: their error is then below 1e-3 of the rows.
 _SAMPLE = 1_000_000

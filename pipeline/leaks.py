@@ -12,7 +12,8 @@ import polars as pl
 from features.contract import InputError
 from features.encoder import ID, LABEL, VALUE
 from features.fitting import fit
-from features.spec import FeatureSpec, Numeric
+from features.kinds import Numeric
+from features.spec import FeatureSpec
 from pipeline import parquet
 from pipeline.config import RunConfig
 from pipeline.ranking import Ranked, words

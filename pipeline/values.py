@@ -12,7 +12,8 @@ import polars.selectors as cs
 
 from features.contract import check_label, fits
 from features.encoder import measured
-from features.spec import FeatureSpec, Numeric, Task
+from features.kinds import Numeric
+from features.spec import FeatureSpec, Task
 from features.transforms import finite
 from pipeline import parquet
 from pipeline.config import RunConfig

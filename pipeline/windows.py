@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from features.encoder import GROUP, ID, LABEL, SAMPLE_WEIGHT, VALUE, WEIGHT
-from features.spec import FeatureSpec, MultiHot
+from features.kinds import MultiHot
+from features.spec import FeatureSpec
 from models.cut import Bags
 from pipeline.ranking import NO_GROUP
 

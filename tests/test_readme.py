@@ -9,7 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from features.spec import Categorical, Cross, MultiHot, Numeric, Task, Time
+from features.kinds import Categorical, Cross, MultiHot, Numeric, Time
+from features.spec import Task
 from gradops.catalogue import markdown
 from gradops.methods import METHODS
 from pipeline.config import CompareConfig, DataConfig, ModelConfig, TrainConfig, load

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from features.contract import InputError
-from features.spec import MultiHot
+from features.kinds import MultiHot
 from pipeline import prepare as preparing
 from pipeline.batches import Batches
 from pipeline.config import RunConfig, load
