@@ -192,7 +192,7 @@ class Encoder:
             return transforms.part_id(transforms.timestamp(column, schema[column]), declared.part)
         if isinstance(declared, Cross):
             texts = [transforms.text(pl.col(c), schema[c]) for c in declared.columns]
-            return transforms.hashed_id(transforms.crossed(texts), declared.buckets)
+            return transforms.crossed_id(texts, declared.buckets)
         ids = each_value(self.spec, name, schema, self._value_id(name))
         if isinstance(declared, Categorical):
             return ids

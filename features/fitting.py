@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import polars as pl
@@ -78,9 +79,13 @@ class Fitter:
             **{f"plain.{n}": number(self._spec, n, self._schema, plain=True) for n in self._numbers},
         )
         offset = -self._seen % self._stride
-        for name, moments in self._numbers.items():
+
+        def update(name: str) -> None:
             sample = values.get_column(f"plain.{name}").gather_every(self._stride, offset)
-            moments.update(values.get_column(f"value.{name}"), sample)
+            self._numbers[name].update(values.get_column(f"value.{name}"), sample)
+
+        with ThreadPoolExecutor() as pool:  # numpy lets other threads work
+            list(pool.map(update, self._numbers))
         self._seen += frame.height
 
     def finish(self) -> Encoder:
@@ -108,13 +113,15 @@ class Fitter:
         for order, name in enumerate(features):
             # Rows, then features, then entries are counted through: where a value was seen first is one number.
             place = pl.col("row").cast(pl.Int64) * _PLACES + order * _ENTRIES
-            part = rows.select(place=place, value=each_value(self._spec, name, self._schema, transforms.key))
+            value = each_value(self._spec, name, self._schema, transforms.key)
             if isinstance(self._spec.features[name], MultiHot):
-                entry = pl.int_ranges(0, pl.col("value").list.len().fill_null(0)).list.eval(
-                    pl.element().clip(0, _ENTRIES - 1)
-                )
-                known = part.with_columns(entry=entry).filter(pl.col("value").list.len() > 0)
-                part = known.explode("value", "entry").select("value", place=pl.col("place") + pl.col("entry"))
+                length = value.list.len().fill_null(0)
+                lists = rows.select(place=place, value=value, length=length, begin=length.cum_sum() - length)
+                entries = lists.filter(pl.col("length") > 0).explode("value").with_row_index("entry")
+                nth = (pl.col("entry") - pl.col("begin")).clip(upper_bound=_ENTRIES - 1)
+                part = entries.select("value", place=pl.col("place") + nth)
+            else:
+                part = rows.select(place=place, value=value)
             groups = part.drop_nulls("value").group_by("value")
             counted.append(groups.agg(count=pl.len().cast(pl.Int64), first=pl.col("place").min()))
         # As text only now that each value is there once.

@@ -15,6 +15,7 @@ PADDING, NULL, OUT_OF_VOCABULARY, FIRST_KNOWN = 0, 1, 2, 3
 
 # How many values each part of a timestamp has, and the first of them.
 PARTS = {"hour": (24, 0), "weekday": (7, 1), "month": (12, 1)}
+_PRIME, _MULTIPLIER = 2**31 - 1, 2_654_435_761  # the second, Knuth's: 2^32 over the golden ratio
 _INTEGERS = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32)
 
 
@@ -71,10 +72,13 @@ def hashed_id(text: pl.Expr, buckets: int) -> pl.Expr:
     return pl.when(text.is_null()).then(pl.lit(NULL, pl.Int32)).otherwise(bucket.cast(pl.Int32) + FIRST_KNOWN)
 
 
-def crossed(texts: Sequence[pl.Expr]) -> pl.Expr:
-    """One text for a combination of texts; the lengths keep ("ab", "c") and ("a", "bc") apart. Null where one is."""
-    parts = [pl.concat_str(part.str.len_bytes().cast(pl.String), pl.lit(":"), part) for part in texts]
-    return pl.concat_str(parts)
+def crossed_id(texts: Sequence[pl.Expr], buckets: int) -> pl.Expr:
+    """Id of a combination of texts, in their order: ``FIRST_KNOWN`` + a hash of their hashes; null where one is."""
+    whole, *others = (stable_hash(text) % _PRIME for text in texts)
+    for other in others:
+        whole = whole % _PRIME * _MULTIPLIER + other  # below 2^63
+    bucket = (whole % buckets).cast(pl.Int32) + FIRST_KNOWN
+    return bucket.fill_null(NULL)
 
 
 def timestamp(column: str, dtype: pl.DataType) -> pl.Expr:

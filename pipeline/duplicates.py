@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from features.transforms import crossed, stable_hash
+from features.transforms import stable_hash
 from pipeline import parquet
 
 Hashes = npt.NDArray[np.uint64]
@@ -120,7 +120,7 @@ def _texts(columns: Sequence[str]) -> list[pl.Expr]:
 
 
 def _hash(columns: Sequence[str]) -> pl.Expr:
-    return stable_hash(crossed(_texts(columns))).alias("hash")
+    return stable_hash(_joined(_texts(columns))).alias("hash")
 
 
 def _compared(told: Told, columns: Sequence[str], hashes: Hashes) -> pl.DataFrame:
@@ -167,3 +167,8 @@ def _example(columns: Sequence[str], again: pl.DataFrame) -> str:
     values = [row[f"{_KEY}{place}"].removeprefix("=") for place in range(len(columns))]
     told = ", ".join(f"{column} {value}" for column, value in zip(columns, values, strict=True))
     return f"{told} in {' and '.join(dict.fromkeys((row['first'], row['last'])))}"
+
+
+def _joined(texts: Sequence[pl.Expr]) -> pl.Expr:
+    """One text for several; their lengths keep ("ab", "c") and ("a", "bc") apart. Null where one is."""
+    return pl.concat_str([pl.concat_str(text.str.len_bytes().cast(pl.String), pl.lit(":"), text) for text in texts])

@@ -19,7 +19,7 @@ from pipeline.config import RunConfig
 from pipeline.ranking import Ranked, words
 
 # Rows of the sample, and the pieces that it is read in, spread evenly over all files.
-_ROWS, _PIECES = 200_000, 20
+_ROWS, _PIECES = 100_000, 20
 # Of each class among the judged rows; with fewer a task is not judged.
 _FEWEST = 30
 # Of a number that leaks only by being null, or only in the middle, its bucket tells.
