@@ -13,7 +13,9 @@ def main(config: Config, overrides: Overrides, as_json: AsJson = False) -> None:
     prepared = prepare(load(config, overrides))
     splits = prepared.manifest["splits"]
     lines = [f"{name}: {found['rows']:,} rows, {_shares(found)}" for name, found in splits.items()]
-    show("\n".join([str(prepared.folder), *lines]), {"folder": prepared.folder, "splits": splits}, as_json)
+    base = prepared.manifest.get("grown_from")
+    title = str(prepared.folder) if base is None else f"{prepared.folder}, grown from {base}"
+    show("\n".join([title, *lines]), {"folder": prepared.folder, "grown_from": base, "splits": splits}, as_json)
 
 
 def _shares(split: dict[str, dict[str, dict[str, int]]]) -> str:
