@@ -25,7 +25,8 @@ from torchjd.autojac import backward, jac_to_grad
 from features.encoder import Table
 from gradops import MultiTaskOptimizer
 from gradops.linalg import gramian
-from gradops.methods import parse
+from gradops.methods import GradOPS, parse
+from gradops.optimizer import Measure
 from gradops.rotation import Rotations
 from models.cut import Bags
 from models.embedding import TorchRecEmbedding
@@ -81,29 +82,29 @@ SETTINGS = {
     "census": Setting((50,) * 40, 8, (192, 192), 1024),
     "clicklog": Setting((1_000_000,) * 2 + (100_000,) * 44, 16, (1024, 512, 256, 128), 2048),
 }
-OURS = {
+OURS: dict[str, tuple[str, Measure]] = {
     "uniform": ("uniform", "parameters"),
     "gradops, exact": ("gradops(alpha=-1)", "parameters"),
     "pcgrad, exact": ("pcgrad", "parameters"),
     "gradops, features": ("gradops(alpha=-1)", "features"),
-    "rotograd, cayley": ("rotograd(map='cayley')", "features"),
+    "rotograd, cayley": ("rotograd + rotation(map='cayley')", "features"),
 }
 Step = Callable[[Bags, Tensor], object]
 
 
-def ours(setting: Setting, method: str, measure: str) -> Step:
+def ours(setting: Setting, method: str, measure: Measure) -> Step:
     """A step of our optimizer."""
     chosen = parse(method)
     rotations = None
     if chosen.rotation is not None:
         rotations = Rotations(chosen.rotation, tasks=setting.tasks, width=setting.bottom[-1])
     model = setting.model(sparse=True, rotations=rotations)
-    config = TrainConfig(table_optimizer="rowwise_adagrad", measure=measure)
+    config = TrainConfig(table_optimizer="rowwise_adagrad")
     optimizer = MultiTaskOptimizer(
         optimizer_of(model, config),
         chosen,
         shared=model.shared_parameters(),
-        measure=config.measure,
+        measure=measure,
         rotations=rotations,
     )
 
@@ -117,7 +118,7 @@ def ours(setting: Setting, method: str, measure: str) -> Step:
 
 def naive(setting: Setting) -> Step:
     """Every task's whole gradient, tables included, and GradOPS' combination of them."""
-    model, method = setting.model(sparse=False), parse("gradops(alpha=-1)")
+    model, method = setting.model(sparse=False), GradOPS(alpha=-1.0)
     shared = [*model.embedding.tables(), *model.shared_parameters()]
     descent = torch.optim.SGD(model.parameters(), lr=1e-3)
 
@@ -130,7 +131,8 @@ def naive(setting: Setting) -> Step:
             rows.append([p.grad for p in shared])
             for parameter in shared:
                 parameter.grad = None
-        gram_TT = sum(gramian(torch.stack([g.flatten() for g in task])) for task in zip(*rows, strict=True))
+        blocks = [gramian(torch.stack([g.flatten() for g in task])) for task in zip(*rows, strict=True)]
+        gram_TT = torch.stack(blocks).sum(0)
         weights_T, _ = method.weights(gram_TT, losses_T.detach(), method.init(len(rows), torch.Generator()))
         for parameter, *grads in zip(shared, *rows, strict=True):
             parameter.grad = sum(w.float() * g for w, g in zip(weights_T, grads, strict=True))
@@ -153,7 +155,7 @@ def torchjd(setting: Setting) -> Step:
             towers, torch.autograd.grad(losses_T.sum(), towers, retain_graph=True), strict=True
         ):
             parameter.grad = gradient
-        backward(list(losses_T), inputs=shared)
+        backward(list(losses_T), inputs=shared, parallel_chunk_size=1)  # in turn: batched, bags fall back to a loop
         jac_to_grad(shared, aggregator, optimize_gramian_computation=True)
         return descent.step()
 
