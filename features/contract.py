@@ -65,18 +65,15 @@ def _is_category(dtype: pl.DataType | DataTypeClass) -> bool:
     return dtype.is_integer() or dtype in (pl.String, pl.Boolean, pl.Categorical, pl.Enum, pl.Null)
 
 
-def check_table(spec: FeatureSpec, schema: pl.Schema, key: str, subject: str) -> list[str]:
+def check_table(spec: FeatureSpec, schema: pl.Schema, subject: str) -> list[str]:
     """Problems of a raw table's schema: columns missing or of a wrong type, labels that are not true, false or null.
 
     Args:
         spec: The declaration.
         schema: Schema of the raw table.
-        key: Column whose hash splits the rows; needed beside the features and the label sources.
         subject: What the table is called in the problems.
     """
     problems = check_features(spec, schema, subject)
-    if key not in schema:
-        problems.append(f"column `{key}` (the split's key) is missing from {subject}")
     problems += [p for name, task in spec.tasks.items() for p in check_label(name, task, schema, subject)]
     return problems + _weight_problems(spec, schema, subject) + _group_problems(spec.group, schema, subject)
 

@@ -4,9 +4,10 @@ An event other than a click is credited to the latest click of the same user on 
 that click is at most the window before it. So a purchase at the instant of a click is that click's, one exactly the
 window later still is, and clicks of one pair at one instant, which nothing tells apart, share what is credited to them.
 
-A click's label is 1 if such an event is credited to it. It is 0 only if the log goes on until its window has elapsed; a
-click whose window is unfinished when the log ends, or whose user or item is unknown, has null: nobody knows yet. Clicks
-in the log's last window are therefore positive or unknown, never negative: leave that window out where rates matter.
+A click's label is 1 if such an event is credited to it and 0 if none is, once the log goes on until its window has
+elapsed. A click whose window is unfinished when the log ends, or whose user or item is unknown, has null: nobody knows
+yet. That holds for one that something was credited to already, too: otherwise all known labels of the last window would
+be 1, and rates and models that learn from it wrong.
 """
 
 from __future__ import annotations
@@ -141,7 +142,7 @@ def label(rows: pl.LazyFrame, events: Events, window: timedelta, kind: pl.Dateti
 
 
 def _label(credited: pl.Expr, settled: pl.Expr) -> pl.Expr:
-    return pl.when(credited).then(1).when(settled).then(0).otherwise(None).cast(pl.Int8)
+    return pl.when(settled).then(credited.fill_null(value=False).cast(pl.Int8))
 
 
 def label_day(

@@ -132,8 +132,11 @@ class _MeanById:
     """
 
     def __init__(self, id_A: pl.Series, id_B: pl.Series) -> None:
-        (self._id_A, self._row_A), (self._id_B, self._row_B) = _flat(id_A), _flat(id_B)
-        self._size = int(max(self._id_A.max(), self._id_B.max())) + 1
+        (ids_A, self._row_A), (ids_B, self._row_B) = _flat(id_A), _flat(id_B)
+        # Numbered anew: hashed ids go as far as their table, however few of them are there.
+        distinct, places = np.unique(np.concatenate([ids_A, ids_B]), return_inverse=True)
+        self._id_A, self._id_B = np.split(places, [len(ids_A)])
+        self._size = len(distinct)
 
     def scores(self, label_A: Floats) -> Floats:
         """The score of each row; to the labels of an id one row of the mean label is added."""

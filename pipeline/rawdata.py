@@ -54,7 +54,7 @@ def check(config: RunConfig, sources: dict[str, list[Path]]) -> None:
 
 def _schema_problems(config: RunConfig, role: str, files: dict[Path, pl.Schema]) -> Iterator[str]:
     def declared(schema: pl.Schema) -> list[str]:
-        return check_table(config.spec, schema, config.split.column, role)
+        return [*check_table(config.spec, schema, role), *config.split.problems(schema, role)]
 
     schema, differing = parquet.agreed(files, lambda schema: len(declared(schema)))
     if schema is not None:

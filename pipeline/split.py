@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date
 from itertools import accumulate
 from typing import Annotated
@@ -54,6 +55,20 @@ class SplitConfig(BaseModel):
     def column(self) -> str:
         """The raw column that decides."""
         return self.key or self.time or ""
+
+    def problems(self, schema: pl.Schema, subject: str) -> Iterator[str]:
+        """Why a table of a schema cannot be split.
+
+        Args:
+            schema: Of the raw table.
+            subject: What the table is called in the problems.
+        """
+        part, kind = "key" if self.time is None else "time", schema.get(self.column)
+        if kind is None:
+            yield f"column `{self.column}` (`[split] {part}`) is missing from {subject}"
+        elif self.time is not None and not isinstance(kind, pl.Date | pl.Datetime):
+            rule = "a split by time needs a date or datetime: cast it"
+            yield f"column `{self.column}` (`[split] time`) holds {kind}; {rule}"
 
     @property
     def shares(self) -> dict[str, float]:

@@ -60,7 +60,7 @@ def test_the_config_for_your_own_parquet_prepares_a_click_log(tmp_path: Path) ->
 
 
 def test_the_guide_to_your_own_data_is_true_of_a_generated_log() -> None:
-    (toml,) = blocks("toml", (ROOT / "docs" / "your-own-data.md").read_text())
+    toml, *_ = blocks("toml", (ROOT / "docs" / "your-own-data.md").read_text())
     Path("shop.toml").write_text(toml)
     generate(Options(rows=7000, users=500, items=100), Path("logs"))
     before = prepare(

@@ -180,15 +180,14 @@ def test_a_fraction_is_not_taken_for_the_integer_below() -> None:
 
 def test_every_problem_of_a_table_is_named_at_once() -> None:
     rows = pl.DataFrame({"city": [1.5], "price": ["x"], "action": ["buy"]})
-    problems = check_table(spec(), rows.schema, "user", "the table")
-    assert len(problems) == 4
+    problems = check_table(spec(), rows.schema, "the table")
+    assert len(problems) == 3
     message = "\n".join(problems)
     for part in (
         "`shop`",
         "is missing",
         "`city` (feature `city`) holds Float64",
         "`price`",
-        "`user` (the split's key)",
     ):
         assert part in message
 
@@ -196,14 +195,14 @@ def test_every_problem_of_a_table_is_named_at_once() -> None:
 def test_dates_are_no_categories() -> None:
     """Their text depends on the table format: trained on "2024-02-17", a server is given "2024-02-17 00:00:00.000"."""
     rows = ROWS.with_columns(city=pl.lit("2024-02-17").str.to_date())
-    (problem,) = check_table(spec(), rows.schema, "shop", "the table")
+    (problem,) = check_table(spec(), rows.schema, "the table")
     assert "holds Date" in problem
 
 
 @pytest.mark.parametrize("positive", ["price", "action", "price = 'x'", "nowhere = 1"])
 def test_a_label_that_is_no_truth_value_is_refused(positive: str) -> None:
     wrong = spec(features={"city": {"kind": "categorical"}}, tasks={"y": {"positive": positive}})
-    (problem,) = check_table(wrong, ROWS.schema, "city", "the table")
+    (problem,) = check_table(wrong, ROWS.schema, "the table")
     assert "`y`" in problem
 
 

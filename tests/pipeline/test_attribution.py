@@ -34,8 +34,8 @@ STREAM: list[tuple[Any, ...]] = [
     ("dan", 1, 2, "view", "000"), ("dan", 1, 8, "buy"), ("dan", 1, 8, "view", "100"),
     # clicks that nothing tells apart share it
     ("dan", 2, 2, "view", "001"), ("dan", 2, 2, "view", "001"), ("dan", 2, 3, "wish"),
-    # the log ends at hour 60: a window up to it has elapsed, one beyond it has not
-    ("eve", 1, 36, "view", "000"), ("eve", 2, 36.5, "view", "???"), ("eve", 3, 40, "view", "?1?"),
+    # the log ends at hour 60: a window up to it has elapsed; of one beyond it nothing is known, whatever came
+    ("eve", 1, 36, "view", "000"), ("eve", 2, 36.5, "view", "???"), ("eve", 3, 40, "view", "???"),
     ("eve", 3, 41, "cart"),
     # nobody knows what an unknown user does
     (None, 1, 1, "view", "???"), (None, 1, 2, "buy"), ("fay", None, 3, "view", "???"),
@@ -130,7 +130,7 @@ def naive(rows: list[Row], window: timedelta) -> list[str]:
                 for u, i, h, e in rows
             )
             settled = None not in (user, item) and START + timedelta(hours=hour) + window <= end
-            labels += "1" if mine else "0" if settled else "?"
+            labels += ("1" if mine else "0") if settled else "?"
         result.append(labels)
     return result
 

@@ -194,6 +194,23 @@ def test_a_float_label_holds_0_1_or_nothing(config: RunConfig, text: str) -> Non
     assert problems(overridden("spec.tasks.purchase.positive=bought > 0")) == []
 
 
+@pytest.mark.parametrize(
+    ("overrides", "problem"),
+    [
+        (["split.key=usr"], "column `usr` (`[split] key`) is missing"),
+        (["split.time=item"], "column `item` (`[split] time`) holds String; a split by time needs a date or datetime"),
+        (["split.time=click"], "column `click` (`[split] time`) holds Int64; a split by time needs a date or datetime"),
+    ],
+)
+def test_what_rows_are_split_by(config: RunConfig, overrides: list[str], problem: str) -> None:
+    if "time" in overrides[0]:
+        by_key = 'key = "user"\nvalidation = 0.2\ntest = 0.2'
+        days = "validation = 2026-01-03\ntest = 2026-01-04"
+        Path("clicks.toml").write_text(TOML.replace(by_key, days))
+    (found, *_) = problems(overridden(*overrides))
+    assert problem in found
+
+
 def test_a_sample_weight_is_a_number_from_0_up(config: RunConfig) -> None:
     weight = pl.Series([1.5, 0.0, -1.0, float("nan"), float("inf"), None, 1e300] + [2.0] * 93)
     for day in range(1, 5):
