@@ -16,10 +16,9 @@ from pipeline.config import RunConfig, load
 from pipeline.metrics import Evaluator
 from pipeline.prepare import prepare
 from pipeline.ranking import NO_GROUP
-from pipeline.scoring import Scorer
 from pipeline.split import side
 from pipeline.training import train
-from tests.pipeline.test_log_to_served import TOML, log
+from tests.pipeline.test_log_to_served import TOML, log, served
 
 
 @pytest.fixture
@@ -32,15 +31,11 @@ def config(tmp_path: Path) -> RunConfig:
     return load(tmp_path / "clicks.toml")
 
 
-def test_a_run_has_the_gauc_that_a_loop_over_its_test_rows_finds(config: RunConfig, tmp_path: Path) -> None:
+def test_a_run_has_the_gauc_that_a_loop_over_its_test_rows_finds(config: RunConfig) -> None:
     prepared = prepare(config)
     run = train(config, prepared)
-    network = config.model.model_dump(mode="json", include={"bottom", "tower", "dropout"})
-    weights, encoder = run.folder / "weights.safetensors", prepared.folder / "encoder"
-    Scorer.write(tmp_path / "scorer", encoder=encoder, weights=weights, tasks=tuple(run.tasks), network=network)
-    raw = pl.read_parquet(tmp_path / "log" / "*" / "*.parquet")
-    rows = raw.filter(side(config.split, {"train": 0.6, "val": 0.2, "test": 0.2}) == "test")
-    scored = rows.with_columns(score=Scorer.load(tmp_path / "scorer").score(rows).get_column("wish"))
+    scorer, rows = served(config, prepared, run)
+    scored = rows.with_columns(score=scorer.score(rows).get_column("wish"))
     areas, sizes = [], []
     for (shopper,), group in scored.group_by("shopper"):
         if shopper is not None and group.get_column("wished").n_unique() == 2:

@@ -24,6 +24,8 @@ from pipeline.batches import Batches
 from pipeline.config import RunConfig, load
 from pipeline.evaluation import task_metrics
 from pipeline.prepare import prepare
+from pipeline.prepared import Prepared
+from pipeline.runs import Run
 from pipeline.scoring import Scorer
 from pipeline.split import side
 from pipeline.training import train
@@ -95,22 +97,27 @@ def config(tmp_path: Path) -> RunConfig:
     return load(tmp_path / "clicks.toml")
 
 
-def test_what_is_trained_is_what_is_served(config: RunConfig, tmp_path: Path) -> None:
-    prepared = prepare(config)
-    run = train(config, prepared)
+def served(config: RunConfig, prepared: Prepared, run: Run) -> tuple[Scorer, pl.DataFrame]:
+    """A run's served model, and the raw rows of its test split."""
     network = config.model.model_dump(mode="json", include={"bottom", "tower", "dropout"})
     weights, encoder = run.folder / "weights.safetensors", prepared.folder / "encoder"
-    Scorer.write(tmp_path / "scorer", encoder=encoder, weights=weights, tasks=tuple(run.tasks), network=network)
-    raw = pl.read_parquet(tmp_path / "log" / "*" / "*.parquet")
-    shares = {"train": 0.6, "val": 0.2, "test": 0.2}
-    rows = raw.filter(side(config.split, shares) == "test")
-    scores = Scorer.load(tmp_path / "scorer").score(rows)
+    Scorer.write(Path("scorer"), encoder=encoder, weights=weights, tasks=tuple(run.tasks), network=network)
+    raw = pl.read_parquet("log/*/*.parquet")
+    sides = side(config.split, {"train": 0.6, "val": 0.2, "test": 0.2})
+    return Scorer.load(Path("scorer")), raw.filter(sides == "test")
+
+
+def test_what_is_trained_is_what_is_served(config: RunConfig) -> None:
+    prepared = prepare(config)
+    run = train(config, prepared)
+    scorer, rows = served(config, prepared, run)
+    scores = scorer.score(rows)
     source = Batches(prepared.folder / "test", config.spec, run.tasks, batch_size=64)
     labels = torch.cat([batch.labels_BT for batch in source.in_order()]).numpy()
     assert np.isnan(labels[:, 0]).mean() == pytest.approx(0.2, abs=0.08)
     for task, metrics in task_metrics(labels, scores.to_numpy(), run.tasks).items():
         assert metrics["logloss"] == pytest.approx(run.test[task]["logloss"], rel=1e-5)
-    alone = Scorer.load(tmp_path / "scorer").score(rows.head(1))
+    alone = scorer.score(rows.head(1))
     np.testing.assert_allclose(alone.to_numpy(), scores.head(1).to_numpy(), atol=1e-6)
 
 
