@@ -23,10 +23,10 @@ from torchjd.aggregation import PCGrad as TorchJDPCGrad
 from torchjd.autojac import backward, jac_to_grad
 
 from features.encoder import Table
-from gradops import MultiTaskOptimizer
+from gradops import Gauge, MultiTaskOptimizer
+from gradops.gauge import Measure
 from gradops.linalg import gramian
 from gradops.methods import GradOPS, parse
-from gradops.optimizer import Measure
 from gradops.rotation import Rotations
 from models.cut import Bags
 from models.embedding import TorchRecEmbedding
@@ -104,7 +104,7 @@ def ours(setting: Setting, method: str, measure: Measure) -> Step:
         optimizer_of(model, config),
         chosen,
         shared=model.shared_parameters(),
-        measure=measure,
+        gauge=Gauge(measure=measure),
         rotations=rotations,
     )
 

@@ -2,6 +2,18 @@
 
 from gradops.base import Cut, ElementwiseMethod, GramianMethod, Method, State
 from gradops.diagnostics import StepReport
+from gradops.gauge import Gauge
+from gradops.jacobian import Microbatch
 from gradops.optimizer import MultiTaskOptimizer
 
-__all__ = ["Cut", "ElementwiseMethod", "GramianMethod", "Method", "MultiTaskOptimizer", "State", "StepReport"]
+__all__ = [
+    "Cut",
+    "ElementwiseMethod",
+    "Gauge",
+    "GramianMethod",
+    "Method",
+    "Microbatch",
+    "MultiTaskOptimizer",
+    "State",
+    "StepReport",
+]

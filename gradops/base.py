@@ -162,10 +162,13 @@ class Cut(Protocol):
     def leaf_BE(self) -> Tensor:
         """Pooled embeddings as a leaf that requires grad; the rest of the model reads this."""
 
-    def task_gradients(self, cotangent_TBE: Tensor) -> Iterable[Tensor]:
+    def task_gradients(self, cotangent_BTE: Tensor) -> Iterable[Tensor]:
         """The tables' task gradients restricted to the rows of this batch, in blocks of shape T x anything.
 
         Rows that several bags read are already summed: the Gram matrix of the blocks is that of the dense gradients.
+
+        Args:
+            cotangent_BTE: T cotangents of the leaf, or of its first B rows.
         """
 
     def backward(self, cotangent_BE: Tensor) -> None:

@@ -21,23 +21,25 @@ class StepReport:
             element by element and has none.
         gram_TT: Gram matrix that the weights came from, float64; None where the method did not need one.
         update_T: For a method without weights, the update's products with the T task gradients and, last, with itself.
+        exact_TT: The Gram matrix of the step's gradients of everything shared, if it was formed and is another.
     """
 
     losses_T: Tensor
     weights_T: Tensor
     gram_TT: Tensor | None
     update_T: Tensor | None = None
+    exact_TT: Tensor | None = None
 
     @property
     def known_gram_TT(self) -> Tensor:
-        """The Gram matrix.
+        """The best Gram matrix there is.
 
         Raises:
             ValueError: If the step formed none.
         """
         if self.gram_TT is None:
             raise ValueError("This step formed no Gram matrix. Pass `diagnose=True` to `step` to have one.")
-        return self.gram_TT
+        return self.gram_TT if self.exact_TT is None else self.exact_TT
 
     @property
     def norm_T(self) -> Tensor:
@@ -88,6 +90,25 @@ class StepReport:
         """Share of the tasks whose gradient the update conflicts with, beyond float32 rounding, in [0, 1]."""
         return (self.update_cosine_T < -linalg.VANISHING_FLOAT32).double().mean()
 
+    @property
+    def gram_cosine_error(self) -> Tensor:
+        """Mean over task pairs of how far the cosines that the method saw are from the exact ones, in [0, 2].
+
+        0 where it saw those, or nothing is known of them, and for one task.
+        """
+        if self.gram_TT is None or self.exact_TT is None:
+            return self.losses_T.new_zeros((), dtype=torch.float64)
+        tasks = len(self.gram_TT)
+        off_TT = linalg.cosines(to_array(self.gram_TT)) - linalg.cosines(to_array(self.exact_TT))
+        return torch.tensor(abs(off_TT).sum() / max(tasks * (tasks - 1), 1), dtype=torch.float64)
+
+    @property
+    def gram_norm_ratio_T(self) -> Tensor:
+        """Length of each task gradient as the method saw it, over the exact one; 1 where it saw that one."""
+        if self.gram_TT is None or self.exact_TT is None:
+            return torch.ones_like(self.weights_T)
+        return _share(self.gram_TT.diagonal().clamp(min=0).sqrt(), self.norm_T)
+
     def scalars(self, tasks: list[str]) -> dict[str, float]:
         """The report as named numbers, for a tracker."""
         vectors = {"norm": self.norm_T, "update_cosine": self.update_cosine_T, "advance": self.advance_T}
@@ -101,7 +122,10 @@ class StepReport:
         for i, first in enumerate(tasks):
             for j, second in enumerate(tasks[:i]):
                 values[f"cosine.{second}.{first}"] = cosines[i][j]
-        names = ("conflict_rate", "hurts", "update_norm", "update_share")
+        names = ["conflict_rate", "hurts", "update_norm", "update_share"]
+        if self.exact_TT is not None:
+            names.append("gram_cosine_error")
+            values |= {f"gram_norm_ratio.{t}": r for t, r in zip(tasks, self.gram_norm_ratio_T.tolist(), strict=True)}
         return values | {name: float(getattr(self, name)) for name in names}
 
 

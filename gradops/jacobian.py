@@ -14,6 +14,23 @@ import torch
 from torch import Tensor
 from torch.autograd import grad
 
+from gradops import chain
+
+
+@dataclass(frozen=True)
+class Microbatch:
+    """Rows of a batch that go through the network by themselves.
+
+    Args:
+        losses_T: What they add to the losses of the batch.
+        features: The shared representation z of these rows, or T views of it, one read by each tower.
+        leaf_BE: Their rows of the cut's leaf, as a leaf of their own; None if the model has no cut.
+    """
+
+    losses_T: Tensor
+    features: Tensor | Sequence[Tensor] | None = None
+    leaf_BE: Tensor | None = None
+
 
 @dataclass(frozen=True)
 class Roots:
@@ -31,21 +48,59 @@ class Roots:
         """The same with every task's cotangent times its weight."""
         return Roots(self.outputs, tuple(w.to(c.dtype) * c for w, c in zip(weights_T, self.cotangents, strict=True)))
 
+    def detached(self) -> Roots:
+        """The same values without the graph behind them, which is freed."""
+        return Roots(tuple(output.detach() for output in self.outputs), self.cotangents)
 
-def split(losses_T: Tensor, features: Tensor | Sequence[Tensor] | None, own: Sequence[Tensor]) -> Roots:
-    """Go back through the towers: fill the ``.grad`` of their parameters and find the roots of the shared part.
+
+@dataclass(frozen=True)
+class TaskGradients:
+    """Every task's gradient apart.
 
     Args:
-        losses_T: Task losses.
-        features: The shared representation; as T views of it, one read by each tower, it takes one pass through the
-            towers instead of T. None if the model does not tell: each task's root is then its loss.
+        blocks: The gradients in each shared parameter, T x numel.
+        cotangents: Those at the leaf, B x T x E, of each micro-batch; none if there is no leaf.
+    """
+
+    blocks: list[Tensor]
+    cotangents: list[Tensor]
+
+    def plus(self, other: TaskGradients) -> TaskGradients:
+        """Those of both micro-batches; this one's memory is used."""
+        torch._foreach_add_(self.blocks, other.blocks)
+        return TaskGradients(self.blocks, self.cotangents + other.cotangents)
+
+    @cached_property
+    def cotangent_BTE(self) -> Tensor:
+        """The cotangents of all rows."""
+        return joined(self.cotangents)
+
+    def combined(self, weights_T: Tensor) -> tuple[list[Tensor], Tensor | None]:
+        """The weighted sum over tasks: in each shared parameter, as parts of one memory, and at the leaf, B x E."""
+        weights_T = weights_T.to(self.blocks[0].dtype)
+        sizes = [block.shape[1] for block in self.blocks]
+        gradients = list(weights_T.new_empty(sum(sizes)).split(sizes))
+        for block_TP, gradient_P in zip(self.blocks, gradients, strict=True):
+            torch.mv(block_TP.T, weights_T, out=gradient_P)
+        if not self.cotangents:
+            return gradients, None
+        return gradients, torch.einsum("t,bte->be", weights_T.to(self.cotangent_BTE.dtype), self.cotangent_BTE)
+
+
+def split(part: Microbatch, own: Sequence[Tensor]) -> Roots:
+    """Go back through the towers: add to the ``.grad`` of their parameters and find the roots of the shared part.
+
+    Args:
+        part: Where the losses come from. Features as T views take one pass through the towers instead of T; without
+            features each task's root is its loss.
         own: Parameters that are not shared. Each gets the plain gradient of the losses that reach it.
     """
+    losses_T, features = part.losses_T, part.features
     views = () if features is None or isinstance(features, Tensor) else tuple(features)
     targets = [*views, *own]
     grads = grad(losses_T.sum(), targets, retain_graph=True, allow_unused=True) if targets else ()
     for parameter, gradient in zip(own, grads[len(views) :], strict=True):
-        parameter.grad = gradient
+        parameter.grad = gradient if parameter.grad is None or gradient is None else parameter.grad + gradient
     if isinstance(features, Tensor):
         passes = (grad(loss, features, retain_graph=True, allow_unused=True)[0] for loss in losses_T)
         return Roots((features,) * len(losses_T), tuple(_or_zeros(c, features) for c in passes))
@@ -54,37 +109,63 @@ def split(losses_T: Tensor, features: Tensor | Sequence[Tensor] | None, own: Seq
     return Roots(tuple(losses_T), tuple(torch.ones_like(losses_T)))
 
 
-def each(roots: Roots, shared: Sequence[Tensor], leaf: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Every task's gradient apart: T backward passes through the shared part.
+@torch.no_grad()
+def each(roots: Roots, shared: Sequence[Tensor], leaf_BE: Tensor | None, rows: int | None = None) -> TaskGradients:
+    """Every task's gradient apart: one pass of all tasks through a chain of layers, T passes through anything else.
 
-    Returns:
-        The gradients in the shared parameters, T x P, and the cotangents at the leaf, T x B x E, if there is one.
+    Args:
+        roots: Where task gradients start. The graph behind them stays.
+        shared: The parameters to find them in.
+        leaf_BE: The leaf to find cotangents at, if there is one.
+        rows: Only those of the batch's first rows; roots are then at the shared representation.
     """
-    inputs = list(shared) if leaf is None else [*shared, leaf]
-    jac_TP = inputs[0].new_empty(len(roots.outputs), sum(p.numel() for p in shared))
-    cotangent_TBE = None if leaf is None else leaf.new_empty(len(roots.outputs), *leaf.shape)
+    layers = chain.find(roots.outputs, shared, leaf_BE)
+    if layers is not None:
+        blocks, cotangent_BTE = layers.back(torch.stack([c[:rows] for c in roots.cotangents], dim=1))
+        return TaskGradients(blocks, [] if leaf_BE is None else [cotangent_BTE])
+    inputs = list(shared) if leaf_BE is None else [*shared, leaf_BE]
+    blocks, cotangents = chain.empty_blocks(len(roots.outputs), shared), []
     for task, (output, cotangent) in enumerate(zip(roots.outputs, roots.cotangents, strict=True)):
-        last = task == len(roots.outputs) - 1
-        found = grad(output, inputs, cotangent, retain_graph=not last, allow_unused=True)
+        found = grad(output, inputs, _only_first(rows, cotangent), retain_graph=True, allow_unused=True)
         grads = [_or_zeros(g, i) for g, i in zip(found, inputs, strict=True)]
-        if shared:
-            torch.cat([g.flatten() for g in grads[: len(shared)]], out=jac_TP[task])
-        if cotangent_TBE is not None:
-            cotangent_TBE[task] = grads[-1]
-    return jac_TP, cotangent_TBE
+        for block, gradient in zip(blocks, grads, strict=False):
+            block[task] = gradient.flatten()
+        cotangents += [] if leaf_BE is None else [grads[-1][:rows]]
+    return TaskGradients(blocks, [torch.stack(cotangents, dim=1)] if cotangents else [])
 
 
-def combined(roots: Roots, shared: Sequence[Tensor], leaf: Tensor | None) -> tuple[list[Tensor], Tensor | None]:
-    """The gradient of all roots together: one backward pass through the shared part.
+def together(
+    all_roots: Sequence[Roots], shared: Sequence[Tensor], leaves: Sequence[Tensor]
+) -> tuple[list[Tensor], Tensor | None]:
+    """The gradient of all roots of all micro-batches together: one backward pass through the shared part.
 
     Returns:
-        The gradient in each shared parameter and the cotangent at the leaf, if there is one.
+        The gradient in each shared parameter and the cotangents at the leaves, B x E, if there are some.
     """
-    inputs = list(shared) if leaf is None else [*shared, leaf]
-    found = grad(roots.outputs, inputs, roots.cotangents, allow_unused=True)
+    inputs = [*shared, *leaves]
+    outputs = [output for roots in all_roots for output in roots.outputs]
+    cotangents = [cotangent for roots in all_roots for cotangent in roots.cotangents]
+    found = grad(outputs, inputs, cotangents, allow_unused=True)
     grads = [_or_zeros(g, i) for g, i in zip(found, inputs, strict=True)]
-    return grads[: len(shared)], None if leaf is None else grads[-1]
+    return grads[: len(shared)], joined(grads[len(shared) :]) if leaves else None
+
+
+def stacked(all_roots: Sequence[Roots]) -> Tensor:
+    """The cotangents of all micro-batches, T x B x D."""
+    return joined([roots.stacked for roots in all_roots], dim=1)
+
+
+def joined(parts: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """The rows of all micro-batches."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=dim)
 
 
 def _or_zeros(gradient: Tensor | None, like: Tensor) -> Tensor:
     return torch.zeros_like(like) if gradient is None else gradient
+
+
+def _only_first(rows: int | None, cotangent: Tensor) -> Tensor:
+    """The cotangent with zeros beyond the first rows."""
+    if rows is None:
+        return cotangent
+    return torch.cat([cotangent[:rows], torch.zeros_like(cotangent[rows:])])

@@ -54,8 +54,14 @@ class Layout:
 
     def first_row_F(self) -> Tensor:
         """For each feature the number of its table's row 0, rows of all tables counted through."""
-        starts = torch.tensor([0, *self.rows[:-1]]).cumsum(0)
-        return starts[torch.tensor(self.tables)]
+        starts = torch.tensor([0, *self.rows]).cumsum(0)
+        # Sorting rows is what a Gram matrix of tables costs most, and half as dear in 32 bits.
+        return starts[torch.tensor(self.tables)].to(torch.int32 if starts[-1] < 1 << 31 else torch.int64)
+
+    def number_F(self, width: int) -> Tensor:
+        """For each feature of this width its number among them, -1 for the others."""
+        here_F = torch.tensor(self.widths) == width
+        return torch.where(here_F, here_F.cumsum(0) - 1, -1)
 
 
 @dataclass(frozen=True)
@@ -83,48 +89,53 @@ class TableCut:
         """Send one cotangent into the tables: each is touched exactly once a step."""
         self.pooled_BE.backward(cotangent_BE)
 
-    def task_gradients(self, cotangent_TBE: Tensor) -> Iterator[Tensor]:
+    def task_gradients(self, cotangent_BTE: Tensor) -> Iterator[Tensor]:
         """T x (touched rows * width) task gradients, one block for each embedding width.
 
         Entries of equal row are summed over bags and features before anything else: the Gram matrix of unsummed
         cotangents is off by up to 0.9 on small tables.
         """
-        widths_F = torch.tensor(self.layout.widths, device=cotangent_TBE.device)
+        widths_F = torch.tensor(self.layout.widths)
         for width in sorted(set(self.layout.widths)):
-            yield self._block(cotangent_TBE, (widths_F == width).nonzero().squeeze(1), width)
+            number_F = self.layout.number_F(width).to(cotangent_BTE.device)
+            mine_E = (widths_F == width).repeat_interleave(widths_F)
+            mine_BTX = cotangent_BTE if mine_E.all() else cotangent_BTE[:, :, mine_E.to(cotangent_BTE.device)]
+            yield self._block(mine_BTX, number_F, width)
 
-    def _block(self, cotangent_TBE: Tensor, feature_G: Tensor, width: int) -> Tensor:
-        """The gradients of the tables that are ``width`` wide, read by the features ``feature_G``."""
-        tasks, batch, _ = cotangent_TBE.shape
-        blocks = cotangent_TBE.split(list(self.layout.widths), dim=2)
-        mine_TBGW = torch.stack([blocks[f] for f in feature_G.tolist()], dim=2)
-        cotangent_bag_TW = mine_TBGW.permute(2, 1, 0, 3).reshape(len(feature_G) * batch, tasks * width)
-        entry_N, bag_N = self._entries(feature_G, batch)
+    def _block(self, cotangent_BTX: Tensor, number_F: Tensor, width: int) -> Tensor:
+        """The gradients of the tables of one width; their features have the numbers from 0 up."""
+        batch, tasks, columns = cotangent_BTX.shape
+        entry_N, feature_N, example_N = self._entries(number_F, batch)
         weight_N = None if self.bags.weight_N is None else self.bags.weight_N[entry_N]
-        sums_UTW = _sum_by_row(self._row_N()[entry_N], bag_N, weight_N, cotangent_bag_TW)
-        return sums_UTW.view(-1, tasks, width).transpose(0, 1).reshape(tasks, -1)
+        first_row_F = self.layout.first_row_F().to(feature_N.device)
+        row_N = self.bags.ids_N[entry_N] + first_row_F[feature_N]
+        pieces = columns // width
+        # Cotangents as pieces of one width: where each entry finds its own, for every task.
+        piece_N = example_N * (tasks * pieces) + number_F[feature_N]
+        piece_TN = piece_N + pieces * torch.arange(tasks, device=piece_N.device)[:, None]
+        return _sum_by_row(row_N, piece_TN, weight_N, cotangent_BTX.reshape(-1, width))
 
-    def _row_N(self) -> Tensor:
-        """Row of each entry, counted through all tables."""
-        lengths_F = self.bags.lengths_FB.view(len(self.layout.widths), -1).sum(1)
-        first_row_F = self.layout.first_row_F().to(self.bags.ids_N.device)
-        return self.bags.ids_N + first_row_F.repeat_interleave(lengths_F)
-
-    def _entries(self, feature_G: Tensor, batch: int) -> tuple[Tensor, Tensor]:
-        """Places of the features' entries among all entries, and each one's bag among the features' G x B bags."""
-        features = len(self.layout.widths)
-        bag_N = torch.arange(features * batch, device=feature_G.device).repeat_interleave(self.bags.lengths_FB)
-        group_F = torch.full((features,), -1, device=feature_G.device)
-        group_F[feature_G] = torch.arange(len(feature_G), device=feature_G.device)
-        group_N = group_F[bag_N // batch]
-        entry_N = (group_N >= 0).nonzero().squeeze(1)
-        return entry_N, (group_N * batch + bag_N % batch)[entry_N]
+    def _entries(self, number_F: Tensor, batch: int) -> tuple[Tensor | slice, Tensor, Tensor]:
+        """The entries of numbered features in the batch's first rows: their places, features and examples."""
+        lengths_FB, entries = self.bags.lengths_FB, len(self.bags.ids_N)
+        bag_N = torch.repeat_interleave(lengths_FB, output_size=entries)
+        rows = len(lengths_FB) // len(number_F)
+        feature_N, example_N = torch.div(bag_N, rows, rounding_mode="floor"), bag_N % rows
+        if batch == rows and len(set(self.layout.widths)) == 1:
+            return slice(None), feature_N, example_N
+        entry_N = ((number_F[feature_N] >= 0) & (example_N < batch)).nonzero().squeeze(1)
+        return entry_N, feature_N[entry_N], example_N[entry_N]
 
 
-def _sum_by_row(row_N: Tensor, bag_N: Tensor, weight_N: Tensor | None, cotangent_bag_X: Tensor) -> Tensor:
-    """Sum the bags' cotangents over all entries of equal row: a sort, and one embedding bag per distinct row."""
-    order_N = row_N.argsort(stable=True)
-    _, counts_U = row_N[order_N].unique_consecutive(return_counts=True)
-    offsets_U = counts_U.cumsum(0) - counts_U
-    weights = None if weight_N is None else weight_N[order_N]
-    return functional.embedding_bag(bag_N[order_N], cotangent_bag_X, offsets_U, mode="sum", per_sample_weights=weights)
+def _sum_by_row(row_N: Tensor, piece_TN: Tensor, weight_N: Tensor | None, pieces_PW: Tensor) -> Tensor:
+    """T x (rows * W): the pieces of all entries of equal row summed; a sort, and one embedding bag for all tasks."""
+    tasks, entries = piece_TN.shape
+    sorted_N, order_N = row_N.sort(stable=True)
+    _, counts_U = sorted_N.unique_consecutive(return_counts=True)
+    start_U = counts_U.cumsum(0) - counts_U
+    start_TU = start_U + entries * torch.arange(tasks, device=start_U.device)[:, None]
+    weights = None if weight_N is None else weight_N[order_N].repeat(tasks)
+    sums = functional.embedding_bag(
+        piece_TN[:, order_N].flatten(), pieces_PW, start_TU.flatten(), mode="sum", per_sample_weights=weights
+    )
+    return sums.view(tasks, -1)

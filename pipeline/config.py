@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from features.contract import InputError
 from features.spec import FeatureSpec
 from gradops.base import GramianMethod
+from gradops.gauge import Gauge, Measure
 from gradops.methods import METHODS, parse, write
 from gradops.rotation import Rotations
 from models.table_optimizers import TABLE_OPTIMIZERS
@@ -66,7 +67,9 @@ class TrainConfig(_Section):
 
     Args:
         method: How task gradients are combined, as ``"gradops(alpha=-2)"``.
-        measure: Where conflict is measured; see :class:`gradops.MultiTaskOptimizer`.
+        measure: Where conflict is measured; see :class:`gradops.Gauge`.
+        gram_share: Share of a batch's rows that conflict is measured on; below 1 an approximation.
+        gram_every: Steps between two measurements of conflict; above 1 an approximation.
         tasks: The tasks trained together; empty for all.
         epochs: Most passes over the training rows.
         max_steps: Stop after this many steps, wherever they end; 0 for no limit.
@@ -85,7 +88,9 @@ class TrainConfig(_Section):
     """
 
     method: MethodText = "uniform"
-    measure: Literal["parameters", "features"] = "parameters"
+    measure: Measure = "parameters"
+    gram_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    gram_every: PositiveInt = 1
     tasks: tuple[str, ...] = ()
     epochs: PositiveInt = 10
     max_steps: Annotated[int, Field(ge=0)] = 0
@@ -114,6 +119,16 @@ class TrainConfig(_Section):
             hint = f"did you mean `{near[0]}`? " if near else ""
             raise ValueError(f"{hint}a table optimizer is one of {', '.join(TABLE_OPTIMIZERS)}")
         return name
+
+    @model_validator(mode="after")
+    def _saves_what_it_can(self) -> TrainConfig:
+        assert self.gauge  # refuses approximations that save nothing
+        return self
+
+    @property
+    def gauge(self) -> Gauge:
+        """How closely conflict is measured."""
+        return Gauge(measure=self.measure, share=self.gram_share, every=self.gram_every)
 
 
 class CompareConfig(_Section):

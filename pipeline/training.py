@@ -134,7 +134,7 @@ class _Job:
             optimizer_of(model, train),
             method,
             shared=model.shared_parameters(),
-            measure=train.measure,
+            gauge=train.gauge,
             rotations=rotations,
             seed=train.seed,
         )

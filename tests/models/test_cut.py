@@ -20,7 +20,7 @@ def test_gram_is_that_of_dense_gradients(seed: int, weighted: bool) -> None:
     tables = list(model.embedding.tables())
     grads = [torch.autograd.grad(pooled_BE, tables, c, retain_graph=True) for c in cotangent_TBE]
     dense_TP = torch.stack([torch.cat([g.flatten() for g in row]) for row in grads])
-    gram_TT = sum((block @ block.T for block in cut.task_gradients(cotangent_TBE)), torch.zeros(3, 3))
+    gram_TT = sum((block @ block.T for block in cut.task_gradients(cotangent_TBE.transpose(0, 1))), torch.zeros(3, 3))
     torch.testing.assert_close(gram_TT, dense_TP @ dense_TP.T, rtol=1e-13, atol=0)
 
 
@@ -36,7 +36,7 @@ def test_features_that_share_a_table_share_its_rows() -> None:
     cut = TableCut.of(pooled_BE, Bags(ids, lengths), Layout(widths=[2, 2], tables=[0, 0], rows=[5]))
     cotangent_TBE = torch.randn(2, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     grads = [torch.autograd.grad(pooled_BE, table, c, retain_graph=True)[0].flatten() for c in cotangent_TBE]
-    (block,) = cut.task_gradients(cotangent_TBE)
+    (block,) = cut.task_gradients(cotangent_TBE.transpose(0, 1))
     dense_TP = torch.stack(grads)
     torch.testing.assert_close(block @ block.T, dense_TP @ dense_TP.T)
 
@@ -46,7 +46,7 @@ def test_only_touched_rows_are_held() -> None:
     layout = Layout(widths=[4], tables=[0], rows=[1_000_000])
     bags = Bags(torch.tensor([7, 999_999, 7]), torch.tensor([1, 1, 1]))
     cut = TableCut.of(torch.zeros(3, 4, requires_grad=True), bags, layout)
-    (block,) = cut.task_gradients(torch.ones(2, 3, 4))
+    (block,) = cut.task_gradients(torch.ones(3, 2, 4))
     assert block.shape == (2, 2 * 4)
 
 

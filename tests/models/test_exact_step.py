@@ -160,6 +160,8 @@ def test_a_gram_without_deduplication_would_be_found() -> None:
     losses_T = masked_cross_entropy(trace.logits_BT, networks.labels(BATCH, 0))
     grads = [torch.autograd.grad(loss, trace.cut.leaf_BE, retain_graph=True)[0] for loss in losses_T]
     cotangent_TBE = torch.stack(grads)
-    exact = sum((block @ block.T for block in trace.cut.task_gradients(cotangent_TBE)), torch.zeros(3, 3))
+    exact = sum(
+        (block @ block.T for block in trace.cut.task_gradients(cotangent_TBE.transpose(0, 1))), torch.zeros(3, 3)
+    )
     unsummed = cotangent_TBE.flatten(1) @ cotangent_TBE.flatten(1).T
     assert ((exact - unsummed).abs() / exact.diagonal().max()).max() > 0.1

@@ -1,0 +1,213 @@
+"""One step's surgery: from the losses of a batch to one gradient of everything that tasks share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gradops import jacobian
+from gradops.base import Cut, ElementwiseMethod, GramianMethod, Method, State
+from gradops.diagnostics import StepReport
+from gradops.gauge import Gauge
+from gradops.jacobian import Microbatch, Roots, TaskGradients
+from gradops.linalg import gramian
+
+
+@dataclass
+class _Batch:
+    """What a step holds of its micro-batches: where task gradients start, and those that were followed from there."""
+
+    losses_T: Tensor
+    roots: list[Roots]
+    leaves: list[Tensor]
+    apart: TaskGradients | None = None
+    sampled: TaskGradients | None = None
+
+    def add(self, other: _Batch) -> None:
+        """Take in the next micro-batch, which was followed as far as this one."""
+        self.losses_T = self.losses_T + other.losses_T
+        self.roots += other.roots
+        self.leaves += other.leaves
+        if self.apart is not None and other.apart is not None:
+            self.apart = self.apart.plus(other.apart)
+
+
+class Surgery:
+    """Combines task gradients by a method, and remembers from step to step what it must.
+
+    Args:
+        method: How task gradients are combined.
+        shared: The parameters that several tasks share, without the tables behind a cut.
+        gauge: How conflict is measured; a method that is defined at the features is measured there in any case.
+        seed: Seed of the method's own randomness.
+    """
+
+    def __init__(self, method: Method, shared: Sequence[Tensor], gauge: Gauge, seed: int) -> None:
+        self.method, self.shared, self.gauge, self.seed = method, shared, gauge, seed
+        self.at_features = method.at_features or gauge.measure == "features"
+        self.method_state: State | None = None
+        # The Gram matrix that weights came from last, and how many steps it has served.
+        self.gram_TT: Tensor | None = None
+        self.served = 0
+
+    def run(
+        self, parts: Iterable[Microbatch], own: Sequence[Tensor], cut: Cut | None, *, diagnose: bool
+    ) -> tuple[StepReport, list[Roots]]:
+        """Fill every gradient of one step.
+
+        Args:
+            parts: The batch, in one piece or in several. Where conflict is measured exactly, the graph of each is let
+                go before the next is asked for.
+            own: Parameters that are not shared.
+            cut: The tables.
+            diagnose: Measure exactly too, whatever the method needs.
+
+        Returns:
+            What the step did, and where the task gradients of each part started.
+
+        Raises:
+            ValueError: If there is no part, or a share is to be taken of several.
+        """
+        batch = self._take(parts, own, diagnose)
+        with torch.no_grad():
+            if isinstance(self.method, ElementwiseMethod):
+                return self._elementwise(self.method, batch, cut, diagnose), batch.roots
+            assert isinstance(self.method, GramianMethod), f"{type(self.method).__name__} neither weighs nor combines"
+            return self._weighted(self.method, batch, cut, diagnose), batch.roots
+
+    @property
+    def needs_features(self) -> bool:
+        """Whether losses alone are not enough."""
+        return self.at_features or self.gauge.share < 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the next step depends on."""
+        method = None if self.method_state is None else dict(self.method_state)
+        return {"method": method, "gram_TT": self.gram_TT, "served": self.served}
+
+    def check_state(self, state_dict: dict[str, Any]) -> None:
+        """Refuse what another method remembers.
+
+        Raises:
+            ValueError: If it is.
+        """
+        method, expected = state_dict["method"], self.method.init(1, torch.Generator())
+        if method is not None and method.keys() != expected.keys():
+            kinds = f"{sorted(expected)}, found {sorted(method)}"
+            raise ValueError(f"`state_dict` should be of the same method; its state holds {kinds}.")
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` gave."""
+        self.method_state = deepcopy(state_dict["method"])
+        self.gram_TT, self.served = deepcopy(state_dict["gram_TT"]), state_dict["served"]
+
+    def state(self, tasks: int) -> State:
+        """What the method remembers."""
+        if self.method_state is None:
+            self.method_state = self.method.init(tasks, torch.Generator().manual_seed(self.seed))
+        return self.method_state
+
+    @property
+    def _is_due(self) -> bool:
+        """Whether the Gram matrix of this step is to be taken."""
+        return self.gram_TT is None or self.served >= self.gauge.every
+
+    def _take(self, parts: Iterable[Microbatch], own: Sequence[Tensor], diagnose: bool) -> _Batch:
+        """Go back through the towers and, where that is wanted, with every task apart through the shared part."""
+        reads = isinstance(self.method, GramianMethod) and self.method.needs_gramian and not self.at_features
+        samples = reads and self._is_due and self.gauge.share < 1
+        apart = (reads and self._is_due and not samples) or (diagnose and not self.method.at_features)
+        followed = (self._follow(part, own, apart, samples) for part in parts)
+        batch = next(followed, None)
+        if batch is None:
+            raise ValueError("A step should have at least one micro-batch. Found none.")
+        for other in followed:
+            if samples:
+                raise ValueError("A step with a `share` below 1 should have one micro-batch. Found several.")
+            batch.add(other)
+        return batch
+
+    def _follow(self, part: Microbatch, own: Sequence[Tensor], apart: bool, samples: bool) -> _Batch:
+        roots = jacobian.split(part, own)
+        batch = _Batch(part.losses_T.detach(), [roots], [] if part.leaf_BE is None else [part.leaf_BE])
+        if samples:
+            rows = self.gauge.rows(len(roots.outputs[0]))
+            batch.sampled = jacobian.each(roots, self.shared, part.leaf_BE, rows)
+        if apart:
+            batch.apart = jacobian.each(roots, self.shared, part.leaf_BE)
+            batch.roots = [roots.detached()]
+        return batch
+
+    def _weighted(self, method: GramianMethod, batch: _Batch, cut: Cut | None, diagnose: bool) -> StepReport:
+        """The update of a method with weights."""
+        exact_TT = None if batch.apart is None else _gramian(batch.apart, cut)
+        gram_TT = self._gram(method, batch, cut, exact_TT, diagnose)
+        weights_T = self._weigh(method, gram_TT, batch.losses_T)
+        if batch.apart is None:
+            weighted = [roots.weighted(weights_T) for roots in batch.roots]
+            self._assign(*jacobian.together(weighted, self.shared, batch.leaves), cut)
+        else:
+            self._assign(*batch.apart.combined(weights_T), cut)
+        return StepReport(batch.losses_T, weights_T, gram_TT, exact_TT=None if exact_TT is gram_TT else exact_TT)
+
+    def _gram(
+        self, method: GramianMethod, batch: _Batch, cut: Cut | None, exact_TT: Tensor | None, diagnose: bool
+    ) -> Tensor | None:
+        """The Gram matrix that weights come from; None if the method needs none and nobody asked."""
+        if self.at_features:
+            wanted = diagnose or method.needs_gramian
+            return gramian(jacobian.stacked(batch.roots).flatten(1)) if wanted else None
+        if not method.needs_gramian:
+            return exact_TT
+        if self._is_due:
+            self.gram_TT, self.served = exact_TT if batch.sampled is None else self._scaled(batch, cut), 0
+        self.served += 1
+        return self.gram_TT
+
+    def _scaled(self, batch: _Batch, cut: Cut | None) -> Tensor:
+        """The Gram matrix of a share of the rows, as if of all: gradients are sums over rows."""
+        assert batch.sampled is not None
+        rows = len(batch.roots[0].outputs[0])
+        return _gramian(batch.sampled, cut) * (rows / self.gauge.rows(rows)) ** 2
+
+    def _weigh(self, method: GramianMethod, gram_TT: Tensor | None, losses_T: Tensor) -> Tensor:
+        state = self.state(len(losses_T))
+        if gram_TT is None:  # and is not read
+            gram_TT = torch.eye(len(losses_T), dtype=torch.float64, device=losses_T.device)
+        if not gram_TT.isfinite().all():
+            # A diverged run: no method has an answer, and its caller sees it in the losses of the next step.
+            return torch.full_like(gram_TT[0], torch.nan)
+        weights_T, self.method_state = method.weights(gram_TT, losses_T, state)
+        return weights_T
+
+    def _elementwise(self, method: ElementwiseMethod, batch: _Batch, cut: Cut | None, diagnose: bool) -> StepReport:
+        """One gradient at the features, and one backward pass from there."""
+        cotangent_TBD = jacobian.stacked(batch.roots)
+        combined_BD, self.method_state = method.combine(cotangent_TBD, self.state(len(batch.losses_T)))
+        pieces = combined_BD.split([len(roots.outputs[0]) for roots in batch.roots])
+        entered = [Roots(roots.outputs[:1], (piece,)) for roots, piece in zip(batch.roots, pieces, strict=True)]
+        self._assign(*jacobian.together(entered, self.shared, batch.leaves), cut)
+        gram_TT, update_T = None, None
+        if diagnose:
+            # The products of the task gradients and, last, of the update with all of them.
+            whole_UU = gramian(torch.cat([cotangent_TBD, combined_BD[None]]).flatten(1))
+            gram_TT, update_T = whole_UU[:-1, :-1], whole_UU[-1]
+        unweighted_T = torch.full_like(batch.losses_T, torch.nan, dtype=torch.float64)
+        return StepReport(batch.losses_T, unweighted_T, gram_TT, update_T)
+
+    def _assign(self, gradients: Iterable[Tensor], cotangent_BE: Tensor | None, cut: Cut | None) -> None:
+        for parameter, gradient in zip(self.shared, gradients, strict=True):
+            parameter.grad = gradient.view_as(parameter)
+        if cut is not None and cotangent_BE is not None:
+            cut.backward(cotangent_BE)
+
+
+def _gramian(gradients: TaskGradients, cut: Cut | None) -> Tensor:
+    """The Gram matrix of the gradients of everything shared, in float64."""
+    tables = () if cut is None else cut.task_gradients(gradients.cotangent_BTE)
+    return torch.stack([gramian(block) for blocks in (gradients.blocks, tables) for block in blocks]).sum(0)

@@ -1,0 +1,167 @@
+"""A chain of layers against autograd, and what is no chain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.autograd import grad
+
+from gradops import chain, jacobian
+from gradops.jacobian import Roots
+
+BATCH, WIDE = 12, 5
+
+
+def network(units: Sequence[int], *, bias: bool, dropout: float, relu: bool, dtype: torch.dtype) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for before, after in zip([WIDE, *units], units, strict=False):
+        layers += [nn.Linear(before, after, bias=bias), nn.ReLU() if relu else nn.Identity(), nn.Dropout(dropout)]
+    return nn.Sequential(*layers).to(dtype)
+
+
+def leaf(dtype: torch.dtype = torch.float64, columns: int = WIDE) -> Tensor:
+    return torch.randn(BATCH, columns, dtype=dtype, requires_grad=True)
+
+
+def roots(z_BD: Tensor, tasks: int) -> Roots:
+    views = tuple(z_BD.view_as(z_BD) for _ in range(tasks))
+    return Roots(views, tuple(torch.randn_like(z_BD).unbind(0)[0].expand_as(z_BD) * (k + 1) for k in range(tasks)))
+
+
+def by_autograd(starts: Roots, inputs: Sequence[Tensor]) -> list[Tensor]:
+    """T x numel, input by input."""
+    pairs = zip(starts.outputs, starts.cotangents, strict=True)
+    passes = [grad(output, inputs, cotangent, retain_graph=True) for output, cotangent in pairs]
+    return [torch.stack([g.flatten() for g in same]) for same in zip(*passes, strict=True)]
+
+
+@given(
+    units=st.lists(st.integers(1, 6), min_size=1, max_size=4),
+    tasks=st.integers(1, 5),
+    values=st.integers(0, 2),
+    bias=st.booleans(),
+    relu=st.booleans(),
+    dropout=st.sampled_from([0.0, 0.4]),
+    single=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_a_chain_gives_what_autograd_gives(
+    units: list[int], tasks: int, values: int, bias: bool, relu: bool, dropout: float, single: bool, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    dtype = torch.float32 if single else torch.float64
+    net = network([*units], bias=bias, dropout=dropout, relu=relu, dtype=dtype)
+    leaf_BE = leaf(dtype, WIDE - values)
+    starts = roots(net(torch.cat([leaf_BE, torch.randn(BATCH, values, dtype=dtype)], dim=1)), tasks)
+    shared = list(net.parameters())
+    found = chain.find(starts.outputs, shared, leaf_BE)
+    assert found is not None
+    each = jacobian.each(starts, shared, leaf_BE)
+    *expected, at_leaf_TX = by_autograd(starts, [*shared, leaf_BE])
+    rtol, atol = (1e-4, 1e-5) if single else (1e-12, 1e-13)
+    for ours, autograds in zip(each.blocks, expected, strict=True):
+        torch.testing.assert_close(ours, autograds, rtol=rtol, atol=atol)
+    torch.testing.assert_close(each.cotangent_BTE.transpose(0, 1).flatten(1), at_leaf_TX, rtol=rtol, atol=atol)
+
+
+def test_the_first_rows_alone() -> None:
+    torch.manual_seed(0)
+    net, leaf_BE = network([4, 3], bias=True, dropout=0.3, relu=True, dtype=torch.float64), leaf()
+    starts, shared = roots(net(leaf_BE), 3), list(net.parameters())
+    for cotangent in starts.cotangents:
+        cotangent[5:] = 0.0
+    expected = by_autograd(starts, shared)
+    part = jacobian.each(starts, shared, leaf_BE, rows=5)
+    assert part.cotangent_BTE.shape == (5, 3, WIDE)
+    for ours, autograds in zip(part.blocks, expected, strict=True):
+        torch.testing.assert_close(ours, autograds)
+
+
+def test_in_half_precision_it_is_autograds_own_arithmetic() -> None:
+    torch.manual_seed(0)
+    net, leaf_BE = network([16, 8], bias=True, dropout=0.3, relu=True, dtype=torch.float32), leaf(torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        z_BD = net(leaf_BE)
+    starts, shared = roots(z_BD, 3), list(net.parameters())
+    assert chain.find(starts.outputs, shared, leaf_BE) is not None
+    each = jacobian.each(starts, shared, leaf_BE)
+    *expected, at_leaf_TX = by_autograd(starts, [*shared, leaf_BE])
+    assert all(block.dtype == torch.float32 for block in each.blocks)
+    for ours, autograds in zip(each.blocks, expected, strict=True):
+        torch.testing.assert_close(ours, autograds, rtol=2e-2, atol=2e-2 * float(autograds.abs().max()))
+    torch.testing.assert_close(each.cotangent_BTE.transpose(0, 1).flatten(1).float(), at_leaf_TX, rtol=2e-2, atol=2e-2)
+
+
+def test_dropout_as_cuda_has_it() -> None:
+    torch.manual_seed(0)
+    layer, leaf_BE = nn.Linear(WIDE, 4).double(), leaf()
+    z_BD, _ = torch.native_dropout(layer(leaf_BE).relu(), 0.4, True)
+    starts, shared = roots(z_BD, 2), list(layer.parameters())
+    assert chain.find(starts.outputs, shared, leaf_BE) is not None
+    for ours, autograds in zip(jacobian.each(starts, shared, leaf_BE).blocks, by_autograd(starts, shared), strict=True):
+        torch.testing.assert_close(ours, autograds)
+
+
+def test_without_a_leaf() -> None:
+    net = network([4, 3], bias=True, dropout=0.0, relu=True, dtype=torch.float64)
+    starts, shared = roots(net(leaf().detach()), 2), list(net.parameters())
+    assert chain.find(starts.outputs, shared, None) is not None
+    each = jacobian.each(starts, shared, None)
+    assert not each.cotangents
+    for ours, autograds in zip(each.blocks, by_autograd(starts, shared), strict=True):
+        torch.testing.assert_close(ours, autograds)
+
+
+FIRST, SECOND = nn.Linear(WIDE, WIDE).double(), nn.Linear(WIDE, WIDE).double()
+TURNED = nn.Parameter(torch.randn(WIDE, WIDE, dtype=torch.float64))
+WHOLE = nn.Parameter(torch.randn(BATCH, WIDE, dtype=torch.float64))
+NO_CHAINS: dict[str, tuple[Callable[[Tensor], Tensor], list[Tensor]]] = {
+    "residual": (lambda x: x + FIRST(x), [*FIRST.parameters()]),
+    "another activation": (lambda x: FIRST(x).tanh(), [*FIRST.parameters()]),
+    "a layer norm": (lambda x: nn.functional.layer_norm(FIRST(x), (WIDE,)), [*FIRST.parameters()]),
+    "a layer twice": (lambda x: FIRST(FIRST(x)), [*FIRST.parameters()]),
+    "a weight the other way round": (lambda x: x @ TURNED, [TURNED]),
+    "a bias for every row": (lambda x: torch.addmm(WHOLE, x, FIRST.weight.T), [FIRST.weight, WHOLE]),
+    "a layer that is not shared": (lambda x: SECOND(FIRST(x)), [*FIRST.parameters()]),
+    "a shared layer elsewhere": (lambda x: FIRST(x), [*FIRST.parameters(), *SECOND.parameters()]),
+    "a gate of its own": (lambda x: FIRST(x) * x, [*FIRST.parameters()]),
+    "a reshape": (lambda x: FIRST(x).view(-1, 2 * WIDE).view(BATCH, WIDE), [*FIRST.parameters()]),
+    "values first": (lambda x: FIRST(torch.cat([x.detach()[:, :2], x[:, :3]], dim=1)), [*FIRST.parameters()]),
+    "a scaled sum": (lambda x: torch.addmm(FIRST.bias, x, FIRST.weight.T, alpha=2), [*FIRST.parameters()]),
+    "no way to the leaf": (lambda x: FIRST(x.detach()), [*FIRST.parameters()]),
+}
+
+
+@pytest.mark.parametrize("name", NO_CHAINS)
+def test_anything_else_goes_by_autograd(name: str) -> None:
+    torch.manual_seed(0)
+    through, shared = NO_CHAINS[name]
+    leaf_BE = leaf()
+    starts = roots(through(leaf_BE), 3)
+    assert chain.find(starts.outputs, shared, leaf_BE) is None
+    each = jacobian.each(starts, shared, leaf_BE)
+    for ours, weight in zip(each.blocks, shared, strict=True):
+        pairs = zip(starts.outputs, starts.cotangents, strict=True)
+        found = [grad(o, [weight], c, retain_graph=True, allow_unused=True)[0] for o, c in pairs]
+        zeros = torch.zeros_like(weight)
+        torch.testing.assert_close(ours, torch.stack([(zeros if g is None else g).flatten() for g in found]))
+
+
+@pytest.mark.parametrize("place", ["output", "parameter"])
+def test_a_hook_runs(place: str) -> None:
+    layer, leaf_BE = nn.Linear(WIDE, 4).double(), leaf()
+    z_BD = layer(leaf_BE)
+    (z_BD if place == "output" else layer.weight).register_hook(lambda gradient: 2 * gradient)
+    starts = Roots((z_BD, z_BD), (torch.ones_like(z_BD), torch.ones_like(z_BD)))
+    assert chain.find(starts.outputs, list(layer.parameters()), leaf_BE) is None
+
+
+def test_outputs_of_two_ways_are_no_chain() -> None:
+    layer, leaf_BE = nn.Linear(WIDE, 4).double(), leaf()
+    outputs = (layer(leaf_BE), layer(leaf_BE))
+    assert chain.find(outputs, list(layer.parameters()), leaf_BE) is None
