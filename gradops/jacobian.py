@@ -41,12 +41,14 @@ class Roots:
 
     @cached_property
     def stacked(self) -> Tensor:
-        """The cotangents as one tensor, T x the shape of an output."""
-        return torch.stack(self.cotangents)
+        """The cotangents as one tensor, T x the shape of an output, in float32 at least."""
+        stacked = torch.stack(self.cotangents)
+        return stacked if stacked.dtype.itemsize >= 4 else stacked.float()
 
     def weighted(self, weights_T: Tensor) -> Roots:
         """The same with every task's cotangent times its weight."""
-        return Roots(self.outputs, tuple(w.to(c.dtype) * c for w, c in zip(weights_T, self.cotangents, strict=True)))
+        pairs = zip(weights_T.to(self.stacked.dtype), self.stacked, self.outputs, strict=True)
+        return Roots(self.outputs, tuple((weight * cotangent).to(output.dtype) for weight, cotangent, output in pairs))
 
     def detached(self) -> Roots:
         """The same values without the graph behind them, which is freed."""

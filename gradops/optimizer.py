@@ -224,5 +224,6 @@ class MultiTaskOptimizer(Optimizer):
         weighs = isinstance(self.method, GramianMethod)
         weights_T = report.weights_T if weighs else torch.ones_like(report.weights_T)
         pace_T = self.method.pace(report.losses_T, self._surgery.state(len(weights_T)))
-        features_BD = jacobian.joined([part.outputs[0] for part in roots])
-        leader.backward(features_BD, jacobian.stacked(roots), weights_T, pace_T)
+        cotangent_TBD = jacobian.stacked(roots)
+        features_BD = jacobian.joined([part.outputs[0] for part in roots]).to(cotangent_TBD.dtype)
+        leader.backward(features_BD, cotangent_TBD, weights_T, pace_T)

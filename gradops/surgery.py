@@ -190,7 +190,8 @@ class Surgery:
         cotangent_TBD = jacobian.stacked(batch.roots)
         combined_BD, self.method_state = method.combine(cotangent_TBD, self.state(len(batch.losses_T)))
         pieces = combined_BD.split([len(roots.outputs[0]) for roots in batch.roots])
-        entered = [Roots(roots.outputs[:1], (piece,)) for roots, piece in zip(batch.roots, pieces, strict=True)]
+        pairs = [(roots.outputs[0], piece) for roots, piece in zip(batch.roots, pieces, strict=True)]
+        entered = [Roots((output,), (piece.to(output.dtype),)) for output, piece in pairs]
         self._assign(*jacobian.together(entered, self.shared, batch.leaves), cut)
         gram_TT, update_T = None, None
         if diagnose:

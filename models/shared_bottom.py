@@ -92,10 +92,19 @@ class SharedBottom(nn.Module):
 
     def trace(self, bags: Bags, value_BV: Tensor) -> Trace:
         """The same pass, cut at the tables' output."""
-        cut = TableCut.of(self.embedding(bags), bags, self.embedding.layout)
-        shared_BD = self.bottom(torch.cat([cut.leaf_BE, value_BV], dim=1))
+        cut = self.cut(bags)
+        logits_BT, views = self.through(cut.leaf_BE, value_BV)
+        return Trace(logits_BT, views, cut)
+
+    def cut(self, bags: Bags) -> TableCut:
+        """The first half of the pass: what the tables hold of a batch."""
+        return TableCut.of(self.embedding(bags), bags, self.embedding.layout)
+
+    def through(self, pooled_BE: Tensor, value_BV: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The second half, for any rows of it: logits B x T, and the T views that the towers read."""
+        shared_BD = self.bottom(torch.cat([pooled_BE, value_BV], dim=1))
         views = tuple(shared_BD.view_as(shared_BD) for _ in self.towers)
-        return Trace(self._logits(views), views, cut)
+        return self._logits(views), views
 
     def shared_parameters(self) -> list[nn.Parameter]:
         """The dense parameters that every task shares."""

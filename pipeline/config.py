@@ -74,6 +74,9 @@ class TrainConfig(_Section):
         epochs: Most passes over the training rows.
         max_steps: Stop after this many steps, wherever they end; 0 for no limit.
         batch_size: Rows a step.
+        micro_batch: Rows that go through the network at a time, for the memory of large batches; 0 for all of a step's.
+            The step is that of the whole batch.
+        precision: Of the network's products while it trains; weights, gradients, Gram matrices and methods keep theirs.
         lr: Adam's learning rate; the highest of a one-cycle schedule.
         schedule: ``"constant"``, or ``"one_cycle"`` (a fifth of the steps up, then down to 0 along a cosine).
         patience: Epochs without a better mean validation AUC before stopping; 0 to never stop early.
@@ -95,6 +98,8 @@ class TrainConfig(_Section):
     epochs: PositiveInt = 10
     max_steps: Annotated[int, Field(ge=0)] = 0
     batch_size: PositiveInt = 1024
+    micro_batch: Annotated[int, Field(ge=0)] = 0
+    precision: Literal["float32", "bfloat16"] = "float32"
     lr: Annotated[float, Field(gt=0)] = 1e-3
     schedule: Literal["constant", "one_cycle"] = "constant"
     patience: Annotated[int, Field(ge=0)] = 0
@@ -121,8 +126,10 @@ class TrainConfig(_Section):
         return name
 
     @model_validator(mode="after")
-    def _saves_what_it_can(self) -> TrainConfig:
+    def _fits_together(self) -> TrainConfig:
         assert self.gauge  # refuses approximations that save nothing
+        if self.micro_batch and self.gram_share < 1:
+            raise ValueError("train.micro_batch and train.gram_share exclude each other: a share is of one pass")
         return self
 
     @property

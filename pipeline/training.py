@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -15,11 +15,12 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from features.contract import InputError
 from features.encoder import Encoder
-from gradops import MultiTaskOptimizer, StepReport
+from gradops import Microbatch, MultiTaskOptimizer, StepReport
 from gradops.methods import parse
 from gradops.rotation import Rotation, Rotations
+from models.cut import TableCut
 from models.embedding import TorchRecEmbedding
-from models.loss import masked_cross_entropy
+from models.loss import cross_entropy, label_shares
 from models.shared_bottom import SharedBottom
 from models.table_optimizers import TABLE_OPTIMIZERS
 from pipeline.batches import Batches
@@ -178,19 +179,27 @@ class _Job:
         return logits
 
     def _train_on(self, batch: Batch) -> StepReport:
-        trace = self.model.trace(batch.bags, batch.value_BV)
+        cut = self.model.cut(batch.bags)
         diagnose = self.step % self.config.diagnose_every == 0
-        report = self.optimizer.step(
-            self.weight_T * masked_cross_entropy(trace.logits_BT, batch.labels_BT, batch.weight_BT),
-            features=trace.views,
-            pooled=trace.cut,
-            diagnose=diagnose,
-        )
+        report = self.optimizer.step(self._parts(batch, cut), pooled=cut, diagnose=diagnose)
         if diagnose:
             self.diagnostics[self.step] = report.scalars(self.tasks)
         self.schedule.step()
         self.step += 1
         return report
+
+    def _parts(self, batch: Batch, cut: TableCut) -> Iterator[Microbatch]:
+        """The batch's way through the network, in pieces if it is to be."""
+        share_BT = self.weight_T * label_shares(batch.labels_BT, batch.weight_BT)
+        rows = len(batch.labels_BT)
+        size = self.config.micro_batch or rows
+        for start in range(0, rows, size):
+            here = slice(start, start + size)
+            leaf_BE = cut.leaf_BE if size >= rows else cut.leaf_BE[here].detach().requires_grad_()
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+                logits_BT, views = self.model.through(leaf_BE, batch.value_BV[here])
+            losses_T = cross_entropy(logits_BT.float(), batch.labels_BT[here], share_BT[here])
+            yield Microbatch(losses_T, views, leaf_BE)
 
 
 def _rotations(rotation: Rotation | None, tasks: int, width: int, device: torch.device) -> Rotations | None:
