@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -122,7 +123,8 @@ class Surgery:
         reads = isinstance(self.method, GramianMethod) and self.method.needs_gramian and not self.at_features
         samples = reads and self._is_due and self.gauge.share < 1
         apart = (reads and self._is_due and not samples) or (diagnose and not self.method.at_features)
-        followed = (self._follow(part, own, apart, samples) for part in parts)
+        # Not a loop over parts: its variable would hold the last one while the next is made.
+        followed = map(partial(self._follow, own=own, apart=apart, samples=samples), parts)
         batch = next(followed, None)
         if batch is None:
             raise ValueError("A step should have at least one micro-batch. Found none.")
@@ -132,7 +134,7 @@ class Surgery:
             batch.add(other)
         return batch
 
-    def _follow(self, part: Microbatch, own: Sequence[Tensor], apart: bool, samples: bool) -> _Batch:
+    def _follow(self, part: Microbatch, *, own: Sequence[Tensor], apart: bool, samples: bool) -> _Batch:
         roots = jacobian.split(part, own)
         batch = _Batch(part.losses_T.detach(), [roots], [] if part.leaf_BE is None else [part.leaf_BE])
         if samples:

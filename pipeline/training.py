@@ -189,17 +189,18 @@ class _Job:
         return report
 
     def _parts(self, batch: Batch, cut: TableCut) -> Iterator[Microbatch]:
-        """The batch's way through the network, in pieces if it is to be."""
+        """The batch's way through the network, in pieces if it is to be; none is held when the next is made."""
         share_BT = self.weight_T * label_shares(batch.labels_BT, batch.weight_BT)
-        rows = len(batch.labels_BT)
-        size = self.config.micro_batch or rows
-        for start in range(0, rows, size):
-            here = slice(start, start + size)
-            leaf_BE = cut.leaf_BE if size >= rows else cut.leaf_BE[here].detach().requires_grad_()
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
-                logits_BT, views = self.model.through(leaf_BE, batch.value_BV[here])
-            losses_T = cross_entropy(logits_BT.float(), batch.labels_BT[here], share_BT[here])
-            yield Microbatch(losses_T, views, leaf_BE)
+        size = self.config.micro_batch or len(share_BT)
+        for start in range(0, len(share_BT), size):
+            yield self._part(batch, cut, share_BT, slice(start, start + size))
+
+    def _part(self, batch: Batch, cut: TableCut, share_BT: Tensor, rows: slice) -> Microbatch:
+        leaf_BE = cut.leaf_BE[rows].detach().requires_grad_()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+            logits_BT, views = self.model.through(leaf_BE, batch.value_BV[rows])
+        losses_T = cross_entropy(logits_BT.float(), batch.labels_BT[rows], share_BT[rows])
+        return Microbatch(losses_T, views, leaf_BE)
 
 
 def _rotations(rotation: Rotation | None, tasks: int, width: int, device: torch.device) -> Rotations | None:
