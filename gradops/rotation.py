@@ -6,17 +6,21 @@ each rotation so that the tasks' gradients at ``z`` align, by losses and an opti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import grad
+from torch.autograd import Function, grad
+from torch.autograd.function import once_differentiable
 from torch.optim import RAdam
+
+from gradops.skew import Pull, cayley, exponential
 
 Map = Literal["exponential", "cayley"]
 Loss = Literal["iclr", "v1"]
+_MAPS: dict[Map, Callable[[Tensor], tuple[Tensor, Pull]]] = {"exponential": exponential, "cayley": cayley}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +30,7 @@ class Rotation:
     Args:
         size: Dimensions of the shared representation that are rotated, the first ones; 0 for all of them.
         map: From skew-symmetric matrices :math:`A` to rotations: ``"exponential"``, :math:`e^A` as in the papers, or
-            ``"cayley"``, :math:`(I - A/2)^{-1} (I + A/2)`, which costs one linear solve and reaches all rotations but
+            ``"cayley"``, :math:`(I - A/2)^{-1} (I + A/2)`, which costs one inverse and reaches all rotations but
             those that turn some direction by 180 degrees.
         loss: What the leader minimises. ``"iclr"``: :math:`-\sum_n \langle R_k^\top \tilde g_{n,k}, v_n \rangle` with
             :math:`v_n` the mean over tasks of the gradients at :math:`z` scaled to unit length over the batch.
@@ -70,6 +74,59 @@ class Rotation:
             raise ValueError(" ".join(found))
 
 
+@dataclass(frozen=True)
+class _Made:
+    """Rotations, what they were made of, and the way back from them.
+
+    Args:
+        angles_TA: The angles, as they were.
+        kind: The map.
+        rotation_TSS: The rotations.
+        pull: From a gradient with respect to the rotations to one with respect to the angles.
+    """
+
+    angles_TA: Tensor
+    kind: Map
+    rotation_TSS: Tensor
+    pull: Pull
+
+    @classmethod
+    def of(cls, angles_TA: Tensor, place_2A: Tensor, size: int, kind: Map) -> _Made:
+        """The angles' places in a flattened skew-symmetric matrix are given, and those of their negatives."""
+        place_A, mirrored_A = place_2A
+        lower_TSS = angles_TA.new_zeros(len(angles_TA), size * size).index_copy_(1, place_A, angles_TA)
+        lower_TSS = lower_TSS.view(-1, size, size)
+        rotation_TSS, pull_skew = _MAPS[kind](lower_TSS - lower_TSS.mT)
+
+        def pull(slope_TSS: Tensor) -> Tensor:
+            flat_TS = pull_skew(slope_TSS).flatten(1)
+            return flat_TS.index_select(1, place_A) - flat_TS.index_select(1, mirrored_A)
+
+        return cls(angles_TA, kind, rotation_TSS, pull)
+
+    def is_of(self, angles_TA: Tensor, kind: Map) -> bool:
+        """Whether angles and map are still the same."""
+        if (self.kind, self.angles_TA.dtype, self.angles_TA.device) != (kind, angles_TA.dtype, angles_TA.device):
+            return False
+        # By value: a parameter's version misses what is written to its `data`.
+        return torch.equal(self.angles_TA, angles_TA)
+
+
+class _Known(Function):
+    """Rotations that are made already, as a function of their angles."""
+
+    @staticmethod
+    def forward(ctx: Any, angles_TA: Tensor, made: _Made) -> Tensor:
+        del angles_TA
+        ctx.pull = made.pull
+        return made.rotation_TSS.detach()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope_TSS: Tensor) -> tuple[Tensor, None]:
+        return ctx.pull(slope_TSS), None
+
+
 class Rotations(nn.Module):
     """One rotation a task, the identity at first; a model reads its shared representation through them.
 
@@ -91,27 +148,34 @@ class Rotations(nn.Module):
         [torch.Size([5, 3]), torch.Size([5, 3])]
     """
 
+    _place_2A: Tensor
+
     def __init__(self, rotation: Rotation, *, tasks: int, width: int) -> None:
         super().__init__()
         if rotation.size > width:
             raise ValueError(f"`size` should be at most the {width} columns there are. Found `size = {rotation.size}`.")
         self.rotation, self.width, self.size = rotation, width, rotation.size or width
         self.angles = nn.Parameter(torch.zeros(tasks, self.size * (self.size - 1) // 2))
+        row_A, column_A = torch.tril_indices(self.size, self.size, -1)
+        place_2A = torch.stack([row_A * self.size + column_A, column_A * self.size + row_A])
+        self.register_buffer("_place_2A", place_2A, persistent=False)
+        self._made: _Made | None = None
 
     def rotation_TSS(self) -> Tensor:
-        """The rotations of the rotated dimensions, differentiable in ``angles``."""
-        # Neither map has a kernel that is right in half precision.
+        """The rotations of the rotated dimensions, differentiable in ``angles``; made anew where these have changed."""
+        # Neither map is right in half precision.
         angles = self.angles.float() if self.angles.dtype.itemsize < 4 else self.angles
-        row_A, column_A = torch.tril_indices(self.size, self.size, -1, device=angles.device)
-        lower_TSS = angles.new_zeros(len(angles), self.size, self.size)
-        lower_TSS = lower_TSS.index_put((torch.arange(len(angles))[:, None], row_A, column_A), angles)
-        skew_TSS = lower_TSS - lower_TSS.mT
-        if self.rotation.map == "exponential":
-            return torch.matrix_exp(skew_TSS)
-        half_TSS = skew_TSS / 2
-        identity_SS = torch.eye(self.size, dtype=skew_TSS.dtype, device=skew_TSS.device)
-        rotation_TSS: Tensor = torch.linalg.solve(identity_SS - half_TSS, identity_SS + half_TSS)
+        made, kind = self._made, self.rotation.map
+        if made is None or not made.is_of(angles, kind):
+            # Whatever mode its first caller is in, it serves all until the angles change.
+            with torch.inference_mode(False):
+                self._made = made = _Made.of(angles.detach().clone(), self._place_2A, self.size, kind)
+        rotation_TSS: Tensor = _Known.apply(angles, made)  # type: ignore[no-untyped-call]  # torch leaves it so
         return rotation_TSS
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy makes its own: what is made holds a graph, which can be neither copied nor pickled.
+        return self.__dict__ | {"_made": None}
 
     @torch.no_grad()
     def matrix_TDD(self) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -18,7 +19,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from gradops import MultiTaskOptimizer
 from gradops.base import Method
 from gradops.methods import RotoGrad, RotoGradCoop, RotoGradR, RotoGradV1, parse
-from gradops.rotation import Leader, Map, Rotation, Rotations
+from gradops.rotation import _MAPS, Leader, Map, Rotation, Rotations
+from gradops.skew import Pull, cayley
 
 Array = npt.NDArray[np.float64]
 TASKS, BATCH, WIDTH = 3, 6, 4
@@ -145,6 +147,108 @@ def test_rotations_start_at_the_identity_and_are_constants_to_the_losses() -> No
     torch.stack(reads).sum().backward()
     assert rotations.angles.grad is None
     assert z_BD.grad is not None
+
+
+@pytest.mark.parametrize("kind", ["exponential", "cayley"])
+@pytest.mark.parametrize("size", [2, 3, 0])
+def test_rotations_pull_gradients_back_to_their_angles(kind: Map, size: int) -> None:
+    """Against autograd through torch's own solver and exponential."""
+    rotations, side = turned(Rotation(map=kind, size=size)), size or WIDTH
+    slope_TSS, angles_TA = normal(TASKS, side, side, seed=1), rotations.angles.detach().clone().requires_grad_()
+    row_A, column_A = torch.tril_indices(side, side, -1)
+    lower_TSS = angles_TA.new_zeros(TASKS, side, side)
+    lower_TSS[:, row_A, column_A] = angles_TA
+    skew_TSS, identity_SS = lower_TSS - lower_TSS.mT, torch.eye(side, dtype=torch.float64)
+    solved_TSS = torch.linalg.solve(identity_SS - skew_TSS / 2, identity_SS + skew_TSS / 2)
+    expected_TSS = torch.matrix_exp(skew_TSS) if kind == "exponential" else solved_TSS
+    (expected_TA,) = torch.autograd.grad(expected_TSS, angles_TA, slope_TSS)
+    (found_TA,) = torch.autograd.grad(rotations.rotation_TSS(), rotations.angles, slope_TSS)
+    torch.testing.assert_close(found_TA, expected_TA, rtol=1e-10, atol=1e-10)
+
+
+def moved(rotations: Rotations) -> Rotations:
+    with torch.no_grad():
+        rotations.angles.mul_(0.5)
+    return rotations
+
+
+def written(rotations: Rotations) -> Rotations:
+    rotations.angles.data.mul_(0.5)
+    return rotations
+
+
+def remapped(rotations: Rotations) -> Rotations:
+    rotations.rotation = Rotation(map="cayley" if rotations.rotation.map == "exponential" else "exponential")
+    return rotations
+
+
+def stepped(rotations: Rotations) -> Rotations:
+    rotations.rotation_TSS().sum().backward()
+    Leader(rotations).step()
+    return rotations
+
+
+def loaded(rotations: Rotations, *, assign: bool) -> Rotations:
+    rotations.load_state_dict(turned(rotations.rotation, seed=1).state_dict(), assign=assign)
+    return rotations
+
+
+CHANGES: dict[str, Callable[[Rotations], Rotations]] = {
+    "in place": moved,
+    "by data": written,
+    "by a leader": stepped,
+    "another map": remapped,
+    "loaded": partial(loaded, assign=False),
+    "loaded, assigned": partial(loaded, assign=True),
+    "float": lambda rotations: rotations.float(),
+    "float and back": lambda rotations: rotations.float().double(),
+    "bfloat16": lambda rotations: rotations.bfloat16(),
+    "bfloat16 and back": lambda rotations: rotations.bfloat16().double(),
+    "deep copy, moved": lambda rotations: moved(copy.deepcopy(rotations)),
+    "copy": copy.copy,
+    "pickled, moved": lambda rotations: moved(pickle.loads(pickle.dumps(rotations))),
+    "nothing": lambda rotations: rotations,
+}
+
+
+@pytest.mark.parametrize("kind", ["exponential", "cayley"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_rotations_are_those_of_the_present_angles(kind: Map, change: str) -> None:
+    """Whatever was made of earlier ones, and in whatever mode."""
+    rotations = turned(Rotation(map=kind))
+    with torch.inference_mode():
+        before_TSS = rotations.rotation_TSS().clone()
+    after = CHANGES[change](rotations)
+    assert after.state_dict().keys() == {"angles"}
+    expected = Rotations(after.rotation, tasks=TASKS, width=WIDTH).to(after.angles.dtype)
+    expected.load_state_dict(after.state_dict())
+    assert torch.equal(after.rotation_TSS(), expected.rotation_TSS())
+    for rotated in (after, expected):
+        rotated.angles.grad = None
+        rotated.rotation_TSS().square().mul(torch.arange(WIDTH)).sum().backward()
+    assert after.angles.grad is not None
+    assert expected.angles.grad is not None
+    assert torch.equal(after.angles.grad, expected.angles.grad)
+    if after is not rotations:
+        assert torch.equal(rotations.rotation_TSS(), before_TSS)
+
+
+def test_rotations_are_made_once_for_all_who_read_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Tensor] = []
+
+    def counted(skew_TSS: Tensor) -> tuple[Tensor, Pull]:
+        made.append(skew_TSS)
+        return cayley(skew_TSS)
+
+    monkeypatch.setitem(_MAPS, "cayley", counted)
+    net = Net(parse("rotograd_r + rotation(map='cayley')"))
+    for step in range(3):
+        net.step(step)
+        assert net.rotations is not None
+        with torch.no_grad():
+            net.rotations([torch.ones(1, WIDTH, dtype=torch.float64)] * TASKS)
+        net.rotations.matrix_TDD()
+        assert len(made) == step + 2  # the first step's, and those of the angles that each step left
 
 
 class Net(nn.Module):
