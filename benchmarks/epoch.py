@@ -1,0 +1,121 @@
+"""Where an epoch's time goes: `python -m benchmarks.epoch [CONFIG] [--method METHOD ...] [--rounds 3]`.
+
+Of training on the rows of a config (Census-income, after `gradops fetch census`), with as many threads as it says: the
+share inside the steps, and of it forward and loss, gradients, and the optimizer's update; waiting for batches; the
+schedule; and the rest, where batches go to the device and losses come back. Beside it what validating takes, as a share
+of the training. Methods take epochs in turn in one process; medians are printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+from typing import ParamSpec, TypeVar
+from unittest.mock import patch
+
+import torch
+
+from pipeline.batches import Batches
+from pipeline.config import RunConfig, load
+from pipeline.prepare import prepare
+from pipeline.prepared import Prepared
+from pipeline.training import _Job
+from pipeline.windows import Batch
+
+METHODS = ("uniform", "gradops(alpha=-1)", "rotograd", "rotograd + rotation(map='cayley')")
+COLUMNS = ("steps", "forward", "gradients", "update", "batches", "schedule", "rest", "validate")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Clock:
+    """Seconds in each of several functions."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def of(self, name: str, function: Callable[P, R]) -> Callable[P, R]:
+        """The function, its time added to a name's."""
+
+        def timed(*args: P.args, **kwargs: P.kwargs) -> R:
+            started = time.perf_counter()
+            result = function(*args, **kwargs)
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+            return result
+
+        return timed
+
+    def waits(self, name: str, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """The batches, the time until each comes added to a name's."""
+        following = self.of(name, lambda: next(batches, None))
+        while (batch := following()) is not None:
+            yield batch
+
+
+class Watched:
+    """A run whose epochs are timed.
+
+    Args:
+        config: The run.
+        prepared: Its data.
+    """
+
+    def __init__(self, config: RunConfig, prepared: Prepared) -> None:
+        self.job, self.epochs = _Job.build(config, prepared), 0
+
+    def epoch(self) -> dict[str, float]:
+        """Seconds of the next epoch's training, and the shares of it."""
+        job, clock = self.job, Clock()
+        train: Batches = job.splits["train"]
+        waited = clock.waits("batches", train.epoch(self.epochs))
+        with ExitStack() as watched:
+            for owner, attribute, name in (
+                (job, "_train_on", "step"),
+                (job, "evaluate", "validate"),
+                (job.optimizer, "backward", "gradients"),
+                (job.optimizer.optimizer, "step", "update"),
+                (job.schedule, "step", "schedule"),
+            ):
+                watched.enter_context(patch.object(owner, attribute, clock.of(name, getattr(owner, attribute))))
+            watched.enter_context(patch.object(train, "epoch", lambda _: waited))
+            clock.of("epoch", job.epoch)(self.epochs)
+        self.epochs += 1
+        found = clock.seconds
+        training = found["epoch"] - found["validate"]
+        found["steps"] = found["step"] - found["schedule"]
+        found["forward"] = found["steps"] - found["gradients"] - found["update"]
+        found["rest"] = training - found["step"] - found["batches"]
+        return {"seconds": training} | {name: found[name] / training for name in COLUMNS}
+
+
+def main() -> None:
+    """Print a line a method."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", type=Path, nargs="?", default=Path("configs/census.toml"))
+    parser.add_argument("--method", nargs="+", default=METHODS)
+    parser.add_argument("--rounds", type=int, default=3)
+    chosen = parser.parse_args()
+    config = load(chosen.config)
+    prepared = prepare(config)
+    torch.set_num_threads(config.train.threads)
+    runs = {}
+    for method in chosen.method:
+        train = config.train.model_copy(update={"method": method})
+        runs[method] = Watched(config.model_copy(update={"train": train}), prepared)
+    found: dict[str, list[dict[str, float]]] = {method: [] for method in runs}
+    for _ in range(chosen.rounds):
+        for method, run in runs.items():
+            found[method].append(run.epoch())
+    print(f"{'':36}{'seconds':>10}" + "".join(f"{name:>10}" for name in COLUMNS))
+    for method, epochs in found.items():
+        shares = "".join(f"{median(epoch[name] for epoch in epochs):10.1%}" for name in COLUMNS)
+        print(f"{method:36}{median(epoch['seconds'] for epoch in epochs):10.2f}{shares}")
+
+
+if __name__ == "__main__":
+    main()
