@@ -14,12 +14,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from features.encoder import Table
 from gradops import MultiTaskOptimizer
 from gradops.methods import METHODS, parse
+from models.adagrad import Adagrad
 from models.cut import Bags
 from models.embedding import TorchRecEmbedding
 from models.lazy_adam import LazyAdam
 from models.loss import masked_cross_entropy
 from models.row_optimizer import RowOptimizer
 from models.rowwise_adagrad import RowwiseAdagrad
+from models.sgd import SGD
 from models.shared_bottom import SharedBottom
 from models.table_optimizers import TABLE_OPTIMIZERS
 from tests.models import networks
@@ -76,7 +78,30 @@ class NaiveAdam:
             table[row] -= LR * self.first[row] / (1 - 0.9**self.step) / root
 
 
+class NaiveSGD:
+    """The same for gradient descent."""
+
+    def __init__(self, table: Tensor) -> None:
+        pass
+
+    def update(self, table: Tensor, gradient: Tensor, rows: Tensor) -> None:
+        for row in rows.tolist():
+            table[row] -= LR * gradient[row]
+
+
 class NaiveAdagrad:
+    """The same for Adagrad."""
+
+    def __init__(self, table: Tensor) -> None:
+        self.sums = torch.zeros_like(table)
+
+    def update(self, table: Tensor, gradient: Tensor, rows: Tensor) -> None:
+        for row in rows.tolist():
+            self.sums[row] += gradient[row] ** 2
+            table[row] -= LR * gradient[row] / (self.sums[row].sqrt() + 1e-8)
+
+
+class NaiveRowwiseAdagrad:
     """The same for row-wise Adagrad."""
 
     def __init__(self, table: Tensor) -> None:
@@ -88,17 +113,18 @@ class NaiveAdagrad:
             table[row] -= LR * gradient[row] / (math.sqrt(self.sums[row]) + 1e-8)
 
 
-KINDS: list[tuple[type[RowOptimizer], Callable[[Tensor], NaiveAdam | NaiveAdagrad]]] = [
+Naive = Callable[[Tensor], NaiveAdam | NaiveSGD | NaiveAdagrad | NaiveRowwiseAdagrad]
+KINDS: list[tuple[type[RowOptimizer], Naive]] = [
     (LazyAdam, NaiveAdam),
-    (RowwiseAdagrad, NaiveAdagrad),
+    (SGD, NaiveSGD),
+    (Adagrad, NaiveAdagrad),
+    (RowwiseAdagrad, NaiveRowwiseAdagrad),
 ]
 
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(("kind", "naive"), KINDS)
-def test_steps_are_those_of_naive_dense_code(
-    kind: type[RowOptimizer], naive: Callable[[Tensor], NaiveAdam | NaiveAdagrad], weighted: bool
-) -> None:
+def test_steps_are_those_of_naive_dense_code(kind: type[RowOptimizer], naive: Naive, weighted: bool) -> None:
     sparse, dense = model(sparse=True, weighted=weighted), model(sparse=False, weighted=weighted)
     tables = list(sparse.embedding.tables())
     optimizer = kind(tables, LR)
@@ -172,7 +198,7 @@ def test_no_method_sees_whether_gradients_are_sparse(name: str) -> None:
         torch.testing.assert_close(table.grad.to_dense(), other.grad)
 
 
-@pytest.mark.parametrize("kind", [LazyAdam, RowwiseAdagrad])
+@pytest.mark.parametrize("kind", [kind for kind, _ in KINDS])
 def test_a_dense_gradient_is_refused(kind: type[RowOptimizer]) -> None:
     table = nn.Parameter(torch.ones(2, 2))
     table.grad = torch.ones(2, 2)

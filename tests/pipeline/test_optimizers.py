@@ -107,10 +107,11 @@ def test_a_schedule_moves_both_rates(name: str) -> None:
     step(net, optimizer, 0)
     schedule.step()
     assert [group["lr"] for group in optimizer.param_groups] == [0.005, 0.25]
-    # The first step of either is its rate for every weight, but for the accumulator's mean over a row.
+    # The first step of either is its rate for every weight, but for the accumulator's mean over a row, and for a rule
+    # that divides by no gradient.
     moved = {key: float((value - before[key]).abs().max()) for key, value in net.state_dict().items()}
     assert moved["bottom.0.weight"] == pytest.approx(0.01, rel=1e-3)
-    assert 0.4 < moved["embedding.collection.embedding_bags.table_a.weight"] < 1.5
+    assert 0.4 < moved["embedding.collection.embedding_bags.table_a.weight"] < 1.5 or name == "sgd"
     for group in optimizer.param_groups:
         group["lr"] = 0.0
     before = state_of(net)

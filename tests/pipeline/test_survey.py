@@ -73,7 +73,7 @@ def test_the_refusal_explains_itself(surveyed: Surveyed) -> None:
 @pytest.mark.usefixtures("large_tables")
 def test_nothing_is_proposed_that_does_not_help(surveyed: Surveyed) -> None:
     with pytest.raises(InputError) as error:
-        surveyed(1000, 1 << 40, 1, "train.table_optimizer=rowwise_adagrad").check()
+        surveyed(1000, 1 << 40, 1, "train.table_optimizer=sgd").check()
     assert "table_optimizer" not in str(error.value)
     assert "compare.workers" not in str(error.value)
 

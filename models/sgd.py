@@ -1,0 +1,38 @@
+"""Plain gradient descent over the rows of embedding tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from models.row_optimizer import RowOptimizer
+
+
+class SGD(RowOptimizer):
+    """A row moves against its gradient; there is no state.
+
+    The rule of fbgemm's ``EXACT_SGD``: without momentum, a row that is not read does not move.
+
+    Args:
+        params: Tables, or groups of them.
+        lr: Rate; gradients are means over a batch, so a row's are small and its rate far larger than Adam's.
+    """
+
+    def __init__(self, params: Iterable[Any], lr: float = 1e-2) -> None:
+        super().__init__(params, lr)
+
+    @staticmethod
+    def initial(table: Tensor) -> dict[str, Tensor]:
+        """Nothing."""
+        del table
+        return {}
+
+    @staticmethod
+    def update(
+        table: Tensor, rows_U: Tensor, gradient_UW: Tensor, state: Mapping[str, Tensor], group: Mapping[str, Any]
+    ) -> None:
+        """Step distinct rows."""
+        del state
+        table.index_add_(0, rows_U, gradient_UW, alpha=-group["lr"])
