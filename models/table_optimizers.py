@@ -1,4 +1,21 @@
-"""Every optimizer that can step embedding tables, by name."""
+"""Every optimizer that can step embedding tables, by name, and where each can.
+
+Tables are held plain (:mod:`models.embedding`) and stepped from their gradients, or in fbgemm's fused kernel
+(:mod:`models.fused_embedding`), whose backward pass steps them by one of its own rules. Equal names are equal rules.
+
+================  =====  ==========  ===========
+name              plain  fused, cpu  fused, cuda
+================  =====  ==========  ===========
+adam              yes    no          no
+lazy_adam         yes    no          yes
+sgd               yes    yes         yes
+adagrad           yes    yes         yes
+rowwise_adagrad   yes    yes         yes
+================  =====  ==========  ===========
+
+fbgemm's ADAM moves the moments of the rows that were read and of no others: it is lazy Adam, and no fused rule is Adam
+itself. Other devices have no fused kernel.
+"""
 
 from __future__ import annotations
 
@@ -16,3 +33,12 @@ TABLE_OPTIMIZERS: dict[str, type[RowOptimizer] | None] = {
     "adagrad": Adagrad,
     "rowwise_adagrad": RowwiseAdagrad,
 }
+
+_EVERYWHERE = {"sgd": "EXACT_SGD", "adagrad": "EXACT_ADAGRAD", "rowwise_adagrad": "EXACT_ROWWISE_ADAGRAD"}
+# Kind of device to what fbgemm calls each rule that it fuses there; by name, so that nobody imports fbgemm to choose.
+FUSED: dict[str, dict[str, str]] = {"cpu": _EVERYWHERE, "cuda": {"lazy_adam": "ADAM", **_EVERYWHERE}}
+
+
+def choices(kernel: str, device: str) -> list[str]:
+    """The table optimizers that go with a kernel, ``"plain"`` or ``"fused"``, on a device such as ``"cuda:0"``."""
+    return list(TABLE_OPTIMIZERS if kernel == "plain" else FUSED.get(device.partition(":")[0], {}))

@@ -18,7 +18,7 @@ from gradops.base import GramianMethod
 from gradops.gauge import Gauge, Measure
 from gradops.methods import METHODS, parse, write
 from gradops.rotation import Rotations
-from models.table_optimizers import TABLE_OPTIMIZERS
+from models.table_optimizers import TABLE_OPTIMIZERS, choices
 from pipeline.contract import ContractConfig
 from pipeline.split import SplitConfig
 
@@ -83,6 +83,8 @@ class TrainConfig(_Section):
         clip_norm: Longest gradient of all dense and table parameters together; 0 for no clipping.
         table_optimizer: What steps the embedding tables, by its name in :mod:`models.table_optimizers`; Adam steps the
             rest of the network.
+        table_kernel: How tables are held: ``"plain"``, stepped from their gradients, or ``"fused"``, stepped inside the
+            backward pass; :mod:`models.table_optimizers` says which optimizers go with it. Nothing is clipped then.
         table_lr: The tables' rate, under the same schedule; 0 for ``lr``.
         seed: Of initialisation, batch order, dropout and the method's own randomness.
         diagnose_every: Steps between two records of cosines, norms and weights.
@@ -105,6 +107,7 @@ class TrainConfig(_Section):
     patience: Annotated[int, Field(ge=0)] = 0
     clip_norm: Annotated[float, Field(ge=0)] = 0.0
     table_optimizer: str = "adam"
+    table_kernel: Literal["plain", "fused"] = "plain"
     table_lr: Annotated[float, Field(ge=0)] = 0.0
     seed: Annotated[int, Field(ge=0)] = 0
     diagnose_every: PositiveInt = 50
@@ -130,6 +133,26 @@ class TrainConfig(_Section):
         assert self.gauge  # refuses approximations that save nothing
         if self.micro_batch and self.gram_share < 1:
             raise ValueError("train.micro_batch and train.gram_share exclude each other: a share is of one pass")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_its_kernel(self) -> TrainConfig:
+        if self.table_kernel == "plain":
+            return self
+        problems, possible = [], choices(self.table_kernel, self.device)
+        if self.table_optimizer not in possible:
+            names = ", ".join(f'"{name}"' for name in possible) or "none"
+            problems.append(
+                f'table_kernel "fused" steps tables by a rule that fbgemm has on device "{self.device}", found '
+                f'table_optimizer "{self.table_optimizer}"; possible there: {names}; with table_kernel "plain": all'
+            )
+        if self.clip_norm:
+            problems.append(
+                'table_kernel "fused" steps tables before the length of the gradient is known, found clip_norm '
+                f'{self.clip_norm:g}; possible: clip_norm 0, or table_kernel "plain"'
+            )
+        if problems:
+            raise ValueError("; ".join(problems))
         return self
 
     @property

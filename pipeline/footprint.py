@@ -30,7 +30,7 @@ class Footprint:
 
     Args:
         weights: Of tables and network.
-        gradients: Of both; with sparse gradients, of the rows that a batch can read.
+        gradients: Of both; with sparse gradients, of the rows that a batch can read, and of no table in a fused kernel.
         state: The optimizer's.
         copies: Two more of the weights: the best so far, and a better one or the file while it is made.
         reader: Windows of encoded rows.
@@ -98,7 +98,8 @@ def _optimizer_bytes(
     if kind is None:
         return whole, 2 * whole + _NUMBER * every  # two moments, and a counter a parameter
     dense = whole - sum(_bytes(w) for w in weights)
-    sparse = sum(_row_gradient_bytes(t, config.train.batch_size, entries) for t in tables)
+    plain = tables if config.train.table_kernel == "plain" else ()
+    sparse = sum(_row_gradient_bytes(t, config.train.batch_size, entries) for t in plain)
     of_tables = sum(_bytes(value) for w in weights for value in kind.initial(w).values())
     return dense + sparse, 2 * dense + _NUMBER * (every - len(weights)) + of_tables
 

@@ -34,6 +34,11 @@ class JointOptimizer(Optimizer):
         for part in self.parts:
             part.step()
 
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """As the parts do."""
+        for part in self.parts:
+            part.zero_grad(set_to_none)
+
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Only while it is made: later, no part would step the group.
 

@@ -11,6 +11,8 @@ from torch.nn.utils import get_total_norm
 from torch.optim import Adam, Optimizer
 
 from features.contract import InputError
+from models.fused_embedding import FusedEmbedding
+from models.fused_optimizer import FusedOptimizer
 from models.row_optimizer import RowOptimizer
 from models.shared_bottom import SharedBottom
 from models.table_optimizers import TABLE_OPTIMIZERS
@@ -31,7 +33,9 @@ def optimizer_of(model: SharedBottom, config: TrainConfig) -> Optimizer:
     network = [p for p in model.network_parameters() if id(p) not in of_tables]
     rate, kind = config.table_lr or config.lr, TABLE_OPTIMIZERS[config.table_optimizer]
     optimizer: Optimizer = Adam(network, lr=config.lr, fused=True)
-    if kind is None:
+    if isinstance(model.embedding, FusedEmbedding):
+        optimizer = JointOptimizer([optimizer, FusedOptimizer(model.embedding, rate)])
+    elif kind is None:
         optimizer.add_param_group({"params": tables, "lr": rate})
     else:
         _check_device(config.table_optimizer, network[0].device)

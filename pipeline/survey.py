@@ -9,7 +9,7 @@ from pathlib import Path
 
 from features.contract import InputError
 from features.encoder import Table
-from models.table_optimizers import TABLE_OPTIMIZERS
+from models.table_optimizers import choices
 from pipeline.config import RunConfig
 from pipeline.footprint import Footprint, largest, table_bytes
 from pipeline.memory import available_memory, free_disk
@@ -36,7 +36,7 @@ class Survey:
         free: Disk that is left for them.
         runs: Their folder.
         tables: The largest tables.
-        others: Every other table optimizer with the memory that its choice would need.
+        others: Every other table optimizer that goes with their kernel, with the memory that its choice would need.
     """
 
     run: Footprint
@@ -56,7 +56,7 @@ class Survey:
         config, tables = max(configs, key=lambda c: len(c.tasks)), prepared.encoder().tables()
         others = {
             name: _needed(Footprint.of(_stepped_by(config, name), prepared, tables), number)
-            for name in TABLE_OPTIMIZERS
+            for name in choices(config.train.table_kernel, config.train.device)
             if name != config.train.table_optimizer
         }
         return cls(

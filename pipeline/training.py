@@ -20,8 +20,9 @@ from gradops.methods import parse
 from gradops.rotation import Rotation, Rotations
 from models.cut import TableCut
 from models.embedding import TorchRecEmbedding
+from models.fused_embedding import FusedEmbedding
 from models.loss import cross_entropy, label_shares
-from models.shared_bottom import SharedBottom
+from models.shared_bottom import Embedding, SharedBottom
 from models.table_optimizers import TABLE_OPTIMIZERS
 from pipeline.batches import Batches
 from pipeline.config import ModelConfig, RunConfig, TrainConfig
@@ -84,14 +85,18 @@ def build_model(
     seed: int,
     rotations: Rotations | None = None,
     *,
-    sparse: bool = False,
+    table_kernel: str = "plain",
+    table_optimizer: str = "adam",
 ) -> SharedBottom:
     """The network to train, initialised from a seed; its towers read through rotations, if there are some.
 
-    With ``sparse``, the tables' gradients hold only the rows that a batch read.
+    Its tables are held as ``table_kernel`` says, ready for ``table_optimizer``.
+
+    Raises:
+        InputError: If the kernel cannot hold one of the tables.
     """
     model = SharedBottom(
-        TorchRecEmbedding(encoder.tables(), weighted=encoder.spec.weighted, sparse=sparse),
+        _embedding(encoder, table_kernel, table_optimizer),
         values=len(encoder.spec.value_features),
         tasks=len(tasks),
         bottom=config.bottom,
@@ -101,6 +106,13 @@ def build_model(
     )
     model.initialise(torch.Generator().manual_seed(seed), config.embedding_std)
     return model
+
+
+def _embedding(encoder: Encoder, kernel: str, optimizer: str) -> Embedding:
+    if kernel == "fused":
+        return FusedEmbedding(encoder.tables(), optimizer)
+    sparse = TABLE_OPTIMIZERS[optimizer] is not None
+    return TorchRecEmbedding(encoder.tables(), weighted=encoder.spec.weighted, sparse=sparse)
 
 
 @dataclass
@@ -129,8 +141,15 @@ class _Job:
         }
         method = parse(train.method)
         rotations = _rotations(method.rotation, len(tasks), config.model.bottom[-1], device)
-        sparse = TABLE_OPTIMIZERS[train.table_optimizer] is not None
-        model = build_model(encoder, tasks, config.model, train.seed, rotations, sparse=sparse).to(device)
+        model = build_model(
+            encoder,
+            tasks,
+            config.model,
+            train.seed,
+            rotations,
+            table_kernel=train.table_kernel,
+            table_optimizer=train.table_optimizer,
+        ).to(device)
         optimizer = MultiTaskOptimizer(
             optimizer_of(model, train),
             method,

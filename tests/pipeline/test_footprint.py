@@ -13,7 +13,7 @@ from features.encoder import Table
 from gradops import MultiTaskOptimizer
 from gradops.methods import parse
 from models.loss import masked_cross_entropy
-from models.table_optimizers import TABLE_OPTIMIZERS
+from models.table_optimizers import TABLE_OPTIMIZERS, choices
 from pipeline.batches import Batches
 from pipeline.config import RunConfig
 from pipeline.footprint import Footprint, largest
@@ -39,13 +39,14 @@ def footprint(config: RunConfig, prepared: Prepared) -> Footprint:
     return Footprint.of(config, prepared, prepared.encoder().tables())
 
 
-@pytest.mark.parametrize("name", TABLE_OPTIMIZERS)
-def test_it_is_that_of_a_real_step(clicks: RunConfig, name: str) -> None:  # noqa: F811
+@pytest.mark.parametrize(("kernel", "name"), [(k, n) for k in ("plain", "fused") for n in choices(k, "cpu")])
+def test_it_is_that_of_a_real_step(clicks: RunConfig, kernel: str, name: str) -> None:  # noqa: F811
     """On lists, crosses and a table that two features share."""
-    config = clicks.model_copy(update={"train": clicks.train.model_copy(update={"table_optimizer": name})})
+    tables = {"table_kernel": kernel, "table_optimizer": name}
+    config = clicks.model_copy(update={"train": clicks.train.model_copy(update=tables)})
     prepared = prepare(config)
-    foretold, sparse = footprint(config, prepared), TABLE_OPTIMIZERS[name] is not None
-    model = build_model(prepared.encoder(), config.tasks, config.model, 0, sparse=sparse)
+    foretold, sparse = footprint(config, prepared), kernel == "plain" and TABLE_OPTIMIZERS[name] is not None
+    model = build_model(prepared.encoder(), config.tasks, config.model, 0, table_kernel=kernel, table_optimizer=name)
     optimizer = MultiTaskOptimizer(optimizer_of(model, config.train), parse("pcgrad"), shared=model.shared_parameters())
     (batch, *_) = Batches(prepared.folder / "train", config.spec, config.tasks, batch_size=128).in_order()
     trace = model.trace(batch.bags, batch.value_BV)

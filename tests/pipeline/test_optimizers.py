@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import SGD, Adam
@@ -18,16 +19,19 @@ from gradops.methods import parse
 from models.loss import masked_cross_entropy
 from models.row_optimizer import RowOptimizer
 from models.shared_bottom import SharedBottom
-from models.table_optimizers import TABLE_OPTIMIZERS
+from models.table_optimizers import FUSED, TABLE_OPTIMIZERS
 from pipeline import optimizers
-from pipeline.config import RunConfig, TrainConfig
+from pipeline.config import ModelConfig, RunConfig, TrainConfig
 from pipeline.joint_optimizer import JointOptimizer
 from pipeline.optimizers import clip_gradients, optimizer_of
+from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
+from pipeline.runs import Run
 from pipeline.training import train
 from tests.conftest import debug_config
 from tests.models import networks
 from tests.models.test_table_optimizers import BATCH, bags, losses, model
+from tests.pipeline.test_log_to_served import config as clicks  # noqa: F401  # a fixture
 
 SPARSE = [name for name, kind in TABLE_OPTIMIZERS.items() if kind]
 
@@ -166,13 +170,66 @@ def test_a_group_cannot_be_added_where_no_part_would_step_it() -> None:
 
 @pytest.mark.parametrize(
     ("name", "option"),
-    [("lazy_adam", "train.clip_norm=0.5"), ("lazy_adam", "train.method=rotograd"), ("rowwise_adagrad", "train.seed=1")],
+    [
+        ("lazy_adam", "train.clip_norm=0.5"),
+        ("lazy_adam", "train.method=rotograd"),
+        ("rowwise_adagrad", "train.seed=1"),
+        ("adagrad", "train.table_kernel=plain"),
+        ("adagrad", "train.table_kernel=fused"),
+        ("rowwise_adagrad", "train.table_kernel=fused"),
+    ],
 )
 def test_every_table_optimizer_learns(tmp_path: Path, few: tuple[RunConfig, Prepared], name: str, option: str) -> None:
     settings = ("train.max_steps=0", "train.epochs=3", "train.batch_size=256", "train.lr=0.01", "train.table_lr=0.05")
     places = (f"data.prepared={few[0].data.prepared}", f"train.table_optimizer={name}")
     run = train(debug_config(tmp_path, *settings, *places, option), few[1])
     assert run.test["marital"]["auc"] > 0.9
+
+
+def fused_run(config: RunConfig, folder: Path, name: str, kernel: str) -> Run:
+    """Three epochs on lists, entry weights and a table that two features share; without dropout, whose generator the
+    two kinds of tables leave at different places."""
+    settings = {"table_kernel": kernel, "table_optimizer": name, "table_lr": 0.05, "schedule": "one_cycle"}
+    settings |= {"method": "gradops(alpha=-2)", "epochs": 3, "batch_size": 128, "max_steps": 0}
+    chosen = TrainConfig.model_validate({**config.train.model_dump(), **settings})
+    config = config.model_copy(update={"train": chosen, "runs": folder, "model": ModelConfig(dropout=0.0)})
+    return train(config, prepare(config))
+
+
+@pytest.mark.parametrize("name", FUSED["cpu"])
+def test_a_run_is_the_same_with_either_kernel(tmp_path: Path, clicks: RunConfig, name: str) -> None:  # noqa: F811
+    plain, fused = (fused_run(clicks, tmp_path, name, kernel) for kernel in ("plain", "fused"))
+    assert plain.folder != fused.folder
+    for task, metrics in plain.test.items():
+        assert fused.test[task]["auc"] == pytest.approx(metrics["auc"], abs=1e-3)
+        assert fused.test[task]["logloss"] == pytest.approx(metrics["logloss"], rel=1e-3)
+    ours, theirs = (load_file(run.folder / "weights.safetensors") for run in (fused, plain))
+    assert {key: value.shape for key, value in ours.items()} == {key: value.shape for key, value in theirs.items()}
+
+
+def test_a_choice_that_the_fused_kernel_lacks_is_refused(tmp_path: Path) -> None:
+    fused = "train.table_kernel=fused"
+    possible = 'possible there: "sgd", "adagrad", "rowwise_adagrad"; with table_kernel "plain": all'
+    for name in ("adam", "lazy_adam"):
+        with pytest.raises(InputError, match=rf'on device "cpu", found table_optimizer "{name}"; {possible}'):
+            debug_config(tmp_path, fused, f"train.table_optimizer={name}")
+    with pytest.raises(InputError, match=r"found clip_norm 0.5; possible: clip_norm 0, or") as error:
+        debug_config(tmp_path, fused, "train.table_optimizer=sgd", "train.clip_norm=0.5")
+    assert "table_optimizer" not in str(error.value)
+    with pytest.raises(InputError, match=r'found table_optimizer "adam".*; table_kernel .* found clip_norm'):
+        debug_config(tmp_path, fused, "train.clip_norm=0.5")
+    with pytest.raises(InputError, match="possible there: none"):
+        debug_config(tmp_path, fused, "train.table_optimizer=sgd", "train.device=mps")
+    on_cuda = debug_config(tmp_path, fused, "train.table_optimizer=lazy_adam", "train.device=cuda:0")
+    assert on_cuda.train.table_optimizer == "lazy_adam"
+
+
+def test_a_table_that_the_fused_kernel_cannot_hold_is_refused(tmp_path: Path) -> None:
+    settings = ("spec.width=6", "train.table_kernel=fused", "train.table_optimizer=sgd")
+    config = debug_config(tmp_path, *settings)
+    with pytest.raises(InputError, match=r"(?s)widths that are multiples of 4: .*is 6 wide"):
+        train(config, prepare(config))
+    assert not config.runs.exists()
 
 
 def test_a_device_without_sparse_gradients_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,118 @@
+"""The embedding front whose backward pass steps its tables: fbgemm's table-batched embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from fbgemm_gpu.split_embedding_configs import EmbOptimType
+from fbgemm_gpu.split_table_batched_embeddings_ops_training import SplitTableBatchedEmbeddingBagsCodegen as Kernel
+from fbgemm_gpu.tbe.config.embedding_config import BoundsCheckMode, ComputeDevice, EmbeddingLocation
+from torch import Tensor, nn
+from torch.nn import functional
+
+from features.contract import InputError
+from features.encoder import Table
+from models.cut import Bags, Layout
+from models.shared_bottom import Embedding
+from models.table_optimizers import FUSED
+
+_PLACES = {
+    "cpu": (EmbeddingLocation.HOST, ComputeDevice.CPU),
+    "cuda": (EmbeddingLocation.DEVICE, ComputeDevice.CUDA),
+}
+_EPS = 1e-8  # the row optimizers' own
+_WIDTHS = 4  # fbgemm reads so many columns at a time
+
+
+class FusedEmbedding(Embedding):
+    """Drop-in for :class:`models.embedding.TorchRecEmbedding`: its state dict has the same keys.
+
+    All tables lie in one buffer that one kernel reads and steps, so that a step's cost follows what the batch reads. A
+    backward pass through the pooled embeddings is a step of the tables, whether or not an optimizer's ``step`` follows;
+    their gradients are never seen. Rate and state are those of a :class:`models.fused_optimizer.FusedOptimizer`;
+    without one the rate is 0. Mean pooling is by entry weights, as for the others. Tables are zero until they are
+    initialised. What is written here for CUDA follows fbgemm's source and was not run.
+
+    Args:
+        tables: The tables; their features one after another are the pooled columns.
+        optimizer: The rule, by its name in :mod:`models.table_optimizers`.
+
+    Raises:
+        InputError: If a width is no multiple of 4. All tables of such a width are listed.
+    """
+
+    def __init__(self, tables: Sequence[Table], optimizer: str) -> None:
+        super().__init__()
+        if odd := [f"`{t.name}` is {t.width} wide" for t in tables if t.width % _WIDTHS]:
+            raise InputError.of(f"the fused kernel takes widths that are multiples of {_WIDTHS}", odd)
+        self.layout, self.optimizer = Layout.of(tables), optimizer
+        # From the start in the kernel's buffer, so that no table is ever held twice.
+        self._buffer: Tensor | None = torch.zeros(sum(t.rows * t.width for t in tables))
+        parts = self._buffer.split([t.rows * t.width for t in tables])
+        bags = {
+            t.weights_name: nn.EmbeddingBag(t.rows, t.width, mode="sum", _weight=part.view(t.rows, t.width))
+            for t, part in zip(tables, parts, strict=True)
+        }
+        self.collection = nn.ModuleDict({"embedding_bags": nn.ModuleDict(bags)})
+        self.before_training_pass: Callable[[Kernel], None] | None = None
+        self._kernel: list[Kernel] = []  # no submodule: its buffers are not the model's
+
+    def forward(self, bags: Bags) -> Tensor:
+        """Pooled embeddings B x E.
+
+        Raises:
+            RuntimeError: If an id is not a row of its table.
+        """
+        if self.before_training_pass is not None and torch.is_grad_enabled():
+            self.before_training_pass(self.kernel)
+        offsets = functional.pad(bags.lengths_FB.cumsum(0), (1, 0))
+        pooled_BE: Tensor = self.kernel(bags.ids_N, offsets, bags.weight_N)
+        return pooled_BE
+
+    @property
+    def kernel(self) -> Kernel:
+        """The kernel on the tables' present device, made at the first use there; the tables are views of it.
+
+        Raises:
+            ValueError: If the rule is not fused on this device.
+        """
+        if not self._kernel:
+            self._kernel.append(self._make())
+        return self._kernel[0]
+
+    def _make(self) -> Kernel:
+        tables = list(self.tables())
+        device, buffer = tables[0].device, self._buffer
+        rules = FUSED.get(device.type, {})
+        if self.optimizer not in rules:
+            raise ValueError(f"`optimizer` should be one of {list(rules)} on {device}. Found `{self.optimizer}`.")
+        kernel = Kernel(
+            [(*table.shape, *_PLACES[device.type]) for table in tables],
+            feature_table_map=list(self.layout.tables),
+            optimizer=EmbOptimType[rules[self.optimizer]],
+            learning_rate=0.0,
+            eps=_EPS,
+            device=device,
+            bounds_check_mode=BoundsCheckMode.FATAL,  # by default an unknown id is read as row 0
+            preallocated_host_buffers=None if buffer is None else {"weights": buffer},
+        )
+        for table, rows in zip(tables, kernel.split_embedding_weights(), strict=True):
+            rows.copy_(table.detach())
+            table.data = rows
+        self._buffer = None
+        return kernel
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> FusedEmbedding:
+        """Move the tables; where they really move, the next use makes a kernel there."""
+        first = next(self.tables())
+        before = first.data_ptr()
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if first.data_ptr() != before:
+            self._buffer, self._kernel = None, []
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copied parameter is no view any more; an optimizer that the embedding knows is copied with it.
+        return {**self.__dict__, "_buffer": None, "_kernel": []}
