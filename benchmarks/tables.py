@@ -1,9 +1,9 @@
-"""Step time and memory by table rows, for each table optimizer: `python -m benchmarks.tables`.
+"""Step time and memory by table rows, for each kernel and table optimizer: `python -m benchmarks.tables`.
 
 Four tables of width 16 under a bottom of 128 units, three tasks, uniform weights, batch 2048, one thread; ids are as
-skewed as items are. All sizes and optimizers are interleaved round by round in one process, and the median step is
-printed in milliseconds with its ratio to the smallest size. Memory is what a process of its own adds over its imports
-at its peak, in MB, with that of the weights beside it.
+skewed as items are. All sizes, kernels and optimizers are interleaved round by round in one process, and the median
+step is printed in milliseconds with its ratio to the smallest size. Memory is what a process of its own adds over its
+imports at its peak, in MB, with that of the weights beside it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import multiprocessing
 import resource
 import time
 from dataclasses import dataclass
-from itertools import product
 from statistics import median
+from typing import Literal
 
 import torch
 
@@ -22,14 +22,19 @@ from gradops import MultiTaskOptimizer
 from gradops.methods import Uniform
 from models.cut import Bags
 from models.embedding import TorchRecEmbedding
+from models.fused_embedding import FusedEmbedding
 from models.loss import masked_cross_entropy
 from models.shared_bottom import SharedBottom
-from models.table_optimizers import TABLE_OPTIMIZERS
+from models.table_optimizers import TABLE_OPTIMIZERS, choices
 from pipeline.config import TrainConfig
 from pipeline.optimizers import optimizer_of
 
 ROWS = (10_000, 100_000, 1_000_000)
 TABLES, WIDTH, TASKS, BATCH, ROUNDS = 4, 16, 3, 2048, 11
+Kernel = Literal["plain", "fused"]
+Case = tuple[Kernel, str, int]
+KERNELS: tuple[Kernel, ...] = ("plain", "fused")
+CASES: list[Case] = [(kernel, name, rows) for kernel in KERNELS for name in choices(kernel, "cpu") for rows in ROWS]
 
 
 @dataclass
@@ -41,12 +46,13 @@ class Network:
     optimizer: MultiTaskOptimizer
 
     @classmethod
-    def of(cls, name: str, rows: int) -> Network:
-        """Made for one table optimizer."""
+    def of(cls, kernel: Kernel, name: str, rows: int) -> Network:
+        """Made for one kernel and table optimizer."""
         tables = [Table(f"t{i}", rows, WIDTH, (f"t{i}",)) for i in range(TABLES)]
-        embedding = TorchRecEmbedding(tables, sparse=TABLE_OPTIMIZERS[name] is not None)
+        sparse = TABLE_OPTIMIZERS[name] is not None
+        embedding = FusedEmbedding(tables, name) if kernel == "fused" else TorchRecEmbedding(tables, sparse=sparse)
         model = SharedBottom(embedding, values=0, tasks=TASKS, bottom=(128,))
-        optimizer = optimizer_of(model, TrainConfig(table_optimizer=name))
+        optimizer = optimizer_of(model, TrainConfig(table_kernel=kernel, table_optimizer=name))
         return cls(rows, model, MultiTaskOptimizer(optimizer, Uniform(), shared=model.shared_parameters()))
 
     def step(self, seed: int) -> float:
@@ -63,32 +69,33 @@ class Network:
 
 
 def main() -> None:
-    """Print one line an optimizer and size."""
+    """Print one line a kernel, optimizer and size."""
     torch.set_num_threads(1)
     # First: a process begins with the peak of the one that starts it.
-    peaks = {case: _peak(*case) for case in product(TABLE_OPTIMIZERS, ROWS)}
-    networks = {(name, rows): Network.of(name, rows) for name, rows in product(TABLE_OPTIMIZERS, ROWS)}
-    taken: dict[tuple[str, int], list[float]] = {case: [] for case in networks}
+    peaks = {case: _peak(*case) for case in CASES}
+    networks = {case: Network.of(*case) for case in CASES}
+    taken: dict[Case, list[float]] = {case: [] for case in CASES}
     for turn in range(ROUNDS):
         for case, network in networks.items():
             taken[case].append(1000 * network.step(turn))
     times = {case: median(times) for case, times in taken.items()}
-    print(f"{'table optimizer':18}{'rows':>10}{'ms a step':>11}{'ratio':>8}{'peak MB':>9}{'weights':>9}")
-    for (name, rows), milliseconds in times.items():
-        ratio, weights = milliseconds / times[name, ROWS[0]], 4 * TABLES * rows * WIDTH / 1e6
-        print(f"{name:18}{rows:10,}{milliseconds:11.2f}{ratio:8.2f}{peaks[name, rows]:9.0f}{weights:9.0f}")
+    print(f"{'kernel':8}{'table optimizer':18}{'rows':>10}{'ms a step':>11}{'ratio':>8}{'peak MB':>9}{'weights':>9}")
+    for (kernel, name, rows), milliseconds in times.items():
+        ratio, weights = milliseconds / times[kernel, name, ROWS[0]], 4 * TABLES * rows * WIDTH / 1e6
+        peak = peaks[kernel, name, rows]
+        print(f"{kernel:8}{name:18}{rows:10,}{milliseconds:11.2f}{ratio:8.2f}{peak:9.0f}{weights:9.0f}")
 
 
-def _peak(name: str, rows: int) -> float:
+def _peak(kernel: Kernel, name: str, rows: int) -> float:
     """Megabytes that a process adds over its imports by three steps."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_added, (name, rows))
+        return pool.apply(_added, (kernel, name, rows))
 
 
-def _added(name: str, rows: int) -> float:
-    Network.of(name, 1000).step(0)  # what libraries allocate at their first use
+def _added(kernel: Kernel, name: str, rows: int) -> float:
+    Network.of(kernel, name, 1000).step(0)  # what libraries allocate at their first use
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    network = Network.of(name, rows)
+    network = Network.of(kernel, name, rows)
     for turn in range(3):
         network.step(turn)
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1000
