@@ -150,6 +150,20 @@ def test_reading_without_gradients_changes_nothing() -> None:
     assert all(torch.equal(value, net.state_dict()[name]) for name, value in before.items())
 
 
+def test_only_steps_are_counted() -> None:
+    """The kernel counts every reading by itself, and corrects the bias of moments by its count."""
+    net, optimizer = fused("rowwise_adagrad")
+    for number in range(3):
+        step(net, optimizer, number)
+        with torch.no_grad():
+            net(bags(number), networks.values(BATCH, number).float())
+    step(net, optimizer, 3)
+    assert isinstance(net.embedding, FusedEmbedding)
+    kernel = net.embedding.kernel
+    counts = [kernel.iter_cpu.item(), kernel.get_optimizer_buffer("iter").item()]
+    assert [optimizer.param_groups[1]["step"], *counts] == [4, 4, 4]
+
+
 def test_what_does_not_move_the_tables_keeps_their_memory() -> None:
     embedding = FusedEmbedding(TABLES, "sgd")
     places = [table.data_ptr() for table in embedding.tables()]
