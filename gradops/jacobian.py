@@ -124,7 +124,7 @@ def each(roots: Roots, shared: Sequence[Tensor], leaf_BE: Tensor | None, rows: i
     layers = chain.find(roots.outputs, shared, leaf_BE)
     if layers is not None:
         blocks, cotangent_BTE = layers.back(torch.stack([c[:rows] for c in roots.cotangents], dim=1))
-        return TaskGradients(blocks, [] if leaf_BE is None else [cotangent_BTE])
+        return TaskGradients(blocks, [] if leaf_BE is None else [cotangent_BTE.to(leaf_BE.dtype)])
     inputs = list(shared) if leaf_BE is None else [*shared, leaf_BE]
     blocks, cotangents = chain.empty_blocks(len(roots.outputs), shared), []
     for task, (output, cotangent) in enumerate(zip(roots.outputs, roots.cotangents, strict=True)):

@@ -167,8 +167,8 @@ class Rotations(nn.Module):
         angles = self.angles.float() if self.angles.dtype.itemsize < 4 else self.angles
         made, kind = self._made, self.rotation.map
         if made is None or not made.is_of(angles, kind):
-            # Whatever mode its first caller is in, it serves all until the angles change.
-            with torch.inference_mode(False):
+            # Whatever mode and precision its first caller is in, it serves all until the angles change.
+            with torch.inference_mode(False), torch.autocast(angles.device.type, enabled=False):
                 self._made = made = _Made.of(angles.detach().clone(), self._place_2A, self.size, kind)
         rotation_TSS: Tensor = _Known.apply(angles, made)  # type: ignore[no-untyped-call]  # torch leaves it so
         return rotation_TSS

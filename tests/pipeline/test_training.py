@@ -15,7 +15,7 @@ from pipeline import training
 from pipeline.batches import Batches
 from pipeline.config import RunConfig
 from pipeline.prepared import Prepared
-from pipeline.runs import Epoch, Run, find
+from pipeline.runs import WEIGHTS, Epoch, Run, find
 from pipeline.training import build_model, one_cycle, train
 from tests.conftest import debug_config
 
@@ -105,12 +105,45 @@ def test_a_split_is_measured_batch_by_batch(
         ("train.measure=features", "train.method=mgda"),
         ("model.tower=[8]", "model.bottom=[16]", "model.dropout=0"),
         ("train.tasks=['marital']",),
+        ("train.precision=bfloat16", "train.method=pcgrad"),
+        ("train.micro_batch=37", "train.method=pcgrad"),
+        ("train.gram_share=0.25", "train.method=pcgrad"),
+        ("train.gram_every=4", "train.method=pcgrad"),
     ],
 )
 def test_every_option_learns(tmp_path: Path, few: tuple[RunConfig, Prepared], options: tuple[str, ...]) -> None:
     run = train(config_in(tmp_path, few, *LONGER, *options), few[1])
     assert run.test["marital"]["auc"] > 0.9
     assert run.history[-1].step == 3 * 8
+
+
+@pytest.mark.parametrize("method", ["uniform", "gradops(alpha=-2)", "rotograd + rotation(map='cayley')"])
+def test_a_run_in_pieces_is_the_run(tmp_path: Path, few: tuple[RunConfig, Prepared], method: str) -> None:
+    options = (f"train.method={method}", "model.dropout=0", "train.clip_norm=0.5")
+    whole = train(config_in(tmp_path / "whole", few, *options), few[1])
+    pieces = train(config_in(tmp_path / "pieces", few, *options, "train.micro_batch=37"), few[1])
+    for ours, theirs in zip(pieces.history, whole.history, strict=True):
+        assert ours.losses == pytest.approx(theirs.losses, rel=1e-4)
+    for task, metrics in pieces.test.items():
+        assert metrics["auc"] == pytest.approx(whole.test[task]["auc"], abs=1e-4)
+
+
+def test_half_precision_trains_as_single_does_and_is_recorded_in_single(
+    tmp_path: Path, few: tuple[RunConfig, Prepared]
+) -> None:
+    options = ("train.method=gradops(alpha=-2)", "model.dropout=0", *LONGER)
+    single = train(config_in(tmp_path / "single", few, *options), few[1])
+    half = train(config_in(tmp_path / "half", few, *options, "train.precision=bfloat16"), few[1])
+    assert half.test != single.test
+    for task, metrics in half.test.items():
+        assert metrics["auc"] == pytest.approx(single.test[task]["auc"], abs=0.01)
+    assert {value.dtype for value in load_file(half.folder / WEIGHTS).values()} == {torch.float32}
+
+
+def test_the_diagnostics_tell_the_error_of_an_approximation(tmp_path: Path, few: tuple[RunConfig, Prepared]) -> None:
+    run = train(config_in(tmp_path, few, "train.method=pcgrad", "train.gram_every=4", "train.diagnose_every=3"), few[1])
+    told = {step: "gram_cosine_error" in record for step, record in run.history[0].diagnostics.items()}
+    assert told == {step: step % 4 != 0 for step in range(0, 10, 3)}  # ten steps; the matrix is new at 0, 4 and 8
 
 
 @pytest.mark.parametrize("steps", ["train.max_steps=0", "train.max_steps=20"])
