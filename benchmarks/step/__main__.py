@@ -1,0 +1,112 @@
+"""What gradient surgery adds to a step, beside its peers: `python -m benchmarks.step [census|clicklog]`.
+
+Every way makes the same step of the same network with weights of its own: forward, gradients, optimizer. Three tables:
+
+- time (by default): each way's median milliseconds, the median and quartiles of its ratio to the uniform step of the
+  same round, and the floor: the ratio of the multiplications in matrix products, counted while one step of each is
+  made. Those are the bottom's and the towers'; T backward passes make about (1 + 2 T) / 3. A ratio can be below its
+  floor, for reading tables and stepping weights cost time in every way. Ways are in a new random order every round.
+- `--memory`: what a process adds over its imports at its peak by building the network and three steps, and how much
+  more that is than the uniform step's. Weights, optimizer state and gradients are all in it.
+- `--scaling`: the exact step by number of tasks, by batch and by table rows, beside its floor.
+
+How tables are held:
+
+- ours: sparse gradients, row-wise Adagrad;
+- dense: gradients of whole tables, plain descent, the cheapest there is; peers know no other tables;
+- rows: the batch's distinct rows are handed to the peer as small dense tables, sparse gradients made of its answer, and
+  row-wise Adagrad: what a careful user would write around the peer.
+
+The rest of the network has fused Adam everywhere. "bottom's Gram" leaves the tables out of the Gram matrix: it is not
+exact. All others agree with a naive float64 step (tests/benchmarks/test_step.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from statistics import median
+
+import torch
+
+from benchmarks.step.memory import peak
+from benchmarks.step.setting import SETTINGS, Setting
+from benchmarks.step.timing import Quartiles, interleaved, multiplications, ratios
+from benchmarks.step.way import Step
+from benchmarks.step.ways import EXACT, UNIFORM, WAYS
+
+TASKS, BATCHES, GROWTHS = (2, 3, 8, 16), (512, 1024, 4096), (1, 10)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print one of the tables."""
+    chosen = _parser().parse_args(arguments)
+    torch.set_num_threads(chosen.threads)
+    setting = SETTINGS[chosen.setting].grown(chosen.grow)
+    names = [name for name in WAYS if name == UNIFORM or re.search(chosen.ways, name)]
+    rows = f"{sum(setting.rows):,} rows of width {setting.width}"
+    print(f"{chosen.setting}: {rows}, batch {setting.batch}, {setting.tasks} tasks; {chosen.threads} thread(s)")
+    if chosen.memory:
+        print_memory(names, setting, chosen.threads)
+    elif chosen.scaling:
+        print_scaling(setting, chosen.rounds)
+    else:
+        print_times(names, setting, chosen.rounds)
+
+
+def print_times(names: Sequence[str], setting: Setting, rounds: int) -> None:
+    """A line a way."""
+    steps = {name: WAYS[name].on(setting) for name in names}
+    floors, taken = _floors(steps, setting), interleaved(steps, setting, rounds)
+    print(f"{'':34}{'ms':>9}{'of uniform':>12}{'quartiles':>14}{'floor':>8}")
+    for name, times in taken.items():
+        print(f"{name:34}{median(times):9.2f}{_shown(ratios(times, taken[UNIFORM]))}{floors[name]:8.2f}")
+
+
+def print_memory(names: Sequence[str], setting: Setting, threads: int) -> None:
+    """A line a way."""
+    uniform = peak(UNIFORM, setting, threads)
+    print(f"{'':34}{'peak MB':>9}{'over uniform':>14}")
+    for name in names:
+        found = uniform if name == UNIFORM else peak(name, setting, threads)
+        print(f"{name:34}{found:9.0f}{found - uniform:14.0f}")
+
+
+def print_scaling(setting: Setting, rounds: int) -> None:
+    """A line a size: tasks by batches, then table rows."""
+    sizes = [replace(setting, tasks=tasks, batch=batch) for tasks in TASKS for batch in BATCHES]
+    print(f"{'tasks':>5}{'batch':>7}{'rows':>13}{'uniform ms':>12}{'of uniform':>12}{'quartiles':>14}{'floor':>8}")
+    for size in [*sizes, *(setting.grown(factor) for factor in GROWTHS)]:
+        steps = {name: WAYS[name].on(size) for name in (UNIFORM, EXACT)}
+        floors, taken = _floors(steps, size), interleaved(steps, size, rounds)
+        what = f"{size.tasks:5}{size.batch:7}{sum(size.rows):13,}{median(taken[UNIFORM]):12.2f}"
+        print(f"{what}{_shown(ratios(taken[EXACT], taken[UNIFORM]))}{floors[EXACT]:8.2f}", flush=True)
+
+
+def _floors(steps: Mapping[str, Step], setting: Setting) -> dict[str, float]:
+    """Multiplications of every step beside those of the uniform one."""
+    counted = {name: multiplications(step, setting) for name, step in steps.items()}
+    return {name: count / counted[UNIFORM] for name, count in counted.items()}
+
+
+def _shown(ratio: Quartiles) -> str:
+    return f"{ratio.middle:12.2f}{f'{ratio.low:.2f}-{ratio.high:.2f}':>14}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("setting", choices=SETTINGS, nargs="?", default="census")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=30, help="at least 2")
+    parser.add_argument("--ways", default="", help="a regular expression of their names; uniform is always there")
+    parser.add_argument("--grow", type=int, default=1, help="times the rows of every table")
+    table = parser.add_mutually_exclusive_group()
+    table.add_argument("--memory", action="store_true")
+    table.add_argument("--scaling", action="store_true")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

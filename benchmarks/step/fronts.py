@@ -1,0 +1,99 @@
+"""What the peers, who know no tables, differentiate in place of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Adam, Optimizer
+
+from benchmarks.step.ours import CONFIG
+from models.cut import Bags
+from models.shared_bottom import SharedBottom
+from pipeline.joint_optimizer import JointOptimizer
+from pipeline.optimizers import optimizer_of
+
+
+class Front(nn.Module, ABC):
+    """An embedding front whose parameters a peer can treat as any others, and the optimizer of the whole model."""
+
+    sparse: ClassVar[bool]
+    optimizer: Optimizer
+
+    @abstractmethod
+    def forward(self, bags: Bags) -> Tensor:
+        """Pooled embeddings B x E."""
+
+    def step(self) -> None:
+        """One step of the model."""
+        self.optimizer.step()
+
+
+class DenseTables(Front):
+    """Whole tables with dense gradients. Plain descent on them, the cheapest optimizer; fused Adam on the rest."""
+
+    sparse = False
+
+    def __init__(self, model: SharedBottom) -> None:
+        super().__init__()
+        self.embedding = model.embedding
+        tables = list(model.embedding.tables())
+        network = [*model.shared_parameters(), *model.towers.parameters()]
+        self.optimizer = JointOptimizer([Adam(network, lr=CONFIG.lr, fused=True), SGD(tables, lr=CONFIG.lr)])
+
+    def forward(self, bags: Bags) -> Tensor:
+        """Pooled embeddings B x E."""
+        pooled_BE: Tensor = self.embedding(bags)
+        return pooled_BE
+
+
+class SparseTables(Front):
+    """Whole tables with sparse gradients, whose combination nobody can form but by one backward pass. Our optimizer."""
+
+    sparse = True
+
+    def __init__(self, model: SharedBottom) -> None:
+        super().__init__()
+        self.embedding, self.optimizer = model.embedding, optimizer_of(model, CONFIG)
+
+    def forward(self, bags: Bags) -> Tensor:
+        """Pooled embeddings B x E."""
+        pooled_BE: Tensor = self.embedding(bags)
+        return pooled_BE
+
+
+class TouchedRows(Front):
+    """The rows that a batch reads, as small dense tables: what a careful user would give to a peer. Our optimizer.
+
+    Every bag should have one entry.
+    """
+
+    sparse = True
+
+    def __init__(self, model: SharedBottom) -> None:
+        super().__init__()
+        self.optimizer = optimizer_of(model, CONFIG)
+        self._tables = list(model.embedding.tables())
+        self._touched: list[Tensor] = []
+        # One module a table, as autogram wants it; its weight is replaced at every batch.
+        self.rows = nn.ModuleList(nn.Embedding(1, t.shape[1], dtype=t.dtype) for t in self._tables)
+
+    def forward(self, bags: Bags) -> Tensor:
+        """Pooled embeddings B x E."""
+        found = [ids_B.unique(return_inverse=True) for ids_B in bags.ids_N.view(len(self._tables), -1)]
+        self._touched = [touched_U for touched_U, _ in found]
+        for table, weight, touched_U in zip(self._tables, self.rows.parameters(), self._touched, strict=True):
+            weight.data = table.detach()[touched_U]
+        return torch.cat([rows(place_B) for rows, (_, place_B) in zip(self.rows, found, strict=True)], dim=1)
+
+    def step(self) -> None:
+        """One step of the model, each table by the gradient of its touched rows."""
+        for table, weight, touched_U in zip(self._tables, self.rows.parameters(), self._touched, strict=True):
+            assert weight.grad is not None, "a peer fills every gradient"
+            table.grad = torch.sparse_coo_tensor(
+                touched_U[None].long(), weight.grad, table.shape, is_coalesced=True, check_invariants=False
+            )
+            weight.grad = None
+        self.optimizer.step()

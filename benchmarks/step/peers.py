@@ -1,0 +1,133 @@
+"""Steps without our optimizer: torch alone, T full backward passes, and every route of TorchJD.
+
+TorchJD's weights are PCGrad's, the cheapest it makes from a Gram matrix. Towers get plain gradients, as ours do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torchjd.aggregation import PCGrad, PCGradWeighting
+from torchjd.autogram import Engine
+from torchjd.autojac import backward, jac, jac_to_grad, mtl_backward
+
+from benchmarks.step.fronts import Front
+from benchmarks.step.way import Step, Way
+from gradops.linalg import gramian
+from gradops.methods import GradOPS
+from models.cut import Bags
+from models.loss import masked_cross_entropy
+from models.shared_bottom import SharedBottom
+
+# From the features B x D and T losses to a gradient in every parameter.
+Backward = Callable[[Tensor, Tensor], object]
+
+
+def peer(make: Callable[[SharedBottom, Front], Backward], front: type[Front]) -> Way:
+    """The way of one of the functions below, over some front."""
+
+    def start(model: SharedBottom) -> Step:
+        tables = front(model)
+        fill = make(model, tables)
+
+        def step(bags: Bags, labels_BT: Tensor) -> None:
+            z_BD = model.bottom(tables(bags))
+            logits_BT = torch.cat([tower(z_BD) for tower in model.towers], dim=1)
+            tables.optimizer.zero_grad()
+            fill(z_BD, masked_cross_entropy(logits_BT, labels_BT))
+            tables.step()
+
+        return step
+
+    return Way(start=start, sparse=front.sparse)
+
+
+def plain(_model: SharedBottom, _front: Front) -> Backward:
+    """The gradient of the losses' sum."""
+    return lambda _z_BD, losses_T: losses_T.sum().backward()
+
+
+def naive(model: SharedBottom, front: Front) -> Backward:
+    """T full backward passes, and GradOPS' combination of their gradients."""
+    method, shared = GradOPS(alpha=-1.0), _shared(model, front)
+
+    def fill(_z_BD: Tensor, losses_T: Tensor) -> None:
+        _fill_towers(model, losses_T)
+        rows = [torch.autograd.grad(loss, shared, retain_graph=True) for loss in losses_T]
+        jac_TP = torch.stack([torch.cat([g.flatten() for g in row]) for row in rows])
+        weights_T, _ = method.weights(gramian(jac_TP), losses_T.detach(), {})
+        update_P = weights_T.to(jac_TP.dtype) @ jac_TP
+        for parameter, part_P in zip(shared, update_P.split([p.numel() for p in shared]), strict=True):
+            parameter.grad = part_P.view_as(parameter)
+
+    return fill
+
+
+def by_backward(model: SharedBottom, front: Front) -> Backward:
+    """TorchJD's ``backward`` from the losses, its ``jac_to_grad`` without joining the Jacobians."""
+    aggregator, shared = PCGrad(), _shared(model, front)
+
+    def fill(_z_BD: Tensor, losses_T: Tensor) -> None:
+        _fill_towers(model, losses_T)
+        backward(list(losses_T), inputs=shared, parallel_chunk_size=1)  # all at once is slower, most of all for bags
+        jac_to_grad(shared, aggregator, optimize_gramian_computation=True)
+
+    return fill
+
+
+def by_mtl_backward(model: SharedBottom, front: Front) -> Backward:
+    """TorchJD's ``mtl_backward``, which is told of the features, and ``jac_to_grad``."""
+    aggregator, shared = PCGrad(), _shared(model, front)
+    own = [list(tower.parameters()) for tower in model.towers]
+
+    def fill(z_BD: Tensor, losses_T: Tensor) -> None:
+        # The graph is kept: the losses share the node that computed them.
+        mtl_backward(
+            list(losses_T), z_BD, tasks_params=own, shared_params=shared, parallel_chunk_size=1, retain_graph=True
+        )
+        jac_to_grad(shared, aggregator, optimize_gramian_computation=True)
+
+    return fill
+
+
+def by_autogram(model: SharedBottom, front: Front) -> Backward:
+    """TorchJD's Gram matrix without a Jacobian, then the weighted losses back through everything shared."""
+    return _by_autogram(model, front, Engine(front, model.bottom, batch_dim=None))
+
+
+def by_autogram_of_bottom(model: SharedBottom, front: Front) -> Backward:
+    """The same with the Gram matrix of the bottom's gradients alone: not exact, the tables are missing from it."""
+    return _by_autogram(model, front, Engine(model.bottom, batch_dim=None))
+
+
+def _by_autogram(model: SharedBottom, front: Front, engine: Engine) -> Backward:
+    weighting, shared = PCGradWeighting(), _shared(model, front)
+
+    def fill(_z_BD: Tensor, losses_T: Tensor) -> None:
+        weights_T = weighting(engine.compute_gramian(losses_T))
+        _fill_towers(model, losses_T)
+        losses_T.backward(weights_T, inputs=shared)
+
+    return fill
+
+
+def by_features(model: SharedBottom, front: Front) -> Backward:
+    """TorchJD's PCGrad of the gradients at the features, and one backward pass from there."""
+    aggregator, shared = PCGrad(), _shared(model, front)
+
+    def fill(z_BD: Tensor, losses_T: Tensor) -> None:
+        _fill_towers(model, losses_T)
+        (jac_TBD,) = jac(list(losses_T), inputs=[z_BD], retain_graph=True, parallel_chunk_size=1)
+        z_BD.backward(aggregator(jac_TBD.flatten(1)).view_as(z_BD), inputs=shared)
+
+    return fill
+
+
+def _shared(model: SharedBottom, front: Front) -> list[Tensor]:
+    return [*front.parameters(), *model.shared_parameters()]
+
+
+def _fill_towers(model: SharedBottom, losses_T: Tensor) -> None:
+    losses_T.sum().backward(inputs=list(model.towers.parameters()), retain_graph=True)

@@ -1,0 +1,61 @@
+"""A network and its batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from features.encoder import Table
+from gradops.rotation import Rotations
+from models.cut import Bags
+from models.embedding import TorchRecEmbedding
+from models.shared_bottom import SharedBottom
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A network and its batch.
+
+    Args:
+        rows: Rows of each table; one feature reads each.
+        width: Of the tables.
+        bottom: Units of the shared layers.
+        batch: Rows a step.
+        tasks: Number of tasks.
+    """
+
+    rows: tuple[int, ...]
+    width: int
+    bottom: tuple[int, ...]
+    batch: int
+    tasks: int = 3
+
+    def grown(self, factor: int) -> Setting:
+        """The same with tables of so many times the rows."""
+        return replace(self, rows=tuple(factor * rows for rows in self.rows))
+
+    def model(self, *, sparse: bool, rotations: Rotations | None = None) -> SharedBottom:
+        """The network, from one seed."""
+        tables = [Table(f"t{i}", rows, self.width, (f"t{i}",)) for i, rows in enumerate(self.rows)]
+        embedding = TorchRecEmbedding(tables, sparse=sparse)
+        model = SharedBottom(
+            embedding, values=0, tasks=self.tasks, bottom=self.bottom, dropout=0.0, head_transform=rotations
+        )
+        model.initialise(torch.Generator().manual_seed(0), embedding_std=0.05)
+        return model
+
+    def data(self, seed: int) -> tuple[Bags, Tensor]:
+        """A batch with ids as skewed as items are, and labels."""
+        generator = torch.Generator().manual_seed(seed)
+        shares_FB = torch.rand(len(self.rows), self.batch, generator=generator) ** 3
+        ids_N = (shares_FB * torch.tensor(self.rows)[:, None]).to(torch.int32).flatten()
+        labels_BT = torch.randint(0, 2, (self.batch, self.tasks), generator=generator).float()
+        return Bags(ids_N, torch.ones(len(ids_N), dtype=torch.int32)), labels_BT
+
+
+SETTINGS = {
+    "census": Setting((50,) * 40, 8, (192, 192), 1024),
+    "clicklog": Setting((1_000_000,) * 2 + (100_000,) * 44, 16, (1024, 512, 256, 128), 2048),
+}

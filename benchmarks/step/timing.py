@@ -1,0 +1,75 @@
+"""Milliseconds of several steps, their ratios, and what multiplications alone would make of them."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from statistics import quantiles
+from typing import NamedTuple
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.step.setting import Setting
+from benchmarks.step.way import Step
+
+WARM_UP = 3  # the first steps allocate
+
+
+class Quartiles(NamedTuple):
+    """A quarter, a half and three quarters of the values are below."""
+
+    low: float
+    middle: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Quartiles:
+        """Those of at least two values."""
+        return cls(*quantiles(values, n=4, method="inclusive"))
+
+
+def interleaved(steps: Mapping[str, Step], setting: Setting, rounds: int) -> dict[str, list[float]]:
+    """Milliseconds of every step in every round; a round is one batch for all steps, in a random order.
+
+    In a fixed order each step would find the caches as the same other one leaves them.
+    """
+    names = list(steps)
+    taken: dict[str, list[float]] = {name: [] for name in names}
+    generator = torch.Generator().manual_seed(0)
+    with _collected_between():
+        for turn in range(WARM_UP + rounds):
+            bags, labels_BT = setting.data(turn)
+            for place in torch.randperm(len(names), generator=generator).tolist():
+                gc.collect()
+                started = time.perf_counter()
+                steps[names[place]](bags, labels_BT)
+                taken[names[place]].append(1000 * (time.perf_counter() - started))
+    return {name: times[WARM_UP:] for name, times in taken.items()}
+
+
+def ratios(times: Sequence[float], of_others: Sequence[float]) -> Quartiles:
+    """Quartiles of the ratios to another step's time in the same round."""
+    return Quartiles.of([a / b for a, b in zip(times, of_others, strict=True)])
+
+
+def multiplications(step: Step, setting: Setting) -> int:
+    """Those of all matrix products of a step, counted as torch dispatches them; nothing else grows with the network."""
+    with FlopCounterMode(display=False) as counter:
+        step(*setting.data(0))
+    return int(counter.get_total_flops()) // 2  # it counts additions too
+
+
+@contextmanager
+def _collected_between() -> Iterator[None]:
+    """No collection of garbage within a step, where one way would pay for another's; a quick one by hand."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.unfreeze()

@@ -1,0 +1,41 @@
+"""What a way to make a step is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from benchmarks.step.setting import Setting
+from gradops.rotation import Rotation, Rotations
+from models.cut import Bags
+from models.shared_bottom import SharedBottom
+
+Step = Callable[[Bags, Tensor], object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """A way to make a step, from a batch to stepped weights.
+
+    Args:
+        start: A model to its step.
+        sparse: Whether the tables' gradients hold the rows that were read and no others.
+        rotation: The rotations that the towers read through; None for none.
+    """
+
+    start: Callable[[SharedBottom], Step]
+    sparse: bool
+    rotation: Rotation | None = None
+
+    def model(self, setting: Setting) -> SharedBottom:
+        """A network of its own."""
+        rotations = None
+        if self.rotation is not None:
+            rotations = Rotations(self.rotation, tasks=setting.tasks, width=setting.bottom[-1])
+        return setting.model(sparse=self.sparse, rotations=rotations)
+
+    def on(self, setting: Setting) -> Step:
+        """Its step on a network of its own."""
+        return self.start(self.model(setting))
