@@ -4,8 +4,9 @@ Every way makes the same step of the same network with weights of its own: forwa
 
 - time (by default): each way's median milliseconds, the median and quartiles of its ratio to the uniform step of the
   same round, and the floor: the ratio of the multiplications in matrix products, counted while one step of each is
-  made. Those are the bottom's and the towers'; T backward passes make about (1 + 2 T) / 3. A ratio can be below its
-  floor, for reading tables and stepping weights cost time in every way. Ways are in a new random order every round.
+  made. Nearly all are the bottom's and the towers'; T backward passes make about (1 + 2 T) / 3. A ratio can be below
+  its floor, for reading tables and stepping weights cost time in every way. Ways are in a new random order every round.
+  With one thread times are the processor's, with several the wall clock's.
 - `--memory`: what a process adds over its imports at its peak by building the network and three steps, and how much
   more that is than the uniform step's. Weights, optimizer state and gradients are all in it.
 - `--scaling`: the exact step by number of tasks, by batch and by table rows, beside its floor.
@@ -18,7 +19,8 @@ How tables are held:
   row-wise Adagrad: what a careful user would write around the peer.
 
 The rest of the network has fused Adam everywhere. "bottom's Gram" leaves the tables out of the Gram matrix: it is not
-exact. All others agree with a naive float64 step (tests/benchmarks/test_step.py).
+exact. The others fill the gradients of a naive float64 step (tests/benchmarks/test_step.py; for RotoGrad
+tests/models/test_exact_step.py).
 """
 
 from __future__ import annotations
