@@ -8,7 +8,7 @@ Every way makes the same step of the same network with weights of its own: forwa
   its floor, for reading tables and stepping weights cost time in every way. Ways are in a new random order every round.
   With one thread times are the processor's, with several the wall clock's.
 - `--memory`: what a process adds over its imports at its peak by building the network and three steps, and how much
-  more that is than the uniform step's. Weights, optimizer state and gradients are all in it.
+  more that is than the uniform step's. Weights, optimizer state and gradients are all in it; ten MB are noise.
 - `--scaling`: the exact step by number of tasks, by batch and by table rows, beside its floor.
 
 How tables are held:
