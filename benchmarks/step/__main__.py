@@ -13,14 +13,15 @@ Every way makes the same step of the same network with weights of its own: forwa
 
 How tables are held:
 
-- ours: sparse gradients, row-wise Adagrad;
+- ours: the fused kernel, row-wise Adagrad; where it says "plain tables", sparse gradients and the same rule;
 - dense: gradients of whole tables, plain descent, the cheapest there is; peers know no other tables;
 - rows: the batch's distinct rows are handed to the peer as small dense tables, sparse gradients made of its answer, and
   row-wise Adagrad: what a careful user would write around the peer.
 
-The rest of the network has fused Adam everywhere. "bottom's Gram" leaves the tables out of the Gram matrix: it is not
-exact. The others fill the gradients of a naive float64 step (tests/benchmarks/test_step.py; for RotoGrad
-tests/models/test_exact_step.py).
+"A quarter of the rows" and "every fourth step" are approximations of the Gram matrix; of the latter the median is the
+cheap step and the mean what it costs. The rest of the network has fused Adam everywhere. "bottom's Gram" leaves the
+tables out of the Gram matrix: it is not exact. The others fill the gradients of a naive float64 step
+(tests/benchmarks/test_step.py; for the fused kernel and for RotoGrad tests/models).
 """
 
 from __future__ import annotations
@@ -62,9 +63,10 @@ def print_times(names: Sequence[str], setting: Setting, rounds: int) -> None:
     """A line a way."""
     steps = {name: WAYS[name].on(setting) for name in names}
     floors, taken = _floors(steps, setting), interleaved(steps, setting, rounds)
-    print(f"{'':34}{'ms':>9}{'of uniform':>12}{'quartiles':>14}{'floor':>8}")
+    print(f"{'':34}{'ms':>9}{'of uniform':>12}{'quartiles':>14}{'mean':>8}{'floor':>8}")
     for name, times in taken.items():
-        print(f"{name:34}{median(times):9.2f}{_shown(ratios(times, taken[UNIFORM]))}{floors[name]:8.2f}")
+        found = ratios(times, taken[UNIFORM])
+        print(f"{name:34}{median(times):9.2f}{_shown(found)}{found.mean:8.2f}{floors[name]:8.2f}")
 
 
 def print_memory(names: Sequence[str], setting: Setting, threads: int) -> None:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
 
-from benchmarks.step.ours import CONFIG
+from benchmarks.step.ours import SPARSE
+from benchmarks.step.setting import Tables
 from models.cut import Bags
 from models.shared_bottom import SharedBottom
 from pipeline.joint_optimizer import JointOptimizer
@@ -19,7 +20,7 @@ from pipeline.optimizers import optimizer_of
 class Front(nn.Module, ABC):
     """An embedding front whose parameters a peer can treat as any others, and the optimizer of the whole model."""
 
-    sparse: ClassVar[bool]
+    tables: ClassVar[Tables]
     optimizer: Optimizer
 
     @abstractmethod
@@ -34,14 +35,14 @@ class Front(nn.Module, ABC):
 class DenseTables(Front):
     """Whole tables with dense gradients. Plain descent on them, the cheapest optimizer; fused Adam on the rest."""
 
-    sparse = False
+    tables = "dense"
 
     def __init__(self, model: SharedBottom) -> None:
         super().__init__()
         self.embedding = model.embedding
         tables = list(model.embedding.tables())
         network = [*model.shared_parameters(), *model.towers.parameters()]
-        self.optimizer = JointOptimizer([Adam(network, lr=CONFIG.lr, fused=True), SGD(tables, lr=CONFIG.lr)])
+        self.optimizer = JointOptimizer([Adam(network, lr=SPARSE.lr, fused=True), SGD(tables, lr=SPARSE.lr)])
 
     def forward(self, bags: Bags) -> Tensor:
         """Pooled embeddings B x E."""
@@ -52,11 +53,11 @@ class DenseTables(Front):
 class SparseTables(Front):
     """Whole tables with sparse gradients, whose combination nobody can form but by one backward pass. Our optimizer."""
 
-    sparse = True
+    tables = "sparse"
 
     def __init__(self, model: SharedBottom) -> None:
         super().__init__()
-        self.embedding, self.optimizer = model.embedding, optimizer_of(model, CONFIG)
+        self.embedding, self.optimizer = model.embedding, optimizer_of(model, SPARSE)
 
     def forward(self, bags: Bags) -> Tensor:
         """Pooled embeddings B x E."""
@@ -70,11 +71,11 @@ class TouchedRows(Front):
     Every bag should have one entry.
     """
 
-    sparse = True
+    tables = "sparse"
 
     def __init__(self, model: SharedBottom) -> None:
         super().__init__()
-        self.optimizer = optimizer_of(model, CONFIG)
+        self.optimizer = optimizer_of(model, SPARSE)
         self._tables = list(model.embedding.tables())
         self._touched: list[Tensor] = []
         # One module a table, as autogram wants it; its weight is replaced at every batch.

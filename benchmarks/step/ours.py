@@ -1,4 +1,4 @@
-"""Steps of our optimizer: row-wise Adagrad on sparse gradients of the tables, fused Adam on the rest."""
+"""Steps of our optimizer: row-wise Adagrad on tables, fused Adam on the rest."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from benchmarks.step.setting import Tables
 from benchmarks.step.way import Step, Way
-from gradops import MultiTaskOptimizer
+from gradops import Gauge, MultiTaskOptimizer
 from gradops.base import Method
 from gradops.methods import parse
-from gradops.optimizer import Measure
 from gradops.rotation import Rotations
 from models.cut import Bags
 from models.loss import masked_cross_entropy
@@ -19,25 +19,28 @@ from models.shared_bottom import SharedBottom
 from pipeline.config import TrainConfig
 from pipeline.optimizers import optimizer_of
 
-CONFIG = TrainConfig(table_optimizer="rowwise_adagrad")
+SPARSE = TrainConfig(table_optimizer="rowwise_adagrad")
+FUSED = TrainConfig(table_optimizer="rowwise_adagrad", table_kernel="fused")
 
 
-def ours(text: str, measure: Measure = "parameters") -> Way:
-    """A method by its written form."""
+def ours(text: str, gauge: Gauge = Gauge(), *, tables: Tables = "fused", half: bool = False) -> Way:
+    """A method by its written form; ``half`` makes the network's products in bfloat16."""
     method = parse(text)
-    return Way(start=partial(_start, method=method, measure=measure), sparse=True, rotation=method.rotation)
+    config = FUSED if tables == "fused" else SPARSE
+    start = partial(_start, method=method, gauge=gauge, config=config, half=half)
+    return Way(start=start, tables=tables, rotation=method.rotation)
 
 
-def _start(model: SharedBottom, *, method: Method, measure: Measure) -> Step:
+def _start(model: SharedBottom, *, method: Method, gauge: Gauge, config: TrainConfig, half: bool) -> Step:
     rotations = model.head_transform if isinstance(model.head_transform, Rotations) else None
-    shared = model.shared_parameters()
     optimizer = MultiTaskOptimizer(
-        optimizer_of(model, CONFIG), method, shared=shared, measure=measure, rotations=rotations
+        optimizer_of(model, config), method, shared=model.shared_parameters(), gauge=gauge, rotations=rotations
     )
 
     def step(bags: Bags, labels_BT: Tensor) -> object:
-        trace = model.trace(bags, torch.empty(len(labels_BT), 0))
-        losses_T = masked_cross_entropy(trace.logits_BT, labels_BT)
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            trace = model.trace(bags, torch.empty(len(labels_BT), 0))
+        losses_T = masked_cross_entropy(trace.logits_BT.float() if half else trace.logits_BT, labels_BT)
         return optimizer.step(losses_T, features=trace.views, pooled=trace.cut)
 
     return step

@@ -41,7 +41,7 @@ def peer(make: Callable[[SharedBottom, Front], Backward], front: type[Front]) ->
 
         return step
 
-    return Way(start=start, sparse=front.sparse)
+    return Way(start=start, tables=front.tables)
 
 
 def plain(_model: SharedBottom, _front: Front) -> Backward:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -11,7 +12,10 @@ from features.encoder import Table
 from gradops.rotation import Rotations
 from models.cut import Bags
 from models.embedding import TorchRecEmbedding
-from models.shared_bottom import SharedBottom
+from models.fused_embedding import FusedEmbedding
+from models.shared_bottom import Embedding, SharedBottom
+
+Tables = Literal["fused", "sparse", "dense"]  # one kernel that steps them, or gradients of rows, or of whole tables
 
 
 @dataclass(frozen=True)
@@ -36,10 +40,14 @@ class Setting:
         """The same with tables of so many times the rows."""
         return replace(self, rows=tuple(factor * rows for rows in self.rows))
 
-    def model(self, *, sparse: bool, rotations: Rotations | None = None) -> SharedBottom:
+    def model(self, held: Tables, rotations: Rotations | None = None) -> SharedBottom:
         """The network, from one seed."""
         tables = [Table(f"t{i}", rows, self.width, (f"t{i}",)) for i, rows in enumerate(self.rows)]
-        embedding = TorchRecEmbedding(tables, sparse=sparse)
+        embedding: Embedding = (
+            FusedEmbedding(tables, "rowwise_adagrad")
+            if held == "fused"
+            else TorchRecEmbedding(tables, sparse=held == "sparse")
+        )
         model = SharedBottom(
             embedding, values=0, tasks=self.tasks, bottom=self.bottom, dropout=0.0, head_transform=rotations
         )

@@ -6,7 +6,7 @@ import gc
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from statistics import quantiles
+from statistics import fmean, quantiles
 from typing import NamedTuple
 
 import torch
@@ -19,16 +19,17 @@ WARM_UP = 3  # the first steps allocate
 
 
 class Quartiles(NamedTuple):
-    """A quarter, a half and three quarters of the values are below."""
+    """A quarter, a half and three quarters of the values are below; and their mean."""
 
     low: float
     middle: float
     high: float
+    mean: float
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Quartiles:
         """Those of at least two values."""
-        return cls(*quantiles(values, n=4, method="inclusive"))
+        return cls(*quantiles(values, n=4, method="inclusive"), fmean(values))
 
 
 def interleaved(steps: Mapping[str, Step], setting: Setting, rounds: int) -> dict[str, list[float]]:

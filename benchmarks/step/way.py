@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from benchmarks.step.setting import Setting
+from benchmarks.step.setting import Setting, Tables
 from gradops.rotation import Rotation, Rotations
 from models.cut import Bags
 from models.shared_bottom import SharedBottom
@@ -21,12 +21,12 @@ class Way:
 
     Args:
         start: A model to its step.
-        sparse: Whether the tables' gradients hold the rows that were read and no others.
+        tables: How tables are held.
         rotation: The rotations that the towers read through; None for none.
     """
 
     start: Callable[[SharedBottom], Step]
-    sparse: bool
+    tables: Tables
     rotation: Rotation | None = None
 
     def model(self, setting: Setting) -> SharedBottom:
@@ -34,7 +34,7 @@ class Way:
         rotations = None
         if self.rotation is not None:
             rotations = Rotations(self.rotation, tasks=setting.tasks, width=setting.bottom[-1])
-        return setting.model(sparse=self.sparse, rotations=rotations)
+        return setting.model(self.tables, rotations)
 
     def on(self, setting: Setting) -> Step:
         """Its step on a network of its own."""
