@@ -47,6 +47,8 @@ def exponential(skew_TSS: Tensor) -> tuple[Tensor, Pull]:
 def _exponential(skew_TSS: Tensor) -> Tensor:
     """Taylor's polynomial of a share of the matrix, squared as often as the matrix was halved."""
     second_TSS, identity_SS = skew_TSS @ skew_TSS, _identity(skew_TSS)
+    if _is_tiny(second_TSS.detach()):
+        return torch.add(identity_SS + skew_TSS, second_TSS, alpha=0.5)
     fourth_TSS = second_TSS @ second_TSS
     squarings = _halvings(fourth_TSS.detach())
     share = 0.5**squarings
@@ -65,6 +67,15 @@ def _exponential(skew_TSS: Tensor) -> Tensor:
     for _ in range(squarings):
         rotation_TSS = rotation_TSS @ rotation_TSS
     return rotation_TSS
+
+
+def _is_tiny(second_TSS: Tensor) -> bool:
+    """Whether, by their squares, matrices are so small that three terms give rotations and pull-back to rounding.
+
+    A training's first ones are, and their higher powers are denormal numbers, with which products take ten times as
+    long.
+    """
+    return float(torch.linalg.matrix_norm(second_TSS, 1).max()) < 2 * torch.finfo(second_TSS.dtype).eps
 
 
 def _halvings(fourth_TSS: Tensor) -> int:

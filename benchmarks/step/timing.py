@@ -7,10 +7,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from statistics import fmean, quantiles
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from benchmarks.step.setting import Setting
 from benchmarks.step.way import Step
@@ -29,7 +30,8 @@ class Quartiles(NamedTuple):
     @classmethod
     def of(cls, values: Sequence[float]) -> Quartiles:
         """Those of at least two values."""
-        return cls(*quantiles(values, n=4, method="inclusive"), fmean(values))
+        low, middle, high = quantiles(values, n=4, method="inclusive")
+        return cls(low, middle, high, fmean(values))
 
 
 def interleaved(steps: Mapping[str, Step], setting: Setting, rounds: int) -> dict[str, list[float]]:
@@ -60,9 +62,24 @@ def ratios(times: Sequence[float], of_others: Sequence[float]) -> Quartiles:
 
 def multiplications(step: Step, setting: Setting) -> int:
     """Those of all matrix products of a step, counted as torch dispatches them; nothing else grows with the network."""
-    with FlopCounterMode(display=False) as counter:
+    counter = _Counter()
+    with counter:
         step(*setting.data(0))
-    return int(counter.get_total_flops()) // 2  # it counts additions too
+    return counter.operations // 2  # additions are counted too
+
+
+class _Counter(TorchDispatchMode):
+    """Counts by torch's formulas. Torch's own counter hooks modules, and a hook rules a chain of layers out."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it so
+        self.operations = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if count := flop_registry.get(func.overloadpacket):
+            self.operations += int(count(*args, **(kwargs or {}), out_val=made))
+        return made
 
 
 @contextmanager
