@@ -7,7 +7,7 @@ B x T x units tensor a layer is two matrix products, however many tasks there ar
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -108,8 +108,12 @@ def find(outputs: Sequence[Tensor], shared: Sequence[Tensor], leaf: Tensor | Non
         return None
     sources = {_skipped(output.grad_fn) for output in outputs}
     walk = _Walk(shared, leaf)
-    arrived = len(sources) == 1 and walk.arrives(sources.pop())
-    return Chain(tuple(walk.layers), tuple(shared), walk.columns) if arrived and not walk.unmet else None
+    if len(sources) > 1 or not walk.arrives(sources.pop()) or walk.unmet:
+        return None
+    *layers, first = walk.layers
+    if isinstance(first, _Linear) and first.weight_OI is not None:
+        first = replace(first, weight_OI=first.weight_OI[:, : walk.columns])  # nobody reads the other cotangents
+    return Chain((*layers, first), tuple(shared), walk.columns)
 
 
 class _Walk:

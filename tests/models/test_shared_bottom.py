@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from features.transforms import FIRST_KNOWN
+from gradops import chain
 from gradops.rotation import Rotation, Rotations
 from models.loss import masked_cross_entropy
 from models.portable import PortableEmbedding
@@ -72,3 +73,18 @@ def test_a_task_without_labels_has_no_gradient() -> None:
     masked_cross_entropy(logits_BT, labels_BT).sum().backward()
     assert logits_BT.grad is not None
     assert not logits_BT.grad[:, 1].any()
+
+
+def test_task_gradients_go_back_side_by_side() -> None:
+    """The way that makes surgery cheap is the one taken: values beside the tables, dropout, rotations and pieces."""
+    rotations = Rotations(Rotation(), tasks=3, width=6)
+    model = SharedBottom(
+        PortableEmbedding(networks.TABLES), values=2, tasks=3, bottom=(8, 6), dropout=0.3, head_transform=rotations
+    )
+    cut = model.cut(networks.bags(16, 0, weighted=False))
+    for rows in (slice(None), slice(0, 5)):
+        leaf_BE = cut.leaf_BE[rows].detach().requires_grad_()
+        _, views = model.through(leaf_BE, networks.values(16, 0).float()[rows])
+        assert chain.find(views, model.shared_parameters(), leaf_BE) is not None
+    trace = model.trace(networks.bags(16, 0, weighted=False), networks.values(16, 0).float())
+    assert chain.find(trace.views, model.shared_parameters(), trace.cut.leaf_BE) is not None
