@@ -13,10 +13,10 @@ Every way makes the same step of the same network with weights of its own: forwa
 
 How tables are held:
 
-- ours: the fused kernel, row-wise Adagrad; where it says "plain tables", sparse gradients and the same rule;
+- ours: the fused kernel, Adagrad; where it says "plain tables", sparse gradients and the same rule;
 - dense: gradients of whole tables, plain descent, the cheapest there is; peers know no other tables;
 - rows: the batch's distinct rows are handed to the peer as small dense tables, sparse gradients made of its answer, and
-  row-wise Adagrad: what a careful user would write around the peer.
+  Adagrad: what a careful user would write around the peer.
 
 "A quarter of the rows" and "every fourth step" are approximations of the Gram matrix; of the latter the median is the
 cheap step and the mean what it costs. The rest of the network has fused Adam everywhere. "bottom's Gram" leaves the

@@ -1,4 +1,4 @@
-"""Steps of our optimizer: row-wise Adagrad on tables, fused Adam on the rest."""
+"""Steps of our optimizer: Adagrad on tables, fused Adam on the rest."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from models.shared_bottom import SharedBottom
 from pipeline.config import TrainConfig
 from pipeline.optimizers import optimizer_of
 
-SPARSE = TrainConfig(table_optimizer="rowwise_adagrad")
-FUSED = TrainConfig(table_optimizer="rowwise_adagrad", table_kernel="fused")
+SPARSE = TrainConfig(table_optimizer="adagrad")
+FUSED = TrainConfig(table_optimizer="adagrad", table_kernel="fused")
 
 
 def ours(text: str, gauge: Gauge = Gauge(), *, tables: Tables = "fused", half: bool = False) -> Way:

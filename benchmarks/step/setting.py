@@ -44,7 +44,7 @@ class Setting:
         """The network, from one seed."""
         tables = [Table(f"t{i}", rows, self.width, (f"t{i}",)) for i, rows in enumerate(self.rows)]
         embedding: Embedding = (
-            FusedEmbedding(tables, "rowwise_adagrad")
+            FusedEmbedding(tables, "adagrad")
             if held == "fused"
             else TorchRecEmbedding(tables, sparse=held == "sparse")
         )
