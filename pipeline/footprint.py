@@ -111,12 +111,14 @@ def _row_gradient_bytes(table: Table, batch: int, entries: Mapping[str, float]) 
 
 
 def _step_bytes(config: RunConfig, model: SharedBottom) -> int:
-    """Each layer's values and gradients over a batch; every task's gradient of what is shared."""
+    """Each layer's values and gradients; every task's gradient of what is shared, on its way there and by row."""
     pooled, tasks = sum(model.embedding.layout.widths), len(config.tasks)
     units = sum(config.model.bottom) + tasks * sum(config.model.tower)
     shared = sum(p.numel() for p in model.shared_parameters())
     batch = config.train.batch_size
-    return _NUMBER * (2 * batch * (pooled + units) + tasks * (shared + batch * pooled))
+    rows = min(batch, config.train.micro_batch or batch)
+    apart = shared + 2 * batch * pooled + 2 * rows * max(pooled, *config.model.bottom)
+    return _NUMBER * (2 * batch * pooled + 2 * rows * units + tasks * apart)
 
 
 def _entries(prepared: Prepared) -> dict[str, float]:

@@ -44,9 +44,7 @@ class Setting:
         """The network, from one seed."""
         tables = [Table(f"t{i}", rows, self.width, (f"t{i}",)) for i, rows in enumerate(self.rows)]
         embedding: Embedding = (
-            FusedEmbedding(tables, "adagrad")
-            if held == "fused"
-            else TorchRecEmbedding(tables, sparse=held == "sparse")
+            FusedEmbedding(tables, "adagrad") if held == "fused" else TorchRecEmbedding(tables, sparse=held == "sparse")
         )
         model = SharedBottom(
             embedding, values=0, tasks=self.tasks, bottom=self.bottom, dropout=0.0, head_transform=rotations

@@ -90,7 +90,10 @@ def test_what_grows_with_what(few: tuple[RunConfig, Prepared]) -> None:
     assert (two.gradients - one.gradients, two.copies - one.copies, two.disk - one.disk) == (more, 2 * more, more)
     assert (two.reader, two.step) == (one.reader, one.step)
     batch = config.model_copy(update={"train": config.train.model_copy(update={"batch_size": 256})})
-    assert Footprint.of(batch, prepared, tables).step > one.step
+    larger_step = Footprint.of(batch, prepared, tables).step
+    assert larger_step > one.step
+    pieces = batch.model_copy(update={"train": batch.train.model_copy(update={"micro_batch": 32})})
+    assert Footprint.of(pieces, prepared, tables).step < larger_step
 
 
 def test_the_largest_tables_are_those_with_most_weights() -> None:
