@@ -38,10 +38,11 @@ class _Linear:
     def back(self, cotangent_BTO: Tensor, blocks: Sequence[Tensor]) -> Tensor:
         batch, tasks, units = cotangent_BTO.shape
         cotangent_BTO = cotangent_BTO.to(self.input_BI.dtype)
-        weight, *bias = (blocks[place] for place in self.places)
-        _product(cotangent_BTO.view(batch, -1).T, self.input_BI[:batch], weight.view(tasks * units, -1))
+        cotangent_BX, (weight, *bias) = cotangent_BTO.view(batch, -1), (blocks[place] for place in self.places)
+        _product(cotangent_BX.T, self.input_BI[:batch], weight.view(tasks * units, -1))
         for block in bias:
-            block.copy_(cotangent_BTO.sum(0))
+            # A product with ones takes a third of the sum's time.
+            _product(cotangent_BX.new_ones(1, batch), cotangent_BX, block.view(1, -1))
         if self.weight_OI is None:
             return cotangent_BTO
         return (cotangent_BTO.view(-1, units) @ self.weight_OI).view(batch, tasks, -1)

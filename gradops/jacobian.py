@@ -86,7 +86,7 @@ class TaskGradients:
             torch.mv(block_TP.T, weights_T, out=gradient_P)
         if not self.cotangents:
             return gradients, None
-        return gradients, torch.einsum("t,bte->be", weights_T.to(self.cotangent_BTE.dtype), self.cotangent_BTE)
+        return gradients, weights_T.to(self.cotangent_BTE.dtype) @ self.cotangent_BTE
 
 
 def split(part: Microbatch, own: Sequence[Tensor]) -> Roots:
