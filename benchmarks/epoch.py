@@ -77,7 +77,9 @@ class Watched:
             for owner, attribute, name in (
                 (job, "_train_on", "step"),
                 (job, "evaluate", "validate"),
-                (job.optimizer, "backward", "gradients"),
+                (job.model, "cut", "tables"),
+                (job, "_part", "network"),  # which the backward pass asks for
+                (job.optimizer, "backward", "network and gradients"),
                 (job.optimizer.optimizer, "step", "update"),
                 (job.schedule, "step", "schedule"),
             ):
@@ -88,7 +90,8 @@ class Watched:
         found = clock.seconds
         training = found["epoch"] - found["validate"]
         found["steps"] = found["step"] - found["schedule"]
-        found["forward"] = found["steps"] - found["gradients"] - found["update"]
+        found["forward"] = found["tables"] + found["network"]
+        found["gradients"] = found["network and gradients"] - found["network"]
         found["rest"] = training - found["step"] - found["batches"]
         return {"seconds": training} | {name: found[name] / training for name in COLUMNS}
 
