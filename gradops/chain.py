@@ -38,7 +38,7 @@ class _Linear:
     def back(self, cotangent_BTO: Tensor, blocks: Sequence[Tensor]) -> Tensor:
         batch, tasks, units = cotangent_BTO.shape
         cotangent_BTO = cotangent_BTO.to(self.input_BI.dtype)
-        cotangent_BX, (weight, *bias) = cotangent_BTO.view(batch, -1), (blocks[place] for place in self.places)
+        cotangent_BX, (weight, *bias) = cotangent_BTO.flatten(1), (blocks[place] for place in self.places)
         _product(cotangent_BX.T, self.input_BI[:batch], weight.view(tasks * units, -1))
         for block in bias:
             # A product with ones takes a third of the sum's time.
@@ -99,13 +99,15 @@ def empty_blocks(tasks: int, shared: Sequence[Tensor]) -> list[Tensor]:
 def find(outputs: Sequence[Tensor], shared: Sequence[Tensor], leaf: Tensor | None) -> Chain | None:
     """The chain from a leaf to T views of one tensor, or to that tensor T times.
 
-    A hook on a tensor inside the chain would not run. Those on outputs and parameters can be seen, and rule it out.
+    A hook on a tensor inside the chain would not run. Those on outputs, parameters and the leaf can be seen, and rule
+    it out. What activation checkpointing left out of the graph is computed again for each layer: micro-batches save
+    more.
 
     Returns:
         None if what lies between is anything but a chain of linear layers, ReLU and dropout that holds every shared
         parameter once.
     """
-    if any(tensor._backward_hooks for tensor in (*outputs, *shared)):
+    if any(tensor is not None and tensor._backward_hooks for tensor in (*outputs, *shared, leaf)):
         return None
     sources = {_skipped(output.grad_fn) for output in outputs}
     walk = _Walk(shared, leaf)
@@ -136,11 +138,11 @@ class _Walk:
                     layer, before = self._linear(node, node._saved_self, edges[1]), edges[0]
                 case "ReluBackward0":
                     layer, before = _Factor(node._saved_result.sign()), edges[0]
-                case "NativeDropoutBackward0":
-                    layer, before = _Factor(node._saved_result1 / (1 - node._saved_p)), edges[0]
+                case "NativeDropoutBackward0" if node._saved_p < 1:  # dropout on CUDA, which is none outside training
+                    layer, before = _factor(node, node._saved_result1, 1 / (1 - node._saved_p)), edges[0]
                 case "MulBackward0" if None in edges and _shape(edges[0] or edges[1]) == _shape(node):
                     constant = node._saved_other if edges[1] is None else node._saved_self
-                    layer, before = _Factor(constant.expand(_shape(node))), edges[0] or edges[1]
+                    layer, before = _factor(node, constant), edges[0] or edges[1]
                 case _:
                     return False
             if layer is None:
@@ -152,7 +154,7 @@ class _Walk:
     def _linear(self, node: Node, input_BI: Tensor, turned: Node, *bias: Node) -> _Layer | None:
         """The layer of a turned weight, and a bias, if they are shared parameters that no other layer has."""
         of_units = all(b is not None and _shape(b) == _shape(node)[1:] for b in bias)
-        if turned is None or turned.name() != "TBackward0" or not of_units:
+        if not of_units or not _turns(turned) or input_BI.layout != torch.strided:
             return None
         found = [self._place(_skipped(parameter)) for parameter in (turned.next_functions[0][0], *bias)]
         places = tuple(place for place in found if place is not None)
@@ -178,6 +180,20 @@ class _Walk:
         found = self.leaf is not None and getattr(node, "variable", None) is self.leaf
         self.columns = self.leaf.shape[1] if self.leaf is not None and found else 0
         return found
+
+
+def _factor(node: Node, constant: Tensor, scale: float = 1.0) -> _Factor:
+    """The layer of a constant, which may be a number or a mask of another type and place than what it multiplies."""
+    made = node._input_metadata[0]
+    return _Factor((constant.to(made.device, made.dtype) * scale).expand(_shape(node)))
+
+
+def _turns(node: Node) -> bool:
+    """Whether this is ``W'``, or ``W.T``, of a matrix."""
+    if node is None:
+        return False
+    permuted = node.name() == "PermuteBackward0" and tuple(node._saved_dims) == (1, 0)
+    return bool(permuted or node.name() == "TBackward0")
 
 
 def _skipped(node: Node) -> Node:

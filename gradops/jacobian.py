@@ -1,4 +1,4 @@
-"""Task losses to per-task gradients: the only code that calls autograd.
+"""Task losses to per-task gradients: the only code that differentiates losses.
 
 A *root* is where a task's gradient enters the shared part of the model: the task's loss itself, or the shared
 representation with the task's cotangent, when the model says which tensor that is.
@@ -102,7 +102,8 @@ def split(part: Microbatch, own: Sequence[Tensor]) -> Roots:
     targets = [*views, *own]
     grads = grad(losses_T.sum(), targets, retain_graph=True, allow_unused=True) if targets else ()
     for parameter, gradient in zip(own, grads[len(views) :], strict=True):
-        parameter.grad = gradient if parameter.grad is None or gradient is None else parameter.grad + gradient
+        if gradient is not None:
+            parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
     if isinstance(features, Tensor):
         passes = (grad(loss, features, retain_graph=True, allow_unused=True)[0] for loss in losses_T)
         return Roots((features,) * len(losses_T), tuple(_or_zeros(c, features) for c in passes))

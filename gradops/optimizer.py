@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -63,7 +64,7 @@ class MultiTaskOptimizer(Optimizer):
     ) -> None:
         # Optimizer.__init__ is not called: it would build groups and state of its own beside the wrapped optimizer's.
         self.optimizer, self.method = optimizer, method
-        self._shared = [parameter for parameter in shared if parameter.requires_grad]
+        self._shared = list(dict.fromkeys(parameter for parameter in shared if parameter.requires_grad))
         self._surgery = Surgery(method, self._shared, gauge, seed)
         self._check(rotations)
         self._leader = None if rotations is None else Leader(rotations)
@@ -180,39 +181,53 @@ class MultiTaskOptimizer(Optimizer):
     ) -> StepReport:
         """Fill every parameter's ``.grad``, replacing what was there; clip or inspect, then step the wrapped optimizer.
 
+        Tables that step themselves in a backward pass, as fused ones do, are stepped when this returns.
+
         Args:
             losses: T scalar losses of one forward pass; or micro-batches whose losses add up to the batch's, made as
-                they are asked for, to hold the activations of one at a time. That saves memory where conflict is
-                measured exactly; elsewhere all are held until weights are known. The update is that of the batch.
+                they are asked for, to hold the activations of one at a time. That saves memory in steps that measure
+                exactly; in others, those of methods that read no Gram matrix too, all are held until weights are known.
+                The update is that of the batch.
             features: The shared representation z, B x D, or T views of it, one read by each tower, before any rotation.
-                Needed where conflict is not measured exactly and where there are rotations; elsewhere it saves T passes
-                through the towers. Micro-batches bring their own.
+                Needed at the features, for a share of the rows, and where there are rotations; elsewhere it saves T
+                passes through the towers, and the passes of a chain of layers (:mod:`gradops.chain`). Micro-batches
+                bring their own.
             pooled: The cut at the output of the embedding tables, if the model has one; of the whole batch.
-            diagnose: Form the exact Gram matrix even if the method does not need it.
+            diagnose: Form the Gram matrix even if the method does not need it, and the exact one even if it takes
+                another. A method that is defined at the features has that of the cotangents there.
 
         Returns:
             Losses, weights and Gram matrix of the step.
 
         Raises:
-            ValueError: If losses are not a vector, ``features`` is missing or not one per task, or there is no
-                micro-batch, or several where a share of the rows is measured.
+            ValueError: If losses are not a vector, ``features`` is missing or not one per task, a leaf is missing or
+                too many, or there is no micro-batch, or several where a share of the rows is measured.
         """
         if isinstance(losses, Tensor):
             losses = [Microbatch(losses, features, None if pooled is None else pooled.leaf_BE)]
+        elif features is not None:
+            raise ValueError("`features` should be in the micro-batches where there are some. Found them beside.")
         self.zero_grad()
         excluded = {id(p) for p in self._shared}
         own = [p for g in self.param_groups for p in g["params"] if p.requires_grad and id(p) not in excluded]
-        report, roots = self._surgery.run(map(self._checked, losses), own, pooled, diagnose=diagnose)
+        parts = map(partial(self._checked, cut=pooled is not None), losses)
+        report, roots = self._surgery.run(parts, own, pooled, diagnose=diagnose)
         if self._leader is not None:
             self._lead(self._leader, report, roots)
         return report
 
-    def _checked(self, part: Microbatch) -> Microbatch:
+    def _checked(self, part: Microbatch, *, cut: bool) -> Microbatch:
+        if not isinstance(part, Microbatch):
+            raise ValueError(f"`losses` should be one tensor, or micro-batches. Found a {type(part).__name__} in it.")
         losses_T, features = part.losses_T, part.features
+        if cut != (part.leaf_BE is not None):
+            raise ValueError("A micro-batch should have a leaf exactly where `pooled` is given. Found one of the two.")
         if losses_T.dim() != 1 or not len(losses_T):
             raise ValueError(f"`losses` should be a vector of T losses. Found shape {tuple(losses_T.shape)}.")
         if features is None and (self._surgery.needs_features or self._leader is not None):
-            raise ValueError("`features` should be given where not all gradients are measured, or towers rotate.")
+            raise ValueError(
+                "`features` should be given at the features, for a share of the rows, or where towers rotate."
+            )
         # One tensor given T times would give every task the sum of all cotangents, and no error.
         if isinstance(features, Sequence) and len({id(view) for view in features}) != len(losses_T):
             raise ValueError(f"`features` should be z, or {len(losses_T)} distinct views of it, one a task.")

@@ -52,6 +52,7 @@ class Surgery:
         self.method, self.shared, self.gauge, self.seed = method, shared, gauge, seed
         self.at_features = method.at_features or gauge.measure == "features"
         self.method_state: State | None = None
+        self.tasks = 1
         # The Gram matrix that weights came from last, and how many steps it has served.
         self.gram_TT: Tensor | None = None
         self.served = 0
@@ -66,7 +67,8 @@ class Surgery:
                 go before the next is asked for.
             own: Parameters that are not shared.
             cut: The tables.
-            diagnose: Measure exactly too, whatever the method needs.
+            diagnose: Measure too where the method needs no Gram matrix, and exactly where it takes another; a method
+                that is defined at the features is measured there.
 
         Returns:
             What the step did, and where the task gradients of each part started.
@@ -84,12 +86,12 @@ class Surgery:
     @property
     def needs_features(self) -> bool:
         """Whether losses alone are not enough."""
-        return self.at_features or self.gauge.share < 1
+        return self.at_features or (self.gauge.share < 1 and self._reads)
 
     def state_dict(self) -> dict[str, Any]:
         """What the next step depends on."""
         method = None if self.method_state is None else dict(self.method_state)
-        return {"method": method, "gram_TT": self.gram_TT, "served": self.served}
+        return {"method": method, "tasks": self.tasks, "gram_TT": self.gram_TT, "served": self.served}
 
     def check_state(self, state_dict: dict[str, Any]) -> None:
         """Refuse what another method remembers.
@@ -97,8 +99,11 @@ class Surgery:
         Raises:
             ValueError: If it is.
         """
-        method, expected = state_dict["method"], self.method.init(1, torch.Generator())
-        if method is not None and method.keys() != expected.keys():
+        method = state_dict["method"]
+        if method is None:
+            return
+        expected = self.method.init(state_dict["tasks"], torch.Generator())
+        if method.keys() != expected.keys():
             kinds = f"{sorted(expected)}, found {sorted(method)}"
             raise ValueError(f"`state_dict` should be of the same method; its state holds {kinds}.")
 
@@ -106,23 +111,30 @@ class Surgery:
         """Restore what :meth:`state_dict` gave."""
         self.method_state = deepcopy(state_dict["method"])
         self.gram_TT, self.served = deepcopy(state_dict["gram_TT"]), state_dict["served"]
+        self.tasks = state_dict["tasks"]
 
     def state(self, tasks: int) -> State:
         """What the method remembers."""
         if self.method_state is None:
+            self.tasks = tasks
             self.method_state = self.method.init(tasks, torch.Generator().manual_seed(self.seed))
         return self.method_state
 
     @property
+    def _reads(self) -> bool:
+        """Whether weights come from the gradients of everything shared."""
+        return isinstance(self.method, GramianMethod) and self.method.needs_gramian and not self.at_features
+
+    @property
     def _is_due(self) -> bool:
-        """Whether the Gram matrix of this step is to be taken."""
-        return self.gram_TT is None or self.served >= self.gauge.every
+        """Whether the Gram matrix of this step is to be taken; one that is not finite serves no other step."""
+        return self.gram_TT is None or self.served >= self.gauge.every or not bool(self.gram_TT.isfinite().all())
 
     def _take(self, parts: Iterable[Microbatch], own: Sequence[Tensor], diagnose: bool) -> _Batch:
         """Go back through the towers and, where that is wanted, with every task apart through the shared part."""
-        reads = isinstance(self.method, GramianMethod) and self.method.needs_gramian and not self.at_features
-        samples = reads and self._is_due and self.gauge.share < 1
-        apart = (reads and self._is_due and not samples) or (diagnose and not self.method.at_features)
+        due = self._reads and self._is_due
+        samples = due and self.gauge.share < 1
+        apart = (due and not samples) or (diagnose and not self.method.at_features)
         # Not a loop over parts: its variable would hold the last one while the next is made.
         followed = map(partial(self._follow, own=own, apart=apart, samples=samples), parts)
         batch = next(followed, None)

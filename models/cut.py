@@ -111,7 +111,7 @@ class TableCut:
         row_N = self.bags.ids_N[entry_N] + first_row_F[feature_N]
         pieces = columns // width
         # Cotangents as pieces of one width: where each entry finds its own, for every task.
-        piece_N = example_N * (tasks * pieces) + number_F[feature_N]
+        piece_N = example_N.long() * (tasks * pieces) + number_F[feature_N]
         piece_TN = piece_N + pieces * torch.arange(tasks, device=piece_N.device)[:, None]
         return _sum_by_row(row_N, piece_TN, weight_N, cotangent_BTX.reshape(-1, width))
 

@@ -49,7 +49,7 @@ class FusedEmbedding(Embedding):
             raise InputError.of(f"the fused kernel takes widths that are multiples of {_WIDTHS}", odd)
         self.layout, self.optimizer = Layout.of(tables), optimizer
         # From the start in the kernel's buffer, so that no table is ever held twice.
-        self._buffer: Tensor | None = torch.zeros(sum(t.rows * t.width for t in tables))
+        self._buffer: Tensor | None = torch.zeros(sum(t.rows * t.width for t in tables), dtype=torch.float32)
         parts = self._buffer.split([t.rows * t.width for t in tables])
         bags = {
             t.weights_name: nn.EmbeddingBag(t.rows, t.width, mode="sum", _weight=part.view(t.rows, t.width))
@@ -58,6 +58,7 @@ class FusedEmbedding(Embedding):
         self.collection = nn.ModuleDict({"embedding_bags": nn.ModuleDict(bags)})
         self.before_training_pass: Callable[[Kernel], None] | None = None
         self._kernel: list[Kernel] = []  # no submodule: its buffers are not the model's
+        self._place = 0  # of the first table in memory, when the kernel was made
 
     def forward(self, bags: Bags) -> Tensor:
         """Pooled embeddings B x E.
@@ -78,8 +79,10 @@ class FusedEmbedding(Embedding):
         Raises:
             ValueError: If the rule is not fused on this device.
         """
-        if not self._kernel:
-            self._kernel.append(self._make())
+        place = next(self.tables()).data_ptr()
+        if not self._kernel or place != self._place:  # loading with `assign` puts other tensors in the tables' place
+            self._kernel = [self._make()]
+            self._place = next(self.tables()).data_ptr()
         return self._kernel[0]
 
     def _make(self) -> Kernel:

@@ -24,7 +24,7 @@ class FusedOptimizer(Optimizer):
         lr: Rate.
 
     Raises:
-        ValueError: If the rate is negative, or the rule is not fused on this device.
+        ValueError: If the rate is negative, a table is frozen, or the rule is not fused on this device.
     """
 
     _used_rate: float | None
@@ -34,6 +34,8 @@ class FusedOptimizer(Optimizer):
     def __init__(self, embedding: FusedEmbedding, lr: float) -> None:
         if not lr >= 0:
             raise ValueError(f"`lr` should be at least 0. Found `lr = {lr}`.")
+        if not all(table.requires_grad for table in embedding.tables()):
+            raise ValueError("Tables of a fused kernel should not be frozen: its backward pass steps them all.")
         super().__init__(embedding.tables(), {"lr": lr, "step": 0})
         self._forget()
         self._give_state(embedding.kernel)

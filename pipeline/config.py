@@ -130,7 +130,8 @@ class TrainConfig(_Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> TrainConfig:
-        assert self.gauge  # refuses approximations that save nothing
+        if self.measure == "features" and (self.gram_share < 1 or self.gram_every > 1):
+            raise ValueError('train.gram_share and train.gram_every save nothing with measure "features"; leave them 1')
         if self.micro_batch and self.gram_share < 1:
             raise ValueError("train.micro_batch and train.gram_share exclude each other: a share is of one pass")
         return self

@@ -30,7 +30,7 @@ def leaf(dtype: torch.dtype = torch.float64, columns: int = WIDE) -> Tensor:
 
 def roots(z_BD: Tensor, tasks: int) -> Roots:
     views = tuple(z_BD.view_as(z_BD) for _ in range(tasks))
-    return Roots(views, tuple(torch.randn_like(z_BD).unbind(0)[0].expand_as(z_BD) * (k + 1) for k in range(tasks)))
+    return Roots(views, tuple(torch.randn_like(z_BD) for _ in range(tasks)))
 
 
 def by_autograd(starts: Roots, inputs: Sequence[Tensor]) -> list[Tensor]:
@@ -118,6 +118,7 @@ def test_without_a_leaf() -> None:
 
 
 FIRST, SECOND = nn.Linear(WIDE, WIDE).double(), nn.Linear(WIDE, WIDE).double()
+WIDER = nn.Linear(2 * WIDE, WIDE).double()
 TURNED = nn.Parameter(torch.randn(WIDE, WIDE, dtype=torch.float64))
 WHOLE = nn.Parameter(torch.randn(BATCH, WIDE, dtype=torch.float64))
 NO_CHAINS: dict[str, tuple[Callable[[Tensor], Tensor], list[Tensor]]] = {
@@ -126,13 +127,17 @@ NO_CHAINS: dict[str, tuple[Callable[[Tensor], Tensor], list[Tensor]]] = {
     "a layer norm": (lambda x: nn.functional.layer_norm(FIRST(x), (WIDE,)), [*FIRST.parameters()]),
     "a layer twice": (lambda x: FIRST(FIRST(x)), [*FIRST.parameters()]),
     "a weight the other way round": (lambda x: x @ TURNED, [TURNED]),
-    "a bias for every row": (lambda x: torch.addmm(WHOLE, x, FIRST.weight.T), [FIRST.weight, WHOLE]),
+    "a bias for every row": (lambda x: torch.addmm(WHOLE, x, FIRST.weight.t()), [FIRST.weight, WHOLE]),
+    "the leaf and what is made of it": (lambda x: WIDER(torch.cat([x, x * x], dim=1)), [*WIDER.parameters()]),
+    "rows beside the leaf's": (lambda x: FIRST(torch.cat([x, torch.ones(1, WIDE).double()])), [*FIRST.parameters()]),
+    "dropout that drops all": (lambda x: torch.native_dropout(FIRST(x), 1.0, True)[0], [*FIRST.parameters()]),
     "a layer that is not shared": (lambda x: SECOND(FIRST(x)), [*FIRST.parameters()]),
     "a shared layer elsewhere": (lambda x: FIRST(x), [*FIRST.parameters(), *SECOND.parameters()]),
     "a gate of its own": (lambda x: FIRST(x) * x, [*FIRST.parameters()]),
     "a reshape": (lambda x: FIRST(x).view(-1, 2 * WIDE).view(BATCH, WIDE), [*FIRST.parameters()]),
     "values first": (lambda x: FIRST(torch.cat([x.detach()[:, :2], x[:, :3]], dim=1)), [*FIRST.parameters()]),
-    "a scaled sum": (lambda x: torch.addmm(FIRST.bias, x, FIRST.weight.T, alpha=2), [*FIRST.parameters()]),
+    "a scaled sum": (lambda x: torch.addmm(FIRST.bias, x, FIRST.weight.t(), alpha=2), [*FIRST.parameters()]),
+    "a scaled bias": (lambda x: torch.addmm(FIRST.bias, x, FIRST.weight.t(), beta=2), [*FIRST.parameters()]),
     "no way to the leaf": (lambda x: FIRST(x.detach()), [*FIRST.parameters()]),
 }
 
@@ -152,13 +157,55 @@ def test_anything_else_goes_by_autograd(name: str) -> None:
         torch.testing.assert_close(ours, torch.stack([(zeros if g is None else g).flatten() for g in found]))
 
 
-@pytest.mark.parametrize("place", ["output", "parameter"])
+MASK = torch.arange(BATCH * WIDE).view(BATCH, WIDE) % 2 == 0
+CHAINS: dict[str, Callable[[Tensor], Tensor]] = {
+    "a whole number": lambda x: FIRST(x) * 2,
+    "a whole number before": lambda x: FIRST(2 * x),
+    "a mask": lambda x: FIRST(x) * MASK,
+    "a number a unit": lambda x: FIRST(x) * torch.arange(WIDE).double(),
+    "numbers of less precision": lambda x: FIRST(x) * torch.arange(WIDE).bfloat16(),
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_constants_of_any_type_are_layers(name: str) -> None:
+    torch.manual_seed(0)
+    leaf_BE = leaf()
+    starts, shared = roots(CHAINS[name](leaf_BE), 3), [*FIRST.parameters()]
+    assert chain.find(starts.outputs, shared, leaf_BE) is not None
+    each = jacobian.each(starts, shared, leaf_BE)
+    *expected, at_leaf_TX = by_autograd(starts, [*shared, leaf_BE])
+    for ours, autograds in zip(each.blocks, expected, strict=True):
+        torch.testing.assert_close(ours, autograds, rtol=1e-13, atol=1e-13)
+    torch.testing.assert_close(each.cotangent_BTE.transpose(0, 1).flatten(1), at_leaf_TX, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("turn", [Tensor.t, lambda weight: weight.T])
+def test_a_weight_may_be_turned_in_either_way(turn: Callable[[Tensor], Tensor]) -> None:
+    torch.manual_seed(0)
+    leaf_BE = leaf()
+    starts = roots(leaf_BE @ turn(FIRST.weight), 3)
+    assert chain.find(starts.outputs, [FIRST.weight], leaf_BE) is not None
+    (block,) = jacobian.each(starts, [FIRST.weight], leaf_BE).blocks
+    torch.testing.assert_close(block, by_autograd(starts, [FIRST.weight])[0])
+
+
+def test_a_sparse_input_goes_by_autograd() -> None:
+    layer = nn.Linear(WIDE, 4).double()
+    starts, shared = roots(layer(leaf().detach().to_sparse()), 2), list(layer.parameters())
+    assert chain.find(starts.outputs, shared, None) is None
+    jacobian.each(starts, shared, None)
+
+
+@pytest.mark.parametrize("place", ["output", "parameter", "leaf"])
 def test_a_hook_runs(place: str) -> None:
     layer, leaf_BE = nn.Linear(WIDE, 4).double(), leaf()
+    calls: list[Tensor] = []
     z_BD = layer(leaf_BE)
-    (z_BD if place == "output" else layer.weight).register_hook(lambda gradient: 2 * gradient)
+    {"output": z_BD, "parameter": layer.weight, "leaf": leaf_BE}[place].register_hook(calls.append)
     starts = Roots((z_BD, z_BD), (torch.ones_like(z_BD), torch.ones_like(z_BD)))
-    assert chain.find(starts.outputs, list(layer.parameters()), leaf_BE) is None
+    jacobian.each(starts, list(layer.parameters()), leaf_BE)
+    assert len(calls) == 2
 
 
 def test_outputs_of_two_ways_are_no_chain() -> None:

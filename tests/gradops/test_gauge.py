@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+from unittest.mock import Mock
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from gradops import Gauge, MultiTaskOptimizer, StepReport
+from gradops import Gauge, MultiTaskOptimizer, StepReport, jacobian
 from gradops.base import Method
 from gradops.linalg import gramian
 from gradops.methods import GradOPS, Uniform
@@ -54,10 +55,11 @@ def gram_of(net: Net, seed: int, first: int = ROWS) -> Tensor:
 
 
 @pytest.mark.parametrize("activation", [nn.ReLU(), nn.Tanh()], ids=["chain", "autograd"])
-def test_a_share_is_measured_as_a_batch_of_its_own(activation: nn.Module) -> None:
+@pytest.mark.parametrize(("share", "first"), [(0.25, 6), (0.3, 7), (0.001, 1)])
+def test_a_share_is_measured_as_a_batch_of_its_own(activation: nn.Module, share: float, first: int) -> None:
     net = Net(activation)
-    expected_TT, before = gram_of(net, 0, first=ROWS // 4), copy.deepcopy(net)
-    report = step(net, net.optimizer(Gauge(share=0.25)), 0)
+    expected_TT, before = gram_of(net, 0, first), copy.deepcopy(net)
+    report = step(net, net.optimizer(Gauge(share=share)), 0)
     torch.testing.assert_close(report.gram_TT, expected_TT)
     assert report.exact_TT is None
     # The update is that of all rows, with these weights.
@@ -75,6 +77,29 @@ def test_a_matrix_serves_several_steps() -> None:
         exact_TT = gram_of(net, number) if number % 3 == 0 else exact_TT
         torch.testing.assert_close(step(net, optimizer, number).gram_TT, exact_TT)
         assert not torch.allclose(gram_of(net, number), exact_TT, rtol=1e-3)
+
+
+def test_other_steps_pay_for_no_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    each = Mock(wraps=jacobian.each)
+    monkeypatch.setattr(jacobian, "each", each)
+    net = Net(nn.ReLU())
+    for gauge in (Gauge(every=3), Gauge(every=3, share=0.5)):
+        optimizer, before = net.optimizer(gauge), each.call_count
+        for number in range(6):
+            step(net, optimizer, number)
+        assert each.call_count - before == 2
+
+
+def test_a_matrix_that_is_not_finite_serves_one_step() -> None:
+    net = Net(nn.ReLU())
+    optimizer = net.optimizer(Gauge(every=4))
+    start = copy.deepcopy(net.state_dict())
+    z_BD = net.shared(rows(0))
+    report = optimizer.backward(net.loss_NT(z_BD, 0).mean(0) * torch.inf, features=z_BD)
+    assert report.weights_T.isnan().all()
+    net.load_state_dict(start)
+    exact_TT = gram_of(net, 1)
+    torch.testing.assert_close(step(net, optimizer, 1).gram_TT, exact_TT)
 
 
 def test_it_goes_on_where_it_was_saved() -> None:
@@ -147,6 +172,13 @@ def test_a_method_with_memory_is_asked_at_every_step() -> None:
     first = optimizer.method_state
     step(net, optimizer, 1)
     assert optimizer.method_state is not first
+
+
+def test_a_share_needs_the_features_of_a_method_that_reads_them() -> None:
+    net = Net(nn.ReLU())
+    with pytest.raises(ValueError, match="`features` should be given"):
+        net.optimizer(Gauge(share=0.5)).backward(net.loss_NT(net.shared(rows(0)), 0).mean(0))
+    net.optimizer(Gauge(share=0.5), Uniform()).backward(net.loss_NT(net.shared(rows(0)), 0).mean(0))
 
 
 def test_what_saves_nothing_is_refused() -> None:

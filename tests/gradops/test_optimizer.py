@@ -219,3 +219,13 @@ def test_wrong_arguments_are_named() -> None:
     for features in ([torch.ones(1)], [torch.ones(1)] * 3):
         with pytest.raises(ValueError, match="distinct views"):
             wrap(net, GradOPS()).backward(torch.ones(3), features=features)
+
+
+def test_a_method_whose_options_count_tasks_goes_on() -> None:
+    net, rows_targets = Net(), data()
+    method = GradDrop(leak=(0.1, 0.2, 0.3))
+    optimizer, second = wrap(net, method), wrap(Net(), method)
+    z = net.features(rows_targets[0])
+    optimizer.step(net.losses([z] * 3, rows_targets[1]), features=z)
+    second.load_state_dict(optimizer.state_dict())
+    assert second.method_state is not None

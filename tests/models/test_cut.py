@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from features.encoder import Table
 from models.cut import Bags, Layout, TableCut
 from tests.models import networks
 
@@ -61,3 +62,32 @@ def test_the_leaf_is_cut_and_backward_reaches_the_tables_once() -> None:
     whole(bags, networks.values(5, 0)).sum().backward()
     for ours, expected in zip(model.embedding.tables(), whole.embedding.tables(), strict=True):
         torch.testing.assert_close(ours.grad, expected.grad)
+
+
+@pytest.mark.parametrize(
+    "tables", [networks.TABLES, [Table("a", 7, 4, ("a", "b")), Table("c", 11, 4, ("c",))]], ids=len
+)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_first_rows_are_a_batch_of_their_own(tables: list[Table], weighted: bool) -> None:
+    """Of one width and of several, with empty bags."""
+    layout, few = Layout.of(tables), 5
+    bags = networks.bags(12, 0, weighted=weighted)
+    bags = Bags(bags.ids_N % 7, bags.lengths_FB, bags.weight_N)
+    kept_N = torch.repeat_interleave(bags.lengths_FB) % 12 < few
+    alone = Bags(
+        bags.ids_N[kept_N],
+        bags.lengths_FB.view(3, 12)[:, :few].flatten(),
+        None if bags.weight_N is None else bags.weight_N[kept_N],
+    )
+    width = sum(layout.widths)
+    cotangent_BTE = torch.randn(few, 2, width, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    whole_BE, part_BE = torch.zeros(12, width, dtype=torch.float64), torch.zeros(few, width, dtype=torch.float64)
+    ours = TableCut.of(whole_BE, bags, layout).task_gradients(cotangent_BTE)
+    expected = TableCut.of(part_BE, alone, layout).task_gradients(cotangent_BTE)
+    for block, wanted in zip(ours, expected, strict=True):
+        torch.testing.assert_close(block, wanted)
+
+
+@pytest.mark.parametrize(("rows", "kind"), [(2**31 - 1, torch.int32), (2**31, torch.int64)])
+def test_rows_are_counted_in_numbers_that_hold_them(rows: int, kind: torch.dtype) -> None:
+    assert Layout(widths=[4, 4], tables=[0, 1], rows=[rows - 5, 5]).first_row_F().dtype == kind

@@ -269,3 +269,17 @@ def test_the_names_on_each_device_are_known_to_fbgemm_and_to_plain_tables() -> N
         assert set(rules) <= set(TABLE_OPTIMIZERS)
         assert all(TABLE_OPTIMIZERS[name] is not None for name in rules)
         assert set(rules.values()) <= set(EmbOptimType.__members__)
+
+
+def test_tables_that_were_replaced_are_read() -> None:
+    (net, _), (other, optimizer) = fused("adagrad"), fused("adagrad")
+    step(other, optimizer, 0)
+    net.embedding(bags(0, weighted=False))
+    net.load_state_dict(other.state_dict(), assign=True)
+    torch.testing.assert_close(net.embedding(bags(1, weighted=False)), other.embedding(bags(1, weighted=False)))
+
+
+def test_frozen_tables_are_refused() -> None:
+    embedding = FusedEmbedding(TABLES, "adagrad")
+    with pytest.raises(ValueError, match="should not be frozen"):
+        FusedOptimizer(embedding.requires_grad_(False), LR)

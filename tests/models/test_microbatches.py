@@ -99,3 +99,40 @@ def test_a_step_of_nothing_is_refused() -> None:
     model = network("pcgrad")
     with pytest.raises(ValueError, match="at least one micro-batch"):
         optimizer_of(model, "pcgrad", Gauge()).step(iter(()))
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_parameter_that_one_piece_reaches_keeps_its_gradient(first: bool) -> None:
+    shared, own = torch.nn.Linear(2, 3), torch.nn.Parameter(torch.ones(()))
+    sgd = torch.optim.SGD([*shared.parameters(), own], lr=0.1)
+    optimizer = MultiTaskOptimizer(sgd, parse("pcgrad"), shared=shared.parameters())
+    losses = [shared(torch.ones(4, 2)).mean(0)[:2] for _ in range(2)]
+    losses[0 if first else 1] = losses[0 if first else 1] * (1 + own)
+    optimizer.backward([Microbatch(losses_T) for losses_T in losses])
+    assert own.grad is not None
+    assert own.grad.abs() > 0
+
+
+def test_what_does_not_fit_together_is_named() -> None:
+    model = network("pcgrad")
+    cut = model.cut(networks.bags(BATCH, 0, weighted=True))
+    optimizer = optimizer_of(model, "pcgrad", Gauge())
+    (whole,) = parts(model, cut, BATCH)
+    for micro, pooled in ((Microbatch(whole.losses_T, whole.features), cut), (whole, None)):
+        with pytest.raises(ValueError, match="exactly where `pooled` is given"):
+            optimizer.step([micro], pooled=pooled)
+    with pytest.raises(ValueError, match="Found them beside"):
+        optimizer.step([whole], features=whole.features, pooled=cut)
+    with pytest.raises(ValueError, match="Found a Tensor in it"):
+        optimizer.step(list(whole.losses_T), pooled=cut)
+
+
+def test_a_parameter_given_twice_counts_once() -> None:
+    once, twice = (network("pcgrad") for _ in range(2))
+    weights = []
+    for model, shared in ((once, once.shared_parameters()), (twice, 2 * twice.shared_parameters())):
+        cut = model.cut(networks.bags(BATCH, 0, weighted=True))
+        sgd = torch.optim.SGD(model.network_parameters(), lr=10.0)
+        optimizer = MultiTaskOptimizer(sgd, parse("pcgrad"), shared=shared)
+        weights.append(optimizer.step(parts(model, cut, BATCH), pooled=cut).weights_T)
+    torch.testing.assert_close(*weights)
