@@ -39,12 +39,13 @@ class _Linear:
         batch, tasks, units = cotangent_BTO.shape
         cotangent_BTO = cotangent_BTO.to(self.input_BI.dtype)
         weight, *bias = (blocks[place] for place in self.places)
-        _product(cotangent_BTO.view(batch, -1).T, self.input_BI[:batch], weight.view(tasks * units, -1))
+        _product(cotangent_BTO.view(batch, tasks * units).T, self.input_BI[:batch], weight.view(tasks * units, -1))
         for block in bias:
             block.copy_(cotangent_BTO.sum(0))
         if self.weight_OI is None:
             return cotangent_BTO
-        return (cotangent_BTO.view(-1, units) @ self.weight_OI).view(batch, tasks, -1)
+        inputs = self.weight_OI.shape[1]
+        return (cotangent_BTO.view(-1, units) @ self.weight_OI).view(batch, tasks, inputs)
 
 
 @dataclass(frozen=True)
