@@ -59,7 +59,7 @@ class Sharding:
         weights = table.rows * table.width
         by_size: Kind = "row_wise" if weights >= self.row_wise_from else "table_wise"
         kind = self.kinds.get(table.name, "data_parallel" if weights < self.data_parallel_below else by_size)
-        # fbgemm takes a shard without rows for one that shares its neighbour's, and steps the wrong rows.
+        # fbgemm on the CPU takes a shard without rows for the table after it, which it then steps at the wrong width.
         return "table_wise" if kind == "row_wise" and -(-table.rows // ranks) * (ranks - 1) >= table.rows else kind
 
     def plan(

@@ -40,7 +40,7 @@ def test_size_decides_unless_a_name_does() -> None:
 
 @pytest.mark.parametrize(("rows", "ranks", "kind"), [(4, 4, "row_wise"), (5, 4, "table_wise"), (3, 4, "table_wise")])
 def test_every_rank_has_rows_of_a_divided_table(rows: int, ranks: int, kind: Kind) -> None:
-    """Five rows on four ranks are 2, 2, 1 and 0, and a shard of none has its neighbour's rows stepped."""
+    """Five rows on four ranks would be 2, 2, 1 and 0, which fbgemm does not bear."""
     assert Sharding(kinds={"few": "row_wise"}).kind(Table("few", rows, 4, ("f",)), ranks) == kind
 
 
