@@ -14,6 +14,7 @@ from fbgemm_gpu.split_table_batched_embeddings_ops_training import SplitTableBat
 from fbgemm_gpu.tbe.config.embedding_config import BoundsCheckMode
 from torch import Tensor, nn
 from torch.distributed._shard.metadata import ShardMetadata
+from torch.distributed._shard.sharded_tensor.api import ShardedTensor
 from torch.nn import functional
 from torch.optim import Optimizer
 from torchrec.distributed.batched_embedding_kernel import BaseBatchedEmbeddingBag
@@ -164,6 +165,19 @@ class ShardedEmbedding(Embedding):
             for module in self._held
             for config, weights in zip(module.config.embedding_tables, module.split_embedding_weights(), strict=True)
         ]
+
+    def whole_state(self) -> dict[str, Tensor]:
+        """The unsharded front's state dict on the first rank, to be served; others take part and get nothing."""
+        state: dict[str, Tensor] = {}
+        first, device = dist.get_rank(self.processes) == 0, next(self.tables()).device
+        for name, value in self.state_dict().items():
+            whole = torch.empty(value.size(), device=device) if first else None
+            if isinstance(value, ShardedTensor):
+                value.gather(dst=0, out=whole)
+            elif whole is not None:
+                whole.copy_(value)
+            state |= {} if whole is None else {name: whole}
+        return state
 
     def kernels(self) -> list[Kernel]:
         """The kernels of tables that a backward pass steps."""

@@ -175,7 +175,8 @@ def sharded(case: Case, rank: int, world: int) -> Outcome:
     network_state = without_tables(model)
     assert_equal_on_ranks(network_state, world)
     weights, losses = (torch.stack([getattr(r, name) for r in reports]) for name in ("weights_T", "losses_T"))
-    return Outcome(weights, losses, network_state | gathered(embedding, world))
+    whole = embedding.whole_state()
+    return Outcome(weights, losses, network_state | (tables_of(whole) if rank == 0 else {}))
 
 
 def without_tables(model: SharedBottom) -> dict[str, Tensor]:
@@ -248,12 +249,6 @@ def assert_equal_on_ranks(state: dict[str, Tensor], world: int) -> None:
         assert all(torch.equal(value, other[name]) for other in everybody), f"{name} differs between ranks"
 
 
-def gathered(embedding: ShardedEmbedding, world: int) -> dict[str, Tensor]:
-    """The tables, put together from the shards of all ranks."""
-    shards = [(s.table.name, s.row, s.column, s.weights.clone()) for s in embedding.shards()]
-    everybody: list[Any] = [None] * world
-    dist.all_gather_object(everybody, shards)
-    tables = {table.name: torch.full((table.rows, table.width), torch.nan) for table in TABLES}
-    for name, row, column, weights in (shard for shards in everybody for shard in shards):
-        tables[name][row : row + weights.shape[0], column : column + weights.shape[1]] = weights
-    return tables
+def tables_of(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tables in an embedding's state, by their own names."""
+    return {table.name: state[f"collection.embedding_bags.{table.weights_name}.weight"].clone() for table in TABLES}

@@ -193,7 +193,4 @@ def bags(case: Case, step: int) -> Bags:
 
 
 def state_of(model: SharedBottom) -> dict[str, Tensor]:
-    return ranks.without_tables(model) | {
-        table.name: weights.detach().clone()
-        for table, weights in zip(ranks.TABLES, model.embedding.tables(), strict=True)
-    }
+    return ranks.without_tables(model) | ranks.tables_of(model.embedding.state_dict())
