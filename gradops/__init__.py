@@ -3,6 +3,7 @@
 from gradops.base import Cut, ElementwiseMethod, GramianMethod, Method, State
 from gradops.diagnostics import StepReport
 from gradops.gauge import Gauge
+from gradops.group import Group, Ranks
 from gradops.jacobian import Microbatch
 from gradops.optimizer import MultiTaskOptimizer
 
@@ -11,9 +12,11 @@ __all__ = [
     "ElementwiseMethod",
     "Gauge",
     "GramianMethod",
+    "Group",
     "Method",
     "Microbatch",
     "MultiTaskOptimizer",
+    "Ranks",
     "State",
     "StepReport",
 ]

@@ -165,7 +165,8 @@ class Cut(Protocol):
     def task_gradients(self, cotangent_BTE: Tensor) -> Iterable[Tensor]:
         """The tables' task gradients restricted to the rows of this batch, in blocks of shape T x anything.
 
-        Rows that several bags read are already summed: the Gram matrix of the blocks is that of the dense gradients.
+        Rows that several bags read are already summed: the Gram matrix of the blocks is that of the dense gradients. Of
+        several processes that share a batch each has other rows, summed over all of them: their matrices add up.
 
         Args:
             cotangent_BTE: T cotangents of the leaf, or of its first B rows.

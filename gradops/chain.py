@@ -45,7 +45,8 @@ class _Linear:
             _product(cotangent_BX.new_ones(1, batch), cotangent_BX, block.view(1, -1))
         if self.weight_OI is None:
             return cotangent_BTO
-        return (cotangent_BTO.view(-1, units) @ self.weight_OI).view(batch, tasks, -1)
+        inputs = self.weight_OI.shape[1]
+        return (cotangent_BTO.view(-1, units) @ self.weight_OI).view(batch, tasks, inputs)
 
 
 @dataclass(frozen=True)

@@ -46,4 +46,4 @@ class Gauge:
 
     def rows(self, batch: int) -> int:
         """Rows of a batch that the matrix is taken from."""
-        return max(1, round(self.share * batch))
+        return min(batch, max(1, round(self.share * batch)))

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd import grad
 
 from gradops import chain
+from gradops.group import Group
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,10 @@ class TaskGradients:
         torch._foreach_add_(self.blocks, other.blocks)
         return TaskGradients(self.blocks, self.cotangents + other.cotangents)
 
+    def over(self, group: Group) -> TaskGradients:
+        """Those of the rows of all processes; cotangents stay with their rows."""
+        return TaskGradients(group.sum(self.blocks), self.cotangents)
+
     @cached_property
     def cotangent_BTE(self) -> Tensor:
         """The cotangents of all rows."""
@@ -110,6 +115,14 @@ def split(part: Microbatch, own: Sequence[Tensor]) -> Roots:
     if views:
         return Roots(views, tuple(_or_zeros(c, v) for c, v in zip(grads, views, strict=False)))
     return Roots(tuple(losses_T), tuple(torch.ones_like(losses_T)))
+
+
+def add_up(parameters: Sequence[Tensor], group: Group) -> None:
+    """Let every parameter that has a gradient have the sum of all processes'."""
+    reached = [parameter for parameter in parameters if parameter.grad is not None]
+    sums = group.sum([parameter.grad for parameter in reached if parameter.grad is not None])
+    for parameter, gradient in zip(reached, sums, strict=True):
+        parameter.grad = gradient
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ from gradops import jacobian
 from gradops.base import Cut, GramianMethod, Method, State
 from gradops.diagnostics import StepReport
 from gradops.gauge import Gauge
+from gradops.group import Alone, Group
 from gradops.jacobian import Microbatch, Roots
 from gradops.rotation import Leader, Rotations
 from gradops.surgery import Surgery
@@ -37,6 +38,8 @@ class MultiTaskOptimizer(Optimizer):
         rotations: The rotations through which the towers read the shared representation, where the method has some.
             Their leader steps whenever the wrapped optimizer does.
         seed: Seed of the method's own randomness.
+        group: The processes that have the rows of a batch between them (:class:`gradops.group.Ranks`); this one alone,
+            unless it says otherwise. Each gives its rows' part of the losses and steps as if it had them all.
 
     Raises:
         ValueError: If ``shared`` is empty, mixes dtypes or holds a parameter that the optimizer does not step,
@@ -61,13 +64,14 @@ class MultiTaskOptimizer(Optimizer):
         gauge: Gauge = Gauge(),
         rotations: Rotations | None = None,
         seed: int = 0,
+        group: Group = Alone(),
     ) -> None:
         # Optimizer.__init__ is not called: it would build groups and state of its own beside the wrapped optimizer's.
         self.optimizer, self.method = optimizer, method
         self._shared = list(dict.fromkeys(parameter for parameter in shared if parameter.requires_grad))
-        self._surgery = Surgery(method, self._shared, gauge, seed)
+        self._surgery = Surgery(method, self._shared, gauge, seed, group)
         self._check(rotations)
-        self._leader = None if rotations is None else Leader(rotations)
+        self._leader = None if rotations is None else Leader(rotations, group)
         self._couple()
 
     def _couple(self) -> None:

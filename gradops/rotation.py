@@ -16,6 +16,7 @@ from torch.autograd import Function, grad
 from torch.autograd.function import once_differentiable
 from torch.optim import RAdam
 
+from gradops.group import Alone, Group, length, total
 from gradops.skew import Pull, cayley, exponential
 
 Map = Literal["exponential", "cayley"]
@@ -200,10 +201,11 @@ class Leader:
 
     Args:
         rotations: What it moves.
+        group: The processes that have the rows of a batch.
     """
 
-    def __init__(self, rotations: Rotations) -> None:
-        self.rotations, self.steps = rotations, 0
+    def __init__(self, rotations: Rotations, group: Group = Alone()) -> None:
+        self.rotations, self.group, self.steps = rotations, group, 0
         self.optimizer = RAdam([rotations.angles], lr=rotations.rotation.leader_lr)
 
     def backward(self, features_BD: Tensor, cotangent_TBD: Tensor, weights_T: Tensor, pace_T: Tensor) -> None:
@@ -222,10 +224,10 @@ class Leader:
         # Of either loss only -scale sum_n <R_k' g_nk, v_n> depends on R_k. Its gradient is -scale sum_n g_nk v_n' with
         # g_nk = R_k c_nk: one product over the batch and a small one, a task. So it is with the task's own loss and z.
         turned_TSB = cotangent_TBD[:, :, :size].mT
-        aligning_TSS = rotation_TSS.detach() @ (turned_TSB @ target_BD[:, :size])
+        aligning_TSS = rotation_TSS.detach() @ self._added(turned_TSB @ target_BD[:, :size])
         slope_TA = _pulled(rotation_TSS, angles, -scale * aligning_TSS)
         if 0 < self.rotations.rotation.cooperative_after <= self.steps:
-            descending_TSS = rotation_TSS.detach() @ (turned_TSB @ features_BD[:, :size])
+            descending_TSS = rotation_TSS.detach() @ self._added(turned_TSB @ features_BD[:, :size])
             slope_TA = _cooperative(slope_TA, _pulled(rotation_TSS, angles, descending_TSS))
         angles.grad = slope_TA
 
@@ -253,12 +255,17 @@ class Leader:
 
     def _target(self, cotangent_TBD: Tensor, weights_T: Tensor, pace_T: Tensor) -> tuple[Tensor, float]:
         """``v`` for every row, and the factor of the loss's product with it."""
-        length_T = torch.linalg.vector_norm(cotangent_TBD.flatten(1), dim=1)
+        length_T = length(torch.linalg.vector_norm(cotangent_TBD.flatten(1), dim=1), self.group)
         inverse_T = torch.where(length_T > 0, 1 / length_T, 0.0)  # a task without a gradient pulls nowhere
         if self.rotations.rotation.loss == "iclr":
             return torch.tensordot(inverse_T / len(length_T), cotangent_TBD, dims=1), 1.0
-        combined = torch.tensordot(weights_T, cotangent_TBD, dims=1).norm()
-        return torch.tensordot(combined * pace_T * inverse_T, cotangent_TBD, dims=1), 2 / cotangent_TBD.shape[1]
+        combined = length(torch.tensordot(weights_T, cotangent_TBD, dims=1).norm(), self.group)
+        rows = total(cotangent_TBD.shape[1], self.group, cotangent_TBD.device)
+        return torch.tensordot(combined * pace_T * inverse_T, cotangent_TBD, dims=1), 2 / rows
+
+    def _added(self, values: Tensor) -> Tensor:
+        """The sum over processes."""
+        return self.group.sum([values])[0]
 
 
 def _pulled(rotation_TSS: Tensor, angles: Tensor, slope_TSS: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from gradops import jacobian
 from gradops.base import Cut, ElementwiseMethod, GramianMethod, Method, State
 from gradops.diagnostics import StepReport
 from gradops.gauge import Gauge
+from gradops.group import Group, gathered, total
 from gradops.jacobian import Microbatch, Roots, TaskGradients
 from gradops.linalg import gramian
 
@@ -37,6 +38,12 @@ class _Batch:
         if self.apart is not None and other.apart is not None:
             self.apart = self.apart.plus(other.apart)
 
+    def over(self, group: Group) -> _Batch:
+        """The same with what the rows of other processes add to the losses and to the gradients of parameters."""
+        (losses_T,) = group.sum([self.losses_T])
+        apart, sampled = (None if g is None else g.over(group) for g in (self.apart, self.sampled))
+        return _Batch(losses_T, self.roots, self.leaves, apart, sampled)
+
 
 class Surgery:
     """Combines task gradients by a method, and remembers from step to step what it must.
@@ -46,10 +53,11 @@ class Surgery:
         shared: The parameters that several tasks share, without the tables behind a cut.
         gauge: How conflict is measured; a method that is defined at the features is measured there in any case.
         seed: Seed of the method's own randomness.
+        group: The processes that have the rows of a batch.
     """
 
-    def __init__(self, method: Method, shared: Sequence[Tensor], gauge: Gauge, seed: int) -> None:
-        self.method, self.shared, self.gauge, self.seed = method, shared, gauge, seed
+    def __init__(self, method: Method, shared: Sequence[Tensor], gauge: Gauge, seed: int, group: Group) -> None:
+        self.method, self.shared, self.gauge, self.seed, self.group = method, shared, gauge, seed, group
         self.at_features = method.at_features or gauge.measure == "features"
         self.method_state: State | None = None
         self.tasks = 1
@@ -144,7 +152,8 @@ class Surgery:
             if samples:
                 raise ValueError("A step with a `share` below 1 should have one micro-batch. Found several.")
             batch.add(other)
-        return batch
+        jacobian.add_up(own, self.group)
+        return batch.over(self.group)
 
     def _follow(self, part: Microbatch, *, own: Sequence[Tensor], apart: bool, samples: bool) -> _Batch:
         roots = jacobian.split(part, own)
@@ -159,12 +168,12 @@ class Surgery:
 
     def _weighted(self, method: GramianMethod, batch: _Batch, cut: Cut | None, diagnose: bool) -> StepReport:
         """The update of a method with weights."""
-        exact_TT = None if batch.apart is None else _gramian(batch.apart, cut)
+        exact_TT = None if batch.apart is None else self._gramian(batch.apart, cut)
         gram_TT = self._gram(method, batch, cut, exact_TT, diagnose)
         weights_T = self._weigh(method, gram_TT, batch.losses_T)
         if batch.apart is None:
             weighted = [roots.weighted(weights_T) for roots in batch.roots]
-            self._assign(*jacobian.together(weighted, self.shared, batch.leaves), cut)
+            self._assign_together(weighted, batch, cut)
         else:
             self._assign(*batch.apart.combined(weights_T), cut)
         return StepReport(batch.losses_T, weights_T, gram_TT, exact_TT=None if exact_TT is gram_TT else exact_TT)
@@ -175,7 +184,7 @@ class Surgery:
         """The Gram matrix that weights come from; None if the method needs none and nobody asked."""
         if self.at_features:
             wanted = diagnose or method.needs_gramian
-            return gramian(jacobian.stacked(batch.roots).flatten(1)) if wanted else None
+            return self._added(gramian(jacobian.stacked(batch.roots).flatten(1))) if wanted else None
         if not method.needs_gramian:
             return exact_TT
         if self._is_due:
@@ -187,7 +196,8 @@ class Surgery:
         """The Gram matrix of a share of the rows, as if of all: gradients are sums over rows."""
         assert batch.sampled is not None
         rows = len(batch.roots[0].outputs[0])
-        return _gramian(batch.sampled, cut) * (rows / self.gauge.rows(rows)) ** 2
+        whole, share = (total(n, self.group, batch.losses_T.device) for n in (rows, self.gauge.rows(rows)))
+        return self._gramian(batch.sampled, cut) * (whole / share) ** 2
 
     def _weigh(self, method: GramianMethod, gram_TT: Tensor | None, losses_T: Tensor) -> Tensor:
         state = self.state(len(losses_T))
@@ -197,23 +207,31 @@ class Surgery:
             # A diverged run: no method has an answer, and its caller sees it in the losses of the next step.
             return torch.full_like(gram_TT[0], torch.nan)
         weights_T, self.method_state = method.weights(gram_TT, losses_T, state)
+        self.group.confirm("weights", weights_T)
         return weights_T
 
     def _elementwise(self, method: ElementwiseMethod, batch: _Batch, cut: Cut | None, diagnose: bool) -> StepReport:
         """One gradient at the features, and one backward pass from there."""
         cotangent_TBD = jacobian.stacked(batch.roots)
-        combined_BD, self.method_state = method.combine(cotangent_TBD, self.state(len(batch.losses_T)))
+        # On the rows of all processes, each of which keeps its own: the draws, too, are those of one process.
+        whole_TBD, mine = gathered(cotangent_TBD, 1, self.group)
+        combined_BD, self.method_state = method.combine(whole_TBD, self.state(len(batch.losses_T)))
+        combined_BD = combined_BD[mine]
         pieces = combined_BD.split([len(roots.outputs[0]) for roots in batch.roots])
         pairs = [(roots.outputs[0], piece) for roots, piece in zip(batch.roots, pieces, strict=True)]
         entered = [Roots((output,), (piece.to(output.dtype),)) for output, piece in pairs]
-        self._assign(*jacobian.together(entered, self.shared, batch.leaves), cut)
+        self._assign_together(entered, batch, cut)
         gram_TT, update_T = None, None
         if diagnose:
             # The products of the task gradients and, last, of the update with all of them.
-            whole_UU = gramian(torch.cat([cotangent_TBD, combined_BD[None]]).flatten(1))
+            whole_UU = self._added(gramian(torch.cat([cotangent_TBD, combined_BD[None]]).flatten(1)))
             gram_TT, update_T = whole_UU[:-1, :-1], whole_UU[-1]
         unweighted_T = torch.full_like(batch.losses_T, torch.nan, dtype=torch.float64)
         return StepReport(batch.losses_T, unweighted_T, gram_TT, update_T)
+
+    def _assign_together(self, roots: Sequence[Roots], batch: _Batch, cut: Cut | None) -> None:
+        gradients, cotangent_BE = jacobian.together(roots, self.shared, batch.leaves)
+        self._assign(self.group.sum(gradients), cotangent_BE, cut)
 
     def _assign(self, gradients: Iterable[Tensor], cotangent_BE: Tensor | None, cut: Cut | None) -> None:
         for parameter, gradient in zip(self.shared, gradients, strict=True):
@@ -221,8 +239,12 @@ class Surgery:
         if cut is not None and cotangent_BE is not None:
             cut.backward(cotangent_BE)
 
+    def _gramian(self, gradients: TaskGradients, cut: Cut | None) -> Tensor:
+        """The Gram matrix of the gradients of everything shared, in float64; no row of a table is on two processes."""
+        blocks = () if cut is None else cut.task_gradients(gradients.cotangent_BTE)
+        tables = self.group.sum([gramian(block) for block in blocks])
+        return torch.stack([*map(gramian, gradients.blocks), *tables]).sum(0)
 
-def _gramian(gradients: TaskGradients, cut: Cut | None) -> Tensor:
-    """The Gram matrix of the gradients of everything shared, in float64."""
-    tables = () if cut is None else cut.task_gradients(gradients.cotangent_BTE)
-    return torch.stack([gramian(block) for blocks in (gradients.blocks, tables) for block in blocks]).sum(0)
+    def _added(self, values: Tensor) -> Tensor:
+        """The sum over processes."""
+        return self.group.sum([values])[0]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torchrec.modules.embedding_configs import EmbeddingBagConfig
 from torchrec.modules.embedding_modules import EmbeddingBagCollection
-from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
+from torchrec.sparse.jagged_tensor import KeyedJaggedTensor, KeyedTensor
 
 from features.encoder import Table
 from models.cut import Bags, Layout
@@ -30,21 +30,38 @@ class TorchRecEmbedding(Embedding):
     def __init__(self, tables: Sequence[Table], *, weighted: bool = False, sparse: bool = False) -> None:
         super().__init__()
         self.layout = Layout.of(tables)
-        self._keys = [name for table in tables for name in table.features]
-        configs = [
-            EmbeddingBagConfig(
-                name=t.weights_name, feature_names=list(t.features), num_embeddings=t.rows, embedding_dim=t.width
-            )
-            for t in tables
-        ]
-        self.collection = EmbeddingBagCollection(tables=configs, is_weighted=weighted, device=torch.device("cpu"))
+        self._keys = feature_keys(tables)
+        self.collection = collection(tables, weighted=weighted, device=torch.device("cpu"))
         for bag in self.collection.embedding_bags.values():
             assert isinstance(bag, nn.EmbeddingBag)
             bag.sparse = sparse  # the collection has no option for it
 
     def forward(self, bags: Bags) -> Tensor:
         """Pooled embeddings B x E."""
-        jagged = KeyedJaggedTensor(keys=self._keys, values=bags.ids_N, lengths=bags.lengths_FB, weights=bags.weight_N)
-        pooled = self.collection(jagged)
-        # By key: sharded and quantised collections return their keys in another order.
-        return pooled.values() if pooled.keys() == self._keys else torch.cat([pooled[k] for k in self._keys], dim=1)
+        return in_order(self.collection(jagged(bags, self._keys)), self._keys)
+
+
+def feature_keys(tables: Sequence[Table]) -> list[str]:
+    """The features, in the order of the pooled columns."""
+    return [name for table in tables for name in table.features]
+
+
+def collection(tables: Sequence[Table], *, weighted: bool, device: torch.device) -> EmbeddingBagCollection:
+    """TorchRec's module of tables."""
+    configs = [
+        EmbeddingBagConfig(
+            name=t.weights_name, feature_names=list(t.features), num_embeddings=t.rows, embedding_dim=t.width
+        )
+        for t in tables
+    ]
+    return EmbeddingBagCollection(tables=configs, is_weighted=weighted, device=device)
+
+
+def jagged(bags: Bags, keys: Sequence[str]) -> KeyedJaggedTensor:
+    """Bags as TorchRec reads them, without a copy."""
+    return KeyedJaggedTensor(keys=list(keys), values=bags.ids_N, lengths=bags.lengths_FB, weights=bags.weight_N)
+
+
+def in_order(pooled: KeyedTensor, keys: Sequence[str]) -> Tensor:
+    """Pooled embeddings B x E by key: sharded and quantised collections return their keys in another order."""
+    return pooled.values() if pooled.keys() == list(keys) else torch.cat([pooled[key] for key in keys], dim=1)

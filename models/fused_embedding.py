@@ -22,8 +22,8 @@ _PLACES = {
     "cpu": (EmbeddingLocation.HOST, ComputeDevice.CPU),
     "cuda": (EmbeddingLocation.DEVICE, ComputeDevice.CUDA),
 }
-_EPS = 1e-8  # the row optimizers' own
-_WIDTHS = 4  # fbgemm reads so many columns at a time
+EPS = 1e-8  # the row optimizers' own
+COLUMNS = 4  # fbgemm reads so many at a time
 
 
 class FusedEmbedding(Embedding):
@@ -45,8 +45,7 @@ class FusedEmbedding(Embedding):
 
     def __init__(self, tables: Sequence[Table], optimizer: str) -> None:
         super().__init__()
-        if odd := [f"`{t.name}` is {t.width} wide" for t in tables if t.width % _WIDTHS]:
-            raise InputError.of(f"the fused kernel takes widths that are multiples of {_WIDTHS}", odd)
+        check_widths(tables)
         self.layout, self.optimizer = Layout.of(tables), optimizer
         # From the start in the kernel's buffer, so that no table is ever held twice.
         self._buffer: Tensor | None = torch.zeros(sum(t.rows * t.width for t in tables), dtype=torch.float32)
@@ -56,7 +55,7 @@ class FusedEmbedding(Embedding):
             for t, part in zip(tables, parts, strict=True)
         }
         self.collection = nn.ModuleDict({"embedding_bags": nn.ModuleDict(bags)})
-        self.before_training_pass: Callable[[Kernel], None] | None = None
+        self.before_training_pass: Callable[[list[Kernel]], None] | None = None
         self._kernel: list[Kernel] = []  # no submodule: its buffers are not the model's
         self._place = 0  # of the first table in memory, when the kernel was made
 
@@ -67,7 +66,7 @@ class FusedEmbedding(Embedding):
             RuntimeError: If an id is not a row of its table.
         """
         if self.before_training_pass is not None and torch.is_grad_enabled():
-            self.before_training_pass(self.kernel)
+            self.before_training_pass(self.kernels())
         offsets = functional.pad(bags.lengths_FB.cumsum(0), (1, 0))
         pooled_BE: Tensor = self.kernel(bags.ids_N, offsets, bags.weight_N)
         return pooled_BE
@@ -85,18 +84,30 @@ class FusedEmbedding(Embedding):
             self._place = next(self.tables()).data_ptr()
         return self._kernel[0]
 
+    def kernels(self) -> list[Kernel]:
+        """The one kernel."""
+        return [self.kernel]
+
+    def stepped(self) -> list[Tensor]:
+        """The weights in the kernel.
+
+        Raises:
+            ValueError: If a table is frozen.
+        """
+        tables: list[Tensor] = list(self.tables())
+        if not all(table.requires_grad for table in tables):
+            raise ValueError("Tables of a fused kernel should not be frozen: its backward pass steps them all.")
+        return tables
+
     def _make(self) -> Kernel:
         tables = list(self.tables())
         device, buffer = tables[0].device, self._buffer
-        rules = FUSED.get(device.type, {})
-        if self.optimizer not in rules:
-            raise ValueError(f"`optimizer` should be one of {list(rules)} on {device}. Found `{self.optimizer}`.")
         kernel = Kernel(
             [(*table.shape, *_PLACES[device.type]) for table in tables],
             feature_table_map=list(self.layout.tables),
-            optimizer=EmbOptimType[rules[self.optimizer]],
+            optimizer=fused_rule(self.optimizer, device),
             learning_rate=0.0,
-            eps=_EPS,
+            eps=EPS,
             device=device,
             bounds_check_mode=BoundsCheckMode.FATAL,  # by default an unknown id is read as row 0
             preallocated_host_buffers=None if buffer is None else {"weights": buffer},
@@ -119,3 +130,25 @@ class FusedEmbedding(Embedding):
     def __getstate__(self) -> dict[str, Any]:
         # A copied parameter is no view any more; an optimizer that the embedding knows is copied with it.
         return {**self.__dict__, "_buffer": None, "_kernel": []}
+
+
+def check_widths(tables: Sequence[Table]) -> None:
+    """Refuse tables that no kernel of fbgemm reads.
+
+    Raises:
+        InputError: If a width is no multiple of 4. All tables of such a width are listed.
+    """
+    if odd := [f"`{t.name}` is {t.width} wide" for t in tables if t.width % COLUMNS]:
+        raise InputError.of(f"the fused kernel takes widths that are multiples of {COLUMNS}", odd)
+
+
+def fused_rule(optimizer: str, device: torch.device) -> EmbOptimType:
+    """What fbgemm calls a rule.
+
+    Raises:
+        ValueError: If it is not fused on this device.
+    """
+    rules = FUSED.get(device.type, {})
+    if optimizer not in rules:
+        raise ValueError(f"`optimizer` should be one of {list(rules)} on {device}. Found `{optimizer}`.")
+    return EmbOptimType[rules[optimizer]]

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from itertools import chain
+from typing import Any, Protocol
 
 import torch
 from fbgemm_gpu.split_table_batched_embeddings_ops_training import SplitTableBatchedEmbeddingBagsCodegen as Kernel
 from torch import Tensor
 from torch.optim import Optimizer
 
-from models.fused_embedding import FusedEmbedding
+
+class FusedTables(Protocol):
+    """Tables in kernels whose backward pass steps them."""
+
+    before_training_pass: Callable[[list[Kernel]], None] | None
+
+    def kernels(self) -> list[Kernel]:
+        """The present kernels."""
+
+    def stepped(self) -> list[Tensor]:
+        """The weights in them, one kernel's after another's."""
 
 
 class FusedOptimizer(Optimizer):
     """Rate and state of tables that are stepped by the backward pass.
 
-    Its one group's ``lr`` and its state are given to the kernel whenever a forward pass with gradients begins, because
+    Its one group's ``lr`` and its state are given to the kernels whenever a forward pass with gradients begins, because
     fbgemm takes the rate there: a schedule steps between a step and the next forward pass, as schedules do. The state
-    is the kernel's memory seen table by table, under the names of the row optimizer of the same rule.
+    is the kernels' memory seen table by table, under the names of the row optimizer of the same rule.
 
     Args:
         embedding: The tables; it should be on its device. A later optimizer takes the place of an earlier one.
@@ -28,17 +40,16 @@ class FusedOptimizer(Optimizer):
     """
 
     _used_rate: float | None
-    _kernel: Kernel | None
+    _kernels: list[Kernel]
     _first: dict[str, Tensor] | None
 
-    def __init__(self, embedding: FusedEmbedding, lr: float) -> None:
+    def __init__(self, embedding: FusedTables, lr: float) -> None:
         if not lr >= 0:
             raise ValueError(f"`lr` should be at least 0. Found `lr = {lr}`.")
-        if not all(table.requires_grad for table in embedding.tables()):
-            raise ValueError("Tables of a fused kernel should not be frozen: its backward pass steps them all.")
-        super().__init__(embedding.tables(), {"lr": lr, "step": 0})
+        # A group even without tables: a rank may hold none of them.
+        super().__init__([{"params": embedding.stepped()}], {"lr": lr, "step": 0})
         self._forget()
-        self._give_state(embedding.kernel)
+        self._give_state(embedding.kernels())
         embedding.before_training_pass = self._prepare
 
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # the backward pass was the step
@@ -64,28 +75,33 @@ class FusedOptimizer(Optimizer):
 
     def _forget(self) -> None:
         """No kernel was given a rate or a state yet."""
-        self._used_rate, self._kernel, self._first = None, None, None
+        self._used_rate, self._kernels, self._first = None, [], None
 
-    def _prepare(self, kernel: Kernel) -> None:
-        """Let the kernel go on from this group and state."""
+    def _prepare(self, kernels: list[Kernel]) -> None:
+        """Let the kernels go on from this group and state."""
         group = self.param_groups[0]
         # Loading and copying put other tensors into the state, moving the tables makes another kernel. All tables'
         # state is replaced at once, so the first one's tells.
-        if self._kernel is not kernel or self._first is not self.state.get(group["params"][0]):
-            self._give_state(kernel)
-        kernel.set_learning_rate(group["lr"])
+        if self._kernels != kernels or self._first is not self._first_state():
+            self._give_state(kernels)
         self._used_rate = group["lr"]
-        # fbgemm counts forward passes, those of an evaluation too; its Adam corrects a bias by this.
-        kernel.iter.fill_(group["step"])  # type: ignore[operator]  # a buffer
-        kernel.iter_cpu.fill_(group["step"])
+        for kernel in kernels:
+            kernel.set_learning_rate(group["lr"])
+            # fbgemm counts forward passes, those of an evaluation too; its Adam corrects a bias by this.
+            kernel.iter.fill_(group["step"])  # type: ignore[operator]  # a buffer
+            kernel.iter_cpu.fill_(group["step"])
 
     @torch.no_grad()
-    def _give_state(self, kernel: Kernel) -> None:
-        """Copy the state into the kernel's memory, zero where there is none, and hold views of it from now on."""
-        tables = self.param_groups[0]["params"]
-        for table, views in zip(tables, kernel.get_optimizer_state(), strict=False):  # none at all without a state
+    def _give_state(self, kernels: list[Kernel]) -> None:
+        """Copy the state into the kernels' memory, zero where there is none, and hold views of it from now on."""
+        tables, memory = self.param_groups[0]["params"], chain(*(kernel.get_optimizer_state() for kernel in kernels))
+        for table, views in zip(tables, memory, strict=False):  # none at all without a state
             held = self.state[table]
             for name, view in views.items():
                 view.copy_(held[name]) if name in held else view.zero_()
             self.state[table] = views
-        self._kernel, self._first = kernel, self.state.get(tables[0])
+        self._kernels, self._first = kernels, self._first_state()
+
+    def _first_state(self) -> dict[str, Tensor] | None:
+        """That of the first table, if there is one and it has some."""
+        return next((self.state.get(table) for table in self.param_groups[0]["params"]), None)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor
 from torch.nn import functional
 
 
-def label_shares(labels_BT: Tensor, weight_BT: Tensor | None = None) -> Tensor:
+def label_shares(
+    labels_BT: Tensor, weight_BT: Tensor | None = None, add_up: Callable[[list[Tensor]], list[Tensor]] = list
+) -> Tensor:
     """How much each label counts in its task's mean over a batch.
 
     Args:
         labels_BT: 0, 1, or NaN where unknown.
         weight_BT: How much each row counts, finite and from 0 up; None where all count alike.
+        add_up: What sums values over the processes that have the other rows of the batch; as they are, if none has.
 
     Returns:
         B x T shares in float64, 0 where a label is unknown; each task's add up to 1, or to 0 where none is known or
@@ -19,7 +24,7 @@ def label_shares(labels_BT: Tensor, weight_BT: Tensor | None = None) -> Tensor:
     """
     known_BT = ~labels_BT.isnan()
     weight_BT = known_BT.double() if weight_BT is None else (weight_BT * known_BT).double()  # sums beyond float32
-    total_T = weight_BT.sum(0)
+    (total_T,) = add_up([weight_BT.sum(0)])
     return weight_BT / total_T.where(total_T > 0, 1.0)
 
 

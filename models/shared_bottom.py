@@ -22,6 +22,15 @@ class Embedding(nn.Module):
         """The weights of the tables."""
         return self.parameters()
 
+    def cut(self, bags: Bags) -> TableCut:
+        """The pooled embeddings, cut from the tables."""
+        return TableCut.of(self(bags), bags, self.layout)
+
+    def initialise(self, generator: torch.Generator, std: float) -> None:
+        """Draw the tables: normal, their special rows (padding, null, out of vocabulary) zero."""
+        for table in self.tables():
+            table.normal_(0.0, std, generator=generator)[:FIRST_KNOWN] = 0.0
+
 
 class HeadTransform(Protocol):
     """A linear map of the shared representation for each tower to read through; a module, so that it is saved too."""
@@ -98,7 +107,7 @@ class SharedBottom(nn.Module):
 
     def cut(self, bags: Bags) -> TableCut:
         """The first half of the pass: what the tables hold of a batch."""
-        return TableCut.of(self.embedding(bags), bags, self.embedding.layout)
+        return self.embedding.cut(bags)
 
     def through(self, pooled_BE: Tensor, value_BV: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The second half, for any rows of it: logits B x T, and the T views that the towers read."""
@@ -134,8 +143,7 @@ class SharedBottom(nn.Module):
         default.
         """
         with torch.no_grad():
-            for table in self.embedding.tables():
-                table.normal_(0.0, embedding_std, generator=generator)[:FIRST_KNOWN] = 0.0
+            self.embedding.initialise(generator, embedding_std)
             for layer in self.modules():
                 if isinstance(layer, nn.Linear):
                     bound = layer.in_features**-0.5

@@ -1,0 +1,196 @@
+"""Steps of real processes over sharded tables against one process over dense tables in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+
+import pytest
+import torch
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+
+from gradops import Gauge
+from gradops.base import GramianMethod
+from gradops.group import Alone
+from gradops.methods import parse
+from models.cut import Bags
+from models.loss import cross_entropy, label_shares, masked_cross_entropy
+from models.portable import PortableEmbedding
+from models.sharding import Kind
+from models.shared_bottom import SharedBottom
+from tests.models import networks, ranks
+from tests.models.ranks import LR, STEPS, TABLE_LR, Case, Outcome
+
+MIXED: dict[str, Kind] = {"a": "column_wise", "b": "data_parallel", "d": "table_wise", "e": "row_wise"}
+WHOLE_ROWS: dict[str, Kind] = {**MIXED, "a": "row_wise"}
+
+
+def all_of(kind: Kind) -> dict[str, Kind]:
+    return {table.name: kind for table in ranks.TABLES}
+
+
+CASES = [
+    Case("row_wise", all_of("row_wise"), pooling="mean"),
+    Case("row_wise_adagrad", all_of("row_wise"), "rowwise_adagrad"),
+    Case("table_wise", all_of("table_wise"), pooling="weighted"),
+    Case("table_wise_adagrad", all_of("table_wise"), "rowwise_adagrad", pooling="mean"),
+    Case("column_wise", all_of("column_wise"), pooling="mean"),
+    Case("data_parallel", all_of("data_parallel"), pooling="mean"),
+    Case("data_parallel_adagrad", all_of("data_parallel"), "rowwise_adagrad"),
+    Case("mixed", MIXED),
+    Case("mixed_adagrad", WHOLE_ROWS, "rowwise_adagrad", pooling="weighted"),
+    Case("mixed_elementwise_adagrad", MIXED, "adagrad"),
+    Case("uniform", MIXED, method="uniform"),
+    Case("pcgrad", MIXED, method="pcgrad", doubled=True),
+    Case("mgda", MIXED, method="mgda"),
+    Case("gradnorm", MIXED, method="gradnorm"),
+    Case("pieces", MIXED, method="pcgrad", piece=7, doubled=True),
+    Case("measured on a share of the rows", MIXED, method="pcgrad", gauge=Gauge(share=0.4), doubled=True),
+    Case("measured at the features", MIXED, method="pcgrad", gauge=Gauge(measure="features")),
+    Case("rotograd", MIXED, method="rotograd + rotation(leader_lr=0.1)"),
+    Case("rotograd_coop", MIXED, method="rotograd_coop + rotation(loss='v1', cooperative_after=2, leader_lr=0.1)"),
+    Case("graddrop", MIXED, method="graddrop", doubled=True),
+]
+# What the tests above must find; with one rank there is nothing to be done wrongly.
+BROKEN = [Case("each rank for itself", MIXED, broken="owners"), Case("divided by the ranks", MIXED, broken="scale")]
+
+
+@pytest.fixture(scope="module", params=[1, 2, 4])
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[int, dict[str, Outcome]]:
+    """How many ranks there are, and where they have come; their processes are started once."""
+    size: int = request.param
+    return size, ranks.on_ranks(size, [*CASES, *BROKEN], tmp_path_factory.mktemp(f"world{size}"))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_ranks_step_as_one_process(world: tuple[int, dict[str, Outcome]], case: Case) -> None:
+    found, wanted = world[1][case.name], alone(case.name, world[0])
+    assert_close("losses", found.losses_ST, wanted.losses_ST, 1e-6)
+    if not wanted.weights_ST.isnan().all():
+        assert_close("weights", found.weights_ST, wanted.weights_ST, 1e-6)
+    start = state_of(dense(case))
+    for name, value in wanted.state.items():
+        assert (value - start[name]).abs().max() > 1e-4, f"{name} did not move: the comparison would show nothing"
+        assert_close(name, found.state[name], value, 1e-5)
+
+
+@pytest.mark.parametrize("case", BROKEN, ids=lambda case: case.name)
+def test_what_is_done_wrongly_is_found(world: tuple[int, dict[str, Outcome]], case: Case) -> None:
+    size, outcomes = world
+    found, wanted = outcomes[case.name], alone(case.name, size)
+    weights_off = (found.weights_ST - wanted.weights_ST)[0].abs().max()
+    tables_off = max((found.state[t.name] - wanted.state[t.name]).abs().max() for t in ranks.TABLES)
+    if size == 1:
+        assert weights_off < 1e-6
+        assert tables_off < 1e-5
+    elif case.broken == "owners":
+        assert weights_off > 1e-3
+    else:
+        assert tables_off > 1e-2
+
+
+def assert_close(name: str, found: Tensor, wanted: Tensor, tolerance: float) -> None:
+    off = (found.double() - wanted).abs().max() / wanted.abs().max().clamp(min=1)
+    assert off <= tolerance, f"{name} is off by {off:.1e}"
+
+
+@cache
+def alone(name: str, world: int) -> Outcome:
+    """The steps of one process in float64; the rules of the tables are written out.
+
+    Args:
+        name: Of the case.
+        world: How many ranks it is compared with; only where each measures some of its rows does it matter.
+    """
+    case = next(case for case in [*CASES, *BROKEN] if case.name == name)
+    model, sums = dense(case), [torch.zeros(())] * len(ranks.TABLES)
+    reports: list[Report] = []
+    at_features = parse(case.method).at_features or case.gauge.measure == "features"
+    step_of = by_our_optimizer(case, model) if at_features else by_full_passes(case, model, world)
+    for step in range(STEPS):
+        reports.append(step_of(step))
+        for place, table in enumerate(model.embedding.tables()):
+            assert table.grad is not None
+            rate = TABLE_LR[case.rule] * ranks.schedule(step)
+            sums[place] = sums[place] + squares(table.grad, case.rule)
+            with torch.no_grad():
+                table.sub_(rate * table.grad / (1.0 if case.rule == "sgd" else sums[place].sqrt() + 1e-8))
+    weights, losses = zip(*reports, strict=True)
+    return Outcome(torch.stack(weights), torch.stack(losses), state_of(model))
+
+
+def squares(gradient: Tensor, rule: str) -> Tensor:
+    return gradient.square().mean(1, keepdim=True) if rule == "rowwise_adagrad" else gradient.square()
+
+
+Report = tuple[Tensor, Tensor]
+
+
+def by_full_passes(case: Case, model: SharedBottom, world: int) -> Callable[[int], Report]:
+    """Every task's gradient by a full backward pass, also through the tables, and the method's weights of those."""
+    measured_B1 = measured(case, world)
+    method, tables = parse(case.method), list(model.embedding.tables())
+    assert isinstance(method, GramianMethod)
+    shared = [*model.shared_parameters(), *tables]
+    memory = [method.init(networks.TASKS, torch.Generator().manual_seed(0))]
+
+    def step_of(step: int) -> Report:
+        logits_BT, labels_BT = model(bags(case, step), ranks.values(step).double()), ranks.labels(step)
+        share_BT = label_shares(labels_BT)
+        losses_T = cross_entropy(logits_BT, labels_BT, share_BT)
+        jac_TP = full_passes(losses_T, shared)
+        seen_TP = full_passes(cross_entropy(logits_BT, labels_BT, share_BT * measured_B1), shared)
+        gram_TT = seen_TP @ seen_TP.T / measured_B1.mean() ** 2
+        losses_T.sum().backward(inputs=list(model.towers.parameters()))
+        weights_T, memory[0] = method.weights(gram_TT, losses_T.detach(), memory[0])
+        parts = (weights_T @ jac_TP).split([p.numel() for p in shared])
+        for parameter, part in zip(shared, parts, strict=True):
+            parameter.grad = part.view_as(parameter)
+        with torch.no_grad():
+            for parameter in [*model.shared_parameters(), *model.towers.parameters()]:
+                assert parameter.grad is not None
+                parameter.sub_(LR * ranks.schedule(step) * parameter.grad)
+        model.towers.zero_grad()
+        return weights_T, losses_T.detach()
+
+    return step_of
+
+
+def full_passes(losses_T: Tensor, shared: Sequence[Tensor]) -> Tensor:
+    passes = [torch.autograd.grad(loss, shared, retain_graph=True) for loss in losses_T]
+    return torch.stack([torch.cat([g.flatten() for g in grads]) for grads in passes])
+
+
+def measured(case: Case, world: int) -> Tensor:
+    """1 for the rows that conflict is measured on, the first ones of each rank."""
+    flags = [(torch.arange(n) < round(case.gauge.share * n)).double() for n in ranks.ROWS[world]]
+    return torch.cat(flags)[:, None]
+
+
+def by_our_optimizer(case: Case, model: SharedBottom) -> Callable[[int], Report]:
+    """What lives at the features, as one process does it: tests of its own hold that to the papers."""
+    optimizer = ranks.optimizer_of(case, model, [], Alone())
+    following = LambdaLR(optimizer, ranks.schedule)
+
+    def step_of(step: int) -> Report:
+        model.embedding.zero_grad()
+        trace = model.trace(bags(case, step), ranks.values(step).double())
+        losses_T = masked_cross_entropy(trace.logits_BT, ranks.labels(step))
+        report = optimizer.step(losses_T, features=trace.views, pooled=trace.cut)
+        following.step()
+        return report.weights_T, report.losses_T
+
+    return step_of
+
+
+def dense(case: Case) -> SharedBottom:
+    return ranks.network(case, PortableEmbedding(ranks.TABLES)).double()
+
+
+def bags(case: Case, step: int) -> Bags:
+    return networks.as_type(ranks.bags(step, case.pooling), torch.float64)
+
+
+def state_of(model: SharedBottom) -> dict[str, Tensor]:
+    return ranks.without_tables(model) | ranks.tables_of(model.embedding.state_dict())
