@@ -94,7 +94,7 @@ class Checkpoints:
     def remove(self) -> None:
         """Remove them all: the run is finished."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        self._lock.unlink()  # whoever waits for it finds that the file is gone, and makes another
+        self._lock.unlink(missing_ok=True)  # whoever waits for it finds that the file is gone, and makes another
 
     @property
     def _lock(self) -> Path:
