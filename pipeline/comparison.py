@@ -23,7 +23,7 @@ from pipeline.files import atomic, fingerprint
 from pipeline.prepared import Prepared
 from pipeline.runs import Epoch, Run
 from pipeline.survey import at_once
-from pipeline.training import train
+from pipeline.training import tidy, train
 
 SINGLE_TASK = "single-task"
 Split = Literal["val", "test"]
@@ -171,6 +171,7 @@ def complete(planned: list[Planned], prepared: Prepared, observers: Sequence[Obs
     found = [runs.find(p.config, prepared) for p in planned]
     for p, run in zip(planned, found, strict=True):
         if run is not None:
+            tidy(p.config, prepared)
             everyone.finished(p, run, reused=True)
     missing = [p for p, run in zip(planned, found, strict=True) if run is None]
     trained = iter(_train_all(missing, prepared, everyone, at_once(workers, len(missing))))

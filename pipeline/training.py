@@ -52,9 +52,7 @@ def train(config: RunConfig, prepared: Prepared, on_epoch: Callable[[Epoch], Non
             run or cannot be written. The last whole checkpoint is kept then.
     """
     torch.set_num_threads(config.train.threads)
-    checkpoints = Checkpoints(
-        checkpoints_of(config, prepared), depends_on(config, prepared), config.train.keep_checkpoints
-    )
+    checkpoints = _checkpoints(config, prepared)
     with torch.random.fork_rng(devices=[]), checkpoints.alone():
         torch.manual_seed(config.train.seed)  # dropout draws from the global generator
         job = job_of(config, prepared)
@@ -69,6 +67,14 @@ def train(config: RunConfig, prepared: Prepared, on_epoch: Callable[[Epoch], Non
             run = _finished(job, config, prepared, keeper.rest)
             checkpoints.remove()
         return run
+
+
+def tidy(config: RunConfig, prepared: Prepared) -> None:
+    """Remove the checkpoints of a finished run, which are there if it was killed before it could do so itself."""
+    checkpoints = _checkpoints(config, prepared)
+    if checkpoints.folder.exists():
+        with checkpoints.alone():
+            checkpoints.remove()
 
 
 @dataclass
@@ -104,6 +110,10 @@ class _Keeper:
         if self.job.step != self._saved:
             self.checkpoints.save(self.job.step, self.job.state_dict())
             self._saved = self.job.step
+
+
+def _checkpoints(config: RunConfig, prepared: Prepared) -> Checkpoints:
+    return Checkpoints(checkpoints_of(config, prepared), depends_on(config, prepared), config.train.keep_checkpoints)
 
 
 def _resume(job: Job, checkpoints: Checkpoints) -> None:

@@ -257,8 +257,7 @@ def test_an_interrupted_comparison_is_taken_up_in_mlflow_too(tmp_path: Path, don
 def test_an_interrupted_comparison_goes_on_inside_a_run(tmp_path: Path, done: Done, workers: int) -> None:
     options = [f"data.prepared={done.config.data.prepared}", "compare.methods=['mgda']", "train.max_steps=0"]
     options += ["train.tasks=['income', 'marital']", "train.epochs=15"]
-    unbroken = debug_config(tmp_path / "unbroken", *options)
-    config = debug_config(tmp_path / "broken", *options, f"compare.workers={workers}")
+    config, unbroken = (debug_config(tmp_path / folder, *options) for folder in ("broken", "unbroken"))
 
     class Interrupting(Witness):
         def epoch(self, planned: Planned, epoch: Epoch) -> None:
@@ -266,7 +265,9 @@ def test_an_interrupted_comparison_goes_on_inside_a_run(tmp_path: Path, done: Do
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        compare(config, done.prepared, [Interrupting()])
+        compare(
+            debug_config(tmp_path / "broken", *options, f"compare.workers={workers}"), done.prepared, [Interrupting()]
+        )
     saved = [json.loads(path.read_text()) for path in config.runs.glob("checkpoints/*/newest")]
     assert 1 <= len(saved) <= workers
     assert max(saved) >= 16

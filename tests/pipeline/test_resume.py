@@ -25,6 +25,7 @@ from features.contract import InputError
 from models.loss import cross_entropy
 from pipeline import job
 from pipeline.checkpoint import Checkpoints
+from pipeline.comparison import Planned, complete
 from pipeline.config import RunConfig
 from pipeline.job import Job
 from pipeline.metrics import Evaluator
@@ -102,8 +103,6 @@ def interrupt() -> None:
         ("train.method=gradops(alpha=-2)", "train.schedule=one_cycle", "train.clip_norm=0.5"),
         ("train.method=gradvac",),
         ("train.method=graddrop",),
-        ("train.method=dw",),
-        ("train.method=gradnorm",),
         ("train.method=rotograd_v1",),
         ("train.method=pcgrad + rotation(map='cayley', cooperative_after=9)",),
         ("train.method=pcgrad", "train.gram_every=7"),
@@ -233,6 +232,19 @@ def test_a_truncated_checkpoint_costs_the_steps_since_the_one_before(
     with pytest.warns(UserWarning, match=rf"{file} has .* bytes.* goes on from step 8"):
         run = train(config, few[1])
     assert_same(run, unbroken_run(tmp_path, few))
+
+
+def test_what_a_finished_run_could_not_remove_is_removed_when_it_is_found(
+    tmp_path: Path, few: tuple[RunConfig, Prepared], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_in(tmp_path, few)
+    monkeypatch.setattr(Checkpoints, "remove", lambda _: kill())
+    with pytest.raises(KilledError):
+        train(config, few[1])
+    monkeypatch.undo()
+    assert newest_step(config, few[1]) == 40
+    assert complete([Planned("uniform", config)], few[1], [], workers=1) == [find(config, few[1])]
+    assert not any((config.runs / "checkpoints").iterdir())
 
 
 CHILD = """
