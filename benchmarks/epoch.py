@@ -23,7 +23,7 @@ from pipeline.batches import Batches
 from pipeline.config import RunConfig, load
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
-from pipeline.training import _Job
+from pipeline.training import job_of
 from pipeline.windows import Batch
 
 METHODS = ("uniform", "gradops(alpha=-1)", "rotograd", "rotograd + rotation(map='cayley')")
@@ -66,13 +66,13 @@ class Watched:
     """
 
     def __init__(self, config: RunConfig, prepared: Prepared) -> None:
-        self.job, self.epochs = _Job.build(config, prepared), 0
+        self.job = job_of(config, prepared)
 
     def epoch(self) -> dict[str, float]:
         """Seconds of the next epoch's training, and the shares of it."""
         job, clock = self.job, Clock()
         train: Batches = job.splits["train"]
-        waited = clock.waits("batches", train.epoch(self.epochs))
+        waited = clock.waits("batches", train.epoch(len(job.history)))
         with ExitStack() as watched:
             for owner, attribute, name in (
                 (job, "_train_on", "step"),
@@ -84,9 +84,8 @@ class Watched:
                 (job.schedule, "step", "schedule"),
             ):
                 watched.enter_context(patch.object(owner, attribute, clock.of(name, getattr(owner, attribute))))
-            watched.enter_context(patch.object(train, "epoch", lambda _: waited))
-            clock.of("epoch", job.epoch)(self.epochs)
-        self.epochs += 1
+            watched.enter_context(patch.object(train, "epoch", lambda *_, **__: waited))
+            clock.of("epoch", job.epoch)()
         found = clock.seconds
         training = found["epoch"] - found["validate"]
         found["steps"] = found["step"] - found["schedule"]

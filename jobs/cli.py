@@ -1,6 +1,7 @@
 """The command `gradops`: which commands there are, and what their errors become.
 
-Exit codes: 0 done; 2 the user's input is wrong; 4 another run holds the lock; 130 interrupted; 1 anything else.
+Exit codes: 0 done; 2 the user's input is wrong; 4 another run holds the lock; 130 interrupted, by Ctrl-C or SIGTERM,
+with everything saved: the same command goes on from there; 1 anything else.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class _Commands(TyperGroup):
             err.print(f"error: another run holds {error.lock_file}; wait for it to end", style="red", markup=False)
             raise typer.Exit(LOCKED) from None
         except KeyboardInterrupt:
-            err.print("interrupted; the same command goes on from the runs that are finished", style="red")
+            err.print("interrupted; the same command goes on from there", style="red")
             raise typer.Exit(INTERRUPTED) from None
 
 

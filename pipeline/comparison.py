@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
@@ -22,7 +23,7 @@ from pipeline.files import atomic, fingerprint
 from pipeline.prepared import Prepared
 from pipeline.runs import Epoch, Run
 from pipeline.survey import at_once
-from pipeline.training import train
+from pipeline.training import tidy, train
 
 SINGLE_TASK = "single-task"
 Split = Literal["val", "test"]
@@ -157,8 +158,8 @@ def compare(config: RunConfig, prepared: Prepared, observers: Sequence[Observer]
 def complete(planned: list[Planned], prepared: Prepared, observers: Sequence[Observer], workers: int) -> list[Run]:
     """Every planned run, in order: found where it is finished, trained where it is not.
 
-    Finished runs are found by their config and the data's fingerprint, so an interrupted comparison goes on where it
-    stopped and a longer one trains only what is new.
+    Finished runs are found by their config and the data's fingerprint, and unfinished ones by their checkpoints, so an
+    interrupted comparison goes on where it stopped and a longer one trains only what is new.
 
     Args:
         planned: What is wanted.
@@ -170,6 +171,7 @@ def complete(planned: list[Planned], prepared: Prepared, observers: Sequence[Obs
     found = [runs.find(p.config, prepared) for p in planned]
     for p, run in zip(planned, found, strict=True):
         if run is not None:
+            tidy(p.config, prepared)
             everyone.finished(p, run, reused=True)
     missing = [p for p, run in zip(planned, found, strict=True) if run is None]
     trained = iter(_train_all(missing, prepared, everyone, at_once(workers, len(missing))))
@@ -210,8 +212,10 @@ def _train_all(planned: list[Planned], prepared: Prepared, observer: Observer, w
 def _train_in_processes(planned: list[Planned], prepared: Prepared, observer: Observer, workers: int) -> list[Run]:
     context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
     manager = SyncManager(ctx=context)
-    manager.start(_end_with_parent)
-    with manager, ProcessPoolExecutor(workers, context, _end_with_parent) as pool:
+    # Ctrl-C reaches every process of a terminal, and a scheduler may tell all of a job to end. Workers are ended by
+    # this process, once, and save what they have; an epoch that they report until then must find the queue there.
+    manager.start(_end_with_parent, ([signal.SIGINT, signal.SIGTERM],))
+    with manager, ProcessPoolExecutor(workers, context, _end_with_parent, ([signal.SIGINT],)) as pool:
         epochs: Queue[tuple[int, Epoch]] = manager.Queue()
         # Longest first, so that no core is left with one long run at the end.
         order = sorted(range(len(planned)), key=lambda i: planned[i].system in (SINGLE_TASK, "uniform"))
@@ -220,15 +224,21 @@ def _train_in_processes(planned: list[Planned], prepared: Prepared, observer: Ob
             for done in _as_completed(set(futures), lambda: _drain(epochs, planned, observer)):
                 observer.finished(planned[futures[done]], done.result(), reused=False)
         except BaseException:
-            # Leaving the pool waits for its workers, and what they train now nobody wants any more.
+            # Leaving the pool waits for its workers, which end after the step that they are in.
             for worker in multiprocessing.active_children():
                 worker.terminate()
             raise
     return [run for _, run in sorted((i, future.result()) for future, i in futures.items())]
 
 
-def _end_with_parent() -> None:
-    """Let a child process end when its parent was killed: it would train on for nobody, and then wait for ever."""
+def _end_with_parent(ignored: Sequence[signal.Signals]) -> None:
+    """Let a child process end when its parent was killed: it would train on for nobody, and then wait for ever.
+
+    Args:
+        ignored: Signals that do not end it before.
+    """
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
 

@@ -88,6 +88,9 @@ class TrainConfig(_Section):
         table_lr: The tables' rate, under the same schedule; 0 for ``lr``.
         seed: Of initialisation, batch order, dropout and the method's own randomness.
         diagnose_every: Steps between two records of cosines, norms and weights.
+        checkpoint_every: Steps between two checkpoints, and so the most that a killed process loses; 0 for one at the
+            end of each epoch. No part of a run's identity.
+        keep_checkpoints: How many of a run's newest checkpoints are kept while it trains. No part of its identity.
         threads: CPU threads; part of a run's identity, since sums in another order round differently.
         device: torch device.
     """
@@ -111,6 +114,8 @@ class TrainConfig(_Section):
     table_lr: Annotated[float, Field(ge=0)] = 0.0
     seed: Annotated[int, Field(ge=0)] = 0
     diagnose_every: PositiveInt = 50
+    checkpoint_every: Annotated[int, Field(ge=0)] = 1000
+    keep_checkpoints: PositiveInt = 2
     threads: PositiveInt = 1
     device: str = "cpu"
 

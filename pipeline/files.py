@@ -27,6 +27,16 @@ def atomic(target: Path) -> Iterator[Path]:
         _remove(draft)
 
 
+@contextmanager
+def durable(target: Path) -> Iterator[Path]:
+    """As :func:`atomic`, and what was written is on the disk when the block is left: it outlives a power cut."""
+    with atomic(target) as draft:
+        yield draft
+        for path in (*draft.rglob("*"), draft):
+            _sync(path)
+    _sync(target.parent)
+
+
 def sweep(folder: Path, drafts: str = "**/.*.draft") -> None:
     """Remove what killed processes left below a folder. Only under a lock: a live process's draft is swept, too."""
     for draft in list(folder.glob(drafts)):
@@ -38,6 +48,14 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def sha256_file(path: Path) -> str:

@@ -36,6 +36,7 @@ class Footprint:
         reader: Windows of encoded rows.
         step: Activations and per-task gradients of one batch.
         disk: The weights' file.
+        checkpoints: On disk until the run is finished: those that are kept, and the next while it is written.
     """
 
     weights: int
@@ -45,6 +46,7 @@ class Footprint:
     reader: int
     step: int
     disk: int
+    checkpoints: int
 
     @property
     def memory(self) -> int:
@@ -75,6 +77,7 @@ class Footprint:
             reader=math.ceil(_NUMBER * windows * sum(entries.values())),
             step=_step_bytes(config, model),
             disk=weights,
+            checkpoints=(config.train.keep_checkpoints + 1) * (2 * weights + state),  # the best weights beside these
         )
 
 

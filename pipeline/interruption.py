@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
+def uninterrupted(*, patient: bool = False) -> Iterator[Sequence[int]]:
     """Hold an interruption back until the block is done; a second one is not held.
 
     A database client that is interrupted inside a transaction keeps the database locked for whoever comes next.
     Outside the main thread, where no signal arrives, this does nothing.
+
+    Args:
+        patient: Hold every one, for a block that looks at what it is given and soon ends by itself: a pool tells its
+            workers to end more than once.
+
+    Yields:
+        The signals held so far.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield ()
         return
-    handlers = {number: signal.getsignal(number) or signal.SIG_DFL for number in (signal.SIGINT, signal.SIGTERM)}
+    found = {number: signal.getsignal(number) or signal.SIG_DFL for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: handler for number, handler in found.items() if handler is not signal.SIG_IGN}
     held: list[int] = []
 
     def restore() -> None:
@@ -27,13 +35,14 @@ def uninterrupted() -> Iterator[None]:
 
     def hold(number: int, _: object) -> None:
         held.append(number)
-        restore()
+        if not patient:
+            restore()
 
     for number in handlers:
         signal.signal(number, hold)
     try:
-        yield
+        yield held
     finally:
         restore()
-        for interruption in held:
+        for interruption in dict.fromkeys(held):
             signal.raise_signal(interruption)

@@ -12,12 +12,14 @@ from torch import Tensor
 
 from features.contract import InputError
 from pipeline.config import RunConfig
-from pipeline.files import atomic, fingerprint
+from pipeline.files import durable, fingerprint
 from pipeline.prepared import Prepared
 
 RESULT, WEIGHTS, CONFIG = "result.json", "weights.safetensors", "config.json"
 # Raised whenever equal configs on equal data give other numbers than before: older runs are then not found.
 _FORMAT = 2
+# What keeps a run safe while it trains changes nothing in its result.
+_SAFETY = {"checkpoint_every", "keep_checkpoints"}
 
 Metrics = dict[str, dict[str, float]]
 
@@ -81,7 +83,7 @@ class Run:
 
     def save(self, config: RunConfig, weights: dict[str, Tensor]) -> Run:
         """Write the run; a folder that is there is complete."""
-        with atomic(self.folder) as draft:
+        with durable(self.folder) as draft:
             draft.mkdir(parents=True)
             save_file(weights, draft / WEIGHTS)
             (draft / CONFIG).write_text(config.model_dump_json(indent=1))
@@ -96,12 +98,22 @@ class Run:
         return cls(folder=folder, **content | {"history": [_epoch(e) for e in content["history"]]})
 
 
+def depends_on(config: RunConfig, prepared: Prepared) -> dict[str, Any]:
+    """Everything that decides a run's result."""
+    train = config.train.model_dump(mode="json", exclude=_SAFETY)
+    parts = {"format": _FORMAT, "data": prepared.fingerprint}
+    parts |= {"model": config.model.model_dump(mode="json"), "train": train}
+    return parts | {"weights": [config.spec.tasks[task].weight for task in config.tasks]}
+
+
 def folder_of(config: RunConfig, prepared: Prepared) -> Path:
     """Where the run of a config on prepared data is, or will be."""
-    parts = {"format": _FORMAT, "data": prepared.fingerprint}
-    parts |= {"model": config.model.model_dump(mode="json"), "train": config.train.model_dump(mode="json")}
-    parts["weights"] = [config.spec.tasks[task].weight for task in config.tasks]
-    return config.runs / fingerprint(parts)
+    return config.runs / fingerprint(depends_on(config, prepared))
+
+
+def checkpoints_of(config: RunConfig, prepared: Prepared) -> Path:
+    """Where the checkpoints of the run are until it is finished: a folder of a run holds a finished one."""
+    return config.runs / "checkpoints" / folder_of(config, prepared).name
 
 
 def find(config: RunConfig, prepared: Prepared) -> Run | None:

@@ -77,8 +77,8 @@ class Survey:
 
     @property
     def disk(self) -> int:
-        """Disk of all that are missing."""
-        return self.missing * self.run.disk
+        """Disk of all that are missing, and of the checkpoints of those that are trained at the same time."""
+        return self.missing * self.run.disk + self.at_once * self.run.checkpoints
 
     @property
     def line(self) -> str:
@@ -101,7 +101,7 @@ class Survey:
                 f"the largest tables are {tables}; {self._help()}"
             )
         if self.missing and self.disk > self.free:
-            fix = "free some, or set `runs` to a folder on another disk"
+            fix = "free some, set `runs` to a folder on another disk, or lower `train.keep_checkpoints`"
             problems.append(f"disk: {self._runs} {size(self.disk)}, {self.runs} has {size(self.free)} left; {fix}")
         if problems:
             raise InputError.of("this does not fit here", problems)

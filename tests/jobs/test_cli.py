@@ -89,19 +89,51 @@ def test_a_second_run_of_the_same_config_is_exit_code_4() -> None:
     assert "another run holds" in err
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 130), (signal.SIGKILL, -signal.SIGKILL)])
-def test_a_comparison_that_is_ended_leaves_no_worker_behind(number: signal.Signals, code: int, tmp_path: Path) -> None:
+def tell(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    process.send_signal(number)
+
+
+def tell_all(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """What a terminal does at Ctrl-C, and some schedulers do: workers and all."""
+    os.killpg(process.pid, number)
+
+
+@pytest.mark.parametrize(
+    ("end", "number", "code"),
+    [(tell, signal.SIGTERM, 130), (tell_all, signal.SIGINT, 130), (tell, signal.SIGKILL, -signal.SIGKILL)],
+)
+def test_a_comparison_that_is_ended_leaves_no_worker_behind(
+    end: Callable[[subprocess.Popen[bytes], signal.Signals], None], number: signal.Signals, code: int, tmp_path: Path
+) -> None:
     long = ["--set", "train.max_steps=0", "--epochs", "1000", "--workers", "2", "--methods", "uniform"]
     command = [sys.executable, "-c", "from jobs.cli import app; app()", "compare", DEBUG, *places(), *long]
     with (tmp_path / "log").open("w+") as log:
         started = subprocess.Popen(command, stderr=log, start_new_session=True)
         wait_until(lambda: (tmp_path / "log").read_text().count("epoch 2/") >= 2, seconds=240)
-        started.send_signal(number)
+        end(started, number)
         assert started.wait(120) == code
     wait_until(lambda: is_empty(started.pid), seconds=120)
-    if number == signal.SIGTERM:
+    # What was trained is saved, if there was time: epochs are 16 steps, and no checkpoint was due yet.
+    assert len(list(Path("debug/runs/checkpoints").glob("*/newest"))) == (0 if number == signal.SIGKILL else 2)
+    if number != signal.SIGKILL:
         assert "interrupted; the same command goes on" in (tmp_path / "log").read_text()
         assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_a_run_that_is_told_to_end_goes_on_where_it_was(tmp_path: Path) -> None:
+    long = ["--set", "train.max_steps=0", "--set", "train.epochs=1000"]
+    command = [sys.executable, "-c", "from jobs.cli import app; app()", "train", DEBUG, *places(), *long]
+    steps = []
+    for life in range(2):
+        with (tmp_path / "log").open("w+") as log:
+            started = subprocess.Popen(command, stderr=log)
+            wait_until(lambda: f"epoch {3 * (life + 1)}/" in (tmp_path / "log").read_text(), seconds=240)  # noqa: B023
+            started.send_signal(signal.SIGTERM)
+            assert started.wait(120) == 130
+        (pointer,) = Path("debug/runs/checkpoints").glob("*/newest")
+        steps.append(int(pointer.read_text()))
+    assert 48 <= steps[0] < steps[1]
+    assert "Traceback" not in (tmp_path / "log").read_text()
 
 
 def wait_until(is_so: Callable[[], bool], seconds: float) -> None:

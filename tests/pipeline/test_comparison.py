@@ -253,6 +253,31 @@ def test_an_interrupted_comparison_is_taken_up_in_mlflow_too(tmp_path: Path, don
     mlflow.set_tracking_uri(done.store)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_interrupted_comparison_goes_on_inside_a_run(tmp_path: Path, done: Done, workers: int) -> None:
+    options = [f"data.prepared={done.config.data.prepared}", "compare.methods=['mgda']", "train.max_steps=0"]
+    options += ["train.tasks=['income', 'marital']", "train.epochs=15"]
+    config, unbroken = (debug_config(tmp_path / folder, *options) for folder in ("broken", "unbroken"))
+
+    class Interrupting(Witness):
+        def epoch(self, planned: Planned, epoch: Epoch) -> None:
+            super().epoch(planned, epoch)
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        compare(
+            debug_config(tmp_path / "broken", *options, f"compare.workers={workers}"), done.prepared, [Interrupting()]
+        )
+    saved = [json.loads(path.read_text()) for path in config.runs.glob("checkpoints/*/newest")]
+    assert 1 <= len(saved) <= workers
+    assert max(saved) >= 16
+    again = compare(config, done.prepared, [])
+    assert not any((config.runs / "checkpoints").iterdir())
+    for system, (expected, *_) in compare(unbroken, done.prepared, []).systems.items():
+        ours, theirs = (load_file(r.folder / "weights.safetensors") for r in (again.systems[system][0], expected))
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
 def test_an_interruption_waits_until_mlflow_has_written(tmp_path: Path, done: Done) -> None:
     log_batch = MlflowClient.log_batch
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,6 +70,23 @@ def test_the_file_is_as_large_as_foretold(tmp_path: Path, few: tuple[RunConfig, 
     assert 0 < header < 10_000
 
 
+def test_checkpoints_are_as_large_as_foretold(
+    tmp_path: Path, few: tuple[RunConfig, Prepared], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At most, while the third is there already and the first still: with the best weights and Adam's state."""
+    options = ("train.max_steps=0", "train.epochs=5", "train.checkpoint_every=16", "model.bottom=[2048, 192]")
+    config = debug_config(tmp_path, *options, f"data.prepared={few[0].data.prepared}")
+    held_at_once, remove = [0], shutil.rmtree
+
+    def removing(path: Path, ignore_errors: bool = False) -> None:
+        held_at_once.append(sum(file.stat().st_size for file in path.parent.rglob("*") if file.is_file()))
+        remove(path, ignore_errors)
+
+    monkeypatch.setattr(shutil, "rmtree", removing)
+    train(config, few[1])
+    assert max(held_at_once) == pytest.approx(footprint(config, few[1]).checkpoints, rel=0.1)
+
+
 def test_the_reader_holds_windows_of_what_was_encoded(clicks: RunConfig) -> None:  # noqa: F811
     prepared = prepare(clicks)
     bytes_of = {}
@@ -88,6 +106,7 @@ def test_what_grows_with_what(few: tuple[RunConfig, Prepared]) -> None:
     more = 1000 * tables[0].width * 4
     assert (two.weights - one.weights, two.state - one.state) == (more, 2 * more)
     assert (two.gradients - one.gradients, two.copies - one.copies, two.disk - one.disk) == (more, 2 * more, more)
+    assert two.checkpoints - one.checkpoints == 3 * 4 * more  # weights, best weights and two moments, three times
     assert (two.reader, two.step) == (one.reader, one.step)
     batch = config.model_copy(update={"train": config.train.model_copy(update={"batch_size": 256})})
     larger_step = Footprint.of(batch, prepared, tables).step

@@ -72,6 +72,30 @@ def test_an_error_is_not_hidden_by_a_held_interruption() -> None:
     assert isinstance(caught.value.__context__, ValueError)
 
 
+def test_a_patient_block_holds_every_one_and_sees_them() -> None:
+    seen: list[int] = []
+
+    def wait() -> None:
+        with uninterrupted(patient=True) as held:
+            for _ in range(3):
+                interrupt()
+            seen.extend(held)
+
+    with pytest.raises(KeyboardInterrupt):
+        wait()
+    assert seen == [signal.SIGINT] * 3
+
+
+def test_what_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with uninterrupted(patient=True) as held:
+            interrupt()
+        assert not held
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_threads_are_left_alone() -> None:
     def work() -> int:
         with uninterrupted():

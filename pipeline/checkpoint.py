@@ -1,0 +1,232 @@
+"""What an unfinished run has done so far, on disk: whole or not there, whatever ends the process."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+from torch import Tensor
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
+
+from features.contract import InputError
+from pipeline.files import durable, sha256_file, sweep
+
+_STATE, _MANIFEST, _NEWEST = "state.json", "manifest.json", "newest"
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The checkpoints of one run, each a folder ``step-N``.
+
+    A checkpoint is written to a draft and put on the disk; the draft is renamed, and then the file ``newest`` is
+    replaced by one that names it. Its tensors are files of :mod:`torch.distributed.checkpoint`, everything else is
+    ``state.json``, and ``manifest.json`` has the size and the hash of both.
+
+    Args:
+        folder: Where they are.
+        run: What the run's result depends on; of another run, no checkpoint is taken.
+        keep: How many of the newest are kept.
+    """
+
+    folder: Path
+    run: Mapping[str, Any]
+    keep: int
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """While the block runs no other process is in one; what a killed one left half written is removed."""
+        self._lock.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._lock):
+            sweep(self.folder)
+            yield
+
+    def save(self, step: int, state: Mapping[str, Any]) -> None:
+        """Write the state after a step, then let go of the oldest checkpoints.
+
+        Args:
+            step: Steps done.
+            state: Tensors, numbers, text and None in mappings, lists and tuples.
+
+        Raises:
+            InputError: If it cannot be written. The checkpoints before it are as they were.
+        """
+        tensors: dict[str, Tensor] = {}
+        content = {"run": self.run, "state": _packed(state, "state", tensors)}
+        try:
+            with durable(self._of(step)) as draft:
+                _write(draft, tensors, json.dumps(content))
+            with durable(self.folder / _NEWEST) as draft:
+                draft.write_text(str(step))
+        except OSError as error:
+            raise InputError(self._unwritten(step, error)) from error
+        older = [s for s in self._steps() if s < step]
+        for unwanted in {*self._steps()} - {step, *older[: self.keep - 1]}:
+            shutil.rmtree(self._of(unwanted))
+
+    def newest(self) -> dict[str, Any] | None:
+        """The state of the newest whole checkpoint; None without one. A warning names what was damaged in newer ones.
+
+        Raises:
+            InputError: If it is of another run. Everything that differs is listed.
+        """
+        damages = []
+        for step in self._by_preference():
+            if damage := _damage(self._of(step)):
+                damages.append(damage)
+                continue
+            _warn(damages, f"goes on from step {step}")
+            return self._read(self._of(step))
+        _warn(damages, "starts again")
+        return None
+
+    def remove(self) -> None:
+        """Remove them all: the run is finished."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self._lock.unlink(missing_ok=True)  # whoever waits for it finds that the file is gone, and makes another
+
+    @property
+    def _lock(self) -> Path:
+        return self.folder.with_suffix(".lock")
+
+    def _of(self, step: int) -> Path:
+        return self.folder / f"step-{step}"
+
+    def _steps(self) -> list[int]:
+        """The steps there is a checkpoint of, the newest first."""
+        return sorted((int(path.name.removeprefix("step-")) for path in self.folder.glob("step-*")), reverse=True)
+
+    def _by_preference(self) -> list[int]:
+        """The one that is named as the newest first: it alone is known to have been finished."""
+        steps, pointer = self._steps(), self.folder / _NEWEST
+        named = int(pointer.read_text()) if pointer.exists() else None
+        return sorted(steps, key=lambda step: step != named)
+
+    def _read(self, folder: Path) -> dict[str, Any]:
+        content = json.loads((folder / _STATE).read_text())
+        if differing := _differences(content["run"], json.loads(json.dumps(self.run))):
+            subject = f"{folder} is a checkpoint of another run; delete {self.folder} to train this one from its start"
+            raise InputError.of(subject, differing)
+        state: dict[str, Any] = _unpacked(content["state"], _read_tensors(folder))
+        return state
+
+    def _unwritten(self, step: int, error: OSError) -> str:
+        whole = next((f"step {s}" for s in self._by_preference()), "the start")
+        fix = f"free some disk, or move `runs` to another one; the same command then goes on from {whole}"
+        return f"the checkpoint of step {step} cannot be written to {self.folder} ({error.strerror}): {fix}"
+
+
+def _write(folder: Path, tensors: dict[str, Tensor], content: str) -> None:
+    folder.mkdir()
+    writer = FileSystemWriter(folder, sync_files=False)  # everything is synchronised at once, at the end
+    with _one_process():
+        try:
+            save(tensors, storage_writer=writer, no_dist=True)
+        except CheckpointException as error:
+            raise _cause(error) from None
+    (folder / _STATE).write_text(content)
+    files = {path.name: [path.stat().st_size, sha256_file(path)] for path in sorted(folder.iterdir())}
+    (folder / _MANIFEST).write_text(json.dumps(files))
+
+
+def _read_tensors(folder: Path) -> dict[str, Tensor]:
+    reader = FileSystemReader(folder)
+    tensors = {
+        name: torch.empty(found.size, dtype=found.properties.dtype)
+        for name, found in reader.read_metadata().state_dict_metadata.items()
+        if isinstance(found, TensorStorageMetadata)  # as all are
+    }
+    with _one_process():
+        load(tensors, storage_reader=reader, no_dist=True)
+    return tensors
+
+
+@contextmanager
+def _one_process() -> Iterator[None]:
+    """Without torch's warning that this is one process, as it is meant to be."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)
+        yield
+
+
+def _cause(error: CheckpointException) -> BaseException:
+    """What stopped the writer, which a serialiser may have hidden behind an error of its own."""
+    cause, _ = next(iter(error.failures.values()))
+    hidden = cause.__context__
+    return hidden if isinstance(hidden, OSError) else cause
+
+
+def _damage(folder: Path) -> str | None:
+    """What is wrong with a checkpoint's files."""
+    try:
+        files = json.loads((folder / _MANIFEST).read_text())
+    except (OSError, ValueError) as error:
+        return f"{folder / _MANIFEST} cannot be read ({error})"
+    for name, (size, digest) in files.items():
+        path = folder / name
+        if not path.exists():
+            return f"{path} is missing"
+        if path.stat().st_size != size:
+            return f"{path} has {path.stat().st_size} bytes, and {size} were written"
+        if sha256_file(path) != digest:
+            return f"{path} has other bytes than were written"
+    return None
+
+
+def _warn(damages: list[str], consequence: str) -> None:
+    if damages:
+        warnings.warn(f"{'; '.join(damages)}: the run {consequence}", stacklevel=3)
+
+
+def _differences(saved: Mapping[str, Any], present: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Every value that is not the same on both sides, by its dotted name."""
+    found = []
+    for name in dict.fromkeys([*saved, *present]):
+        there, here = saved.get(name), present.get(name)
+        if isinstance(there, Mapping) and isinstance(here, Mapping):
+            found += _differences(there, here, f"{prefix}{name}.")
+        elif there != here:
+            found.append(f"{prefix}{name}: {there!r} there, {here!r} here")
+    return found
+
+
+def _packed(value: object, name: str, tensors: dict[str, Tensor]) -> Any:
+    """A value as JSON, its tensors put aside under names; mappings keep the type of their keys, and tuples theirs."""
+    match value:
+        case Tensor():
+            tensors[name] = value
+            return {"tensor": name}
+        case Mapping():
+            return {"items": [[key, _packed(item, f"{name}.{key}", tensors)] for key, item in value.items()]}
+        case tuple():
+            return {"tuple": _packed([*value], name, tensors)}
+        case list():
+            return [_packed(item, f"{name}.{place}", tensors) for place, item in enumerate(value)]
+        case None | bool() | int() | float() | str():
+            return value
+    raise TypeError(f"`state` should hold tensors, numbers and text. Found a {type(value).__name__} at `{name}`.")
+
+
+def _unpacked(value: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """What :func:`_packed` was given."""
+    match value:
+        case {"tensor": name}:
+            return tensors[name]
+        case {"items": pairs}:
+            return {key: _unpacked(item, tensors) for key, item in pairs}
+        case {"tuple": items}:
+            return tuple(_unpacked(items, tensors))
+        case list():
+            return [_unpacked(item, tensors) for item in value]
+    return value

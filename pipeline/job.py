@@ -1,0 +1,211 @@
+"""What one run holds while it trains: a step, an epoch, an evaluation, and the state between two steps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim.lr_scheduler import LRScheduler
+
+from features.contract import InputError
+from gradops import Microbatch, MultiTaskOptimizer
+from models.cut import TableCut
+from models.loss import cross_entropy, label_shares
+from models.shared_bottom import SharedBottom
+from pipeline.batches import Batches
+from pipeline.config import TrainConfig
+from pipeline.metrics import Evaluator
+from pipeline.runs import Epoch, Metrics
+from pipeline.windows import Batch
+
+
+@dataclass
+class EpochSoFar:
+    """The present epoch, as far as it is.
+
+    Args:
+        losses_T: Sum of the losses of its steps.
+        steps: How many they are.
+        seconds: The time they took.
+        diagnostics: As of a whole :class:`pipeline.runs.Epoch`.
+    """
+
+    losses_T: Tensor
+    steps: int = 0
+    seconds: float = 0.0
+    diagnostics: dict[int, dict[str, float]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, tasks: int) -> EpochSoFar:
+        """Before its first step."""
+        return cls(torch.zeros(tasks, dtype=torch.float64))
+
+
+@dataclass
+class Job:
+    """What one run holds while it trains.
+
+    Args:
+        config: Of the training.
+        tasks: Their names.
+        device: Where the model is.
+        model: The network.
+        optimizer: Steps it.
+        schedule: Of the optimizer's rate.
+        splits: Batches of each split.
+        weight_T: What each task's loss counts.
+        step: Steps done.
+        present: The epoch that is not finished.
+        history: The finished epochs.
+        best: The weights after the best of these; empty before the first.
+    """
+
+    config: TrainConfig
+    tasks: list[str]
+    device: torch.device
+    model: SharedBottom
+    optimizer: MultiTaskOptimizer
+    schedule: LRScheduler
+    splits: dict[str, Batches]
+    weight_T: Tensor
+    present: EpochSoFar
+    step: int = 0
+    history: list[Epoch] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def best_epoch(self) -> Epoch:
+        """The first of the epochs with the highest mean validation AUC."""
+        return max(self.history, key=lambda e: (e.mean_auc, -e.number))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no epoch is left to be trained."""
+        if not self.history:
+            return False
+        limit, patience = self.config.max_steps, self.config.patience
+        waited = self.history[-1].number - self.best_epoch.number
+        out_of_steps = bool(limit) and self.step >= limit
+        return len(self.history) >= self.config.epochs or out_of_steps or (patience > 0 and waited >= patience)
+
+    def epoch(self, rest: Callable[[], None] = lambda: None) -> Epoch:
+        """Train on the rows that are left of the present epoch, then validate.
+
+        Args:
+            rest: Called wherever the state is whole: after each step, and after each batch of the validation.
+
+        Raises:
+            InputError: If losses or outputs are no longer finite.
+        """
+        self.model.train()
+        present, started = self.present, time.perf_counter() - self.present.seconds
+        for batch in self._left():
+            present.losses_T += self._train_on(batch.to(self.device))
+            present.steps += 1
+            present.seconds = time.perf_counter() - started
+            rest()
+        mean_T = present.losses_T / (present.steps * self.weight_T.cpu())  # comparable, whatever a task weighs
+        losses = dict(zip(self.tasks, mean_T.tolist(), strict=True))
+        number, lr = len(self.history), float(self.schedule.get_last_lr()[0])
+        val = self.evaluate("val", rest)
+        self.history.append(Epoch(number, self.step, present.seconds, lr, losses, val, present.diagnostics))
+        self.present = EpochSoFar.of(len(self.tasks))
+        if self.best_epoch is self.history[-1]:
+            self.best = {name: value.clone() for name, value in self.model.state_dict().items()}
+        return self.history[-1]
+
+    def evaluate(self, split: str, rest: Callable[[], None] = lambda: None) -> Metrics:
+        """Metrics of the present weights on a split, which may be of any size; ``rest`` is called after each batch."""
+        self.model.eval()
+        evaluator = Evaluator(self.tasks)
+        with torch.no_grad():
+            for batch in self.splits[split].in_order():
+                probability_BT = self._logits(batch).sigmoid().cpu().numpy()
+                if not np.isfinite(probability_BT).all():
+                    raise _diverged(self.step)
+                group_B = None if batch.group_B is None else batch.group_B.numpy()
+                evaluator.update(batch.labels_BT.numpy(), probability_BT, group_B)
+                rest()
+        return evaluator.result()
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next step depends on, and everything the run has found so far.
+
+        Raises:
+            InputError: If weights are no longer finite: nobody wants to go on from there.
+        """
+        if not all(bool(parameter.isfinite().all()) for parameter in self.model.parameters()):
+            raise _diverged(self.step)
+        state = {name: getattr(self, name).state_dict() for name in ("model", "optimizer", "schedule")}
+        history = [asdict(epoch) for epoch in self.history]
+        present = {name: getattr(self.present, name) for name in ("losses_T", "steps", "seconds", "diagnostics")}
+        beside = {"step": self.step, "history": history, "best": self.best, "present": present}
+        return state | beside | {"random": self._random()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what :meth:`state_dict` gave: the next step is the one that would have followed, bit by bit."""
+        for name in ("model", "optimizer", "schedule"):
+            getattr(self, name).load_state_dict(state[name])
+        self.step, self.history = state["step"], [Epoch(**epoch) for epoch in state["history"]]
+        self.best = {name: value.to(self.device) for name, value in state["best"].items()}
+        self.present = EpochSoFar(**state["present"])
+        torch.set_rng_state(state["random"]["cpu"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["random"]["cuda"], self.device)
+
+    def _random(self) -> dict[str, Tensor]:
+        """Where the generators are that dropout draws from. Everything else that is random has a seed or a state."""
+        position = {"cpu": torch.get_rng_state()}
+        return position | ({"cuda": torch.cuda.get_rng_state(self.device)} if self.device.type == "cuda" else {})
+
+    def _left(self) -> Iterator[Batch]:
+        """The batches that are left of the present epoch."""
+        train, done = self.splits["train"], self.present.steps
+        left = len(train) - done
+        if self.config.max_steps:
+            left = min(left, self.config.max_steps - self.step)
+        return islice(train.epoch(len(self.history), skip=done), left)
+
+    def _logits(self, batch: Batch) -> Tensor:
+        batch = batch.to(self.device)
+        logits: Tensor = self.model(batch.bags, batch.value_BV)
+        return logits
+
+    def _train_on(self, batch: Batch) -> Tensor:
+        """One step; its losses."""
+        cut = self.model.cut(batch.bags)
+        diagnose = self.step % self.config.diagnose_every == 0
+        report = self.optimizer.step(self._parts(batch, cut), pooled=cut, diagnose=diagnose)
+        if diagnose:
+            self.present.diagnostics[self.step] = report.scalars(self.tasks)
+        self.schedule.step()
+        self.step += 1
+        losses_T = report.losses_T.cpu()
+        if not losses_T.isfinite().all():
+            raise _diverged(self.step)
+        return losses_T
+
+    def _parts(self, batch: Batch, cut: TableCut) -> Iterator[Microbatch]:
+        """The batch's way through the network, in pieces if it is to be; none is held when the next is made."""
+        share_BT = self.weight_T * label_shares(batch.labels_BT, batch.weight_BT)
+        size = self.config.micro_batch or len(share_BT)
+        for start in range(0, len(share_BT), size):
+            yield self._part(batch, cut, share_BT, slice(start, start + size))
+
+    def _part(self, batch: Batch, cut: TableCut, share_BT: Tensor, rows: slice) -> Microbatch:
+        leaf_BE = cut.leaf_BE[rows].detach().requires_grad_()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+            logits_BT, views = self.model.through(leaf_BE, batch.value_BV[rows])
+        losses_T = cross_entropy(logits_BT.float(), batch.labels_BT[rows], share_BT[rows])
+        return Microbatch(losses_T, views, leaf_BE)
+
+
+def _diverged(step: int) -> InputError:
+    fix = "lower `train.lr`, or bound the step with `train.clip_norm`"
+    return InputError(f"the model's outputs are no longer finite after {step} steps: {fix}")

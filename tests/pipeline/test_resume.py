@@ -1,0 +1,318 @@
+"""A run that is stopped, however, goes on and ends as it would have ended: the same weights and figures to the bit."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from features.contract import InputError
+from models.loss import cross_entropy
+from pipeline import job
+from pipeline.checkpoint import Checkpoints
+from pipeline.comparison import Planned, complete
+from pipeline.config import RunConfig
+from pipeline.job import Job
+from pipeline.metrics import Evaluator
+from pipeline.prepared import Prepared
+from pipeline.runs import WEIGHTS, Epoch, Run, checkpoints_of, depends_on, find
+from pipeline.training import train
+from pipeline.windows import Batch
+from tests.conftest import ROLES, ROOT, debug_config
+
+# Two epochs of 16 steps and half a third one.
+LONGER = ("train.max_steps=40", "train.epochs=3", "train.lr=0.01", "train.checkpoint_every=8")
+
+
+def config_in(folder: Path, few: tuple[RunConfig, Prepared], *overrides: str) -> RunConfig:
+    return debug_config(folder, *LONGER, f"data.prepared={few[0].data.prepared}", *overrides)
+
+
+def unbroken_run(folder: Path, few: tuple[RunConfig, Prepared], *overrides: str) -> Run:
+    return train(config_in(folder / "unbroken", few, *overrides, "train.checkpoint_every=1000"), few[1])
+
+
+def checkpoints(config: RunConfig, prepared: Prepared) -> Checkpoints:
+    return Checkpoints(checkpoints_of(config, prepared), depends_on(config, prepared), config.train.keep_checkpoints)
+
+
+def newest_step(config: RunConfig, prepared: Prepared) -> int:
+    state = checkpoints(config, prepared).newest()
+    assert state is not None
+    return int(state["step"])
+
+
+def assert_same(run: Run, unbroken: Run) -> None:
+    """All of it but the time that it took."""
+    ours, theirs = (load_file(r.folder / WEIGHTS) for r in (run, unbroken))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert timeless(run) == timeless(unbroken)
+
+
+def timeless(run: Run) -> Run:
+    return replace(run, folder=Path(), history=[replace(epoch, seconds=0.0) for epoch in run.history])
+
+
+class KilledError(Exception):
+    """Stands for the end of a process that saves nothing any more."""
+
+
+@contextmanager
+def at_step(number: int, event: Callable[[], None]) -> Iterator[None]:
+    """Something happens in the middle of a step."""
+    step = Job._train_on
+
+    def eventful(self: Job, batch: Batch) -> Tensor:
+        if self.step == number:
+            event()
+        return step(self, batch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Job, "_train_on", eventful)
+        yield
+
+
+def kill() -> None:
+    raise KilledError
+
+
+def interrupt() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("train.method=uniform",),
+        ("train.method=gradops(alpha=-2)", "train.schedule=one_cycle", "train.clip_norm=0.5"),
+        ("train.method=gradvac",),
+        ("train.method=graddrop",),
+        ("train.method=rotograd_v1",),
+        ("train.method=pcgrad + rotation(map='cayley', cooperative_after=9)",),
+        ("train.method=pcgrad", "train.gram_every=7"),
+        ("train.method=pcgrad", "train.precision=bfloat16", "train.micro_batch=37"),
+        *(("train.method=mgda", f"train.table_optimizer={name}") for name in ("lazy_adam", "rowwise_adagrad")),
+        *(
+            (
+                "train.method=pcgrad",
+                "train.table_kernel=fused",
+                "train.schedule=one_cycle",
+                f"train.table_optimizer={name}",
+            )
+            for name in ("sgd", "adagrad", "rowwise_adagrad")
+        ),
+    ],
+)
+def test_a_stopped_run_ends_as_an_unbroken_one(
+    tmp_path: Path, few: tuple[RunConfig, Prepared], options: tuple[str, ...]
+) -> None:
+    unbroken = unbroken_run(tmp_path, few, *options)
+    config = config_in(tmp_path / "stopped", few, *options)
+    with at_step(10, kill), pytest.raises(KilledError):
+        train(config, few[1])
+    assert newest_step(config, few[1]) == 8
+    with at_step(21, interrupt), pytest.raises(KeyboardInterrupt):
+        train(config, few[1])
+    assert newest_step(config, few[1]) == 22  # the step is finished and saved
+    torch.rand(7)  # another process has drawn other numbers
+    assert_same(train(config, few[1]), unbroken)
+    assert not any((config.runs / "checkpoints").iterdir())
+
+
+@pytest.mark.parametrize(("split", "done"), [("val", 16), ("test", 40)])
+def test_an_interruption_does_not_wait_for_an_evaluation(
+    tmp_path: Path, few: tuple[RunConfig, Prepared], split: str, done: int
+) -> None:
+    unbroken = unbroken_run(tmp_path, few)
+    config, seen = config_in(tmp_path / "stopped", few, "train.checkpoint_every=1000"), list[Epoch]()
+    update, evaluate = Evaluator.update, Job.evaluate
+
+    def updated(*args: Any) -> None:
+        interrupt()
+        update(*args)
+
+    def interrupted(self: Job, name: str, rest: Callable[[], None]) -> object:
+        with pytest.MonkeyPatch.context() as patch:
+            if name == split:
+                patch.setattr(Evaluator, "update", updated)
+            return evaluate(self, name, rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Job, "evaluate", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(config, few[1])
+    assert newest_step(config, few[1]) == done
+    run = train(config, few[1], seen.append)
+    assert_same(run, unbroken)
+    assert seen == run.history  # told of the epochs before, too
+
+
+def test_without_a_number_of_steps_each_epoch_is_saved(tmp_path: Path, few: tuple[RunConfig, Prepared]) -> None:
+    config = config_in(tmp_path, few, "train.checkpoint_every=0", "train.keep_checkpoints=5")
+    with at_step(39, kill), pytest.raises(KilledError):
+        train(config, few[1])
+    assert {path.name for path in checkpoints(config, few[1]).folder.glob("step-*")} == {"step-16", "step-32"}
+    assert_same(train(config, few[1]), unbroken_run(tmp_path, few))
+
+
+def test_how_a_run_is_saved_is_no_part_of_it(tmp_path: Path, few: tuple[RunConfig, Prepared]) -> None:
+    run = train(config_in(tmp_path, few), few[1])
+    assert find(config_in(tmp_path, few, "train.checkpoint_every=3", "train.keep_checkpoints=1"), few[1]) == run
+
+
+def test_a_checkpoint_of_another_config_is_refused_before_training(
+    tmp_path: Path, few: tuple[RunConfig, Prepared]
+) -> None:
+    config = config_in(tmp_path, few)
+    other = config_in(tmp_path, few, "train.lr=0.02", "model.dropout=0.1", "train.keep_checkpoints=1")
+    with at_step(10, kill), pytest.raises(KilledError):
+        train(config, few[1])
+    shutil.copytree(checkpoints_of(config, few[1]), checkpoints_of(other, few[1]))
+    with at_step(8, kill), pytest.raises(InputError, match="2 problem") as error:
+        train(other, few[1])
+    assert "train.lr: 0.01 there, 0.02 here" in str(error.value)
+    assert "model.dropout: 0.3 there, 0.1 here" in str(error.value)
+
+
+def test_losses_that_are_no_numbers_end_a_run_whose_last_good_checkpoint_stays(
+    tmp_path: Path, few: tuple[RunConfig, Prepared], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_in(tmp_path, few)
+
+    def fail() -> None:
+        monkeypatch.setattr(job, "cross_entropy", lambda *args: cross_entropy(*args) * torch.nan)
+
+    with at_step(10, fail), pytest.raises(InputError, match=r"no longer finite after 11 steps"):
+        train(config, few[1])
+    assert newest_step(config, few[1]) == 8
+    monkeypatch.undo()
+    assert_same(train(config, few[1]), unbroken_run(tmp_path, few))
+
+
+def test_weights_that_are_no_numbers_are_never_saved(tmp_path: Path, few: tuple[RunConfig, Prepared]) -> None:
+    """The step before the checkpoint of step 16 has finite losses, and ruins the weights."""
+    config, schedule = config_in(tmp_path, few), torch.optim.lr_scheduler.LambdaLR.step
+
+    def ruin(self: torch.optim.lr_scheduler.LambdaLR) -> None:
+        schedule(self)
+        if self.last_epoch == 16:
+            self.optimizer.param_groups[0]["params"][0].data[0] = torch.nan
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.lr_scheduler.LambdaLR, "step", ruin)
+        with pytest.raises(InputError, match="no longer finite after 16 steps"):
+            train(config, few[1])
+    assert newest_step(config, few[1]) == 8
+
+
+def test_a_truncated_checkpoint_costs_the_steps_since_the_one_before(
+    tmp_path: Path, few: tuple[RunConfig, Prepared]
+) -> None:
+    config = config_in(tmp_path, few)
+    with at_step(18, kill), pytest.raises(KilledError):
+        train(config, few[1])
+    file = checkpoints_of(config, few[1]) / "step-16" / "__0_0.distcp"
+    os.truncate(file, file.stat().st_size - 1)
+    with pytest.warns(UserWarning, match=rf"{file} has .* bytes.* goes on from step 8"):
+        run = train(config, few[1])
+    assert_same(run, unbroken_run(tmp_path, few))
+
+
+def test_what_a_finished_run_could_not_remove_is_removed_when_it_is_found(
+    tmp_path: Path, few: tuple[RunConfig, Prepared], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_in(tmp_path, few)
+    monkeypatch.setattr(Checkpoints, "remove", lambda _: kill())
+    with pytest.raises(KilledError):
+        train(config, few[1])
+    monkeypatch.undo()
+    assert newest_step(config, few[1]) == 40
+    assert complete([Planned("uniform", config)], few[1], [], workers=1) == [find(config, few[1])]
+    assert not any((config.runs / "checkpoints").iterdir())
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from pipeline.config import load
+from pipeline.job import Job
+from pipeline.prepare import prepare
+from pipeline.training import train
+
+step = Job._train_on
+
+def told(self, batch):
+    losses_T = step(self, batch)
+    print(self.step, flush=True)
+    return losses_T
+
+Job._train_on = told
+config = load(Path(sys.argv[1]), sys.argv[2:])
+train(config, prepare(config))
+"""
+
+
+@dataclass
+class Life:
+    """One process that trains until it is killed, or done."""
+
+    first: int
+    last: int
+    killed: bool
+
+
+def live(command: list[str], steps: int, seconds: float) -> Life:
+    """Let a process train for some steps and some time more, and kill it; or to its end, with no steps."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        told = [int(next(process.stdout)) for _ in range(steps)]
+        time.sleep(seconds)
+        if steps:
+            process.send_signal(signal.SIGKILL)
+        told += [int(line) for line in process.stdout if line.endswith("\n")]
+    assert process.returncode in (0, -signal.SIGKILL)
+    return Life(told[0], told[-1], process.returncode != 0)
+
+
+@pytest.mark.parametrize(("kills", "steps"), [(3, 60), pytest.param(25, 300, marks=pytest.mark.slow)])
+def test_kills_at_random_moments_change_nothing(
+    tmp_path: Path, few: tuple[RunConfig, Prepared], kills: int, steps: int
+) -> None:
+    """In the middle of a step, of a checkpoint, of a validation."""
+    options = (
+        f"train.max_steps={steps}",
+        "train.epochs=30",
+        "train.checkpoint_every=5",
+        "train.method=gradops(alpha=-2)",
+    )
+    config = config_in(tmp_path, few, *options)
+    overrides = [*LONGER, *options, f"runs={config.runs}", f"data.prepared={config.data.prepared}"]
+    overrides += [f"data.{role}={ROOT}/tests/data/census/{file}.parquet" for role, file in ROLES.items()]
+    command = [sys.executable, "-c", CHILD, str(ROOT / "configs" / "debug.toml"), *overrides]
+    chance = random.Random(0)
+    lives = [live(command, chance.randint(1, 8), chance.uniform(0, 0.25)) for _ in range(kills)]
+    assert all(life.killed for life in lives)
+    lives.append(live(command, 0, 0.0))
+    assert lives[-1].last == steps
+    for before, after in pairwise(lives):
+        assert before.last - config.train.checkpoint_every < after.first <= before.last + 1
+    run = find(config, few[1])
+    assert run is not None
+    assert_same(run, unbroken_run(tmp_path, few, *options))
+    assert not list(config.runs.rglob("*.draft"))
