@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
-import resource
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
@@ -15,10 +15,7 @@ STEPS = 3
 
 
 def peak(name: str, setting: Setting, threads: int) -> float:
-    """Megabytes that a fresh process adds over its imports at its peak, by a network and three steps.
-
-    To be called before the calling process has grown: the new one begins with its peak.
-    """
+    """Megabytes that a fresh process adds over its imports at its peak, by a network and three steps."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(added, (name, setting, threads))
 
@@ -27,9 +24,10 @@ def added(name: str, setting: Setting, threads: int) -> float:
     """The same within this process."""
     torch.set_num_threads(threads)
     _run(name, replace(setting, rows=(10,) * len(setting.rows), batch=2))  # what libraries allocate at their first use
-    before = _peak()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = _megabytes("VmRSS")
     _run(name, setting)
-    return _peak() - before
+    return _megabytes("VmHWM") - before
 
 
 def _run(name: str, setting: Setting) -> None:
@@ -38,5 +36,8 @@ def _run(name: str, setting: Setting) -> None:
         step(*setting.data(turn))
 
 
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+def _megabytes(name: str) -> float:
+    """Of this process by Linux's own count: ``VmRSS`` at present, ``VmHWM`` at the peak."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (kilobytes,) = (line.split()[1] for line in lines if line.startswith(f"{name}:"))
+    return int(kilobytes) * 1024 / 1e6

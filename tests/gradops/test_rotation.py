@@ -457,7 +457,7 @@ def test_wrong_rotations_are_named() -> None:
     with pytest.raises(ValueError, match="should not step the rotations"):
         MultiTaskOptimizer(both, RotoGrad(), shared=shared.parameters(), rotations=rotations)
     optimizer = MultiTaskOptimizer(sgd, RotoGradR(), shared=shared.parameters(), rotations=rotations)
-    with pytest.raises(ValueError, match="or towers rotate"):
+    with pytest.raises(ValueError, match="where towers rotate"):
         optimizer.backward(torch.ones(2))
     with pytest.raises(ValueError, match="at most the 2 columns"):
         Rotations(Rotation(size=3), tasks=2, width=2)

@@ -229,7 +229,7 @@ def test_a_table_that_the_fused_kernel_cannot_hold_is_refused(tmp_path: Path) ->
     config = debug_config(tmp_path, *settings)
     with pytest.raises(InputError, match=r"(?s)widths that are multiples of 4: .*is 6 wide"):
         train(config, prepare(config))
-    assert not config.runs.exists()
+    assert [path.suffix for path in config.runs.rglob("*") if path.is_file()] in ([], [".lock"])
 
 
 def test_a_device_without_sparse_gradients_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
