@@ -135,8 +135,8 @@ class Surgery:
 
     @property
     def _is_due(self) -> bool:
-        """Whether the Gram matrix of this step is to be taken; one that is not finite serves no other step."""
-        return self.gram_TT is None or self.served >= self.gauge.every or not bool(self.gram_TT.isfinite().all())
+        """Whether the Gram matrix of this step is to be taken."""
+        return self.gram_TT is None or self.served >= self.gauge.every
 
     def _take(self, parts: Iterable[Microbatch], own: Sequence[Tensor], diagnose: bool) -> _Batch:
         """Go back through the towers and, where that is wanted, with every task apart through the shared part."""
@@ -205,6 +205,7 @@ class Surgery:
             gram_TT = torch.eye(len(losses_T), dtype=torch.float64, device=losses_T.device)
         if not gram_TT.isfinite().all():
             # A diverged run: no method has an answer, and its caller sees it in the losses of the next step.
+            self.gram_TT = None  # serves no other step
             return torch.full_like(gram_TT[0], torch.nan)
         weights_T, self.method_state = method.weights(gram_TT, losses_T, state)
         self.group.confirm("weights", weights_T)

@@ -122,7 +122,7 @@ class FusedEmbedding(Embedding):
         """Move the tables; where they really move, the next use makes a kernel there."""
         first = next(self.tables())
         before = first.data_ptr()
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch leaves it so
         if first.data_ptr() != before:
             self._buffer, self._kernel = None, []
         return self

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from models.row_optimizer import RowOptimizer
+from models.adagrad import Adagrad
 
 
-class RowwiseAdagrad(RowOptimizer):
+class RowwiseAdagrad(Adagrad):
     """Adagrad whose step of a row is divided by the root of the summed mean squares of that row's gradients.
 
     The rule of fbgemm's ``EXACT_ROWWISE_ADAGRAD``: the state is one number a row instead of Adam's two a weight.
@@ -21,9 +21,6 @@ class RowwiseAdagrad(RowOptimizer):
         lr: Rate; a row's steps shrink with the gradients it has seen, so it can be ten times Adam's.
         eps: Added to the root.
     """
-
-    def __init__(self, params: Iterable[Any], lr: float = 1e-2, eps: float = 1e-8) -> None:
-        super().__init__(params, lr, {"eps": eps})
 
     @staticmethod
     def initial(table: Tensor) -> dict[str, Tensor]:
