@@ -20,7 +20,8 @@ from unittest.mock import patch
 import torch
 
 from pipeline.batches import Batches
-from pipeline.config import RunConfig, load
+from pipeline.config import RunConfig
+from pipeline.config_file import load
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
 from pipeline.training import job_of

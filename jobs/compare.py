@@ -46,7 +46,7 @@ def main(
     """Train single-task models and every method, compare them, and register the trade-offs worth keeping."""
     from jobs.progress import TrainingProgress, surveyed
     from pipeline.comparison import compare, identity, plan
-    from pipeline.config import load
+    from pipeline.config_file import load
     from pipeline.prepare import prepare
     from pipeline.registry import register
     from pipeline.tracking import Tracker

@@ -7,7 +7,7 @@ from jobs.console import AsJson, Config, Overrides, show
 
 def main(config: Config, overrides: Overrides, as_json: AsJson = False) -> None:
     """Split, fit encoders on the training rows, encode and write; prepared data that is there is kept."""
-    from pipeline.config import load
+    from pipeline.config_file import load
     from pipeline.prepare import prepare
 
     prepared = prepare(load(config, overrides))

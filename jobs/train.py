@@ -11,7 +11,7 @@ def main(config: Config, overrides: Overrides, as_json: AsJson = False) -> None:
     """Train one model, or find it done, and record it in MLflow."""
     from jobs.progress import TrainingProgress, surveyed
     from pipeline.comparison import Planned, complete
-    from pipeline.config import load
+    from pipeline.config_file import load
     from pipeline.prepare import prepare
     from pipeline.tracking import Tracker
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from features.kinds import Declared
 
 LeakAuc = Annotated[float, Field(ge=0, le=1)]
 
 
-class ContractConfig(BaseModel):
+class ContractConfig(Declared):
     """What is checked before anything is written. It is no part of what is written.
 
     Args:
@@ -19,8 +21,6 @@ class ContractConfig(BaseModel):
         leak_auc: A feature whose AUC on a task exceeds this by a standard error knows the label; 0 for no check.
         leaks_allowed: Features that are not judged.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     unique: tuple[str, ...] = ()
     empty_days: bool = False

@@ -19,9 +19,9 @@ from models.cut import TableCut
 from models.loss import cross_entropy, label_shares
 from models.shared_bottom import SharedBottom
 from pipeline.batches import Batches
-from pipeline.config import TrainConfig
 from pipeline.metrics import Evaluator
 from pipeline.runs import Epoch, Metrics
+from pipeline.train_config import TrainConfig
 from pipeline.windows import Batch
 
 

@@ -16,8 +16,8 @@ from models.fused_optimizer import FusedOptimizer
 from models.row_optimizer import RowOptimizer
 from models.shared_bottom import SharedBottom
 from models.table_optimizers import TABLE_OPTIMIZERS
-from pipeline.config import TrainConfig
 from pipeline.joint_optimizer import JointOptimizer
+from pipeline.train_config import TrainConfig
 
 
 def optimizer_of(model: SharedBottom, config: TrainConfig) -> Optimizer:

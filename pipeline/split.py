@@ -8,15 +8,16 @@ from itertools import accumulate
 from typing import Annotated
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from features.kinds import Declared
 from features.transforms import stable_hash
 
 SPLITS = ("train", "val", "test")
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
-class SplitConfig(BaseModel):
+class SplitConfig(Declared):
     """How rows are split: by a seeded, version-stable hash of a key, which is then always on one side, or by time.
 
     Args:
@@ -28,8 +29,6 @@ class SplitConfig(BaseModel):
         test: Share for test, likewise. With a holdout the two add up to 1; without, the rest trains. By time, the first
             day of test.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     key: str | None = None
     time: str | None = None

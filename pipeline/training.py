@@ -21,12 +21,13 @@ from models.shared_bottom import Embedding, SharedBottom
 from models.table_optimizers import TABLE_OPTIMIZERS
 from pipeline.batches import Batches
 from pipeline.checkpoint import Checkpoints
-from pipeline.config import ModelConfig, RunConfig, TrainConfig
+from pipeline.config import ModelConfig, RunConfig
 from pipeline.interruption import uninterrupted
 from pipeline.job import EpochSoFar, Job
 from pipeline.optimizers import optimizer_of
 from pipeline.prepared import Prepared
 from pipeline.runs import Epoch, Run, checkpoints_of, depends_on, folder_of
+from pipeline.train_config import TrainConfig
 
 _EVALUATION_BATCH = 8192
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import settings
 
 from features.encoder import Encoder
-from pipeline.config import RunConfig, load
+from pipeline.config import RunConfig
+from pipeline.config_file import load
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
 

@@ -13,11 +13,13 @@ from features.kinds import Categorical, Cross, MultiHot, Numeric, Time
 from features.spec import Task
 from gradops.catalogue import markdown
 from gradops.methods import METHODS
-from pipeline.config import CompareConfig, DataConfig, ModelConfig, TrainConfig, load
+from pipeline.config import CompareConfig, DataConfig, ModelConfig
+from pipeline.config_file import load
 from pipeline.contract import ContractConfig
 from pipeline.prepare import prepare
 from pipeline.sources.clicklog import Options, generate
 from pipeline.split import SplitConfig
+from pipeline.train_config import TrainConfig
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()

@@ -16,8 +16,8 @@ from gradops.rotation import Rotations
 from models.cut import Bags
 from models.loss import masked_cross_entropy
 from models.shared_bottom import SharedBottom
-from pipeline.config import TrainConfig
 from pipeline.optimizers import optimizer_of
+from pipeline.train_config import TrainConfig
 
 SPARSE = TrainConfig(table_optimizer="adagrad")
 FUSED = TrainConfig(table_optimizer="adagrad", table_kernel="fused")

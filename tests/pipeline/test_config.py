@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from features.contract import InputError
-from pipeline.config import load
+from pipeline.config_file import load
 from tests.conftest import ROOT, debug_config
 
 CONFIGS = sorted((ROOT / "configs").glob("*.toml"))

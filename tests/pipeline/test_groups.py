@@ -12,7 +12,8 @@ from sklearn.metrics import roc_auc_score
 
 from features.contract import InputError
 from pipeline.batches import Batches
-from pipeline.config import RunConfig, load
+from pipeline.config import RunConfig
+from pipeline.config_file import load
 from pipeline.metrics import Evaluator
 from pipeline.prepare import prepare
 from pipeline.ranking import NO_GROUP

@@ -11,7 +11,8 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from features.transforms import FIRST_KNOWN
-from pipeline.config import RunConfig, load
+from pipeline.config import RunConfig
+from pipeline.config_file import load
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
 from tests.conftest import vocabularies

@@ -12,7 +12,8 @@ from sklearn.metrics import roc_auc_score
 
 from features.contract import InputError
 from pipeline import leaks, parquet
-from pipeline.config import RunConfig, load
+from pipeline.config import RunConfig
+from pipeline.config_file import load
 from pipeline.prepare import prepare
 from pipeline.sources.clicklog import Options, generate
 from tests.conftest import ROOT, debug_config

@@ -21,7 +21,8 @@ from features.contract import InputError
 from features.kinds import MultiHot
 from pipeline import prepare as preparing
 from pipeline.batches import Batches
-from pipeline.config import RunConfig, load
+from pipeline.config import RunConfig
+from pipeline.config_file import load
 from pipeline.evaluation import task_metrics
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
@@ -175,7 +176,7 @@ def test_a_killed_prepare_is_completed_and_the_same_byte_for_byte(
 ) -> None:
     """Killed once so many chunks are done: before the fit, in its middle, and while encoding."""
     code = (
-        "import sys; from pathlib import Path; from pipeline import prepare; from pipeline.config import load\n"
+        "import sys; from pathlib import Path; from pipeline import prepare; from pipeline.config_file import load\n"
         "prepare._CHUNK = 150\n"
         "prepare.prepare(load(Path(sys.argv[1]), [sys.argv[2]]))"
     )

@@ -21,12 +21,13 @@ from models.row_optimizer import RowOptimizer
 from models.shared_bottom import SharedBottom
 from models.table_optimizers import FUSED, TABLE_OPTIMIZERS
 from pipeline import optimizers
-from pipeline.config import ModelConfig, RunConfig, TrainConfig
+from pipeline.config import ModelConfig, RunConfig
 from pipeline.joint_optimizer import JointOptimizer
 from pipeline.optimizers import clip_gradients, optimizer_of
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
 from pipeline.runs import Run
+from pipeline.train_config import TrainConfig
 from pipeline.training import train
 from tests.conftest import debug_config
 from tests.models import networks

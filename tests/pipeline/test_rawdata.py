@@ -17,7 +17,8 @@ import pytest
 
 from features.contract import InputError
 from pipeline import rawdata
-from pipeline.config import RunConfig, load
+from pipeline.config import RunConfig
+from pipeline.config_file import load
 from pipeline.prepare import prepare
 from tests.conftest import ROOT
 

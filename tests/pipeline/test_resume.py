@@ -250,7 +250,7 @@ def test_what_a_finished_run_could_not_remove_is_removed_when_it_is_found(
 CHILD = """
 import sys
 from pathlib import Path
-from pipeline.config import load
+from pipeline.config_file import load
 from pipeline.job import Job
 from pipeline.prepare import prepare
 from pipeline.training import train

@@ -10,7 +10,8 @@ import torch
 
 from features.contract import InputError
 from pipeline.batches import Batches
-from pipeline.config import RunConfig, load
+from pipeline.config import RunConfig
+from pipeline.config_file import load
 from pipeline.prepare import prepare
 from pipeline.runs import Run, folder_of
 from pipeline.split import side
