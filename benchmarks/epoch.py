@@ -20,11 +20,11 @@ from unittest.mock import patch
 import torch
 
 from pipeline.batches import Batches
+from pipeline.building import job_of
 from pipeline.config import RunConfig
 from pipeline.config_file import load
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
-from pipeline.training import job_of
 from pipeline.windows import Batch
 
 METHODS = ("uniform", "gradops(alpha=-1)", "rotograd", "rotograd + rotation(map='cayley')")

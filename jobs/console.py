@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,10 +32,16 @@ Overrides = Annotated[list[str], _set]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 
-def locked(config: RunConfig) -> FileLock:
-    """The lock of a config's runs: two commands must not train them at the same time."""
+@contextmanager
+def locked(config: RunConfig) -> Iterator[None]:
+    """While the block runs no other command trains a config's runs.
+
+    Raises:
+        Timeout: If one does.
+    """
     config.runs.mkdir(parents=True, exist_ok=True)
-    return FileLock(config.runs / f"{config.name}.lock", timeout=0)
+    with FileLock(config.runs / f"{config.name}.lock", timeout=0):
+        yield
 
 
 def show(text: Any, data: Any, as_json: bool) -> None:

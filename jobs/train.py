@@ -1,32 +1,66 @@
-"""One training run: `gradops train configs/census.toml --set train.method='gradops(alpha=-2)'`."""
+"""One training run: `gradops train configs/census.toml --set train.method='gradops(alpha=-2)'`.
+
+On several ranks: `torchrun --nproc-per-node 2 -m jobs.train configs/clicklog.toml`.
+"""
 
 from __future__ import annotations
 
+import sys
+from contextlib import ExitStack
 from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from jobs.console import AsJson, Config, Overrides, locked, show
 
+if TYPE_CHECKING:
+    from pipeline.comparison import Observer, Planned
+    from pipeline.config import RunConfig
+    from pipeline.prepared import Prepared
 
-def main(config: Config, overrides: Overrides, as_json: AsJson = False) -> None:
-    """Train one model, or find it done, and record it in MLflow."""
-    from jobs.progress import TrainingProgress, surveyed
+
+def main(
+    config: Config,
+    overrides: Overrides,
+    as_json: AsJson = False,
+    checked: Annotated[
+        bool, typer.Option(help="Compare in every step what should be equal on all ranks; under torchrun.")
+    ] = False,
+) -> None:
+    """Train one model, or find it done, and record it in MLflow; under torchrun on all ranks together."""
+    from jobs.progress import surveyed
     from pipeline.comparison import Planned, complete
     from pipeline.config_file import load
     from pipeline.prepare import prepare
-    from pipeline.tracking import Tracker
+    from pipeline.ranks import number, on_first, once, together
 
     loaded = load(config, overrides)
-    prepared = prepare(loaded)
+    prepared = prepare(loaded)  # of ranks the first to come does it, and the others wait
     planned = [Planned(loaded.train.method, loaded)]
-    survey = surveyed(planned, prepared, workers=1)
-    with (
-        locked(loaded),
-        Tracker(loaded, prepared) as tracker,
-        TrainingProgress(planned) as progress,
-    ):
-        (run,) = complete(planned, prepared, [progress, tracker], workers=1)
-    lines = [
-        f"{task}: test AUC {run.test[task]['auc']:.4f}, validation {run.val[task]['auc']:.4f}" for task in run.tasks
-    ]
-    data = {"folder": run.folder, "test": run.test, "val": run.val, "bytes": asdict(survey.run)}
-    show("\n".join([str(run.folder), *lines]), data, as_json)
+    with together(checked=checked) as group, ExitStack() as stack:
+        survey = once(lambda: surveyed(planned, prepared, workers=1), group)
+        stack.enter_context(on_first(lambda: locked(loaded), group))
+        observers = _observers(loaded, prepared, planned, stack) if group.rank == 0 else []
+        (run,) = complete(planned, prepared, observers, 1, group)
+    if number() == 0:
+        lines = [
+            f"{task}: test AUC {run.test[task]['auc']:.4f}, validation {run.val[task]['auc']:.4f}" for task in run.tasks
+        ]
+        data = {"folder": run.folder, "test": run.test, "val": run.val, "bytes": asdict(survey.run)}
+        show("\n".join([str(run.folder), *lines]), data, as_json)
+
+
+def _observers(config: RunConfig, prepared: Prepared, planned: list[Planned], stack: ExitStack) -> list[Observer]:
+    """MLflow, and what is shown on the way."""
+    from jobs.progress import TrainingProgress
+    from pipeline.tracking import Tracker
+
+    tracker = stack.enter_context(Tracker(config, prepared))
+    return [stack.enter_context(TrainingProgress(planned)), tracker]
+
+
+if __name__ == "__main__":
+    from jobs.cli import app
+
+    app(["train", *sys.argv[1:]], prog_name="gradops")

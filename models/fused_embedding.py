@@ -47,6 +47,7 @@ class FusedEmbedding(Embedding):
         super().__init__()
         check_widths(tables)
         self.layout, self.optimizer = Layout.of(tables), optimizer
+        self._names = [table.name for table in tables]
         # From the start in the kernel's buffer, so that no table is ever held twice.
         self._buffer: Tensor | None = torch.zeros(sum(t.rows * t.width for t in tables), dtype=torch.float32)
         parts = self._buffer.split([t.rows * t.width for t in tables])
@@ -88,14 +89,14 @@ class FusedEmbedding(Embedding):
         """The one kernel."""
         return [self.kernel]
 
-    def stepped(self) -> list[Tensor]:
-        """The weights in the kernel.
+    def stepped(self) -> dict[str, Tensor]:
+        """The weights in the kernel, by the names of their tables.
 
         Raises:
             ValueError: If a table is frozen.
         """
-        tables: list[Tensor] = list(self.tables())
-        if not all(table.requires_grad for table in tables):
+        tables: dict[str, Tensor] = dict(zip(self._names, self.tables(), strict=True))
+        if not all(table.requires_grad for table in tables.values()):
             raise ValueError("Tables of a fused kernel should not be frozen: its backward pass steps them all.")
         return tables
 

@@ -20,8 +20,8 @@ class FusedTables(Protocol):
     def kernels(self) -> list[Kernel]:
         """The present kernels."""
 
-    def stepped(self) -> list[Tensor]:
-        """The weights in them, one kernel's after another's."""
+    def stepped(self) -> dict[str, Tensor]:
+        """The weights in them, one kernel's after another's, by the names of their tables."""
 
 
 class FusedOptimizer(Optimizer):
@@ -46,8 +46,10 @@ class FusedOptimizer(Optimizer):
     def __init__(self, embedding: FusedTables, lr: float) -> None:
         if not lr >= 0:
             raise ValueError(f"`lr` should be at least 0. Found `lr = {lr}`.")
+        stepped = embedding.stepped()
+        self._names = list(stepped)
         # A group even without tables: a rank may hold none of them.
-        super().__init__([{"params": embedding.stepped()}], {"lr": lr, "step": 0})
+        super().__init__([{"params": list(stepped.values())}], {"lr": lr, "step": 0})
         self._forget()
         self._give_state(embedding.kernels())
         embedding.before_training_pass = self._prepare
@@ -69,6 +71,23 @@ class FusedOptimizer(Optimizer):
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Nothing: no table ever has a gradient."""
 
+    def state_dict(self) -> dict[str, Any]:
+        """The group's options, and each table's state by its name."""
+        group = {name: value for name, value in self.param_groups[0].items() if name != "params"}
+        tables = zip(self._names, self.param_groups[0]["params"], strict=True)
+        return {"group": group, "tables": {name: dict(self.state[table]) for name, table in tables}}
+
+    @torch.no_grad()
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` gave."""
+        self.param_groups[0].update(state_dict["group"])
+        for name, table in zip(self._names, self.param_groups[0]["params"], strict=True):
+            for kind, value in state_dict["tables"][name].items():
+                self.state[table][kind].copy_(value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_names": self._names}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._forget()
@@ -80,8 +99,8 @@ class FusedOptimizer(Optimizer):
     def _prepare(self, kernels: list[Kernel]) -> None:
         """Let the kernels go on from this group and state."""
         group = self.param_groups[0]
-        # Loading and copying put other tensors into the state, moving the tables makes another kernel. All tables'
-        # state is replaced at once, so the first one's tells.
+        # Copying puts other tensors into the state, moving the tables makes another kernel. All tables' state is
+        # replaced at once, so the first one's tells.
         if self._kernels != kernels or self._first is not self._first_state():
             self._give_state(kernels)
         self._used_rate = group["lr"]

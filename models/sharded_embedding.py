@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
-from itertools import chain, pairwise
+from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -14,9 +15,10 @@ from fbgemm_gpu.split_table_batched_embeddings_ops_training import SplitTableBat
 from fbgemm_gpu.tbe.config.embedding_config import BoundsCheckMode
 from torch import Tensor, nn
 from torch.distributed._shard.metadata import ShardMetadata
+from torch.distributed._shard.sharded_tensor import init_from_local_shards
 from torch.distributed._shard.sharded_tensor.api import ShardedTensor
+from torch.distributed._shard.sharded_tensor.shard import Shard as Local
 from torch.nn import functional
-from torch.optim import Optimizer
 from torchrec.distributed.batched_embedding_kernel import BaseBatchedEmbeddingBag
 from torchrec.distributed.embeddingbag import EmbeddingBagCollectionSharder
 from torchrec.distributed.types import ShardingEnv
@@ -27,40 +29,14 @@ from features.transforms import FIRST_KNOWN
 from models import embedding
 from models.cut import Bags, Layout, TableCut
 from models.fused_embedding import EPS, check_widths, fused_rule
-from models.fused_optimizer import FusedOptimizer
 from models.row_owners import RowOwners
+from models.shard import Shard
 from models.sharding import Sharding
 from models.shared_bottom import Embedding
-from models.table_optimizers import TABLE_OPTIMIZERS
 
 # Weights drawn at a time; a multiple of the 16 that torch's normal numbers are made in, so that pieces are the whole.
 _DRAWN = 1 << 20
 _VECTOR = 16
-
-
-@dataclass(frozen=True)
-class Shard:
-    """A part of a table that this rank holds.
-
-    Args:
-        table: The table.
-        row: Its first row.
-        column: Its first column.
-        weights: The memory that is trained, rows x columns.
-    """
-
-    table: Table
-    row: int
-    column: int
-    weights: Tensor
-
-    @torch.no_grad()
-    def take(self, first: int, drawn: Tensor) -> None:
-        """Copy what is the shard's of some whole rows of the table, of which the first is given."""
-        start, stop = max(first, self.row), min(first + len(drawn), self.row + len(self.weights))
-        if start < stop:
-            columns = slice(self.column, self.column + self.weights.shape[1])
-            self.weights[start - self.row : stop - self.row].copy_(drawn[start - first : stop - first, columns])
 
 
 class ShardedEmbedding(Embedding):
@@ -70,8 +46,8 @@ class ShardedEmbedding(Embedding):
     of the whole batch: a cotangent of the pooled embeddings counts as it is, and tables move by the sum over ranks.
     Ranks may have different numbers of rows, and some none. Every pass is an exchange that all ranks take part in.
 
-    A backward pass is a step of the tables; rate, state and the step of copied tables are those of
-    :meth:`table_optimizers`. What is here for CUDA follows TorchRec's source and was not run.
+    A backward pass is a step of the tables; rate, state and the step of copied tables are those of a
+    :class:`models.sharded_optimizer.ShardedOptimizer`. What is here for CUDA follows TorchRec's source and was not run.
 
     Args:
         tables: The tables; their features one after another are the pooled columns.
@@ -116,10 +92,11 @@ class ShardedEmbedding(Embedding):
                 "bounds_check_mode": BoundsCheckMode.FATAL,  # by default an unknown id is read as row 0
             }
         )
-        plan = sharding.plan(whole, tables, self._ranks, device.type)
-        self.collection = sharder.shard(whole, plan, ShardingEnv.from_process_group(group), device)
+        self.kinds = {table.name: sharding.kind(table, self._ranks) for table in tables}
+        self.plan = sharding.plan(whole, tables, self._ranks, device.type)
+        self.collection = sharder.shard(whole, self.plan, ShardingEnv.from_process_group(group), device)
         self.before_training_pass: Callable[[list[Kernel]], None] | None = None
-        self._tables = list(tables)
+        self.declared = {table.name: table for table in tables}
         self._held = list(_held(self.collection._lookups))  # TorchRec has no public way to its kernels
 
     def forward(self, bags: Bags) -> Tensor:
@@ -149,7 +126,7 @@ class ShardedEmbedding(Embedding):
     def initialise(self, generator: torch.Generator, std: float) -> None:
         """Draw the tables as if they were whole, a piece at a time: the values depend on no plan and no rank."""
         shards = self.shards()
-        for table in self._tables:
+        for table in self.declared.values():
             mine = [shard for shard in shards if shard.table is table]
             for first, drawn in _drawn(table, generator, std):
                 if first == 0:
@@ -159,12 +136,31 @@ class ShardedEmbedding(Embedding):
 
     def shards(self) -> list[Shard]:
         """What this rank holds of the tables, copies included."""
-        tables = {table.weights_name: table for table in self._tables}
-        return [
-            Shard(tables[config.name], *_offsets(config.local_metadata), weights)
-            for module in self._held
-            for config, weights in zip(module.config.embedding_tables, module.split_embedding_weights(), strict=True)
+        return [shard for module in self._held for shard in self._shards(module)]
+
+    def copies(self) -> dict[Tensor, list[Shard]]:
+        """The tables that every rank has a copy of, by the memory that their dense gradient is of."""
+        kernels = ((module.emb_module, module) for module in self._held)
+        return {kernel.weights: self._shards(module) for kernel, module in kernels if isinstance(kernel, Copying)}
+
+    def spread(self, table: Table, size: torch.Size, part: Tensor | None) -> Tensor:
+        """A tensor as large as a table, or with a number a row, of which each rank gives what it holds.
+
+        All ranks take part. A copied table's is the part.
+
+        Args:
+            table: The table.
+            size: Of the whole.
+            part: What goes with this rank's shard of the table; None without one.
+        """
+        held = [(shard, part) for shard in self.shards() if shard.table is table and part is not None]
+        if self.kinds[table.name] == "data_parallel":
+            return held[0][1]
+        rank = dist.get_rank(self.processes)
+        local = [
+            Local.from_tensor_and_offsets(part, [shard.row, shard.column][: len(size)], rank) for shard, part in held
         ]
+        return init_from_local_shards(local, size, process_group=self.processes)
 
     def whole_state(self) -> dict[str, Tensor]:
         """The unsharded front's state dict on the first rank, to be served; others take part and get nothing."""
@@ -179,28 +175,25 @@ class ShardedEmbedding(Embedding):
             state |= {} if whole is None else {name: whole}
         return state
 
+    def placement(self) -> dict[str, Any]:
+        """How many ranks there are, and what each table is and where."""
+        places = {name: self.plan[table.weights_name].ranks for name, table in self.declared.items()}
+        tables = {name: {"kind": self.kinds[name], "ranks": ranks} for name, ranks in places.items()}
+        return {"ranks": self._ranks, "tables": tables}
+
     def kernels(self) -> list[Kernel]:
         """The kernels of tables that a backward pass steps."""
         return [module.emb_module for module in self._held if isinstance(module.emb_module, Kernel)]
 
-    def stepped(self) -> list[Tensor]:
-        """The weights in those kernels, one after another."""
-        return [weights for kernel in self.kernels() for weights in kernel.split_embedding_weights()]
+    def stepped(self) -> dict[str, Tensor]:
+        """The weights in those kernels, one after another, by the names of their tables."""
+        stepping = [module for module in self._held if isinstance(module.emb_module, Kernel)]
+        return {shard.table.name: shard.weights for module in stepping for shard in self._shards(module)}
 
-    def table_optimizers(self, lr: float) -> list[Optimizer]:
-        """What the tables' rate, state and steps are, to be joined with the network's optimizer.
-
-        The first is of tables that the backward pass steps, on this rank perhaps none; then, if there are some, that of
-        copied tables, which all ranks step alike.
-        """
-        optimizers: list[Optimizer] = [FusedOptimizer(self, lr)]
-        copying = [module.emb_module for module in self._held if isinstance(module.emb_module, Copying)]
-        rule = TABLE_OPTIMIZERS[self.optimizer]
-        if copying and rule is not None:
-            copies = {kernel.weights: kernel.split_embedding_weights() for kernel in copying}
-            optimizers.append(rule(chain.from_iterable(copies.values()), lr))
-            optimizers[-1].register_step_pre_hook(partial(_as_rows, copies))
-        return optimizers
+    def _shards(self, module: BaseBatchedEmbeddingBag[Tensor]) -> list[Shard]:
+        tables = {table.weights_name: table for table in self.declared.values()}
+        pairs = zip(module.config.embedding_tables, module.split_embedding_weights(), strict=True)
+        return [Shard(tables[config.name], *_offsets(config.local_metadata), weights) for config, weights in pairs]
 
     def _most(self, rows: int, device: torch.device) -> int:
         """The rows of the rank that has most."""
@@ -233,12 +226,3 @@ def _drawn(table: Table, generator: torch.Generator, std: float) -> Iterator[tup
     starts = range(0, max(table.rows - _VECTOR, 1), rows)
     for first, stop in pairwise([*starts, table.rows]):
         yield first, torch.empty(stop - first, table.width).normal_(0.0, std, generator=generator)
-
-
-def _as_rows(copies: Mapping[Tensor, Sequence[Tensor]], *_: object) -> None:
-    """Hand the dense gradient of each kernel's copied tables on as gradients of the rows that it is not zero in."""
-    for flat, tables in copies.items():
-        if flat.grad is not None:
-            for table, part in zip(tables, flat.grad.split([t.numel() for t in tables]), strict=True):
-                table.grad = part.view_as(table).to_sparse(1)
-            flat.grad = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,14 @@ class Embedding(nn.Module):
     def cut(self, bags: Bags) -> TableCut:
         """The pooled embeddings, cut from the tables."""
         return TableCut.of(self(bags), bags, self.layout)
+
+    def whole_state(self) -> dict[str, Tensor]:
+        """The state dict of whole tables."""
+        return self.state_dict()
+
+    def placement(self) -> dict[str, Any]:
+        """Which ranks hold what of the tables, if several do."""
+        return {}
 
     def initialise(self, generator: torch.Generator, std: float) -> None:
         """Draw the tables: normal, their special rows (padding, null, out of vocabulary) zero."""
@@ -125,8 +133,13 @@ class SharedBottom(nn.Module):
 
     @torch.no_grad()
     def plain_state(self) -> dict[str, Tensor]:
-        """The weights of the same function without a head transform: it is folded into each tower's first layer."""
-        state = {k: v for k, v in self.state_dict().items() if not k.startswith("head_transform.")}
+        """The weights of the same function without a head transform: it is folded into each tower's first layer.
+
+        Of ranks that share the tables the first gets them whole, and all take part.
+        """
+        elsewhere = ("head_transform.", "embedding.")
+        state = {f"embedding.{name}": value for name, value in self.embedding.whole_state().items()}
+        state |= {name: value for name, value in self.state_dict().items() if not name.startswith(elsewhere)}
         if self.head_transform is None:
             return state
         for task, (tower, matrix_DD) in enumerate(zip(self.towers, self.head_transform.matrix_TDD(), strict=True)):

@@ -7,12 +7,15 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from features.encoder import GROUP, ID, LABEL, SAMPLE_WEIGHT, VALUE, WEIGHT
 from features.spec import FeatureSpec
 from pipeline.ahead import ahead
 from pipeline.windows import Batch, Window
+
+Rows = npt.NDArray[np.int64]
 
 WINDOW = 1 << 18  # rows in memory at a time, three times over at most
 
@@ -24,8 +27,9 @@ class Batches:
     random order and the rows of each in a random order, both drawn from the seed and the epoch's number; a split
     smaller than one window is shuffled completely.
 
-    Of several ranks each reads one stretch of every window. Batch b of all ranks together has as many rows as batch b
-    of one rank alone: all ranks have equally many batches, of sizes that differ by one row at most.
+    Several ranks share every batch evenly, and have equally many. An epoch's batch is made of the same rows however
+    many ranks share it. Of a window a rank reads the lanes that it has rows of: the one lane there is by default, just
+    its own rows with as many lanes as ranks. Evaluation asks for no order, and there each rank reads its own stretch.
 
     Args:
         folder: Folder of Parquet files that :mod:`pipeline.prepare` wrote.
@@ -34,11 +38,12 @@ class Batches:
         batch_size: Rows a batch, over all ranks; the last one of a window may have fewer.
         seed: Seed of the order.
         window: Rows of a window; at most three are in memory, one of them used and one or two taking shape.
+        lanes: Stretches of a window that are shuffled each for itself, and all have an even share of every batch.
         shard: Rank, counted from 0, and number of ranks. A rank's batch is empty where a batch has fewer rows than
             ranks.
 
     Raises:
-        ValueError: If there is no such rank.
+        ValueError: If there is no such rank, or no lane.
     """
 
     def __init__(
@@ -50,14 +55,17 @@ class Batches:
         batch_size: int,
         seed: int = 0,
         window: int = WINDOW,
+        lanes: int = 1,
         shard: tuple[int, int] = (0, 1),
     ) -> None:
         if not 0 <= shard[0] < shard[1]:
             raise ValueError(f"`shard` should be a rank from 0 and the number of ranks. Found `shard = {shard}`.")
+        if lanes < 1:
+            raise ValueError(f"`lanes` should be at least 1. Found `lanes = {lanes}`.")
         self._rows = pl.scan_parquet(folder / "*.parquet")
         self._spec, self._tasks = spec, tasks
         self._batch_size, self._seed, self._window = batch_size, seed, window
-        self._rank, self._ranks = shard
+        self._rank, self._ranks, self._lanes = *shard, lanes
         self._schema = self._rows.collect_schema().names()
         self.rows = int(self._rows.select(pl.len()).collect().item())
         self._held: dict[bool, pl.DataFrame] = {}
@@ -73,13 +81,13 @@ class Batches:
         """
         generator = np.random.default_rng([self._seed, number])
         starts = generator.permutation(self._starts()).tolist()
-        if self._rank:
-            # An order of its own: with one for all ranks, the same rows of each would meet in every epoch.
-            generator = np.random.default_rng([self._seed, number, self._rank])
+        # Orders of their own: with one for all lanes, the same rows of each would meet in every epoch.
+        others = [np.random.default_rng([self._seed, number, lane]) for lane in range(1, self._lanes)]
+        generators = [generator, *others]
         while starts and skip >= self._batches_of(starts[0]):
-            generator.permutation(len(self._stretch(starts[0])))  # drawn, so that what follows is drawn alike
+            self._orders(starts[0], generators)  # drawn, so that what follows is drawn alike
             skip -= self._batches_of(starts.pop(0))
-        for start, window in self._windows(starts, generator):
+        for start, window in self._windows(starts, generators):
             yield from self._parts(start, window, skip)
             skip = 0
 
@@ -97,51 +105,82 @@ class Batches:
     def _batches_of(self, start: int) -> int:
         return -(-self._rows_of(start) // self._batch_size)
 
-    def _stretch(self, start: int) -> range:
-        """The rows of the window that begins at ``start`` which are this rank's."""
+    def _stretch(self, start: int, part: int, parts: int) -> range:
+        """The rows of a window that one of several parts has, whose share of every batch is even."""
         full, last = divmod(self._rows_of(start), self._batch_size)
-        both = (self._rank, self._rank + 1)
-        first, end = (full * self._before(self._batch_size, rank) + self._before(last, rank) for rank in both)
-        return range(start + first, start + end)
+        of_batch, of_last = _part(self._batch_size, part, parts), _part(last, part, parts)
+        return range(start + full * of_batch.start + of_last.start, start + full * of_batch.stop + of_last.stop)
 
-    def _before(self, rows: int, rank: int) -> int:
-        """How many of a batch's rows the ranks before this one take: even shares, the first ranks one row more."""
-        share, rest = divmod(rows, self._ranks)
-        return rank * share + min(rank, rest)
+    def _mine(self, rows: int) -> slice:
+        """This rank's share of a batch of so many rows."""
+        return _part(rows, self._rank, self._ranks)
 
     def _parts(self, start: int, window: Window, skip: int = 0) -> Iterator[Batch]:
         """The batches of a window, without the first ones."""
-        size = self._before(self._batch_size, self._rank + 1) - self._before(self._batch_size, self._rank)
+        size = _size(self._mine(self._batch_size))
         for batch in range(skip, self._batches_of(start)):
             yield window.batch(batch * size, min(batch * size + size, len(window)))
 
     def _windows(
-        self, starts: Sequence[int], generator: np.random.Generator | None = None
+        self, starts: Sequence[int], generators: Sequence[np.random.Generator] = ()
     ) -> Iterator[tuple[int, Window]]:
         """The windows that begin at these rows, each read, and perhaps shuffled, while the one before it is used."""
-        return zip(starts, ahead(partial(self._load, start, generator) for start in starts), strict=True)
+        return zip(starts, ahead(partial(self._load, start, generators) for start in starts), strict=True)
 
-    def _load(self, start: int, generator: np.random.Generator | None) -> Window:
-        """One window, its rows in the order that its batches take them."""
-        frame = self._read(start, in_order=generator is None)
-        if generator is not None:
+    def _load(self, start: int, generators: Sequence[np.random.Generator]) -> Window:
+        """This rank's rows of one window, in the order that its batches take them."""
+        if generators:
+            row_N = self._shuffled(start, self._orders(start, generators))
+            first, end = (int(row_N.min()), int(row_N.max()) + 1) if len(row_N) else (start, start)
             # By Polars, on every core and lists with their rows, so that a batch is a slice.
-            frame = frame[generator.permutation(frame.height)]
+            frame = self._read(range(first, end), in_order=False)[row_N - first]
+        else:
+            frame = self._read(self._stretch(start, self._rank, self._ranks), in_order=True)
         return Window.of(frame, self._spec, self._tasks)
 
-    def _read(self, start: int, *, in_order: bool) -> pl.DataFrame:
-        """The rows of one window; those of a split that has no other are kept, and read once."""
-        if in_order in self._held:
-            return self._held[in_order]
-        rows = self._stretch(start)
+    def _orders(self, start: int, generators: Sequence[np.random.Generator]) -> list[Rows]:
+        """The rows of each lane of a window, in a random order."""
+        stretches = (self._stretch(start, lane, self._lanes) for lane in range(self._lanes))
+        return [s.start + generator.permutation(len(s)) for s, generator in zip(stretches, generators, strict=True)]
+
+    def _shuffled(self, start: int, orders: Sequence[Rows]) -> Rows:
+        """This rank's rows of a window, batch by batch: each batch takes some of every lane, in the lane's order."""
+        full, last = divmod(self._rows_of(start), self._batch_size)
+        batches: list[list[Rows]] = [[], []]
+        for lane, rows in enumerate(orders):
+            size = _size(_part(self._batch_size, lane, self._lanes))
+            whole, left = np.split(rows, [full * size])
+            batches[0].append(whole.reshape(full, size))
+            batches[1].append(left[None])
+        both = zip(batches, (self._batch_size, last), strict=True)
+        return np.concatenate([np.hstack(lanes)[:, self._mine(size)].ravel() for lanes, size in both])
+
+    def _read(self, rows: range, *, in_order: bool) -> pl.DataFrame:
+        """Some rows of a window; those of a split that has no other are kept, and read once."""
+        if self.rows > self._window:
+            return self._collected(rows, in_order)
+        if in_order not in self._held:
+            self._held[in_order] = self._collected(range(self.rows), in_order)
+        return self._held[in_order][rows.start : rows.stop]
+
+    def _collected(self, rows: range, in_order: bool) -> pl.DataFrame:
         # In one piece: picking rows out of several takes five times as long.
-        frame = self._rows.select(self._columns(in_order)).slice(rows.start, len(rows)).collect().rechunk()
-        if self.rows <= self._window:
-            self._held[in_order] = frame
-        return frame
+        return self._rows.select(self._columns(in_order)).slice(rows.start, len(rows)).collect().rechunk()
 
     def _columns(self, in_order: bool) -> list[str]:
         """What is read: every feature, and of what stands beside them the labels wanted and what their use needs."""
         beside = {LABEL + task for task in self._tasks}
         beside |= {GROUP} if in_order else {SAMPLE_WEIGHT + task for task in self._tasks}
         return [name for name in self._schema if name.startswith((ID, WEIGHT, VALUE)) or name in beside]
+
+
+def _part(rows: int, part: int, parts: int) -> slice:
+    """A part's share of some rows: shares are even, the first parts have one row more."""
+    share, rest = divmod(rows, parts)
+    begin = part * share + min(part, rest)
+    return slice(begin, begin + share + (part < rest))
+
+
+def _size(rows: slice) -> int:
+    size: int = rows.stop - rows.start
+    return size

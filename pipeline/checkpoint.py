@@ -9,11 +9,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from filelock import FileLock
 from torch import Tensor
+from torch.distributed._shard.sharded_tensor.api import ShardedTensor
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
@@ -21,8 +23,12 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
 from features.contract import InputError
+from gradops.group import Alone, Group
 from pipeline.files import durable, sha256_file, sweep
+from pipeline.ranks import on_first, once
 
+# Raised whenever a state is written otherwise than before: older checkpoints are then refused.
+_FORMAT = 2
 _STATE, _MANIFEST, _NEWEST = "state.json", "manifest.json", "newest"
 
 
@@ -38,15 +44,22 @@ class Checkpoints:
         folder: Where they are.
         run: What the run's result depends on; of another run, no checkpoint is taken.
         keep: How many of the newest are kept.
+        group: The ranks that train the run. They share the folder, and each writes what it holds.
     """
 
     folder: Path
     run: Mapping[str, Any]
     keep: int
+    group: Group = Alone()
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """While the block runs no other process is in one; what a killed one left half written is removed."""
+        """While the block runs no other run is in one; what a killed one left half written is removed."""
+        with on_first(self._locked, self.group):
+            yield
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
         self._lock.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self._lock):
             sweep(self.folder)
@@ -63,10 +76,30 @@ class Checkpoints:
             InputError: If it cannot be written. The checkpoints before it are as they were.
         """
         tensors: dict[str, Tensor] = {}
-        content = {"run": self.run, "state": _packed(state, "state", tensors)}
+        content = {"format": _FORMAT, "run": self.run, "state": _packed(state, "state", tensors)}
         try:
-            with durable(self._of(step)) as draft:
-                _write(draft, tensors, json.dumps(content))
+            with on_first(lambda: durable(self._of(step)), self.group) as draft:
+                self._write(draft, tensors, json.dumps(content))
+        except OSError as error:
+            raise InputError(self._unwritten(step, error)) from error
+        once(lambda: self._point_to(step), self.group)
+
+    def _write(self, draft: Path, tensors: dict[str, Tensor], content: str) -> None:
+        """Every rank its tensors, the first one the rest."""
+        once(draft.mkdir, self.group)
+        alone = self.group.size == 1
+        # Alone, everything is synchronised at once, at the end.
+        writer = FileSystemWriter(draft, sync_files=not alone)
+        with _one_process():
+            try:
+                save(tensors, storage_writer=writer, no_dist=alone)
+            except CheckpointException as error:
+                raise _cause(error) from None
+        once(lambda: _describe(draft, content), self.group)
+
+    def _point_to(self, step: int) -> None:
+        """Name a checkpoint as the newest, and let go of the oldest."""
+        try:
             with durable(self.folder / _NEWEST) as draft:
                 draft.write_text(str(step))
         except OSError as error:
@@ -75,26 +108,37 @@ class Checkpoints:
         for unwanted in {*self._steps()} - {step, *older[: self.keep - 1]}:
             shutil.rmtree(self._of(unwanted))
 
-    def newest(self) -> dict[str, Any] | None:
+    def newest(self, like: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any] | None:
         """The state of the newest whole checkpoint; None without one. A warning names what was damaged in newer ones.
+
+        Args:
+            like: A state whose tensors are spread over ranks; those of the same names in the checkpoint are spread
+                alike, and all others come whole. Of a state with none, nothing need be said.
 
         Raises:
             InputError: If it is of another run. Everything that differs is listed.
         """
+        step = once(self._newest_whole, self.group)
+        return None if step is None else self._read(self._of(step), like)
+
+    def remove(self) -> None:
+        """Remove them all: the run is finished."""
+        once(self._remove, self.group)
+
+    def _remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self._lock.unlink(missing_ok=True)  # whoever waits for it finds that the file is gone, and makes another
+
+    def _newest_whole(self) -> int | None:
         damages = []
         for step in self._by_preference():
             if damage := _damage(self._of(step)):
                 damages.append(damage)
                 continue
             _warn(damages, f"goes on from step {step}")
-            return self._read(self._of(step))
+            return step
         _warn(damages, "starts again")
         return None
-
-    def remove(self) -> None:
-        """Remove them all: the run is finished."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self._lock.unlink(missing_ok=True)  # whoever waits for it finds that the file is gone, and makes another
 
     @property
     def _lock(self) -> Path:
@@ -113,12 +157,16 @@ class Checkpoints:
         named = int(pointer.read_text()) if pointer.exists() else None
         return sorted(steps, key=lambda step: step != named)
 
-    def _read(self, folder: Path) -> dict[str, Any]:
+    def _read(self, folder: Path, like: Mapping[str, Any]) -> dict[str, Any]:
         content = json.loads((folder / _STATE).read_text())
-        if differing := _differences(content["run"], json.loads(json.dumps(self.run))):
+        there = content["run"] | {"checkpoint format": content.get("format", 1)}
+        here = json.loads(json.dumps(self.run)) | {"checkpoint format": _FORMAT}
+        if differing := _differences(there, here):
             subject = f"{folder} is a checkpoint of another run; delete {self.folder} to train this one from its start"
             raise InputError.of(subject, differing)
-        state: dict[str, Any] = _unpacked(content["state"], _read_tensors(folder))
+        known: dict[str, Tensor] = {}
+        _packed(like, "state", known)
+        state: dict[str, Any] = _unpacked(content["state"], _read_tensors(folder, known))
         return state
 
     def _unwritten(self, step: int, error: OSError) -> str:
@@ -127,28 +175,24 @@ class Checkpoints:
         return f"the checkpoint of step {step} cannot be written to {self.folder} ({error.strerror}): {fix}"
 
 
-def _write(folder: Path, tensors: dict[str, Tensor], content: str) -> None:
-    folder.mkdir()
-    writer = FileSystemWriter(folder, sync_files=False)  # everything is synchronised at once, at the end
-    with _one_process():
-        try:
-            save(tensors, storage_writer=writer, no_dist=True)
-        except CheckpointException as error:
-            raise _cause(error) from None
+def _describe(folder: Path, content: str) -> None:
+    """Write what stands beside the tensors, and the size and hash of every file."""
     (folder / _STATE).write_text(content)
     files = {path.name: [path.stat().st_size, sha256_file(path)] for path in sorted(folder.iterdir())}
     (folder / _MANIFEST).write_text(json.dumps(files))
 
 
-def _read_tensors(folder: Path) -> dict[str, Tensor]:
+def _read_tensors(folder: Path, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
     reader = FileSystemReader(folder)
     tensors = {
-        name: torch.empty(found.size, dtype=found.properties.dtype)
+        name: like[name].clone()
+        if isinstance(like.get(name), ShardedTensor)
+        else torch.empty(found.size, dtype=found.properties.dtype)
         for name, found in reader.read_metadata().state_dict_metadata.items()
         if isinstance(found, TensorStorageMetadata)  # as all are
     }
     with _one_process():
-        load(tensors, storage_reader=reader, no_dist=True)
+        load(tensors, storage_reader=reader, no_dist=True)  # each rank what it needs
     return tensors
 
 

@@ -16,11 +16,13 @@ from queue import Empty, Queue
 from statistics import mean, stdev
 from typing import Any, Literal, Protocol
 
+from gradops.group import Alone, Group
 from pipeline import runs
 from pipeline.config import RunConfig
 from pipeline.evaluation import Ties, delta_m_pct, mean_rank
 from pipeline.files import atomic, fingerprint
 from pipeline.prepared import Prepared
+from pipeline.ranks import once
 from pipeline.runs import Epoch, Run
 from pipeline.survey import at_once
 from pipeline.training import tidy, train
@@ -155,7 +157,13 @@ def compare(config: RunConfig, prepared: Prepared, observers: Sequence[Observer]
     return comparison
 
 
-def complete(planned: list[Planned], prepared: Prepared, observers: Sequence[Observer], workers: int) -> list[Run]:
+def complete(
+    planned: list[Planned],
+    prepared: Prepared,
+    observers: Sequence[Observer],
+    workers: int,
+    group: Group = Alone(),
+) -> list[Run]:
     """Every planned run, in order: found where it is finished, trained where it is not.
 
     Finished runs are found by their config and the data's fingerprint, and unfinished ones by their checkpoints, so an
@@ -166,15 +174,16 @@ def complete(planned: list[Planned], prepared: Prepared, observers: Sequence[Obs
         prepared: The data.
         observers: Told of every epoch and run.
         workers: Runs trained at the same time; 0 for one a core.
+        group: The ranks that train each run together, one run after another, each of which calls this.
     """
     everyone = _Everyone(observers)
-    found = [runs.find(p.config, prepared) for p in planned]
+    found = once(lambda: [_found(p.config, prepared) for p in planned], group)
     for p, run in zip(planned, found, strict=True):
         if run is not None:
-            tidy(p.config, prepared)
             everyone.finished(p, run, reused=True)
     missing = [p for p, run in zip(planned, found, strict=True) if run is None]
-    trained = iter(_train_all(missing, prepared, everyone, at_once(workers, len(missing))))
+    at_a_time = at_once(workers, len(missing)) if group.size == 1 else 1
+    trained = iter(_train_all(missing, prepared, everyone, at_a_time, group))
     return [next(trained) if run is None else run for run in found]
 
 
@@ -198,13 +207,21 @@ def _changed(config: RunConfig, method: str, tasks: Sequence[str], seed: int) ->
     return config.model_copy(update={"train": train_config})
 
 
-def _train_all(planned: list[Planned], prepared: Prepared, observer: Observer, workers: int) -> list[Run]:
+def _found(config: RunConfig, prepared: Prepared) -> Run | None:
+    """A finished run, tidied."""
+    run = runs.find(config, prepared)
+    if run is not None:
+        tidy(config, prepared)
+    return run
+
+
+def _train_all(planned: list[Planned], prepared: Prepared, observer: Observer, workers: int, group: Group) -> list[Run]:
     """Train, in this process or in several, and return the runs in the order of the plan."""
     if workers > 1:
         return _train_in_processes(planned, prepared, observer, workers)
     finished = []
     for p in planned:
-        finished.append(train(p.config, prepared, partial(observer.epoch, p)))
+        finished.append(train(p.config, prepared, partial(observer.epoch, p), group))
         observer.finished(p, finished[-1], reused=False)
     return finished
 

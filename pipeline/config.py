@@ -13,6 +13,7 @@ from features.spec import FeatureSpec
 from gradops.base import GramianMethod
 from gradops.methods import METHODS, parse, write
 from gradops.rotation import Rotations
+from models.sharding import Kind, Sharding
 from pipeline.contract import ContractConfig
 from pipeline.split import SplitConfig
 from pipeline.train_config import MethodText, TrainConfig
@@ -78,6 +79,29 @@ class CompareConfig(Declared):
         return tuple(dict.fromkeys(chosen))
 
 
+class ShardingConfig(Declared):
+    """How several ranks share the tables; see :class:`models.sharding.Sharding`. No part of a run's identity.
+
+    Args:
+        row_wise_from: Weights from which on a table's rows are divided among all ranks.
+        data_parallel_below: Weights below which every rank has a copy of the table.
+        kinds: By a table's name, what it is whatever its size.
+    """
+
+    row_wise_from: Annotated[int, Field(ge=0)] = Sharding.row_wise_from
+    data_parallel_below: Annotated[int, Field(ge=0)] = Sharding.data_parallel_below
+    kinds: dict[str, Kind] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> ShardingConfig:
+        self.plan()
+        return self
+
+    def plan(self) -> Sharding:
+        """What places the tables."""
+        return Sharding(**dict(self))
+
+
 class RunConfig(Declared):
     """Everything a run depends on.
 
@@ -89,6 +113,7 @@ class RunConfig(Declared):
         contract: What raw rows must keep to.
         model: The network.
         train: The run.
+        sharding: How several ranks share the tables.
         compare: The comparison.
         runs: Folder that finished runs are kept in.
     """
@@ -100,6 +125,7 @@ class RunConfig(Declared):
     contract: ContractConfig = ContractConfig()
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
+    sharding: ShardingConfig = ShardingConfig()
     compare: CompareConfig = CompareConfig()
     runs: Path = Path("runs")
 

@@ -9,12 +9,14 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
 from features.contract import InputError
 from gradops import Microbatch, MultiTaskOptimizer
+from gradops.group import Alone, Group, gathered, total
 from models.cut import TableCut
 from models.loss import cross_entropy, label_shares
 from models.shared_bottom import SharedBottom
@@ -60,6 +62,7 @@ class Job:
         schedule: Of the optimizer's rate.
         splits: Batches of each split.
         weight_T: What each task's loss counts.
+        group: The ranks that train together. What a rank finds, all do: losses, metrics, where to stop.
         step: Steps done.
         present: The epoch that is not finished.
         history: The finished epochs.
@@ -75,6 +78,7 @@ class Job:
     splits: dict[str, Batches]
     weight_T: Tensor
     present: EpochSoFar
+    group: Group = Alone()
     step: int = 0
     history: list[Epoch] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
@@ -126,11 +130,11 @@ class Job:
         evaluator = Evaluator(self.tasks)
         with torch.no_grad():
             for batch in self.splits[split].in_order():
-                probability_BT = self._logits(batch).sigmoid().cpu().numpy()
+                probability_BT = self._everybodys(self._logits(batch).sigmoid())
                 if not np.isfinite(probability_BT).all():
                     raise _diverged(self.step)
-                group_B = None if batch.group_B is None else batch.group_B.numpy()
-                evaluator.update(batch.labels_BT.numpy(), probability_BT, group_B)
+                group_B = None if batch.group_B is None else self._everybodys(batch.group_B)
+                evaluator.update(self._everybodys(batch.labels_BT), probability_BT, group_B)
                 rest()
         return evaluator.result()
 
@@ -140,7 +144,8 @@ class Job:
         Raises:
             InputError: If weights are no longer finite: nobody wants to go on from there.
         """
-        if not all(bool(parameter.isfinite().all()) for parameter in self.model.parameters()):
+        lost = sum(not bool(parameter.isfinite().all()) for parameter in self.model.parameters())
+        if total(lost, self.group, self.device):
             raise _diverged(self.step)
         state = {name: getattr(self, name).state_dict() for name in ("model", "optimizer", "schedule")}
         history = [asdict(epoch) for epoch in self.history]
@@ -155,14 +160,28 @@ class Job:
         self.step, self.history = state["step"], [Epoch(**epoch) for epoch in state["history"]]
         self.best = {name: value.to(self.device) for name, value in state["best"].items()}
         self.present = EpochSoFar(**state["present"])
-        torch.set_rng_state(state["random"]["cpu"])
-        if self.device.type == "cuda":
-            torch.cuda.set_rng_state(state["random"]["cuda"], self.device)
+        self._draw_on(state["random"])
 
     def _random(self) -> dict[str, Tensor]:
-        """Where the generators are that dropout draws from. Everything else that is random has a seed or a state."""
+        """Where each rank's generators are that dropout draws from. Everything else random has a seed or a state."""
         position = {"cpu": torch.get_rng_state()}
-        return position | ({"cuda": torch.cuda.get_rng_state(self.device)} if self.device.type == "cuda" else {})
+        position |= {"cuda": torch.cuda.get_rng_state(self.device)} if self.device.type == "cuda" else {}
+        return {kind: gathered(state[None].to(self.device), 0, self.group)[0].cpu() for kind, state in position.items()}
+
+    def _draw_on(self, position: Mapping[str, Tensor]) -> None:
+        """Let dropout go on where each rank was; with another number of ranks, anew."""
+        if len(position["cpu"]) != self.group.size:
+            torch.manual_seed(generator_seed(self.config.seed + self.step, self.group.rank))
+            return
+        # Copies: given a view, torch reads from where the whole tensor begins, and may crash.
+        mine = {kind: states[self.group.rank].clone() for kind, states in position.items()}
+        torch.set_rng_state(mine["cpu"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(mine["cuda"], self.device)
+
+    def _everybodys(self, part_B: Tensor) -> npt.NDArray[Any]:
+        """The rows of all ranks."""
+        return gathered(part_B.to(self.device), 0, self.group)[0].cpu().numpy()
 
     def _left(self) -> Iterator[Batch]:
         """The batches that are left of the present epoch."""
@@ -193,9 +212,9 @@ class Job:
 
     def _parts(self, batch: Batch, cut: TableCut) -> Iterator[Microbatch]:
         """The batch's way through the network, in pieces if it is to be; none is held when the next is made."""
-        share_BT = self.weight_T * label_shares(batch.labels_BT, batch.weight_BT)
-        size = self.config.micro_batch or len(share_BT)
-        for start in range(0, len(share_BT), size):
+        share_BT = self.weight_T * label_shares(batch.labels_BT, batch.weight_BT, self.group.sum)
+        size = self.config.micro_batch or max(len(share_BT), 1)
+        for start in range(0, max(len(share_BT), 1), size):  # one without rows is a piece, too
             yield self._part(batch, cut, share_BT, slice(start, start + size))
 
     def _part(self, batch: Batch, cut: TableCut, share_BT: Tensor, rows: slice) -> Microbatch:
@@ -204,6 +223,11 @@ class Job:
             logits_BT, views = self.model.through(leaf_BE, batch.value_BV[rows])
         losses_T = cross_entropy(logits_BT.float(), batch.labels_BT[rows], share_BT[rows])
         return Microbatch(losses_T, views, leaf_BE)
+
+
+def generator_seed(seed: int, rank: int) -> int:
+    """Of the generator that a rank's dropout draws from: the seed itself on the first rank."""
+    return seed + (rank << 32)
 
 
 def _diverged(step: int) -> InputError:

@@ -13,10 +13,12 @@ from torch.optim import Adam, Optimizer
 from features.contract import InputError
 from models.fused_embedding import FusedEmbedding
 from models.fused_optimizer import FusedOptimizer
+from models.joint_optimizer import JointOptimizer
 from models.row_optimizer import RowOptimizer
+from models.sharded_embedding import ShardedEmbedding
+from models.sharded_optimizer import ShardedOptimizer
 from models.shared_bottom import SharedBottom
 from models.table_optimizers import TABLE_OPTIMIZERS
-from pipeline.joint_optimizer import JointOptimizer
 from pipeline.train_config import TrainConfig
 
 
@@ -33,7 +35,9 @@ def optimizer_of(model: SharedBottom, config: TrainConfig) -> Optimizer:
     network = [p for p in model.network_parameters() if id(p) not in of_tables]
     rate, kind = config.table_lr or config.lr, TABLE_OPTIMIZERS[config.table_optimizer]
     optimizer: Optimizer = Adam(network, lr=config.lr, fused=True)
-    if isinstance(model.embedding, FusedEmbedding):
+    if isinstance(model.embedding, ShardedEmbedding):
+        optimizer = JointOptimizer([optimizer, ShardedOptimizer(model.embedding, rate)])
+    elif isinstance(model.embedding, FusedEmbedding):
         optimizer = JointOptimizer([optimizer, FusedOptimizer(model.embedding, rate)])
     elif kind is None:
         optimizer.add_param_group({"params": tables, "lr": rate})

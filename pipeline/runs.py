@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from safetensors.torch import save_file
@@ -15,7 +17,7 @@ from pipeline.config import RunConfig
 from pipeline.files import durable, fingerprint
 from pipeline.prepared import Prepared
 
-RESULT, WEIGHTS, CONFIG = "result.json", "weights.safetensors", "config.json"
+RESULT, WEIGHTS, CONFIG, PLACEMENT = "result.json", "weights.safetensors", "config.json", "placement.json"
 # Raised whenever equal configs on equal data give other numbers than before: older runs are then not found.
 _FORMAT = 2
 # What keeps a run safe while it trains changes nothing in its result.
@@ -81,12 +83,22 @@ class Run:
         """Equal config and data, equal fingerprint."""
         return self.folder.name
 
-    def save(self, config: RunConfig, weights: dict[str, Tensor]) -> Run:
-        """Write the run; a folder that is there is complete."""
+    def save(
+        self, config: RunConfig, weights: Mapping[str, Tensor], placement: Mapping[str, Any] = MappingProxyType({})
+    ) -> Run:
+        """Write the run; a folder that is there is complete.
+
+        Args:
+            config: What was trained.
+            weights: Its weights.
+            placement: Which ranks held what, where there were several.
+        """
         with durable(self.folder) as draft:
             draft.mkdir(parents=True)
-            save_file(weights, draft / WEIGHTS)
+            save_file(dict(weights), draft / WEIGHTS)
             (draft / CONFIG).write_text(config.model_dump_json(indent=1))
+            if placement:
+                (draft / PLACEMENT).write_text(json.dumps(placement, indent=1))
             content = {k: v for k, v in asdict(self).items() if k != "folder"}
             (draft / RESULT).write_text(json.dumps(content, indent=1))
         return self

@@ -74,6 +74,7 @@ def test_one_file_and_one_line_are_enough(project: Path) -> None:
     assert int(passed[1]) > 50
 
 
+@pytest.mark.slow
 def test_a_claim_that_does_not_hold_is_found(project: Path) -> None:
     path = project / "gradops" / "methods" / "levelled.py"
     path.write_text(path.read_text().replace('"permutation_invariant"', '"never_conflicting", "simplex"'))

@@ -100,7 +100,11 @@ def tell_all(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
 
 @pytest.mark.parametrize(
     ("end", "number", "code"),
-    [(tell, signal.SIGTERM, 130), (tell_all, signal.SIGINT, 130), (tell, signal.SIGKILL, -signal.SIGKILL)],
+    [
+        (tell_all, signal.SIGINT, 130),
+        pytest.param(tell, signal.SIGTERM, 130, marks=pytest.mark.slow),
+        pytest.param(tell, signal.SIGKILL, -signal.SIGKILL, marks=pytest.mark.slow),
+    ],
 )
 def test_a_comparison_that_is_ended_leaves_no_worker_behind(
     end: Callable[[subprocess.Popen[bytes], signal.Signals], None], number: signal.Signals, code: int, tmp_path: Path

@@ -22,11 +22,12 @@ from gradops.methods import parse
 from gradops.rotation import Rotations
 from models import sharded_embedding
 from models.cut import Bags, TableCut
+from models.joint_optimizer import JointOptimizer
 from models.loss import cross_entropy, label_shares
 from models.sharded_embedding import ShardedEmbedding
+from models.sharded_optimizer import ShardedOptimizer
 from models.sharding import Kind, Sharding
 from models.shared_bottom import Embedding, SharedBottom
-from pipeline.joint_optimizer import JointOptimizer
 from tests.models import networks
 
 # Three widths, a table that two features read, and fewer rows than some worlds have ranks.
@@ -163,7 +164,7 @@ def sharded(case: Case, rank: int, world: int) -> Outcome:
             half.double()
     if case.broken == "scale":
         embedding._ranks = 1
-    optimizer = optimizer_of(case, model, embedding.table_optimizers(TABLE_LR[case.rule]), Ranks(checked=True))
+    optimizer = optimizer_of(case, model, [ShardedOptimizer(embedding, TABLE_LR[case.rule])], Ranks(checked=True))
     following = LambdaLR(optimizer, schedule)
     reports = []
     for step in range(STEPS):

@@ -19,10 +19,10 @@ from models.cut import Bags
 from models.embedding import TorchRecEmbedding
 from models.fused_embedding import FusedEmbedding
 from models.fused_optimizer import FusedOptimizer
+from models.joint_optimizer import JointOptimizer
 from models.portable import PortableEmbedding
 from models.shared_bottom import Embedding, SharedBottom
 from models.table_optimizers import FUSED, TABLE_OPTIMIZERS
-from pipeline.joint_optimizer import JointOptimizer
 from tests.models import networks
 from tests.models.test_table_optimizers import BATCH, bags, losses
 

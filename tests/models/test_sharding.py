@@ -15,10 +15,11 @@ from features.contract import InputError
 from features.encoder import Table
 from models import embedding
 from models.cut import Bags
+from models.joint_optimizer import JointOptimizer
 from models.portable import PortableEmbedding
 from models.sharded_embedding import ShardedEmbedding
+from models.sharded_optimizer import ShardedOptimizer
 from models.sharding import Kind, Sharding
-from pipeline.joint_optimizer import JointOptimizer
 from tests.models import ranks
 
 SIZES = Sharding(row_wise_from=1000, data_parallel_below=100)
@@ -126,7 +127,7 @@ class Trained:
         self.front = ShardedEmbedding(ranks.TABLES, rule, Sharding(kinds={"a": "row_wise", "b": "table_wise"}))
         self.front.initialise(torch.Generator().manual_seed(0), 0.5)
         network = SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-        self.optimizer = JointOptimizer([network, *self.front.table_optimizers(0.1)])
+        self.optimizer = JointOptimizer([network, ShardedOptimizer(self.front, 0.1)])
 
     def step(self, number: int) -> None:
         self.optimizer.zero_grad()
@@ -137,7 +138,7 @@ class Trained:
 @pytest.mark.usefixtures("one_rank")
 def test_the_rate_may_not_change_within_a_step() -> None:
     front = ShardedEmbedding(TABLES, "sgd", SIZES)
-    optimizer = front.table_optimizers(0.1)[0]
+    optimizer = ShardedOptimizer(front, 0.1)
     front(Bags(torch.tensor([3]), torch.tensor([0, 0, 0, 1]))).sum().backward()
     optimizer.param_groups[0]["lr"] = 0.2
     with pytest.raises(ValueError, match="should not change between"):

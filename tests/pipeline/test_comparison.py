@@ -24,6 +24,7 @@ from safetensors.torch import load_file
 
 from gradops.methods import parse, write
 from pipeline.batches import Batches
+from pipeline.building import build_model
 from pipeline.comparison import SINGLE_TASK, Comparison, Planned, compare, identity, plan
 from pipeline.config import RunConfig
 from pipeline.evaluation import delta_m_pct, task_metrics
@@ -34,7 +35,7 @@ from pipeline.runs import Epoch, Run
 from pipeline.scoring import Scorer
 from pipeline.split import side
 from pipeline.tracking import Tracker, _plain
-from pipeline.training import build_model, train
+from pipeline.training import train
 from tests.conftest import debug_config
 
 METHODS = "compare.methods=['uniform', 'mgda', 'gradops(alpha=-1)']"
@@ -253,7 +254,7 @@ def test_an_interrupted_comparison_is_taken_up_in_mlflow_too(tmp_path: Path, don
     mlflow.set_tracking_uri(done.store)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_an_interrupted_comparison_goes_on_inside_a_run(tmp_path: Path, done: Done, workers: int) -> None:
     options = [f"data.prepared={done.config.data.prepared}", "compare.methods=['mgda']", "train.max_steps=0"]
     options += ["train.tasks=['income', 'marital']", "train.epochs=15"]

@@ -16,12 +16,13 @@ from gradops.methods import parse
 from models.loss import masked_cross_entropy
 from models.table_optimizers import TABLE_OPTIMIZERS, choices
 from pipeline.batches import Batches
+from pipeline.building import build_model, front_of
 from pipeline.config import RunConfig
 from pipeline.footprint import Footprint, largest
 from pipeline.optimizers import optimizer_of
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
-from pipeline.training import build_model, train
+from pipeline.training import train
 from pipeline.windows import Window
 from tests.conftest import debug_config
 from tests.pipeline.test_log_to_served import config as clicks  # noqa: F401  # a fixture
@@ -47,7 +48,8 @@ def test_it_is_that_of_a_real_step(clicks: RunConfig, kernel: str, name: str) ->
     config = clicks.model_copy(update={"train": clicks.train.model_copy(update=tables)})
     prepared = prepare(config)
     foretold, sparse = footprint(config, prepared), kernel == "plain" and TABLE_OPTIMIZERS[name] is not None
-    model = build_model(prepared.encoder(), config.tasks, config.model, 0, table_kernel=kernel, table_optimizer=name)
+    encoder = prepared.encoder()
+    model = build_model(encoder, config.tasks, config.model, 0, embedding=front_of(encoder, config))
     optimizer = MultiTaskOptimizer(optimizer_of(model, config.train), parse("pcgrad"), shared=model.shared_parameters())
     (batch, *_) = Batches(prepared.folder / "train", config.spec, config.tasks, batch_size=128).in_order()
     trace = model.trace(batch.bags, batch.value_BV)

@@ -16,13 +16,13 @@ from torch.optim.lr_scheduler import LambdaLR
 from features.contract import InputError
 from gradops import MultiTaskOptimizer
 from gradops.methods import parse
+from models.joint_optimizer import JointOptimizer
 from models.loss import masked_cross_entropy
 from models.row_optimizer import RowOptimizer
 from models.shared_bottom import SharedBottom
 from models.table_optimizers import FUSED, TABLE_OPTIMIZERS
 from pipeline import optimizers
 from pipeline.config import ModelConfig, RunConfig
-from pipeline.joint_optimizer import JointOptimizer
 from pipeline.optimizers import clip_gradients, optimizer_of
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared

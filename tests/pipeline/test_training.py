@@ -13,10 +13,11 @@ from sklearn.metrics import roc_auc_score
 from features.contract import InputError
 from pipeline import training
 from pipeline.batches import Batches
+from pipeline.building import build_model, one_cycle
 from pipeline.config import RunConfig
 from pipeline.prepared import Prepared
 from pipeline.runs import WEIGHTS, Epoch, Run, find
-from pipeline.training import build_model, one_cycle, train
+from pipeline.training import train
 from tests.conftest import debug_config
 
 LONGER = ("train.max_steps=0", "train.epochs=3", "train.batch_size=256", "train.lr=0.01")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,8 +12,8 @@ from torch.optim import Optimizer
 class JointOptimizer(Optimizer):
     """Steps its parts one after another, and is one optimizer to everybody else.
 
-    Groups and state are the parts' own, held together: a schedule, a hook, ``state_dict`` and ``load_state_dict`` reach
-    all of them.
+    Groups and state are the parts' own, seen together: a schedule and a hook reach all of them. Its state dict is that
+    of its parts, each of which says in its own way what its state is.
 
     Args:
         parts: Optimizers of different parameters.
@@ -24,9 +25,7 @@ class JointOptimizer(Optimizer):
     def __init__(self, parts: Sequence[Optimizer]) -> None:
         super().__init__([group for part in parts for group in part.param_groups], {})
         self.parts = tuple(parts)
-        for part in parts:
-            self.state.update(part.state)
-        self._share()
+        self._look()
 
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # gradients are there before the step
         """One step of each part."""
@@ -49,17 +48,27 @@ class JointOptimizer(Optimizer):
             raise ValueError("A group should be added to one of the parts before they are joined.")
         super().add_param_group(param_group)
 
+    def state_dict(self) -> dict[str, Any]:
+        """The parts' own, in their order."""
+        return {"parts": [part.state_dict() for part in self.parts]}
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore what ``state_dict`` gave, in the parts too."""
-        super().load_state_dict(state_dict)
-        self._share()
+        """Restore what :meth:`state_dict` gave."""
+        for part, state in zip(self.parts, state_dict["parts"], strict=True):
+            part.load_state_dict(state)
+        self._look()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "parts": self.parts}
 
-    def _share(self) -> None:
-        """Let the parts step with the joint state and groups, which loading replaces."""
-        groups = iter(self.param_groups)
-        for part in self.parts:
-            part.state = self.state
-            part.param_groups = [next(groups) for _ in part.param_groups]
+    def _look(self) -> None:
+        """See the parts' groups and state, which loading replaces."""
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
+        self.state = _Seen(*(part.state for part in self.parts))  # type: ignore[assignment]  # nobody adds to it
+
+
+class _Seen(ChainMap[Any, Any]):
+    """The states of several optimizers, each of which makes an entry for whatever it is asked for."""
+
+    def __getitem__(self, key: Any) -> Any:
+        return next((state[key] for state in self.maps if key in state), {})

@@ -1,0 +1,107 @@
+"""Rate, state and steps of tables that are spread over ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from features.encoder import Table
+from models.fused_optimizer import FusedOptimizer
+from models.row_optimizer import RowOptimizer
+from models.shard import Shard, local_part
+from models.sharded_embedding import ShardedEmbedding
+from models.table_optimizers import TABLE_OPTIMIZERS
+
+
+class ShardedOptimizer(FusedOptimizer):
+    """A fused optimizer that steps copied tables too, which have gradients that are the same on all ranks.
+
+    Its state dict is that of a fused optimizer of whole tables, with tensors that are spread over the ranks as their
+    tables are: it does not tell how many ranks there were, and any number of ranks can load it.
+
+    Args:
+        embedding: The tables.
+        lr: Rate.
+
+    Raises:
+        ValueError: As :class:`FusedOptimizer`.
+    """
+
+    def __init__(self, embedding: ShardedEmbedding, lr: float) -> None:
+        super().__init__(embedding, lr)
+        self._embedding, copies = embedding, embedding.copies()
+        self._copies = {shard.table.name: shard.weights for shards in copies.values() for shard in shards}
+        self._of_copies = _of_copies(embedding.optimizer, copies, lr) if copies else None
+
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # gradients are there before the step
+        """Count the backward pass's step, and step the copied tables alike."""
+        super().step(closure)
+        if self._of_copies is not None:
+            self._of_copies.param_groups[0]["lr"] = self.param_groups[0]["lr"]
+            self._of_copies.step()
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Of the copied tables: no other has a gradient."""
+        if self._of_copies is not None:
+            self._of_copies.zero_grad(set_to_none)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The group's options, and each table's state by its name; all ranks take part."""
+        here = super().state_dict()
+        held = here["tables"] | {name: self._state_of(weights) for name, weights in self._copies.items()}
+        spread = {name: self._spread(table, held.get(name, {})) for name, table in self._embedding.declared.items()}
+        return here | {"tables": spread}
+
+    @torch.no_grad()
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` gave."""
+        local = {name: _local(state) for name, state in state_dict["tables"].items()}
+        super().load_state_dict(state_dict | {"tables": local})
+        for name, weights in self._copies.items():
+            for kind, value in local[name].items():
+                self._state_of(weights)[kind].copy_(value)
+
+    def _state_of(self, copy: Tensor) -> dict[str, Tensor]:
+        assert self._of_copies is not None
+        state: dict[str, Tensor] = self._of_copies.state[copy]
+        return state
+
+    def _spread(self, table: Table, held: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """A table's state, of which this rank holds a part, or nothing."""
+        sizes = _rule(self._embedding.optimizer).initial(torch.empty(table.rows, table.width, device="meta"))
+        return {kind: self._embedding.spread(table, whole.size(), held.get(kind)) for kind, whole in sizes.items()}
+
+
+def _of_copies(name: str, copies: Mapping[Tensor, Sequence[Shard]], lr: float) -> RowOptimizer:
+    """The optimizer of copied tables, which have their state from the start."""
+    rule, tables = _rule(name), [shard.weights for shards in copies.values() for shard in shards]
+    optimizer = rule(tables, lr)
+    for table in tables:
+        optimizer.state[table].update(rule.initial(table))
+    optimizer.register_step_pre_hook(partial(_as_rows, copies))
+    return optimizer
+
+
+def _rule(name: str) -> type[RowOptimizer]:
+    rule = TABLE_OPTIMIZERS[name]
+    assert rule is not None, f"`{name}` is not fused"
+    return rule
+
+
+def _as_rows(copies: Mapping[Tensor, Sequence[Shard]], *_: object) -> None:
+    """Hand the dense gradient of each kernel's copied tables on as gradients of the rows that it is not zero in."""
+    for flat, shards in copies.items():
+        if flat.grad is not None:
+            for shard, part in zip(shards, flat.grad.split([s.weights.numel() for s in shards]), strict=True):
+                shard.weights.grad = part.view_as(shard.weights).to_sparse(1)
+            flat.grad = None
+
+
+def _local(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """This rank's part of a table's state; without one, nothing."""
+    parts = {kind: local_part(value) for kind, value in state.items()}
+    return {kind: part for kind, part in parts.items() if part is not None}

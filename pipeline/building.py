@@ -1,0 +1,163 @@
+"""What a run is made of, before its first step."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+
+from features.contract import InputError
+from features.encoder import Encoder
+from features.spec import FeatureSpec
+from gradops import MultiTaskOptimizer
+from gradops.group import Alone, Group
+from gradops.methods import parse
+from gradops.rotation import Rotation, Rotations
+from models.embedding import TorchRecEmbedding
+from models.fused_embedding import FusedEmbedding
+from models.sharded_embedding import ShardedEmbedding
+from models.shared_bottom import Embedding, SharedBottom
+from models.table_optimizers import TABLE_OPTIMIZERS, choices
+from pipeline.batches import Batches
+from pipeline.config import ModelConfig, RunConfig
+from pipeline.job import EpochSoFar, Job
+from pipeline.optimizers import optimizer_of
+from pipeline.prepared import Prepared
+from pipeline.train_config import TrainConfig
+
+_EVALUATION_BATCH = 8192
+
+
+def build_model(
+    encoder: Encoder,
+    tasks: Sequence[str],
+    config: ModelConfig,
+    seed: int,
+    rotations: Rotations | None = None,
+    *,
+    embedding: Embedding | None = None,
+) -> SharedBottom:
+    """The network to train, initialised from a seed.
+
+    Args:
+        encoder: Says what tables and values there are.
+        tasks: The tasks that it predicts.
+        config: Its layers.
+        seed: Of its initialisation.
+        rotations: What its towers read through, if there are some.
+        embedding: Its front; TorchRec's plain one unless given.
+    """
+    model = SharedBottom(
+        embedding or TorchRecEmbedding(encoder.tables(), weighted=encoder.spec.weighted),
+        values=len(encoder.spec.value_features),
+        tasks=len(tasks),
+        bottom=config.bottom,
+        tower=config.tower,
+        dropout=config.dropout,
+        head_transform=rotations,
+    )
+    model.initialise(torch.Generator().manual_seed(seed), config.embedding_std)
+    return model
+
+
+def front_of(encoder: Encoder, config: RunConfig, group: Group = Alone()) -> Embedding:
+    """The embedding front that a config asks for.
+
+    Raises:
+        InputError: If the kernel cannot hold one of the tables, or several ranks are to share tables that are not
+            fused.
+    """
+    train, tables, weighted = config.train, encoder.tables(), encoder.spec.weighted
+    if train.table_kernel == "plain":
+        if group.size > 1:
+            raise _not_fused(train, group.size)
+        return TorchRecEmbedding(tables, weighted=weighted, sparse=TABLE_OPTIMIZERS[train.table_optimizer] is not None)
+    if group.size == 1:
+        return FusedEmbedding(tables, train.table_optimizer)
+    sharding, device = config.sharding.plan(), device_of(train.device)
+    return ShardedEmbedding(tables, train.table_optimizer, sharding, weighted=weighted, device=device)
+
+
+def _not_fused(config: TrainConfig, ranks: int) -> InputError:
+    possible = ", ".join(f'"{name}"' for name in choices("fused", config.device)) or "none"
+    fix = f'set `train.table_kernel = "fused"` and `train.table_optimizer`, which is one of {possible} on this device'
+    return InputError(f'{ranks} ranks share tables in fused kernels, found `train.table_kernel = "plain"`: {fix}')
+
+
+def job_of(config: RunConfig, prepared: Prepared, group: Group = Alone()) -> Job:
+    """A run before its first step, or what one of its ranks has of it."""
+    train, encoder, tasks = config.train, prepared.encoder(), list(config.tasks)
+    device, splits = device_of(train.device), _splits(config, prepared, encoder.spec, group)
+    method = parse(train.method)
+    rotations = _rotations(method.rotation, len(tasks), config.model.bottom[-1], device)
+    embedding = front_of(encoder, config, group)
+    model = build_model(encoder, tasks, config.model, train.seed, rotations, embedding=embedding).to(device)
+    optimizer = MultiTaskOptimizer(
+        optimizer_of(model, train),
+        method,
+        shared=model.shared_parameters(),
+        gauge=train.gauge,
+        rotations=rotations,
+        seed=train.seed,
+        group=group,
+    )
+    schedule = _schedule(optimizer, train, len(splits["train"]))
+    weight_T = torch.tensor([config.spec.tasks[task].weight for task in tasks], device=device)
+    return Job(train, tasks, device, model, optimizer, schedule, splits, weight_T, EpochSoFar.of(len(tasks)), group)
+
+
+def _splits(config: RunConfig, prepared: Prepared, spec: FeatureSpec, group: Group) -> dict[str, Batches]:
+    """The batches of each split: this rank's share of them."""
+    train, shard = config.train, (group.rank, group.size)
+    sizes = {"train": train.batch_size, "val": _EVALUATION_BATCH, "test": _EVALUATION_BATCH}
+    return {
+        name: Batches(
+            prepared.folder / name,
+            spec,
+            config.tasks,
+            batch_size=size,
+            seed=train.seed,
+            lanes=train.lanes,
+            shard=shard,
+        )
+        for name, size in sizes.items()
+    }
+
+
+def _rotations(rotation: Rotation | None, tasks: int, width: int, device: torch.device) -> Rotations | None:
+    # On its device before the optimizer sees it: a leader holds the tensors that it found.
+    return None if rotation is None else Rotations(rotation, tasks=tasks, width=width).to(device)
+
+
+def device_of(name: str) -> torch.device:
+    """The device of a config, if this machine has it; of several ranks on a machine each has its own GPU.
+
+    Raises:
+        InputError: If it cannot be used here.
+    """
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"`train.device = {name}` cannot be used here ({reason}); see `gradops doctor`") from None
+    return torch.device(name)
+
+
+def _schedule(optimizer: MultiTaskOptimizer, config: TrainConfig, steps_per_epoch: int) -> LRScheduler:
+    steps = config.epochs * steps_per_epoch
+    total = min(steps, config.max_steps or steps)
+    return LambdaLR(optimizer, partial(one_cycle, total=total) if config.schedule == "one_cycle" else lambda _: 1.0)
+
+
+def one_cycle(step: int, total: int) -> float:
+    """Share of the highest rate: along a cosine from 4 % up to 1 over the first fifth of the steps, then down to 0."""
+    up = total / 5
+    if step < up:
+        return 0.04 + 0.96 * (1 - math.cos(math.pi * step / up)) / 2
+    return (1 + math.cos(math.pi * (step - up) / (total - up))) / 2

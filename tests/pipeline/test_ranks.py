@@ -1,0 +1,270 @@
+"""Runs of several ranks: that of one process, whoever is killed, and gone on with by any number of ranks."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from safetensors.torch import load_file
+from torch.multiprocessing.spawn import start_processes
+
+from features.contract import InputError
+from models.loss import cross_entropy
+from pipeline import job
+from pipeline.config import RunConfig
+from pipeline.prepared import Prepared
+from pipeline.ranks import together
+from pipeline.runs import PLACEMENT, WEIGHTS, Run, checkpoints_of, find
+from pipeline.training import train
+from tests.conftest import ROLES, ROOT, debug_config
+from tests.pipeline.test_resume import KilledError, assert_same, at_step, interrupt, kill, newest_step
+
+# Two epochs of 16 steps and half a third one. Dropout draws on each rank for itself, and so is left out.
+OPTIONS = (
+    "train.table_kernel=fused",
+    "train.table_optimizer=rowwise_adagrad",
+    "train.table_lr=0.05",
+    "train.method=gradops(alpha=-2)",
+    "train.schedule=one_cycle",
+    "train.epochs=3",
+    "train.max_steps=40",
+    "train.checkpoint_every=8",
+    "train.lanes=2",
+    "model.dropout=0",
+    "sharding.row_wise_from=300",
+    "sharding.data_parallel_below=100",
+)
+Few = tuple[RunConfig, Prepared]
+Go = Callable[[RunConfig], Run]
+
+
+def config_in(folder: Path, few: Few, *overrides: str) -> RunConfig:
+    return debug_config(folder, *OPTIONS, f"data.prepared={few[0].data.prepared}", *overrides)
+
+
+@dataclass(frozen=True)
+class Story:
+    """What each of two ranks lives through.
+
+    Args:
+        folder: Where.
+        few: The data.
+        rank: Which of them.
+        go: Train a config, together.
+    """
+
+    folder: Path
+    few: Few
+    rank: int
+    go: Go
+
+    def config(self, *overrides: str) -> RunConfig:
+        return config_in(self.folder, self.few, *overrides)
+
+    def unbroken(self) -> None:
+        self.go(self.config())
+
+    def stopped(self) -> None:
+        """By the end of both ranks, and then by a signal that only one of them gets."""
+        with at_step(10, kill), pytest.raises(KilledError):
+            self.go(self.config())
+        assert newest_step(self.config(), self.few[1]) == 8
+        with at_step(21, interrupt if self.rank else lambda: None), pytest.raises(KeyboardInterrupt):
+            self.go(self.config())
+        assert newest_step(self.config(), self.few[1]) == 22
+        torch.rand(7)  # another process has drawn other numbers
+        self.go(self.config())
+
+    def begun(self) -> None:
+        with at_step(10, kill), pytest.raises(KilledError):
+            self.go(self.config())
+
+    def truncated(self) -> None:
+        """The second rank's part of the newest checkpoint."""
+        with at_step(18, kill), pytest.raises(KilledError):
+            self.go(self.config())
+        dist.barrier()
+        if self.rank:
+            self.go(self.config())
+            return
+        file = checkpoints_of(self.config(), self.few[1]) / "step-16" / "__1_0.distcp"
+        os.truncate(file, file.stat().st_size - 1)
+        with pytest.warns(UserWarning, match=rf"{file} has .* bytes.* goes on from step 8"):
+            self.go(self.config())
+
+    def without_rows(self) -> None:
+        """A batch of one row is the first rank's."""
+        self.go(self.config("train.batch_size=1", "train.max_steps=12"))
+
+    def no_numbers(self) -> None:
+        """On one rank; all find it, and say the same."""
+
+        def fail() -> None:
+            patch.setattr(job, "cross_entropy", lambda *args: cross_entropy(*args) * torch.nan)
+
+        found = pytest.raises(InputError, match="no longer finite after 11 steps")
+        with pytest.MonkeyPatch.context() as patch, at_step(10, fail if self.rank else lambda: None), found:
+            self.go(self.config())
+        assert newest_step(self.config(), self.few[1]) == 8
+
+    def full_disk(self) -> None:
+        """Of one rank's machine."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+        def fill() -> None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+
+        found = pytest.raises(InputError, match=r"step 16 cannot be written to .*: free some disk.* from step 8")
+        with at_step(10, fill if self.rank else lambda: None), found:
+            self.go(self.config())
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert newest_step(self.config(), self.few[1]) == 8
+        assert not list(self.folder.rglob("*.draft"))
+
+    def not_fused(self) -> None:
+        with pytest.raises(InputError, match=r"2 ranks share tables in fused kernels.*one of \"sgd\", \"adagrad\""):
+            self.go(self.config("train.table_kernel=plain"))
+
+    def ended(self) -> None:
+        """What others have begun."""
+        self.go(config_in(self.folder.parent / "begun", self.few))
+
+
+STORIES = (
+    Story.unbroken,
+    Story.stopped,
+    Story.begun,
+    Story.truncated,
+    Story.without_rows,
+    Story.no_numbers,
+    Story.full_disk,
+    Story.not_fused,
+)
+
+
+def live(rank: int, port: int, folder: Path, few: Few, stories: Sequence[Callable[[Story], None]]) -> None:
+    """Some stories, one after another, in the same process."""
+    told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
+    os.environ |= {name: str(value) for name, value in told.items()}
+    os.environ |= {"MASTER_ADDR": "localhost", "TORCHELASTIC_RUN_ID": "test"}  # as torchrun does
+    with together(checked=True) as group:
+        for story in stories:
+            story(Story(folder / story.__name__, few, rank, lambda config: train(config, few[1], group=group)))
+
+
+def on_two_ranks(folder: Path, few: Few, stories: Sequence[Callable[[Story], None]]) -> None:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    get_context("forkserver").set_forkserver_preload([__name__])  # torchrec is imported once, not by every rank
+    start_processes(live, (port, folder, few, stories), 2, start_method="forkserver")
+
+
+@pytest.fixture(scope="module")
+def lived(few: Few, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the stories have happened."""
+    folder = tmp_path_factory.mktemp("ranks")
+    on_two_ranks(folder, few, STORIES)
+    return folder
+
+
+def run_of(name: str, lived: Path, few: Few, *overrides: str) -> Run:
+    run = find(config_in(lived / name, few, *overrides), few[1])
+    assert run is not None
+    return run
+
+
+def assert_close(run: Run, other: Run) -> None:
+    """Sums in another order round otherwise."""
+    ours, theirs = (load_file(r.folder / WEIGHTS) for r in (run, other))
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        torch.testing.assert_close(ours[name], value, rtol=0, atol=1e-5, msg=name)
+    for task in run.tasks:
+        assert run.test[task] == pytest.approx(other.test[task], abs=1e-4, nan_ok=True)
+
+
+def test_two_ranks_train_what_one_process_does(lived: Path, few: Few, tmp_path: Path) -> None:
+    alone = train(config_in(tmp_path, few), few[1])
+    assert_close(run_of("unbroken", lived, few), alone)
+    assert len({history.val["income"]["auc"] for history in alone.history}) == 3  # it learns
+
+
+def test_a_rank_may_have_no_rows(lived: Path, few: Few, tmp_path: Path) -> None:
+    short = ("train.batch_size=1", "train.max_steps=12")
+    assert_close(run_of("without_rows", lived, few, *short), train(config_in(tmp_path, few, *short), few[1]))
+
+
+@pytest.mark.parametrize("name", ["stopped", "truncated"])
+def test_what_goes_on_ends_as_the_unbroken_run(lived: Path, few: Few, name: str) -> None:
+    assert_same(run_of(name, lived, few), run_of("unbroken", lived, few))
+
+
+def test_another_number_of_ranks_goes_on(lived: Path, few: Few) -> None:
+    """Two ranks, then one process, then two again."""
+    config = config_in(lived / "begun", few)
+    assert newest_step(config, few[1]) == 8
+    with at_step(21, kill), pytest.raises(KilledError):
+        train(config, few[1])
+    assert newest_step(config, few[1]) == 16
+    on_two_ranks(lived, few, [Story.ended])
+    run = run_of("begun", lived, few)
+    assert_close(run, run_of("unbroken", lived, few))
+    assert json.loads((run.folder / PLACEMENT).read_text())["ranks"] == 2
+
+
+def test_the_plan_is_kept_with_the_run(lived: Path, few: Few) -> None:
+    placement = json.loads((run_of("unbroken", lived, few).folder / PLACEMENT).read_text())
+    kinds = {name: table["kind"] for name, table in placement["tables"].items()}
+    assert kinds.keys() == {table.name for table in few[1].encoder().tables()}
+    assert set(kinds.values()) == {"row_wise", "table_wise", "data_parallel"}
+    assert all(placement["tables"][name]["ranks"] == [0, 1] for name, kind in kinds.items() if kind != "table_wise")
+
+
+def command(config: RunConfig, few: Few, *options: str) -> list[str]:
+    """``torchrun`` as a user types it."""
+    overrides = [*OPTIONS, *options, f"runs={config.runs}", f"data.prepared={few[0].data.prepared}"]
+    overrides += [f"data.{role}={ROOT}/tests/data/census/{file}.parquet" for role, file in ROLES.items()]
+    torchrun = [str(Path(sys.executable).with_name("torchrun")), "--standalone", "--nproc-per-node", "2"]
+    train = ["-m", "jobs.train", str(ROOT / "configs" / "debug.toml")]
+    return [*torchrun, "--max-restarts", "3", *train, *(part for o in overrides for part in ("--set", o))]
+
+
+def workers(torchrun: int) -> list[int]:
+    found = subprocess.run(["pgrep", "-P", str(torchrun)], capture_output=True, text=True, check=False)
+    return [int(line) for line in found.stdout.split()]
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_killed_rank_is_started_again_by_torchrun(lived: Path, few: Few, tmp_path: Path) -> None:
+    config = config_in(tmp_path, few)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command(config, few), env=environment, stderr=subprocess.PIPE, text=True) as process:
+        wait_for((checkpoints_of(config, few[1]) / "step-8").exists)
+        os.kill(random.Random(0).choice(workers(process.pid)), signal.SIGKILL)
+        _, messages = process.communicate()
+    assert process.returncode == 0, messages
+    run = find(config, few[1])
+    assert run is not None
+    assert_same(run, run_of("unbroken", lived, few))
+    assert not any((config.runs / "checkpoints").iterdir())
