@@ -9,13 +9,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from jobs.console import err
 from pipeline.comparison import Planned
 from pipeline.prepared import Prepared
+from pipeline.ranks import neighbours
 from pipeline.runs import Epoch, Run, mean_auc
 from pipeline.survey import Survey
 
 
 def surveyed(planned: list[Planned], prepared: Prepared, workers: int) -> Survey:
     """Say what the runs that are not done need, or refuse them; before anything is written."""
-    survey = Survey.of([p.config for p in planned], prepared, workers)
+    survey = Survey.of([p.config for p in planned], prepared, workers, neighbours())
     survey.check()
     if survey.missing:
         err.print(survey.line, highlight=False, markup=False, soft_wrap=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -52,6 +52,30 @@ class Footprint:
     def memory(self) -> int:
         """Everything that is held at once."""
         return self.weights + self.gradients + self.state + self.copies + self.reader + self.step
+
+    @classmethod
+    def on_ranks(
+        cls, config: RunConfig, prepared: Prepared, tables: Sequence[Table], here: int, ranks: int
+    ) -> Footprint:
+        """As :meth:`of`, of the ranks on one machine together, which hold an even share of the tables.
+
+        Args:
+            config: The run.
+            prepared: Its data.
+            tables: Its tables.
+            here: The ranks on this machine; the first of all is among them, and makes the file of whole tables.
+            ranks: All ranks.
+        """
+        whole = cls.of(config, prepared, tables)
+        if ranks == 1:
+            return whole
+        bare = cls.of(config, prepared, [replace(table, rows=0) for table in tables])
+        shares = {
+            name: here * getattr(bare, name) + math.ceil((getattr(whole, name) - getattr(bare, name)) * here / ranks)
+            for name in ("weights", "gradients", "state")
+        }
+        copies = shares["weights"] + whole.weights
+        return replace(whole, **shares, copies=copies, reader=here * whole.reader, step=here * whole.step)
 
     @classmethod
     def of(cls, config: RunConfig, prepared: Prepared, tables: Sequence[Table]) -> Footprint:

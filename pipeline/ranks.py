@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -33,6 +36,7 @@ def together(*, checked: bool = False) -> Iterator[Group]:
     if not dist.is_torchelastic_launched():
         yield Alone()
         return
+    threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
     # Each kind of device by its own library; what is on neither, such as text, goes over gloo.
     dist.init_process_group("cpu:gloo,cuda:nccl" if dist.is_nccl_available() else "gloo")
     with warnings.catch_warnings():
@@ -44,9 +48,23 @@ def together(*, checked: bool = False) -> Iterator[Group]:
             dist.destroy_process_group()
 
 
+def _end_with(parent: int) -> None:
+    """Save and end when ``torchrun`` was killed: its ranks would train on for nobody, and hold the lock."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def number() -> int:
     """This process's rank, also before the processes have met."""
     return int(os.environ["RANK"]) if dist.is_torchelastic_launched() else 0
+
+
+def neighbours() -> tuple[int, int]:
+    """How many ranks this machine has, and how many there are."""
+    if not dist.is_torchelastic_launched():
+        return 1, 1
+    return int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
 
 
 def once(action: Callable[[], Result], group: Group) -> Result:

@@ -49,18 +49,27 @@ class Survey:
     others: dict[str, int]
 
     @classmethod
-    def of(cls, configs: Sequence[RunConfig], prepared: Prepared, workers: int) -> Survey:
-        """Of the runs of configs that differ in method, tasks and seed; finished ones need nothing more."""
+    def of(
+        cls, configs: Sequence[RunConfig], prepared: Prepared, workers: int, ranks: tuple[int, int] = (1, 1)
+    ) -> Survey:
+        """Of the runs of configs that differ in method, tasks and seed; finished ones need nothing more.
+
+        Args:
+            configs: The runs.
+            prepared: Their data.
+            workers: Runs trained at the same time; 0 for one a core.
+            ranks: How many on this machine share a run, and how many altogether.
+        """
         missing = sum(find(config, prepared) is None for config in configs)
         number = at_once(workers, missing)
         config, tables = max(configs, key=lambda c: len(c.tasks)), prepared.encoder().tables()
         others = {
-            name: _needed(Footprint.of(_stepped_by(config, name), prepared, tables), number)
+            name: _needed(Footprint.on_ranks(_stepped_by(config, name), prepared, tables, *ranks), number)
             for name in choices(config.train.table_kernel, config.train.device)
             if name != config.train.table_optimizer
         }
         return cls(
-            run=Footprint.of(config, prepared, tables),
+            run=Footprint.on_ranks(config, prepared, tables, *ranks),
             missing=missing,
             at_once=number,
             available=available_memory(config.train.device),

@@ -18,7 +18,7 @@ from models.table_optimizers import TABLE_OPTIMIZERS, choices
 from pipeline.batches import Batches
 from pipeline.building import build_model, front_of
 from pipeline.config import RunConfig
-from pipeline.footprint import Footprint, largest
+from pipeline.footprint import Footprint, largest, table_bytes
 from pipeline.optimizers import optimizer_of
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
@@ -120,3 +120,16 @@ def test_what_grows_with_what(few: tuple[RunConfig, Prepared]) -> None:
 def test_the_largest_tables_are_those_with_most_weights() -> None:
     tables = [Table("a", 10, 4, ()), Table("b", 5, 64, ()), Table("c", 100, 1, ())]
     assert [table.name for table in largest(tables, 2)] == ["b", "c"]
+
+
+def test_ranks_of_a_machine_share_the_tables(clicks: RunConfig) -> None:  # noqa: F811
+    """What is no table every rank has for itself; the first also makes the file of whole ones."""
+    prepared = prepare(clicks)
+    tables = prepared.encoder().tables()
+    alone = Footprint.on_ranks(clicks, prepared, tables, 1, 1)
+    assert alone == footprint(clicks, prepared)
+    of_tables = sum(map(table_bytes, tables))
+    here = Footprint.on_ranks(clicks, prepared, tables, 2, 8)
+    assert here.weights == 2 * (alone.weights - of_tables) + of_tables / 4
+    assert here.copies == here.weights + alone.weights
+    assert here.disk == alone.disk

@@ -11,8 +11,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -256,11 +258,33 @@ def wait_for(condition: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
+@contextmanager
+def torchrun(config: RunConfig, few: Few, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """The command; nothing of it is left afterwards."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command(config, few, *options), env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            kill_all(process)
+
+
+def kill_all(process: subprocess.Popen[str]) -> None:
+    for number in [*workers(process.pid), *([process.pid] if process.poll() is None else [])]:
+        with suppress(ProcessLookupError):
+            os.kill(number, signal.SIGKILL)
+
+
+def newest_file(config: RunConfig, few: Few) -> Path:
+    return checkpoints_of(config, few[1]) / "newest"
+
+
 def test_a_killed_rank_is_started_again_by_torchrun(lived: Path, few: Few, tmp_path: Path) -> None:
     config = config_in(tmp_path, few)
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command(config, few), env=environment, stderr=subprocess.PIPE, text=True) as process:
-        wait_for((checkpoints_of(config, few[1]) / "step-8").exists)
+    with torchrun(config, few) as process:
+        wait_for(newest_file(config, few).exists)
         os.kill(random.Random(0).choice(workers(process.pid)), signal.SIGKILL)
         _, messages = process.communicate()
     assert process.returncode == 0, messages
@@ -268,3 +292,65 @@ def test_a_killed_rank_is_started_again_by_torchrun(lived: Path, few: Few, tmp_p
     assert run is not None
     assert_same(run, run_of("unbroken", lived, few))
     assert not any((config.runs / "checkpoints").iterdir())
+
+
+@pytest.mark.slow
+def test_a_scheduler_ends_torchrun_and_the_next_one_goes_on(lived: Path, few: Few, tmp_path: Path) -> None:
+    config = config_in(tmp_path, few)
+    with torchrun(config, few) as process:
+        wait_for(newest_file(config, few).exists)
+        process.send_signal(signal.SIGTERM)
+        _, messages = process.communicate()
+    assert "interrupted; the same command goes on from there" in messages
+    assert newest_step(config, few[1]) % 8, "a step between two checkpoints is finished and saved"
+    with torchrun(config, few) as process:
+        process.communicate()
+    run = find(config, few[1])
+    assert run is not None
+    assert_same(run, run_of("unbroken", lived, few))
+
+
+@pytest.mark.slow
+def test_ranks_end_when_torchrun_is_gone(few: Few, tmp_path: Path) -> None:
+    """Or they would hold the lock, and train for nobody."""
+    config = config_in(tmp_path, few, "train.max_steps=100000", "train.epochs=100000")
+    with torchrun(config, few, "train.max_steps=100000", "train.epochs=100000") as process:
+        wait_for(newest_file(config, few).exists)
+        ranks = workers(process.pid)
+        process.kill()
+        wait_for(lambda: not any(Path(f"/proc/{number}").exists() for number in ranks))
+    assert newest_step(config, few[1]) > 0
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments_change_nothing(few: Few, tmp_path: Path) -> None:
+    """Of one rank, whom torchrun starts again with the other, or of all, in the middle of steps and checkpoints."""
+    longer = ("train.max_steps=300", "train.epochs=30", "train.checkpoint_every=5")
+    unbroken, config = (config_in(tmp_path / name, few, *longer) for name in ("unbroken", "killed"))
+    with torchrun(unbroken, few, *longer) as process:
+        process.communicate()
+    chance, kills = random.Random(0), 0
+    while find(config, few[1]) is None:
+        with torchrun(config, few, *longer) as process:
+            for one in (True, True, True, False):  # torchrun starts them again three times
+                wait_for(partial(_ended_or_newer, process, newest_file(config, few), _text(newest_file(config, few))))
+                time.sleep(chance.uniform(0, 0.2))
+                if process.poll() is None and kills < 22:
+                    os.kill(chance.choice(workers(process.pid)), signal.SIGKILL) if one else kill_all(process)
+                    kills += 1
+            process.communicate()
+    assert kills >= 20
+    run, wanted = find(config, few[1]), find(unbroken, few[1])
+    assert run is not None
+    assert wanted is not None
+    assert_same(run, wanted)
+    assert not list(config.runs.rglob("*.draft"))
+
+
+def _ended_or_newer(process: subprocess.Popen[str], newest: Path, before: str) -> bool:
+    """Whether the command has ended, or another checkpoint was finished."""
+    return process.poll() is not None or _text(newest) != before
+
+
+def _text(file: Path) -> str:
+    return file.read_text() if file.exists() else ""
