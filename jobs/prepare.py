@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
 from jobs.console import AsJson, Config, Overrides, show
 
 
-def main(config: Config, overrides: Overrides, as_json: AsJson = False) -> None:
+class Workers(StrEnum):
+    """Who does the work."""
+
+    local = "local"
+    ray = "ray"
+
+
+_engine = typer.Option(help="Who does the work: this process, or the Ray cluster at RAY_ADDRESS (else one of its own).")
+
+
+def main(
+    config: Config,
+    overrides: Overrides,
+    engine: Annotated[Workers, _engine] = Workers("local"),
+    as_json: AsJson = False,
+) -> None:
     """Split, fit encoders on the training rows, encode and write; prepared data that is there is kept."""
     from pipeline.config_file import load
+    from pipeline.engine import ENGINES
     from pipeline.prepare import prepare
 
-    prepared = prepare(load(config, overrides))
+    loaded = load(config, overrides)
+    with ENGINES[engine]() as workers:
+        prepared = prepare(loaded, workers)
     splits = prepared.manifest["splits"]
     lines = [f"{name}: {found['rows']:,} rows, {_shares(found)}" for name, found in splits.items()]
     base = prepared.manifest.get("grown_from")

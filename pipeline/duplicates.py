@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import polars as pl
 
 from features.transforms import stable_hash
 from pipeline import parquet
+from pipeline.engine import HERE, Engine
 
 Hashes = npt.NDArray[np.uint64]
 Told = Mapping[str, list[Path]]
@@ -37,21 +39,22 @@ def unfit(role: str, schema: pl.Schema, columns: Sequence[str]) -> Iterator[str]
             yield f"column `{column}` (`[contract] unique`) holds {schema[column]}; a row is told by plain values"
 
 
-def problems(files: Mapping[str, Mapping[Path, pl.Schema]], columns: Sequence[str]) -> list[str]:
+def problems(files: Mapping[str, Mapping[Path, pl.Schema]], columns: Sequence[str], engine: Engine = HERE) -> list[str]:
     """Rows of a role that repeat one of its rows, and rows that two roles share; a null is a value like any other.
 
     Args:
         files: Role to the schema of each of its files. Those without the columns are left out.
         columns: What tells a row from every other; none for no check.
+        engine: Who takes the passes.
     """
     told = {r: [p for p, s in found.items() if not list(unfit(r, s, columns))] for r, found in files.items()}
     if not columns or not any(told.values()):
         return []
     try:
-        return list(_described(columns, _survey(told, columns), told))
+        return list(_described(columns, _survey(told, columns, engine), told))
     except parquet.DamagedError as error:
         others = {r: {p: s for p, s in found.items() if p != error.path} for r, found in files.items()}
-        return [str(error), *problems(others, columns)]
+        return [str(error), *problems(others, columns, engine)]
 
 
 @dataclass
@@ -70,24 +73,34 @@ class _Repeats:
         return compared if len(self.hashes) <= _COMPARED else self.rows
 
 
-def _survey(told: Told, columns: Sequence[str]) -> dict[str, _Repeats]:
+def _survey(told: Told, columns: Sequence[str], engine: Engine) -> dict[str, _Repeats]:
     """The repeats of each role, and of both."""
     heights = {path: parquet.height(path) for paths in told.values() for path in paths}
     passes = max(1, -(-sum(heights.values()) // _HASHES))
     repeats = {name: _Repeats() for name in (*told, _BOTH)}
-    for number in range(passes):
-        distinct = []
-        for role, paths in told.items():
-            hashes = _Distinct(repeats[role])
-            for path in paths:
-                for start in range(0, heights[path], _HASHES):
-                    rows = parquet.scan(path).slice(start, _HASHES).select(_hash(columns))
-                    some = parquet.read(path, rows.filter(pl.col("hash") % passes == number))
-                    hashes.add(some.get_column("hash").to_numpy())
-            distinct.append(hashes.finish())
-        for earlier, later in pairwise(distinct):
-            shared = np.intersect1d(earlier, later, assume_unique=True)
-            repeats[_BOTH].add(len(shared), shared)
+    for found in engine.map(partial(_pass, told, heights, columns, passes), range(passes)):
+        for name, some in found.items():
+            repeats[name].add(some.rows, some.hashes)
+    return repeats
+
+
+def _pass(
+    told: Told, heights: Mapping[Path, int], columns: Sequence[str], passes: int, number: int
+) -> dict[str, _Repeats]:
+    """The repeats among the hashes whose remainder is the pass's number."""
+    repeats = {name: _Repeats() for name in (*told, _BOTH)}
+    distinct = []
+    for role, paths in told.items():
+        hashes = _Distinct(repeats[role])
+        for path in paths:
+            for start in range(0, heights[path], _HASHES):
+                rows = parquet.scan(path).slice(start, _HASHES).select(_hash(columns))
+                some = parquet.read(path, rows.filter(pl.col("hash") % passes == number))
+                hashes.add(some.get_column("hash").to_numpy())
+        distinct.append(hashes.finish())
+    for earlier, later in pairwise(distinct):
+        shared = np.intersect1d(earlier, later, assume_unique=True)
+        repeats[_BOTH].add(len(shared), shared)
     return repeats
 
 

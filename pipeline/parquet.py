@@ -21,8 +21,11 @@ class DamagedError(InputError):
     """One file cannot be read: a reason to go on with the others, and to name them all in the end."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path} is not a readable Parquet file ({reason}); remove or replace it")
-        self.path = path
+        super().__init__(path, reason)  # what another process makes it from again
+        self.path, self._reason = path, reason
+
+    def __str__(self) -> str:
+        return f"{self.path} is not a readable Parquet file ({self._reason}); remove or replace it"
 
 
 def find(pattern: str) -> list[Path]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,29 +16,34 @@ from filelock import FileLock
 from features.contract import InputError
 from features.encoder import LABEL, Encoder
 from features.fitting import Fitter, Learnt
-from pipeline import growth, leaks, parquet, rawdata
-from pipeline.ahead import ahead
+from pipeline import growth, leaks, rawdata
+from pipeline.chunks import DONE, Chunk, Reading, chunks, count, encode
 from pipeline.config import RunConfig
+from pipeline.engine import HERE, Engine
 from pipeline.files import atomic, fingerprint, sha256_file, sweep
 from pipeline.growth import Base
-from pipeline.prepared import ENCODER, MANIFEST, PENDING, Prepared
+from pipeline.prepared import ENCODER, MANIFEST, PENDING, Prepared, versions
 from pipeline.split import SPLITS
 
-_DONE = ".done"
-_CHUNK = 250_000  # raw rows in memory at a time
 # A change of what prepared folders hold, for equal inputs, raises this number: old folders are then not found.
-_FORMAT = 4
+_FORMAT = 5
 
 
-def prepare(config: RunConfig) -> Prepared:
+def prepare(config: RunConfig, engine: Engine = HERE) -> Prepared:
     """Prepare the data that a config describes, or find it done.
+
+    Args:
+        config: What to prepare.
+        engine: Who reads, checks, counts and encodes; whoever does, the same bytes are written.
 
     Raises:
         InputError: If files are missing, or columns or values do not fit the config (all problems at once), or features
             know a label, or a split is empty or holds a single class of some task. Nothing is written then.
     """
     sources = rawdata.find(config)
-    digests = {role: list(ahead((partial(sha256_file, path) for path in paths), 2)) for role, paths in sources.items()}
+    config.data.prepared.mkdir(parents=True, exist_ok=True)
+    engine.reach([path for paths in sources.values() for path in paths], config.data.prepared)
+    digests = {role: list(engine.map(sha256_file, paths, threads=2)) for role, paths in sources.items()}
     inputs = {
         "format": _FORMAT,
         # A task's weight changes what is trained, not what is prepared.
@@ -47,7 +51,6 @@ def prepare(config: RunConfig) -> Prepared:
         "split": config.split.model_dump(mode="json"),
         "sources": digests,
     }
-    config.data.prepared.mkdir(parents=True, exist_ok=True)
     with FileLock(config.data.prepared / ".lock"):
         found = growth.find(config, inputs) if config.data.grow else None
         if found is not None and growth.is_same(found, inputs):
@@ -57,9 +60,9 @@ def prepare(config: RunConfig) -> Prepared:
         folder = config.data.prepared / fingerprint(inputs)
         if (done := Prepared.find(folder)) is not None:
             return done
-        rawdata.check(config, sources)
+        rawdata.check(config, sources, engine)
         leaks.check(config, sources["train"])
-        return _Preparation(config, sources, digests, base).write(inputs, folder)
+        return _Preparation(config, engine, sources, digests, base).write(inputs, folder)
 
 
 @dataclass(frozen=True)
@@ -68,33 +71,40 @@ class _Preparation:
 
     Args:
         config: What to prepare.
+        engine: Who counts and encodes.
         sources: The raw files of each role.
         digests: Of their content.
         base: What is taken over from earlier data.
     """
 
     config: RunConfig
+    engine: Engine
     sources: dict[str, list[Path]]
     digests: dict[str, list[str]]
     base: Base
 
+    @property
+    def _reading(self) -> Reading:
+        return Reading(self.config.spec, self.config.split, holdout=self.config.data.holdout is not None)
+
     def write(self, inputs: dict[str, Any], folder: Path) -> Prepared:
         draft = folder.with_name(f".{folder.name}.draft")
         sweep(draft)
-        (draft / _DONE).mkdir(parents=True, exist_ok=True)
-        encoder = self._fitted(draft)
-        for _ in ahead(self._jobs(encoder, draft), threads=2):  # one reads or writes while the other computes
-            pass
-        counts = {name: _counts(draft / name, list(self.config.spec.tasks)) for name in SPLITS}
+        (draft / DONE).mkdir(parents=True, exist_ok=True)
+        new = list(self._new())
+        encoder = self._fitted([chunk for chunk in new if chunk.role == "train"], draft)
+        # Two at a time: one reads or writes while the other computes.
+        encoded = self.engine.map(partial(encode, self._reading, encoder, draft), new, threads=2)
+        parts = [*(part for written in encoded for part in written), *self._linked(draft)]
+        counts = {split: self._counts([draft / p for p in parts if p.startswith(f"{split}/")]) for split in SPLITS}
         try:
             _check_counts(counts)
         except InputError:
             shutil.rmtree(draft)
             raise
-        shutil.rmtree(draft / _DONE)
-        versions = {package: version(package) for package in ("polars", "polars-hash", "gradops")}
-        parts = sorted(str(path.relative_to(draft)) for path in draft.rglob("*.*"))
-        manifest = {**inputs, "splits": counts, "versions": versions, "files": self._files(parts), "parts": parts}
+        shutil.rmtree(draft / DONE)
+        parts = sorted([*parts, PENDING, *(f"{ENCODER}/{path.name}" for path in (draft / ENCODER).iterdir())])
+        manifest = {**inputs, "splits": counts, "versions": versions(), "files": self._files(parts), "parts": parts}
         (draft / MANIFEST).write_text(json.dumps(manifest, indent=1))
         if folder.exists():
             shutil.rmtree(folder)
@@ -105,19 +115,21 @@ class _Preparation:
         """Role, path and digest of every raw file, and what the names of its parts begin with."""
         for role, paths in self.sources.items():
             for number, (path, digest) in enumerate(zip(paths, self.digests[role], strict=True)):
-                yield role, path, digest, f"part-{role}-{number:05}-"
+                yield role, path, digest, f"part-{role}-{number:05}"
 
-    def _fitted(self, draft: Path) -> Encoder:
+    def _new(self) -> Iterator[Chunk]:
+        """The rows of every raw file that nothing is kept of."""
+        for role, path, digest, name in self._each_file():
+            if self.base.kept(role, digest) is None:
+                yield from chunks(role, path, name)
+
+    def _fitted(self, new: list[Chunk], draft: Path) -> Encoder:
         """The encoder of the training rows, fitted unless an interrupted run has done so."""
         if not (draft / ENCODER).exists():
-            files = [
-                (path, self.base.kept(role, digest)) for role, path, digest, _ in self._each_file() if role == "train"
-            ]
-            new = [path for path, kept in files if kept is None]
-            fitter = self._fitter(sum(map(parquet.height, new)))
-            for rows in ahead(read for path in new for read in _chunks(self.config, path)):
-                if (trained := _split(self.config, "train", rows).get("train")) is not None:
-                    fitter.update(trained)
+            fitter = self._fitter(sum(chunk.rows for chunk in new))
+            for part in self.engine.map(partial(count, self._reading, fitter.counting), new, threads=2):
+                if part is not None:
+                    fitter.add(part)
             fitter.pending().write_parquet(draft / PENDING)
             with atomic(draft / ENCODER) as folder:
                 fitter.finish().save(folder)
@@ -130,70 +142,35 @@ class _Preparation:
             return Fitter(self.config.spec, schema, rows)
         return Fitter(self.config.spec, schema, rows, Learnt(before.encoder(), before.pending(), before.rows["train"]))
 
-    def _jobs(self, encoder: Encoder, draft: Path) -> Iterator[Callable[[], None]]:
-        """What is to be done for the parts of each file: to encode a chunk, or to link what is kept."""
-        for role, path, digest, name in self._each_file():
-            kept = self.base.kept(role, digest)
-            if kept is None:
-                for place, read in enumerate(_chunks(self.config, path)):
-                    yield partial(_encode_chunk, self.config, encoder, role, read, draft, f"{name}{place:04}")
-            else:
-                for part in kept:
-                    renamed = name + part.name.rpartition("-")[2]
-                    yield partial(growth.link, part, draft / part.parent.name / renamed)
+    def _linked(self, draft: Path) -> Iterator[str]:
+        """The parts of files that are kept, under the names that they have now."""
+        for role, _, digest, name in self._each_file():
+            for part in self.base.kept(role, digest) or ():
+                renamed = f"{part.parent.name}/{name}-{part.name.rpartition('-')[2]}"
+                growth.link(part, draft / renamed)
+                yield renamed
 
     def _files(self, parts: list[str]) -> dict[str, dict[str, list[str]]]:
         """The parts of each raw file, by its role and digest."""
+        named: dict[str, list[str]] = {}
+        for part in parts:
+            named.setdefault(Path(part).name.rpartition("-")[0], []).append(part)
         found: dict[str, dict[str, list[str]]] = {}
         for role, _, digest, name in self._each_file():
-            found.setdefault(role, {})[digest] = [p for p in parts if Path(p).name.startswith(name)]
+            found.setdefault(role, {})[digest] = named.get(name, [])
         return found
 
-
-def _chunks(config: RunConfig, path: Path) -> Iterator[Callable[[], pl.DataFrame]]:
-    """Readings of what is needed of the rows of a raw file, so many at a time that they fit in memory."""
-    rows = parquet.scan(path).select(sorted({config.split.column, *config.spec.sources}))
-    starts = range(0, parquet.height(path), _CHUNK)
-    return (partial(parquet.read, path, rows.slice(start, _CHUNK)) for start in starts)
-
-
-def _encode_chunk(
-    config: RunConfig, encoder: Encoder, role: str, read: Callable[[], pl.DataFrame], draft: Path, name: str
-) -> None:
-    """Encode some rows and write what each split has of them, unless an interrupted run has done so."""
-    if (draft / _DONE / name).exists():
-        return
-    for split, frame in _split(config, role, read()).items():
-        target = draft / split / f"{name}.parquet"
-        with atomic(target) as file:
-            # In memory: in streaming each of many small pieces would build the map of a vocabulary again. No two
-            # columns share an expression worth finding.
-            plan = pl.QueryOptFlags(comm_subexpr_elim=False)
-            encoded = encoder.encode(frame.lazy()).collect(engine="in-memory", optimizations=plan)
-            encoded.write_parquet(file, row_group_size=65_536, compression="lz4", statistics=False)
-    (draft / _DONE / name).touch()
-
-
-def _split(config: RunConfig, role: str, rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    """Which rows of a file are trained on, validated on and tested on; a split without any is left out."""
-    if config.data.holdout and role == "train":
-        found = {"train": rows}
-    else:
-        sides = rows.select(config.split.sides(holdout=config.data.holdout is not None)).to_series()
-        found = {name: rows.filter(sides == name) for name in SPLITS}
-    return {name: frame for name, frame in found.items() if frame.height}
-
-
-def _counts(folder: Path, tasks: list[str]) -> dict[str, Any]:
-    """Rows of a split and, for each task, known labels and positives."""
-    if not folder.exists():
-        return {"rows": 0, "tasks": {}}
-    labels = pl.scan_parquet(folder / "*.parquet").select(pl.col(LABEL + t) for t in tasks)
-    known = labels.select(pl.all().count()).collect().row(0)
-    positives = labels.select(pl.all().cast(pl.Int64).sum()).collect().row(0)
-    rows = labels.select(pl.len()).collect().item()
-    named = {t: {"known": k, "positives": p} for t, k, p in zip(tasks, known, positives, strict=True)}
-    return {"rows": rows, "tasks": named}
+    def _counts(self, parts: list[Path]) -> dict[str, Any]:
+        """Rows of a split and, for each task, known labels and positives."""
+        if not parts:
+            return {"rows": 0, "tasks": {}}
+        tasks = list(self.config.spec.tasks)
+        labels = pl.scan_parquet(parts).select(pl.col(LABEL + t) for t in tasks)
+        known = labels.select(pl.all().count()).collect().row(0)
+        positives = labels.select(pl.all().cast(pl.Int64).sum()).collect().row(0)
+        rows = labels.select(pl.len()).collect().item()
+        named = {t: {"known": k, "positives": p} for t, k, p in zip(tasks, known, positives, strict=True)}
+        return {"rows": rows, "tasks": named}
 
 
 def _check_counts(counts: dict[str, Any]) -> None:

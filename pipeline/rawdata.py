@@ -11,6 +11,7 @@ import polars as pl
 from features.contract import InputError, check_table
 from pipeline import days, duplicates, parquet, values
 from pipeline.config import RunConfig
+from pipeline.engine import HERE, Engine
 
 
 def find(config: RunConfig) -> dict[str, list[Path]]:
@@ -30,8 +31,13 @@ def find(config: RunConfig) -> dict[str, list[Path]]:
     return found
 
 
-def check(config: RunConfig, sources: dict[str, list[Path]]) -> None:
+def check(config: RunConfig, sources: dict[str, list[Path]], engine: Engine = HERE) -> None:
     """Hold files, schemas and values against the config, before anything is written.
+
+    Args:
+        config: What they are held against.
+        sources: The files of each role.
+        engine: Who reads the values.
 
     Raises:
         InputError: With all problems of all columns of all files.
@@ -45,9 +51,10 @@ def check(config: RunConfig, sources: dict[str, list[Path]]) -> None:
             problems += days.problems(f"data.{role}", paths, list(files[role]))
     both = sorted(set(sources["train"]) & set(sources.get("holdout", [])))
     problems += [f"{path} is in data.train and in data.holdout; a row is trained on or held out" for path in both]
-    broken, damaged = values.check({p: s for found in files.values() for p, s in found.items()}, values.rules(config))
+    every = {p: s for found in files.values() for p, s in found.items()}
+    broken, damaged = values.check(every, values.rules(config), engine)
     sound = {role: {p: s for p, s in found.items() if p not in damaged} for role, found in files.items()}
-    problems += [*broken, *duplicates.problems(sound, config.contract.unique)]
+    problems += [*broken, *duplicates.problems(sound, config.contract.unique, engine)]
     if problems:
         raise InputError.of("raw data does not fit the config", problems)
 

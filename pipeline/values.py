@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import polars.selectors as cs
@@ -16,7 +16,10 @@ from features.kinds import Numeric
 from features.spec import FeatureSpec, Task
 from features.transforms import finite
 from pipeline import parquet
-from pipeline.config import RunConfig
+from pipeline.engine import HERE, Engine
+
+if TYPE_CHECKING:  # it brings torch, which who reads values elsewhere has no use for
+    from pipeline.config import RunConfig
 
 # Which rows break a rule, and the number that breaks it, null where it is no number.
 Breach = tuple[pl.Expr, pl.Expr]
@@ -49,7 +52,7 @@ def rules(config: RunConfig) -> list[Rule]:
     return found + ([_dated(config.split.time)] if config.split.time else [])
 
 
-def check(files: Mapping[Path, pl.Schema], rules: list[Rule]) -> tuple[list[str], list[Path]]:
+def check(files: Mapping[Path, pl.Schema], rules: list[Rule], engine: Engine = HERE) -> tuple[list[str], list[Path]]:
     """Read what the rules are about, a file at a time.
 
     Returns:
@@ -57,22 +60,22 @@ def check(files: Mapping[Path, pl.Schema], rules: list[Rule]) -> tuple[list[str]
     """
     breaches: dict[Rule, list[tuple[Path, dict[str, Any]]]] = {rule: [] for rule in rules}
     damaged: dict[Path, str] = {}
-    for path, schema in files.items():
-        judged = {rule: breach for rule in rules if (breach := rule.breach(schema))}
-        try:
-            found = _counted(path, judged.values())
-        except parquet.DamagedError as error:
-            damaged[path] = str(error)
+    judged = {path: {rule: breach for rule in rules if (breach := rule.breach(s))} for path, s in files.items()}
+    items = [(path, list(found.values())) for path, found in judged.items()]
+    for (path, _), found in zip(items, engine.map(_counted, items), strict=True):
+        if isinstance(found, parquet.DamagedError):
+            damaged[path] = str(found)
             continue
-        for rule, counts in zip(judged, found, strict=True):
+        for rule, counts in zip(judged[path], found, strict=True):
             if counts["rows"]:
                 breaches[rule].append((path, counts))
     problems = [_described(rule, found) for rule, found in breaches.items() if found]
     return [*damaged.values(), *problems], list(damaged)
 
 
-def _counted(path: Path, breaches: Iterable[Breach]) -> Iterator[dict[str, Any]]:
-    """For each rule the rows that break it, and the lowest and highest number of theirs."""
+def _counted(item: tuple[Path, list[Breach]]) -> list[dict[str, Any]] | parquet.DamagedError:
+    """For each rule the rows of a file that break it, and the lowest and highest number of theirs."""
+    path, breaches = item
     counts = [
         pl.struct(
             rows=broken.sum(),
@@ -82,9 +85,12 @@ def _counted(path: Path, breaches: Iterable[Breach]) -> Iterator[dict[str, Any]]
         for place, (broken, number) in enumerate(breaches)
     ]
     if not counts:
-        return iter(())
+        return []
     rows = parquet.scan(path).with_columns(cs.float().fill_nan(None))
-    return iter(parquet.read(path, rows.select(counts)).row(0))
+    try:
+        return list(parquet.read(path, rows.select(counts)).row(0))
+    except parquet.DamagedError as error:  # the others are read all the same
+        return error
 
 
 def _described(rule: Rule, found: list[tuple[Path, dict[str, Any]]]) -> str:

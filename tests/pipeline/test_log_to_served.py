@@ -19,7 +19,7 @@ import torch
 
 from features.contract import InputError
 from features.kinds import MultiHot
-from pipeline import prepare as preparing
+from pipeline import chunks
 from pipeline.batches import Batches
 from pipeline.config import RunConfig
 from pipeline.config_file import load
@@ -126,7 +126,7 @@ def test_chunks_do_not_change_what_is_prepared(
     config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = prepare(config)
-    monkeypatch.setattr(preparing, "_CHUNK", 150)
+    monkeypatch.setattr(chunks, "_ROWS", 150)
     other = config.model_copy(update={"data": config.data.model_copy(update={"prepared": tmp_path / "chunked"})})
     chunked = prepare(other)
     assert vocabularies(chunked.encoder()) == vocabularies(whole.encoder())
@@ -176,8 +176,9 @@ def test_a_killed_prepare_is_completed_and_the_same_byte_for_byte(
 ) -> None:
     """Killed once so many chunks are done: before the fit, in its middle, and while encoding."""
     code = (
-        "import sys; from pathlib import Path; from pipeline import prepare; from pipeline.config_file import load\n"
-        "prepare._CHUNK = 150\n"
+        "import sys; from pathlib import Path; from pipeline import chunks, prepare\n"
+        "from pipeline.config_file import load\n"
+        "chunks._ROWS = 150\n"
         "prepare.prepare(load(Path(sys.argv[1]), [sys.argv[2]]))"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "clicks.toml"), f"data.prepared={tmp_path}/killed"]

@@ -1,0 +1,123 @@
+"""What some training rows add to a fit, counted by itself: in any process, in any order, to the same numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import polars as pl
+
+from features import transforms
+from features.encoder import each_value, number
+from features.kinds import MultiHot
+from features.spec import FeatureSpec
+
+# Entries told apart within a row, and places within all features of a row.
+_ENTRIES, PLACES = 1 << 10, 1 << 16
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Count, mean, squared deviations and range of a number."""
+
+    count: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+    low: float = float("inf")
+    high: float = float("-inf")
+
+    @classmethod
+    def of(cls, values: pl.Series) -> Moments:
+        """Of some values, the unknown ones left out."""
+        known = values.drop_nulls().to_numpy()
+        if not len(known):
+            return cls()
+        mean = float(known.mean())
+        return cls(len(known), mean, float(((known - mean) ** 2).sum()), float(known.min()), float(known.max()))
+
+    def merged(self, later: Moments) -> Moments:
+        """Of both (Chan et al., 1983). In another order it is another rounding."""
+        if not later.count:
+            return self
+        count = self.count + later.count
+        share, shift = later.count / count, later.mean - self.mean
+        squares = self.squares + (later.squares + shift * shift * self.count * share)
+        low, high = min(self.low, later.low), max(self.high, later.high)
+        return Moments(count, self.mean + shift * share, squares, low, high)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a frame of training rows adds to a fit.
+
+    Args:
+        rows: How many they are.
+        counts: Table to ``value``, ``count``, and where ``first`` within the frame.
+        moments: Of each number.
+        samples: Of each number, for its quantiles.
+    """
+
+    rows: int
+    counts: dict[str, pl.DataFrame]
+    moments: dict[str, Moments]
+    samples: dict[str, pl.Series]
+
+
+@dataclass(frozen=True)
+class Counting:
+    """Counts frames of training rows.
+
+    Args:
+        spec: The declaration.
+        schema: Schema of the raw rows.
+        numbers: Numeric features that are still to be fitted.
+        stride: Of so many rows one is sampled for the quantiles, from the first of a frame on.
+    """
+
+    spec: FeatureSpec
+    schema: pl.Schema
+    numbers: Sequence[str]
+    stride: int
+
+    def part(self, frame: pl.DataFrame) -> Part:
+        """What some rows add."""
+        lazy, vocabularies = frame.lazy().with_row_index("row"), self.spec.vocabularies
+        counted = pl.collect_all([self._count(lazy, features) for features in vocabularies.values()])
+        values = frame.select(
+            **{f"value.{n}": number(self.spec, n, self.schema) for n in self.numbers},
+            **{f"plain.{n}": number(self.spec, n, self.schema, plain=True) for n in self.numbers},
+        )
+        with ThreadPoolExecutor() as pool:  # numpy lets other threads work
+            moments = list(pool.map(lambda n: Moments.of(values.get_column(f"value.{n}")), self.numbers))
+        return Part(
+            rows=frame.height,
+            counts=dict(zip(vocabularies, counted, strict=True)),
+            moments=dict(zip(self.numbers, moments, strict=True)),
+            samples={n: values.get_column(f"plain.{n}").gather_every(self.stride).drop_nulls() for n in self.numbers},
+        )
+
+    def _count(self, rows: pl.LazyFrame, features: Sequence[str]) -> pl.LazyFrame:
+        """Values of one table: how often each was seen and where first, whatever order the engine groups in."""
+        counted = []
+        for order, name in enumerate(features):
+            # Rows, then features, then entries are counted through: where a value was seen first is one number.
+            place = pl.col("row").cast(pl.Int64) * PLACES + order * _ENTRIES
+            value = each_value(self.spec, name, self.schema, transforms.key)
+            if isinstance(self.spec.features[name], MultiHot):
+                length = value.list.len().fill_null(0)
+                lists = rows.select(place=place, value=value, length=length, begin=length.cum_sum() - length)
+                entries = lists.filter(pl.col("length") > 0).explode("value").with_row_index("entry")
+                nth = (pl.col("entry") - pl.col("begin")).clip(upper_bound=_ENTRIES - 1)
+                part = entries.select("value", place=pl.col("place") + nth)
+            else:
+                part = rows.select(place=place, value=value)
+            groups = part.drop_nulls("value").group_by("value")
+            counted.append(groups.agg(count=pl.len().cast(pl.Int64), first=pl.col("place").min()))
+        # As text only now that each value is there once.
+        return merged([part.with_columns(pl.col("value").cast(pl.String)) for part in counted])
+
+
+def merged(counts: list[pl.LazyFrame]) -> pl.LazyFrame:
+    """Counts of the same table as one: how often in all, and where first."""
+    return pl.concat(counts).group_by("value").agg(pl.col("count").sum(), pl.col("first").min())

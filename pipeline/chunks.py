@@ -1,0 +1,102 @@
+"""A few rows of a raw file at a time: counted for the fit, then encoded; each by itself, wherever it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from features.counting import Counting, Part
+from features.encoder import Encoder
+from features.spec import FeatureSpec
+from pipeline import parquet
+from pipeline.files import atomic
+from pipeline.split import SPLITS, SplitConfig
+
+DONE = ".done"
+_ROWS = 250_000  # raw rows in memory at a time
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What raw rows are read for. No whole config: that brings torch into every process that works.
+
+    Args:
+        spec: Declares the columns.
+        split: Decides where rows go.
+        holdout: Whether validation and test have files of their own.
+    """
+
+    spec: FeatureSpec
+    split: SplitConfig
+    holdout: bool
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Neighbouring rows of a raw file.
+
+    Args:
+        role: The file's.
+        path: The file.
+        start: The first of the rows.
+        rows: How many they are.
+        name: Of the parts that they are encoded to.
+    """
+
+    role: str
+    path: Path
+    start: int
+    rows: int
+    name: str
+
+    def read(self, reading: Reading) -> dict[str, pl.DataFrame]:
+        """What is needed of the rows, by split; a split without any is left out."""
+        columns = sorted({reading.split.column, *reading.spec.sources})
+        rows = parquet.read(self.path, parquet.scan(self.path).select(columns).slice(self.start, self.rows))
+        if reading.holdout and self.role == "train":
+            found = {"train": rows}
+        else:
+            sides = rows.select(reading.split.sides(holdout=reading.holdout)).to_series()
+            found = {name: rows.filter(sides == name) for name in SPLITS}
+        return {name: frame for name, frame in found.items() if frame.height}
+
+
+def chunks(role: str, path: Path, name: str) -> Iterator[Chunk]:
+    """All rows of a raw file.
+
+    Args:
+        role: The file's.
+        path: The file.
+        name: What the names of its parts begin with.
+    """
+    height = parquet.height(path)
+    for place, start in enumerate(range(0, height, _ROWS)):
+        yield Chunk(role, path, start, min(_ROWS, height - start), f"{name}-{place:04}")
+
+
+def count(reading: Reading, counting: Counting, chunk: Chunk) -> Part | None:
+    """What the training rows among some rows add to the fit; None without any."""
+    trained = chunk.read(reading).get("train")
+    return None if trained is None else counting.part(trained)
+
+
+def encode(reading: Reading, encoder: Encoder, draft: Path, chunk: Chunk) -> list[str]:
+    """Encode some rows and write what each split has of them, unless an interrupted run has done so.
+
+    Returns:
+        The parts, as paths within the draft. Another machine may not see them in a folder's listing yet.
+    """
+    done = draft / DONE / chunk.name
+    if not done.exists():
+        for split, frame in chunk.read(reading).items():
+            with atomic(draft / split / f"{chunk.name}.parquet") as file:
+                # In memory: in streaming each of many small pieces would build the map of a vocabulary again. No two
+                # columns share an expression worth finding.
+                plan = pl.QueryOptFlags(comm_subexpr_elim=False)
+                encoded = encoder.encode(frame.lazy()).collect(engine="in-memory", optimizations=plan)
+                encoded.write_parquet(file, row_group_size=65_536, compression="lz4", statistics=False)
+        done.touch()
+    return [part for split in SPLITS if (draft / (part := f"{split}/{chunk.name}.parquet")).exists()]
