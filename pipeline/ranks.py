@@ -12,7 +12,10 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, TypeVar, cast
 
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
+from features.contract import InputError
 from gradops.group import Alone, Group, Ranks
 
 Result = TypeVar("Result")
@@ -24,6 +27,8 @@ _THEIRS = (
     "Please use DTensor instead and we are deprecating ShardedTensor",
     "fbgemm::dense_embedding_codegen_lookup_function",
 )
+# With it torchrun makes a new store each time that it starts the ranks.
+_NEW_STORE = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE"
 
 
 @contextmanager
@@ -32,13 +37,18 @@ def together(*, checked: bool = False) -> Iterator[Group]:
 
     Args:
         checked: Whether they compare in every step what should be equal on all of them.
+
+    Raises:
+        InputError: If several machines could not meet again after a restart.
     """
     if not dist.is_torchelastic_launched():
         yield Alone()
         return
     threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
+    store, rank, size = next(rendezvous("env://"))
     # Each kind of device by its own library; what is on neither, such as text, goes over gloo.
-    dist.init_process_group("cpu:gloo,cuda:nccl" if dist.is_nccl_available() else "gloo")
+    backend = "cpu:gloo,cuda:nccl" if dist.is_nccl_available() else "gloo"
+    dist.init_process_group(backend, store=PrefixStore(_life(), store), rank=rank, world_size=size)
     with warnings.catch_warnings():
         for message in _THEIRS:
             warnings.filterwarnings("ignore", message)
@@ -46,6 +56,24 @@ def together(*, checked: bool = False) -> Iterator[Group]:
             yield Ranks(checked=checked)
         finally:
             dist.destroy_process_group()
+
+
+def _life() -> str:
+    """What the ranks' meeting place is called in this life of theirs.
+
+    torchrun starts them again with the store that the dead have left their addresses in, and whoever reads one waits
+    for ever. How often they were started is known, but each machine counts for itself.
+
+    Raises:
+        InputError: If there are several machines, they may be started again, and share such a store.
+    """
+    lives = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    if os.environ.get(_NEW_STORE) == "1":
+        return "ranks"
+    if os.environ.get("GROUP_WORLD_SIZE", "1") != "1" and os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0":
+        fix = f"export {_NEW_STORE}=1 on every machine before torchrun, or give --max-restarts 0"
+        raise InputError(f"ranks of several machines that torchrun starts again could not meet: {fix}")
+    return f"ranks of life {lives}"
 
 
 def _end_with(parent: int) -> None:
