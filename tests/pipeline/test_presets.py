@@ -30,7 +30,7 @@ def test_the_wide_click_log_is_what_it_says() -> None:
     assert wide.model.bottom == (1024, 512, 256, 128)
     assert wide.spec.width == 16
     assert wide.train.batch_size >= 2048
-    assert wide.train.table_optimizer == "lazy_adam"
+    assert (wide.train.table_kernel, wide.train.table_optimizer) == ("fused", "rowwise_adagrad")
     assert wide.spec.features.keys() == narrow.spec.features.keys()
     assert wide.spec.tasks == narrow.spec.tasks
 
