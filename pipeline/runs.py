@@ -81,11 +81,11 @@ class Run:
         """Equal config and data, equal fingerprint."""
         return self.folder.name
 
-    def save(self, config: RunConfig, weights: dict[str, Tensor]) -> Run:
-        """Write the run; a folder that is there is complete."""
+    def save(self, config: RunConfig, file: str, tensors: dict[str, Tensor]) -> Run:
+        """Write the run, and in a file of its folder what it leaves behind; a folder that is there is complete."""
         with durable(self.folder) as draft:
             draft.mkdir(parents=True)
-            save_file(weights, draft / WEIGHTS)
+            save_file(tensors, draft / file)
             (draft / CONFIG).write_text(config.model_dump_json(indent=1))
             content = {k: v for k, v in asdict(self).items() if k != "folder"}
             (draft / RESULT).write_text(json.dumps(content, indent=1))
@@ -117,9 +117,21 @@ def checkpoints_of(config: RunConfig, prepared: Prepared) -> Path:
 
 
 def find(config: RunConfig, prepared: Prepared) -> Run | None:
-    """The finished run of a config on prepared data, if there is one."""
-    folder = folder_of(config, prepared)
-    if not all((folder / part).exists() for part in (RESULT, WEIGHTS, CONFIG)):
+    """The finished run of a config on prepared data, if there is one.
+
+    Raises:
+        InputError: If it is damaged.
+    """
+    return load(folder_of(config, prepared), WEIGHTS)
+
+
+def load(folder: Path, file: str) -> Run | None:
+    """The run in a folder, if its result, its config and the file that it left behind are there.
+
+    Raises:
+        InputError: If it is damaged.
+    """
+    if not all((folder / part).exists() for part in (RESULT, file, CONFIG)):
         return None
     try:
         return Run.load(folder)

@@ -26,7 +26,7 @@ from pipeline.interruption import uninterrupted
 from pipeline.job import EpochSoFar, Job
 from pipeline.optimizers import optimizer_of
 from pipeline.prepared import Prepared
-from pipeline.runs import Epoch, Run, checkpoints_of, depends_on, folder_of
+from pipeline.runs import WEIGHTS, Epoch, Run, checkpoints_of, depends_on, folder_of
 from pipeline.train_config import TrainConfig
 
 _EVALUATION_BATCH = 8192
@@ -136,7 +136,7 @@ def _finished(job: Job, config: RunConfig, prepared: Prepared, rest: Callable[[]
         test=job.evaluate("test", rest),
         history=job.history,
     )
-    return run.save(config, {k: v.cpu().contiguous() for k, v in job.model.plain_state().items()})
+    return run.save(config, WEIGHTS, {k: v.cpu().contiguous() for k, v in job.model.plain_state().items()})
 
 
 def build_model(
