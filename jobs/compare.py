@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
@@ -79,7 +79,7 @@ def _show(comparison: Comparison, aliases: dict[str, int], ties: str, survey: Su
 
     rows = comparison.table("test", "ordinal" if ties == "ordinal" else "average")
     name = comparison.config.name
-    data = {"table": [asdict(row) for row in rows], "model": name, "aliases": aliases, "ties": ties}
+    data: dict[str, Any] = {"table": [asdict(row) for row in rows], "model": name, "aliases": aliases, "ties": ties}
     data |= {"intervals": [asdict(i) for i in comparison.confidence.intervals], "file": comparison.path}
     data["bytes"] = asdict(survey.run)
     show(_table(comparison, rows, ties), data, as_json)
@@ -95,8 +95,8 @@ def _show(comparison: Comparison, aliases: dict[str, int], ties: str, survey: Su
 def _table(comparison: Comparison, rows: list[Row], ties: str) -> Table:
     from pipeline.table import cells, columns, notes, title
 
-    style = {"title_justify": "left", "caption_justify": "left", "box": box.SIMPLE_HEAD}
-    table = Table(title=title(comparison), caption="\n".join(notes(comparison, ties)), **style)
+    table = Table(title=title(comparison), caption="\n".join(notes(comparison, ties)), box=box.SIMPLE_HEAD)
+    table.title_justify = table.caption_justify = "left"
     for number, column in enumerate(columns(comparison)):
         table.add_column(column, justify="right" if number else "left", no_wrap=True)
     for row in rows:

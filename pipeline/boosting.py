@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from sklearn.ensemble import HistGradientBoostingClassifier
 
-from features.contract import InputError
 from features.encoder import GROUP, ID, LABEL, SAMPLE_WEIGHT, VALUE
 from features.kinds import Numeric
 from features.spec import FeatureSpec
@@ -25,6 +23,9 @@ from pipeline.prepared import Prepared
 from pipeline.ranking import NO_GROUP
 from pipeline.runs import Metrics, Run, load
 from pipeline.scores import SCORES, TestRows, as_tensors, stored
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import HistGradientBoostingClassifier
 
 BOOSTING = "boosting"
 ROWS = 500_000  # that it trains on; boosting holds 8 bytes of each column of these, and a second copy while it starts
@@ -102,9 +103,6 @@ def boost(config: RunConfig, prepared: Prepared, rows: TestRows) -> Run:
     """Boost trees for a config's one task until 20 more do not lower the validation loss, and keep the figures.
 
     The model itself is not kept: it is there to be compared with, and so are its scores.
-
-    Raises:
-        InputError: If the task has a single class among the training rows, or no known label among those of validation.
     """
     (task,) = config.tasks
     train = _read(prepared, "train", task)
@@ -127,16 +125,17 @@ def boost(config: RunConfig, prepared: Prepared, rows: TestRows) -> Run:
 def _fitted(
     columns: Columns, train: pl.DataFrame, val: pl.DataFrame, task: str, seed: int
 ) -> HistGradientBoostingClassifier:
-    if train.get_column(LABEL + task).n_unique() < 2 or not val.height:
-        rule = f"gradient boosting needs both classes of `{task}` among the training rows and a label in validation"
-        raise InputError(f"{rule}; split the rows otherwise, or set `compare.boosting = false`")
+    # Here, since every worker of a comparison imports this module and boosts nothing: 100 MB of each.
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     model = HistGradientBoostingClassifier(
         early_stopping=True, categorical_features=columns.categorical, random_state=seed, **SETTINGS
     )
     known = {"X_val": columns.of(val), "y_val": val.get_column(LABEL + task).to_numpy()}
     weights = (frame.get_column(SAMPLE_WEIGHT + task) for frame in (train, val) if SAMPLE_WEIGHT + task in frame)
     named = dict(zip(("sample_weight", "sample_weight_val"), (w.to_numpy() for w in weights), strict=False))
-    return model.fit(columns.of(train), train.get_column(LABEL + task).to_numpy(), **known, **named)
+    model.fit(columns.of(train), train.get_column(LABEL + task).to_numpy(), **known, **named)
+    return model
 
 
 def _metrics(

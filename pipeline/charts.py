@@ -10,7 +10,8 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from pipeline.results import UNIFORM, Point, Result
+from pipeline.comparison import UNIFORM
+from pipeline.results import Point, Result
 from pipeline.runs import Run
 from pipeline.statistics import Floats
 
@@ -41,7 +42,8 @@ def gains(result: Result) -> go.Figure | None:
     for point in result.complete:
         if point.alpha is not None and not point.baseline:
             families.setdefault(point.family, []).append(point)
-    points = sorted(max(families.values(), key=len, default=[]), key=lambda point: (point.alpha, point.name))
+    largest = max(families.values(), key=lambda found: len(found), default=[])
+    points = sorted(largest, key=lambda point: (point.alpha, point.name))
     if len({point.alpha for point in points}) < 2 or not uniform:
         return None
     figure = make_subplots(rows=2, shared_xaxes=True, vertical_spacing=0.12, subplot_titles=("validation", "test"))
@@ -63,7 +65,7 @@ def gains(result: Result) -> go.Figure | None:
             )
         figure.add_hline(y=0, line={"color": "#999999", "width": 1}, row=row, col=1)
     figure.update_xaxes(title_text=f"alpha of {escape(points[0].family)}", row=2)
-    figure.update_yaxes(title_text="gain in AUC")
+    figure.update_yaxes(title_text="gain in AUC", tickformat="+.4f")
     return _styled(figure, 560)
 
 
@@ -105,11 +107,19 @@ def _pair(result: Result, x: str, y: str) -> go.Figure:
     ]
     figure.update_layout(
         updatemenus=[
-            {"type": "buttons", "direction": "right", "buttons": buttons, "x": 0, "y": 1.14, "xanchor": "left"}
+            {
+                "type": "buttons",
+                "direction": "right",
+                "buttons": buttons,
+                "x": 0,
+                "xanchor": "left",
+                "y": 1.03,
+                "yanchor": "bottom",
+            }
         ]
     )
-    figure.update_xaxes(title_text=f"AUC of {escape(x)}", tickformat=".4f", nticks=5)
-    figure.update_yaxes(title_text=f"AUC of {escape(y)}", tickformat=".4f")
+    figure.update_xaxes(title_text=f"AUC of {escape(x)}", tickformat=".5f", nticks=4)
+    figure.update_yaxes(title_text=f"AUC of {escape(y)}", tickformat=".5f", nticks=7)
     return _styled(figure, 420)
 
 
@@ -168,7 +178,7 @@ def _styled(figure: go.Figure, height: int) -> go.Figure:
         template="plotly_white",
         height=height,
         margin={"l": 10, "r": 10, "t": 50, "b": 10},
-        legend={"orientation": "h", "y": -0.18, "yanchor": "top", "x": 0},
+        legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
         font={"size": 12},
         hoverlabel={"align": "left"},
     )

@@ -154,8 +154,12 @@ def newest(runs: Path, name: str) -> Path:
 
 
 def _name(path: Path) -> str | None:
-    content = json.loads(path.read_text())
-    name: str | None = content.get("name")
+    """Of the config; None where the file is damaged, or older than names are."""
+    try:
+        content = json.loads(path.read_text())
+        name: str | None = content.get("name")
+    except (ValueError, AttributeError):
+        return None
     return name
 
 

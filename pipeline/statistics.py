@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy.special import ndtr, stdtrit
 
 Floats = npt.NDArray[np.float64]
 Array = npt.NDArray[np.floating]
@@ -91,12 +91,15 @@ class Estimate:
         """
         unit = None if unit_N is None else np.unique(unit_N, return_inverse=True)[1]
         tasks = labels_NT.shape[1]
-        aucs, total_UK, each_KK = [], np.zeros(()), np.zeros(())
+        aucs: list[list[float]] = []
+        total_UK, each_KK = np.zeros((1, 1)), np.zeros((1, 1))
         for scores_NK in scores_SNK:
             pairs = [auc_influence(labels_NT[:, k % tasks], score_N) for k, score_N in enumerate(scores_NK.T)]
-            influence_UK = np.stack([i if unit is None else np.bincount(unit, i) for _, i in pairs], axis=1)
+            parts = [i if unit is None else np.bincount(unit, i) for _, i in pairs]
+            influence_UK: Floats = np.stack(parts, axis=1)
             aucs.append([auc for auc, _ in pairs])
-            total_UK, each_KK = total_UK + influence_UK, each_KK + influence_UK.T @ influence_UK
+            total_UK = total_UK + influence_UK
+            each_KK = each_KK + influence_UK.T @ influence_UK
         auc_SMT = np.array(aucs).reshape(len(aucs), -1, tasks)
         return cls(auc_SMT, share * total_UK.T @ total_UK / len(aucs) ** 2, share * each_KK / len(aucs))
 
@@ -144,7 +147,7 @@ def intervals(estimate: Estimate, differences: Sequence[Difference], level: floa
     seeds, systems, tasks = estimate.auc_SMT.shape
     contrast_CK = np.array([d.weights(systems, tasks) for d in differences]).reshape(len(differences), -1)
     known_K = ~np.isnan(estimate.auc_SMT).any(axis=0).ravel()
-    known_C = ~contrast_CK[:, ~known_K].any(axis=1)
+    known_C = np.array([not weight_K[~known_K].any() for weight_K in contrast_CK])
     contrast = contrast_CK[known_C][:, known_K]
     mean, each = (matrix[known_K][:, known_K] for matrix in (estimate.mean_KK, estimate.each_KK))
     delta_SC = estimate.auc_SMT.reshape(seeds, -1)[:, known_K] @ contrast.T
@@ -158,8 +161,8 @@ def intervals(estimate: Estimate, differences: Sequence[Difference], level: floa
         variance_C = np.maximum(rows_CC.diagonal() + training_C - both_C, np.maximum(rows_CC.diagonal(), training_C))
         part_C = np.divide(training_C, variance_C, out=np.zeros(len(contrast)), where=variance_C > 0)
         freedom_C = np.divide(pooled[:, 1], part_C**2, out=freedom_C, where=part_C > 0)
-    tail = stats.norm.sf(_critical(rows_CC, level))
-    half_C = stats.t.isf(tail, freedom_C) * np.sqrt(variance_C.clip(min=0))
+    tail = ndtr(-_critical(rows_CC, level))
+    half_C = -stdtrit(freedom_C, tail) * np.sqrt(variance_C.clip(min=0))
     ends = np.full((3, len(differences)), np.nan)
     ends[:, known_C] = delta_SC.mean(axis=0) + np.outer([0, -1, 1], half_C)
     return ends
