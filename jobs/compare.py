@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
@@ -45,7 +45,7 @@ def main(
 ) -> None:
     """Train single-task models and every method, compare them, and register the trade-offs worth keeping."""
     from jobs.progress import TrainingProgress, surveyed
-    from pipeline.comparison import compare, identity, plan
+    from pipeline.comparison import boosters, compare, identity, plan
     from pipeline.config_file import load
     from pipeline.prepare import prepare
     from pipeline.registry import register
@@ -62,7 +62,7 @@ def main(
         locked(loaded),
         Tracker(loaded, prepared, identity(loaded, prepared)) as tracker,
     ):
-        with TrainingProgress(planned) as progress:
+        with TrainingProgress([*planned, *boosters(loaded)]) as progress:
             comparison = compare(loaded, prepared, [progress, tracker])
         tracker.compared(comparison)
         aliases = register(comparison, tracker)
@@ -79,7 +79,8 @@ def _show(comparison: Comparison, aliases: dict[str, int], ties: str, survey: Su
 
     rows = comparison.table("test", "ordinal" if ties == "ordinal" else "average")
     name = comparison.config.name
-    data = {"table": [asdict(row) for row in rows], "model": name, "aliases": aliases, "ties": ties}
+    data: dict[str, Any] = {"table": [asdict(row) for row in rows], "model": name, "aliases": aliases, "ties": ties}
+    data |= {"intervals": [asdict(i) for i in comparison.confidence.intervals], "file": comparison.path}
     data["bytes"] = asdict(survey.run)
     show(_table(comparison, rows, ties), data, as_json)
     if not as_json:
@@ -87,22 +88,19 @@ def _show(comparison: Comparison, aliases: dict[str, int], ties: str, survey: Su
         out.print(f"\nregistered model [bold]{name}[/]: {versions}", highlight=False, soft_wrap=True)
         if aliases["champion"] != aliases["balanced"]:
             out.print("champion stays where it was; the other aliases are of this comparison", highlight=False)
+        out.print(f"intervals: {comparison.path.with_suffix('.md')}", highlight=False, soft_wrap=True)
         out.print(f"see every run: {_mlflow()} ui --backend-store-uri {store_uri()}", highlight=False, soft_wrap=True)
 
 
 def _table(comparison: Comparison, rows: list[Row], ties: str) -> Table:
-    seeds = comparison.config.compare.seeds
-    spread = f", mean ± sd of {seeds} seeds" if seeds > 1 else f", seed {comparison.config.train.seed}"
-    note = f"Δm%: mean relative drop against single-task, lower is better. Mean Rank: 1 is best, ties {ties}."
-    title = f"{comparison.config.name}: test AUC{spread}"
-    table = Table(title=title, caption=note, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("system", no_wrap=True)
-    for column in (*comparison.config.tasks, "average", "Δm% (drop)", "Mean Rank"):
-        table.add_column(column, justify="right", no_wrap=True)
+    from pipeline.table import cells, columns, notes, title
+
+    table = Table(title=title(comparison), caption="\n".join(notes(comparison, ties)), box=box.SIMPLE_HEAD)
+    table.title_justify = table.caption_justify = "left"
+    for number, column in enumerate(columns(comparison)):
+        table.add_column(column, justify="right" if number else "left", no_wrap=True)
     for row in rows:
-        spreads = row.deviation or {}
-        aucs = [f"{auc:.4f}" + (f" ± {spreads[task]:.4f}" if spreads else "") for task, auc in row.auc.items()]
-        table.add_row(row.system, *aucs, f"{row.average:.4f}", f"{row.delta_m_pct:+.2f}", f"{row.mean_rank:.2f}")
+        table.add_row(*cells(comparison, row))
     return table
 
 

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import json
-import multiprocessing
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
 from functools import partial
-from multiprocessing.managers import SyncManager
-from queue import Empty, Queue
+from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from gradops.group import Alone, Group
-from pipeline import runs
+from pipeline import boosting, runs
+from pipeline.boosting import BOOSTING, note
+from pipeline.confidence import Confidence, confidence
 from pipeline.config import RunConfig
 from pipeline.evaluation import Ties, delta_m_pct, mean_rank
-from pipeline.files import atomic, fingerprint
+from pipeline.files import fingerprint
 from pipeline.prepared import Prepared
+from pipeline.processes import train_in_processes
 from pipeline.ranks import once
 from pipeline.runs import Epoch, Run
+from pipeline.scores import TestRows
 from pipeline.survey import at_once
+from pipeline.table import save
 from pipeline.training import tidy, train
 
-SINGLE_TASK = "single-task"
+SINGLE_TASK, UNIFORM = "single-task", "uniform"
 Split = Literal["val", "test"]
 
 
@@ -46,7 +44,7 @@ class Planned:
     @property
     def label(self) -> str:
         """The run as a person would name it."""
-        task = f" {self.config.tasks[0]}" if self.system == SINGLE_TASK else ""
+        task = f" {self.config.tasks[0]}" if self.system in (SINGLE_TASK, BOOSTING) else ""
         return f"{self.system}{task} seed {self.config.train.seed}"
 
 
@@ -70,7 +68,7 @@ class Row:
         deviation: Standard deviation of each task's AUC over the seeds; None with one seed.
         average: Mean of the tasks' AUC.
         delta_m_pct: Mean relative drop against the single-task models in percent; lower is better.
-        mean_rank: Mean over the tasks of the system's rank by AUC; 1 is best.
+        mean_rank: Mean over the tasks of the system's rank by AUC among the networks; 1 is best. None for boosting.
     """
 
     system: str
@@ -78,7 +76,7 @@ class Row:
     deviation: dict[str, float] | None
     average: float
     delta_m_pct: float
-    mean_rank: float
+    mean_rank: float | None
 
 
 @dataclass(frozen=True)
@@ -88,12 +86,15 @@ class Comparison:
     Args:
         config: What was compared.
         prepared: On what.
-        systems: System to its runs: one a seed, or one a seed and task for the single-task models.
+        systems: System to its runs: one a seed, or one a seed and task for the single-task models; one a task for
+            boosting.
+        confidence: How sure its differences in test AUC are.
     """
 
     config: RunConfig
     prepared: Prepared
     systems: dict[str, list[Run]]
+    confidence: Confidence
 
     @property
     def fingerprint(self) -> str:
@@ -105,41 +106,70 @@ class Comparison:
         tasks = self.config.tasks
         values = {s: {t: _aucs(found, t, split) for t in tasks} for s, found in self.systems.items()}
         auc = {s: {t: mean(v) for t, v in by_task.items()} for s, by_task in values.items()}
-        ranks = mean_rank(auc, ties)
-        several = self.config.compare.seeds > 1
+        ranks = mean_rank({s: by_task for s, by_task in auc.items() if s != BOOSTING}, ties)
         return [
             Row(
                 system=s,
                 auc=auc[s],
-                deviation={t: stdev(v) for t, v in values[s].items()} if several else None,
+                deviation={t: stdev(v) for t, v in values[s].items()} if len(values[s][tasks[0]]) > 1 else None,
                 average=mean(auc[s].values()),
                 delta_m_pct=delta_m_pct(auc[s], auc[SINGLE_TASK]),
-                mean_rank=ranks[s],
+                mean_rank=ranks.get(s),
             )
             for s in self.systems
         ]
 
-    def save(self) -> None:
-        """Write ``comparisons/<fingerprint>.json`` beside the runs: both tables, and the runs behind them."""
-        content: dict[str, Any] = {s: [asdict(row) for row in self.table(s)] for s in ("val", "test")}
-        content |= {"data": self.prepared.fingerprint, "config": self.config.model_dump(mode="json")}
-        content["runs"] = {system: [run.fingerprint for run in found] for system, found in self.systems.items()}
-        with atomic(self.config.runs / "comparisons" / f"{self.fingerprint}.json") as draft:
-            draft.write_text(json.dumps(content, indent=1))
+    def worth_keeping(self) -> list[Row]:
+        """The multi-task systems that no other beats on one task without losing on another, by validation AUC."""
+        rows = [row for row in self.table("val") if row.system not in (SINGLE_TASK, BOOSTING)]
+        return [row for row in rows if not any(_dominates(other, row) for other in rows)]
+
+    @property
+    def seeds(self) -> range:
+        """Of its runs."""
+        return _seeds(self.config)
+
+    @property
+    def baselines(self) -> list[str]:
+        """The systems that every other one is measured against."""
+        return _baselines(self.systems)
+
+    @property
+    def baseline(self) -> str:
+        """The one that the table's marks are against."""
+        return self.baselines[0]
+
+    @property
+    def remarks(self) -> list[str]:
+        """What else a reader should know of its systems."""
+        return [note(self.prepared)] if BOOSTING in self.systems else []
+
+    @property
+    def path(self) -> Path:
+        """The file of its results."""
+        return self.config.runs / "comparisons" / f"{self.fingerprint}.json"
 
 
 def plan(config: RunConfig) -> list[Planned]:
     """Every run of a comparison: the single-task models, then each method, for each seed."""
-    seeds = range(config.train.seed, config.train.seed + config.compare.seeds)
+    seeds = _seeds(config)
     single = [Planned(SINGLE_TASK, _changed(config, "uniform", (t,), s)) for s in seeds for t in config.tasks]
     return single + [
         Planned(m, _changed(config, m, config.train.tasks, s)) for m in config.compare.methods for s in seeds
     ]
 
 
+def boosters(config: RunConfig) -> list[Planned]:
+    """The baseline of a comparison, one model a task, if it is wanted; of one seed, which moves it very little."""
+    seed = config.train.seed
+    wanted = config.tasks if config.compare.boosting else ()
+    return [Planned(BOOSTING, _changed(config, "uniform", (t,), seed)) for t in wanted]
+
+
 def identity(config: RunConfig, prepared: Prepared) -> str:
     """The fingerprint of a comparison, known before it is run."""
-    return fingerprint([(p.system, runs.folder_of(p.config, prepared).name) for p in plan(config)])
+    folders = [(p.system, runs.folder_of(p.config, prepared).name) for p in plan(config)]
+    return fingerprint(folders + [(p.system, boosting.folder_of(p.config, prepared).name) for p in boosters(config)])
 
 
 def compare(config: RunConfig, prepared: Prepared, observers: Sequence[Observer]) -> Comparison:
@@ -152,8 +182,11 @@ def compare(config: RunConfig, prepared: Prepared, observers: Sequence[Observer]
     systems: dict[str, list[Run]] = {}
     for p, run in zip(planned, complete(planned, prepared, observers, config.compare.workers), strict=True):
         systems.setdefault(p.system, []).append(run)
-    comparison = Comparison(config, prepared, systems)
-    comparison.save()
+    rows = TestRows(prepared)
+    for p in boosters(config):
+        systems.setdefault(p.system, []).append(_boosted(p, prepared, rows, _Everyone(observers)))
+    comparison = Comparison(config, prepared, systems, confidence(config, rows, systems, _baselines(systems)))
+    save(comparison)
     return comparison
 
 
@@ -187,6 +220,13 @@ def complete(
     return [next(trained) if run is None else run for run in found]
 
 
+def _boosted(planned: Planned, prepared: Prepared, rows: TestRows, observer: Observer) -> Run:
+    found = boosting.find(planned.config, prepared, rows)
+    run = found or boosting.boost(planned.config, prepared, rows)
+    observer.finished(planned, run, reused=found is not None)
+    return run
+
+
 @dataclass(frozen=True)
 class _Everyone:
     """Several observers as one."""
@@ -200,6 +240,19 @@ class _Everyone:
     def finished(self, planned: Planned, run: Run, reused: bool) -> None:
         for observer in self.observers:
             observer.finished(planned, run, reused)
+
+
+def _seeds(config: RunConfig) -> range:
+    return range(config.train.seed, config.train.seed + config.compare.seeds)
+
+
+def _baselines(systems: Container[str]) -> list[str]:
+    return [system for system in (UNIFORM, SINGLE_TASK) if system in systems]
+
+
+def _dominates(one: Row, other: Row) -> bool:
+    pairs = [(one.auc[task], other.auc[task]) for task in other.auc]
+    return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
 
 
 def _changed(config: RunConfig, method: str, tasks: Sequence[str], seed: int) -> RunConfig:
@@ -218,73 +271,12 @@ def _found(config: RunConfig, prepared: Prepared) -> Run | None:
 def _train_all(planned: list[Planned], prepared: Prepared, observer: Observer, workers: int, group: Group) -> list[Run]:
     """Train, in this process or in several, and return the runs in the order of the plan."""
     if workers > 1:
-        return _train_in_processes(planned, prepared, observer, workers)
+        return train_in_processes(planned, prepared, observer, workers)
     finished = []
     for p in planned:
         finished.append(train(p.config, prepared, partial(observer.epoch, p), group))
         observer.finished(p, finished[-1], reused=False)
     return finished
-
-
-def _train_in_processes(planned: list[Planned], prepared: Prepared, observer: Observer, workers: int) -> list[Run]:
-    context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-    manager = SyncManager(ctx=context)
-    # Ctrl-C reaches every process of a terminal, and a scheduler may tell all of a job to end. Workers are ended by
-    # this process, once, and save what they have; an epoch that they report until then must find the queue there.
-    manager.start(_end_with_parent, ([signal.SIGINT, signal.SIGTERM],))
-    with manager, ProcessPoolExecutor(workers, context, _end_with_parent, ([signal.SIGINT],)) as pool:
-        epochs: Queue[tuple[int, Epoch]] = manager.Queue()
-        # Longest first, so that no core is left with one long run at the end.
-        order = sorted(range(len(planned)), key=lambda i: planned[i].system in (SINGLE_TASK, "uniform"))
-        futures = {pool.submit(_train_one, i, planned[i], prepared, epochs): i for i in order}
-        try:
-            for done in _as_completed(set(futures), lambda: _drain(epochs, planned, observer)):
-                observer.finished(planned[futures[done]], done.result(), reused=False)
-        except BaseException:
-            # Leaving the pool waits for its workers, which end after the step that they are in.
-            for worker in multiprocessing.active_children():
-                worker.terminate()
-            raise
-    return [run for _, run in sorted((i, future.result()) for future, i in futures.items())]
-
-
-def _end_with_parent(ignored: Sequence[signal.Signals]) -> None:
-    """Let a child process end when its parent was killed: it would train on for nobody, and then wait for ever.
-
-    Args:
-        ignored: Signals that do not end it before.
-    """
-    for number in ignored:
-        signal.signal(number, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def end() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=end, daemon=True).start()
-
-
-def _train_one(index: int, planned: Planned, prepared: Prepared, epochs: Queue[tuple[int, Epoch]]) -> Run:
-    return train(planned.config, prepared, lambda epoch: epochs.put((index, epoch)))
-
-
-def _as_completed(futures: set[Future[Run]], poll: Callable[[], None]) -> Iterator[Future[Run]]:
-    """Futures as they complete; ``poll`` is called twice a second and before each one is given."""
-    while futures:
-        done, futures = wait(futures, timeout=0.5, return_when="FIRST_COMPLETED")
-        poll()
-        yield from done
-
-
-def _drain(epochs: Queue[tuple[int, Epoch]], planned: list[Planned], observer: Observer) -> None:
-    while True:
-        try:
-            index, epoch = epochs.get_nowait()
-        except Empty:
-            return
-        observer.epoch(planned[index], epoch)
 
 
 def _aucs(found: list[Run], task: str, split: Split) -> list[float]:

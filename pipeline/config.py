@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field, PositiveInt, field_validator, model_validator
@@ -51,6 +51,11 @@ class ModelConfig(Declared):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
     embedding_std: Annotated[float, Field(gt=0)] = 0.05
 
+    @property
+    def network(self) -> dict[str, Any]:
+        """What a trained network is built from, beside its weights: its layers, in JSON's types."""
+        return self.model_dump(mode="json", include={"bottom", "tower", "dropout"})
+
 
 class CompareConfig(Declared):
     """Which systems are compared; the single-task models are always among them.
@@ -58,11 +63,13 @@ class CompareConfig(Declared):
     Args:
         methods: Methods as text; ``["all"]`` for every known one with its default options.
         seeds: Number of seeds, counted up from ``train.seed``.
+        boosting: Whether gradient boosting, one model a task, stands beside them; see :mod:`pipeline.boosting`.
         workers: Runs trained at the same time, each in a process of its own; 0 for one a core.
     """
 
     methods: Annotated[tuple[MethodText, ...], Field(min_length=1)] = ("uniform",)
     seeds: PositiveInt = 1
+    boosting: bool = True
     workers: Annotated[int, Field(ge=0)] = 0
 
     @field_validator("methods")

@@ -15,7 +15,7 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.types.schema import AnyType
 
 from features.encoder import Encoder
-from pipeline.comparison import SINGLE_TASK, Comparison, Row
+from pipeline.comparison import Comparison, Row
 from pipeline.interruption import uninterrupted
 from pipeline.runs import WEIGHTS, Run, mean_auc
 from pipeline.scoring import ARTIFACT, Scorer
@@ -42,7 +42,7 @@ def register(comparison: Comparison, tracker: Tracker) -> dict[str, int]:
         Alias to version.
     """
     name, client = comparison.config.name, tracker.client
-    kept = worth_keeping(comparison)
+    kept = comparison.worth_keeping()
     versions = {row.system: _version_of(_best_seed(comparison, row), row, comparison, tracker) for row in kept}
     tasks = comparison.config.tasks
     chosen = {"balanced": min(kept, key=lambda row: row.delta_m_pct)}
@@ -51,17 +51,6 @@ def register(comparison: Comparison, tracker: Tracker) -> dict[str, int]:
         client.set_registered_model_alias(name, alias, str(versions[row.system]))
     aliases = {alias: versions[row.system] for alias, row in chosen.items()}
     return {"champion": _champion(client, name, aliases["balanced"]), **aliases}
-
-
-def worth_keeping(comparison: Comparison) -> list[Row]:
-    """The multi-task systems that no other beats on one task without losing on another, by validation AUC."""
-    rows = [row for row in comparison.table("val") if row.system != SINGLE_TASK]
-    return [row for row in rows if not any(_dominates(other, row) for other in rows)]
-
-
-def _dominates(one: Row, other: Row) -> bool:
-    pairs = [(one.auc[task], other.auc[task]) for task in other.auc]
-    return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
 
 
 def _best_seed(comparison: Comparison, row: Row) -> Run:
@@ -101,13 +90,13 @@ def _words(run: Run) -> str:
 def _log(run: Run, comparison: Comparison, tracker: Tracker, tags: dict[str, str]) -> int:
     """Log a run's model to its MLflow run and create the version, whole with its tags."""
     name, client, run_id = comparison.config.name, tracker.client, tracker.run_id(run)
-    network = comparison.config.model.model_dump(mode="json", include={"bottom", "tower", "dropout"})
     encoder = comparison.prepared.folder / "encoder"
     with TemporaryDirectory() as folder, mlflow.start_run(run_id=run_id), warnings.catch_warnings():
         # MLflow would like an example row beside the explicit signature; rows of a log are not ours to publish.
         warnings.filterwarnings("ignore", "(?s).*input example", UserWarning)
         files = Path(folder) / ARTIFACT
-        Scorer.write(files, encoder=encoder, weights=run.folder / WEIGHTS, tasks=tuple(run.tasks), network=network)
+        network, weights = comparison.config.model.network, run.folder / WEIGHTS
+        Scorer.write(files, encoder=encoder, weights=weights, tasks=tuple(run.tasks), network=network)
         info = mlflow.pyfunc.log_model(
             name="model",
             # A path: MLflow runs the file when it loads the model, and pickles nothing.

@@ -84,18 +84,23 @@ class Run:
         return self.folder.name
 
     def save(
-        self, config: RunConfig, weights: Mapping[str, Tensor], placement: Mapping[str, Any] = MappingProxyType({})
+        self,
+        config: RunConfig,
+        file: str,
+        tensors: Mapping[str, Tensor],
+        placement: Mapping[str, Any] = MappingProxyType({}),
     ) -> Run:
         """Write the run; a folder that is there is complete.
 
         Args:
             config: What was trained.
-            weights: Its weights.
+            file: Name of the file of what it leaves behind.
+            tensors: What that is.
             placement: Which ranks held what, where there were several.
         """
         with durable(self.folder) as draft:
             draft.mkdir(parents=True)
-            save_file(dict(weights), draft / WEIGHTS)
+            save_file(dict(tensors), draft / file)
             (draft / CONFIG).write_text(config.model_dump_json(indent=1))
             if placement:
                 (draft / PLACEMENT).write_text(json.dumps(placement, indent=1))
@@ -129,9 +134,21 @@ def checkpoints_of(config: RunConfig, prepared: Prepared) -> Path:
 
 
 def find(config: RunConfig, prepared: Prepared) -> Run | None:
-    """The finished run of a config on prepared data, if there is one."""
-    folder = folder_of(config, prepared)
-    if not all((folder / part).exists() for part in (RESULT, WEIGHTS, CONFIG)):
+    """The finished run of a config on prepared data, if there is one.
+
+    Raises:
+        InputError: If it is damaged.
+    """
+    return load(folder_of(config, prepared), WEIGHTS)
+
+
+def load(folder: Path, file: str) -> Run | None:
+    """The run in a folder, if its result, its config and the file that it left behind are there.
+
+    Raises:
+        InputError: If it is damaged.
+    """
+    if not all((folder / part).exists() for part in (RESULT, file, CONFIG)):
         return None
     try:
         return Run.load(folder)

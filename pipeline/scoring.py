@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import torch
@@ -49,14 +51,8 @@ class Scorer:
     def load(cls, folder: Path) -> Scorer:
         """Read what :meth:`write` collected."""
         encoder, content = Encoder.load(folder / _ENCODER), json.loads((folder / _MODEL).read_text())
-        model = SharedBottom(
-            PortableEmbedding(encoder.tables()),
-            values=len(encoder.spec.value_features),
-            tasks=len(content["tasks"]),
-            **content["network"],
-        )
-        model.load_state_dict(load_file(folder / _WEIGHTS))
-        return cls(encoder, model.eval(), tuple(content["tasks"]))
+        model = network(encoder, content["tasks"], content["network"], folder / _WEIGHTS)
+        return cls(encoder, model, tuple(content["tasks"]))
 
     def score(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Probability of each task for each raw row, in float64.
@@ -73,3 +69,19 @@ class Scorer:
         with torch.no_grad():
             probability_BT = self.model(batch.bags, batch.value_BV).sigmoid()
         return pl.from_numpy(probability_BT.double().numpy(), schema=list(self.tasks))
+
+
+def network(encoder: Encoder, tasks: Sequence[str], shape: Mapping[str, Any], weights: Path) -> SharedBottom:
+    """A trained network in plain torch, in evaluation mode.
+
+    Args:
+        encoder: Of its rows.
+        tasks: What its outputs predict.
+        shape: Its layers, as :attr:`pipeline.config.ModelConfig.network` gives them.
+        weights: A safetensors file.
+    """
+    model = SharedBottom(
+        PortableEmbedding(encoder.tables()), values=len(encoder.spec.value_features), tasks=len(tasks), **shape
+    )
+    model.load_state_dict(load_file(weights))
+    return model.eval()

@@ -17,10 +17,12 @@ from mlflow.tracking import MlflowClient
 
 from features.contract import InputError
 from gradops.methods import parse
+from pipeline.boosting import BOOSTING, SETTINGS
 from pipeline.comparison import SINGLE_TASK, Comparison, Planned, Row
 from pipeline.config import RunConfig
 from pipeline.interruption import uninterrupted
 from pipeline.prepared import Prepared
+from pipeline.results import Result
 from pipeline.runs import CONFIG, RESULT, Epoch, Metrics, Run
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
@@ -42,6 +44,19 @@ def connect() -> MlflowClient:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     mlflow.set_tracking_uri(store_uri())
     return MlflowClient()
+
+
+def log_report(result: Result, report: Path) -> str | None:
+    """Log a report to the parent run of what it shows, and return that run's id; None where nobody recorded it."""
+    client = connect()
+    experiment = client.get_experiment_by_name(result.name)
+    if experiment is None:
+        return None
+    query = f"tags.`{FINGERPRINT}` = '{result.fingerprint}'"
+    for run in client.search_runs([experiment.experiment_id], query, max_results=1):
+        client.log_artifact(run.info.run_id, str(report))
+        return str(run.info.run_id)
+    return None
 
 
 class Tracker:
@@ -119,7 +134,8 @@ class Tracker:
         if _COMPARED in self.client.get_run(self._parent).data.tags:
             return
         rows = {split: comparison.table(split) for split in ("val", "test")}
-        self.client.log_dict(self._parent, {s: [vars(row) for row in rs] for s, rs in rows.items()}, "comparison.json")
+        for file in (comparison.path, comparison.path.with_suffix(".md")):
+            self.client.log_artifact(self._parent, str(file))
         baseline = ",".join(self._closed[run.fingerprint] for run in comparison.systems[SINGLE_TASK])
         for split, table in rows.items():
             for row in table:
@@ -158,10 +174,8 @@ class Tracker:
     def _run_of(self, planned: Planned) -> str:
         if planned.label not in self._open:
             config = planned.config
-            options = {"method": config.train.method, **_options(config.train.method)}
-            params = {f"train.{k}": v for k, v in config.train.model_dump(mode="json").items()}
-            params |= {f"model.{k}": v for k, v in config.model.model_dump(mode="json").items()}
-            params |= {f"tradeoff.{k}": v for k, v in options.items()} | {"data": self._prepared.fingerprint}
+            params = _network(config) if planned.system != BOOSTING else _boosting(config)
+            params |= {"data": self._prepared.fingerprint}
             self._open[planned.label] = self._create(planned.label, None, params, self._parent)
         return self._open[planned.label]
 
@@ -182,6 +196,18 @@ class Tracker:
         return found[0].info.run_id if found else None
 
 
+def _network(config: RunConfig) -> dict[str, Any]:
+    options = {"method": config.train.method, **_options(config.train.method)}
+    params = {f"train.{k}": v for k, v in config.train.model_dump(mode="json").items()}
+    params |= {f"model.{k}": v for k, v in config.model.model_dump(mode="json").items()}
+    return params | {f"tradeoff.{k}": v for k, v in options.items()}
+
+
+def _boosting(config: RunConfig) -> dict[str, Any]:
+    params = {f"boosting.{name}": value for name, value in SETTINGS.items()}
+    return params | {"train.tasks": config.tasks, "train.seed": config.train.seed}
+
+
 def _options(text: str) -> dict[str, object]:
     """A method's options, and those of its rotations under ``rotation.``."""
     options = vars(parse(text))
@@ -197,7 +223,8 @@ def _artifacts(experiment: str) -> str | None:
 
 
 def _figures(row: Row) -> dict[str, float]:
-    return {"average_auc": row.average, "delta_m_pct_drop": row.delta_m_pct, "mean_rank": row.mean_rank}
+    figures = {"average_auc": row.average, "delta_m_pct_drop": row.delta_m_pct}
+    return figures if row.mean_rank is None else figures | {"mean_rank": row.mean_rank}
 
 
 def _metric(name: str, value: float, step: int) -> Metric:

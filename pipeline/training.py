@@ -15,7 +15,7 @@ from pipeline.interruption import uninterrupted
 from pipeline.job import Job, generator_seed
 from pipeline.prepared import Prepared
 from pipeline.ranks import once
-from pipeline.runs import Epoch, Run, checkpoints_of, depends_on, folder_of
+from pipeline.runs import WEIGHTS, Epoch, Run, checkpoints_of, depends_on, folder_of
 
 
 def train(
@@ -135,4 +135,4 @@ def _finished(job: Job, config: RunConfig, prepared: Prepared, rest: Callable[[]
         history=job.history,
     )
     weights = {name: value.cpu().contiguous() for name, value in job.model.plain_state().items()}
-    return once(lambda: run.save(config, weights, job.model.embedding.placement()), job.group)
+    return once(lambda: run.save(config, WEIGHTS, weights, job.model.embedding.placement()), job.group)

@@ -29,7 +29,8 @@ def debug_config(folder: Path, *overrides: str) -> RunConfig:
     """`configs/debug.toml`, writing into a folder."""
     places = [f"runs={folder}/runs", f"data.prepared={folder}/prepared"]
     places += [f"data.{role}={ROOT}/tests/data/census/{file}.parquet" for role, file in ROLES.items()]
-    return load(ROOT / "configs" / "debug.toml", [*places, *overrides])
+    # Without boosting: a second for each of the many comparisons that are not about it.
+    return load(ROOT / "configs" / "debug.toml", [*places, "compare.boosting=false", *overrides])
 
 
 ROLES = {"train": "train", "holdout": "test"}

@@ -34,7 +34,7 @@ def run(*arguments: str) -> tuple[int, str, str]:
 
 
 def test_every_command_explains_itself() -> None:
-    for command in ("doctor", "fetch", "synth", "label", "prepare", "train", "compare"):
+    for command in ("doctor", "fetch", "synth", "label", "prepare", "train", "compare", "report"):
         code, out, _ = run(command, "--help")
         assert code == 0
         assert "--json" in out
@@ -77,7 +77,7 @@ def test_compare_prints_the_table_and_the_registered_model() -> None:
     code, out, _ = run("compare", DEBUG, *places(), *options, "--ties", "ordinal", "--json")
     assert code == 0
     printed = json.loads(out)
-    assert [row["system"] for row in printed["table"]] == ["single-task", "uniform", "gradops(alpha=-2.0)"]
+    assert [row["system"] for row in printed["table"]] == ["single-task", "uniform", "gradops(alpha=-2.0)", "boosting"]
     assert printed["aliases"].keys() == {"champion", "balanced", "best-income", "best-marital", "best-education"}
 
 

@@ -30,7 +30,7 @@ from pipeline.config import RunConfig
 from pipeline.evaluation import delta_m_pct, task_metrics
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
-from pipeline.registry import register, worth_keeping
+from pipeline.registry import register
 from pipeline.runs import Epoch, Run
 from pipeline.scoring import Scorer
 from pipeline.split import side
@@ -145,7 +145,7 @@ def test_two_systems_have_two_names_in_a_metric() -> None:
 
 def test_aliases_point_at_the_best_by_validation(done: Done) -> None:
     client = MlflowClient()
-    kept = worth_keeping(done.comparison)
+    kept = done.comparison.worth_keeping()
     versions = {v.tags["method"]: int(v.version) for v in client.search_model_versions("name = 'debug'")}
     assert versions.keys() == {row.system for row in kept}
     for task in done.config.tasks:
@@ -157,7 +157,7 @@ def test_aliases_point_at_the_best_by_validation(done: Done) -> None:
 
 
 def test_the_front_leaves_out_what_another_beats_everywhere(done: Done) -> None:
-    kept = {row.system for row in worth_keeping(done.comparison)}
+    kept = {row.system for row in done.comparison.worth_keeping()}
     for row in done.comparison.table("val"):
         beaten = any(
             all(other.auc[t] >= row.auc[t] for t in row.auc) and other.auc != row.auc

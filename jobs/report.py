@@ -1,0 +1,54 @@
+"""A page to choose a trade-off by: `gradops report configs/census.toml`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobs.console import AsJson, Overrides, show
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_Subject = Annotated[
+    str,
+    typer.Argument(
+        help="Result file of a comparison or a search, or a config or its name: the newest of its results.",
+        show_default=False,
+    ),
+]
+
+
+def main(
+    subject: _Subject,
+    overrides: Overrides,
+    runs: Annotated[Path, typer.Option(help="Folder of runs, where only a name is given.")] = Path("runs"),
+    output: Annotated[Path | None, typer.Option(help="HTML file.", show_default="beside the result")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write one HTML file that shows a comparison or a search, and log it to MLflow."""
+    from pipeline.report import write
+    from pipeline.results import load
+    from pipeline.tracking import log_report
+
+    result = load(_path(subject, runs, overrides))
+    target = output or result.path.with_suffix(".html")
+    write(result, target)
+    run_id = log_report(result, target)
+    where = f"; logged to MLflow run {run_id}" if run_id else "; MLflow has no run of it to log it to"
+    show(f"{target}{where}", {"file": target, "result": result.path, "mlflow_run_id": run_id}, as_json)
+
+
+def _path(subject: str, runs: Path, overrides: Sequence[str]) -> Path:
+    """The result file that is meant."""
+    from pipeline.config_file import load
+    from pipeline.results import newest
+
+    if subject.endswith(".json"):
+        return Path(subject)
+    if subject.endswith(".toml"):
+        config = load(Path(subject), overrides)
+        return newest(config.runs, config.name)
+    return newest(runs, subject)

@@ -1,0 +1,194 @@
+"""Gradient boosting, one model a task on the encoded rows of the networks: what a user would otherwise take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from features.encoder import GROUP, ID, LABEL, SAMPLE_WEIGHT, VALUE
+from features.kinds import Numeric
+from features.spec import FeatureSpec
+from features.transforms import NULL
+from pipeline.batches import WINDOW
+from pipeline.config import RunConfig
+from pipeline.files import fingerprint
+from pipeline.metrics import Evaluator
+from pipeline.prepared import Prepared
+from pipeline.ranking import NO_GROUP
+from pipeline.runs import Metrics, Run, load
+from pipeline.scores import SCORES, TestRows, as_tensors, stored
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+BOOSTING = "boosting"
+ROWS = 500_000  # that it trains on; boosting holds 8 bytes of each column of these, and a second copy while it starts
+SETTINGS: dict[str, Any] = {"learning_rate": 0.1, "max_iter": 1000, "n_iter_no_change": 20}
+_CATEGORIES = 254  # and one for all others: scikit-learn's bins are 255
+_ENTRIES = 16
+# Raised whenever equal configs on equal data give other numbers than before.
+_FORMAT = 1
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Encoded columns as boosting reads them.
+
+    - A number is the network's, unknown where the network has an id for that; one that the network reads by its bucket
+      alone is the bucket.
+    - A category is one of the 254 most frequent of the rows it was learnt from, or the one that stands for all others.
+    - A list is how many entries it has, and whether it has each of the 16 most frequent.
+
+    Args:
+        expressions: One a column, in float32.
+        categorical: Whether each is a category.
+    """
+
+    expressions: list[pl.Expr]
+    categorical: list[bool]
+
+    @classmethod
+    def learnt(cls, rows: pl.DataFrame, spec: FeatureSpec) -> Columns:
+        """What is frequent, from training rows."""
+        expressions, categorical = [], []
+        for name, feature in spec.features.items():
+            if isinstance(feature, Numeric):
+                new = [_number(name, feature)]
+            elif name in spec.multi_hot_features:
+                new = _entries(rows, name)
+            else:
+                new = [_category(rows, name)]
+            expressions += new
+            categorical += [not isinstance(feature, Numeric) and name not in spec.multi_hot_features] * len(new)
+        return cls([e.cast(pl.Float32) for e in expressions], categorical)
+
+    def of(self, rows: pl.DataFrame) -> Array:
+        """Rows x columns, NaN where unknown."""
+        columns = [expression.alias(str(i)) for i, expression in enumerate(self.expressions)]
+        return rows.select(columns).fill_null(float("nan")).to_numpy()
+
+
+def find(config: RunConfig, prepared: Prepared, rows: TestRows) -> Run | None:
+    """The finished model of a config's one task, if there is one with its scores of these rows.
+
+    Raises:
+        InputError: If it is damaged.
+    """
+    folder = folder_of(config, prepared)
+    return None if stored(folder, rows) is None else load(folder, SCORES)
+
+
+def folder_of(config: RunConfig, prepared: Prepared) -> Path:
+    """Where the model of a config's one task is, or will be. The network's settings are no part of it."""
+    parts = {"format": _FORMAT, "data": prepared.fingerprint, "boosting": SETTINGS, "rows": ROWS}
+    return config.runs / fingerprint(parts | {"tasks": config.tasks, "seed": config.train.seed})
+
+
+def note(prepared: Prepared) -> str:
+    """What the baseline is, and on how many rows it trains if not on all."""
+    words = "boosting: scikit-learn's HistGradientBoostingClassifier, one a task; not ranked, since no network"
+    step = _step(prepared, "train")
+    return words if step == 1 else f"{words}; trained on every {step}th of {prepared.rows['train']:,} rows"
+
+
+def boost(config: RunConfig, prepared: Prepared, rows: TestRows) -> Run:
+    """Boost trees for a config's one task until 20 more do not lower the validation loss, and keep the figures.
+
+    The model itself is not kept: it is there to be compared with, and so are its scores.
+    """
+    (task,) = config.tasks
+    train = _read(prepared, "train", task)
+    columns = Columns.learnt(train, config.spec)
+    model = _fitted(columns, train, _read(prepared, "val", task), task, config.train.seed)
+    probability_N = model.predict_proba(columns.of(rows.features))[:, 1:].astype(np.float32)
+    run = Run(
+        folder=folder_of(config, prepared),
+        tasks=[task],
+        method=BOOSTING,
+        seed=config.train.seed,
+        best_epoch=model.n_iter_ - 1,
+        val=_metrics(model, columns, prepared, "val", task),
+        test=_metrics(model, columns, prepared, "test", task),
+        history=[],
+    )
+    return run.save(config, SCORES, as_tensors(probability_N, rows))
+
+
+def _fitted(
+    columns: Columns, train: pl.DataFrame, val: pl.DataFrame, task: str, seed: int
+) -> HistGradientBoostingClassifier:
+    # Here, since every worker of a comparison imports this module and boosts nothing: 100 MB of each.
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    model = HistGradientBoostingClassifier(
+        early_stopping=True, categorical_features=columns.categorical, random_state=seed, **SETTINGS
+    )
+    known = {"X_val": columns.of(val), "y_val": val.get_column(LABEL + task).to_numpy()}
+    weights = (frame.get_column(SAMPLE_WEIGHT + task) for frame in (train, val) if SAMPLE_WEIGHT + task in frame)
+    named = dict(zip(("sample_weight", "sample_weight_val"), (w.to_numpy() for w in weights), strict=False))
+    model.fit(columns.of(train), train.get_column(LABEL + task).to_numpy(), **known, **named)
+    return model
+
+
+def _metrics(
+    model: HistGradientBoostingClassifier, columns: Columns, prepared: Prepared, split: str, task: str
+) -> Metrics:
+    """Of all rows of a split, a window at a time."""
+    evaluator = Evaluator([task])
+    for frame in _windows(prepared, split):
+        label_N = frame.get_column(LABEL + task).cast(pl.Float32).fill_null(float("nan")).to_numpy()
+        group_N = frame.get_column(GROUP).to_numpy() if GROUP in frame.columns else None
+        evaluator.update(label_N[:, None], model.predict_proba(columns.of(frame))[:, 1:], group_N)
+    return evaluator.result()
+
+
+def _windows(prepared: Prepared, split: str) -> Iterator[pl.DataFrame]:
+    rows = pl.scan_parquet(prepared.folder / split / "*.parquet")
+    if GROUP in rows.collect_schema():
+        rows = rows.with_columns(pl.col(GROUP).fill_null(NO_GROUP))
+    for start in range(0, prepared.rows[split], WINDOW):
+        yield rows.slice(start, WINDOW).collect()
+
+
+def _step(prepared: Prepared, split: str) -> int:
+    return max(1, -(-prepared.rows[split] // ROWS))
+
+
+def _read(prepared: Prepared, split: str, task: str) -> pl.DataFrame:
+    """Rows whose label is known; every so manieth where there are too many."""
+    rows = pl.scan_parquet(prepared.folder / split / "*.parquet")
+    step = _step(prepared, split)
+    if step > 1:
+        rows = rows.with_row_index("row").filter(pl.col("row") % step == 0).drop("row")
+    return rows.filter(pl.col(LABEL + task).is_not_null()).collect()
+
+
+def _number(name: str, feature: Numeric) -> pl.Expr:
+    value = pl.col((VALUE if feature.value else ID) + name)
+    return pl.when(pl.col(ID + name) != NULL).then(value) if feature.buckets else value
+
+
+def _category(rows: pl.DataFrame, name: str) -> pl.Expr:
+    frequent = _frequent(rows.get_column(ID + name), _CATEGORIES)
+    codes = pl.Series(range(len(frequent)), dtype=pl.Int32)
+    return pl.col(ID + name).replace_strict(frequent, codes, default=len(frequent), return_dtype=pl.Int32)
+
+
+def _entries(rows: pl.DataFrame, name: str) -> list[pl.Expr]:
+    entries = pl.col(ID + name)
+    frequent = _frequent(rows.get_column(ID + name).explode(), _ENTRIES)
+    return [entries.list.len(), *(entries.list.contains(entry) for entry in frequent)]
+
+
+def _frequent(ids: pl.Series, most: int) -> pl.Series:
+    """The most frequent ids, equally frequent ones by their number."""
+    counts = ids.drop_nulls().alias("id").value_counts(name="rows")
+    return counts.sort(["rows", "id"], descending=[True, False]).head(most).get_column("id")

@@ -1,0 +1,110 @@
+"""How sure a comparison's differences are: its runs' scores of the test rows, and the intervals that follow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.config import RunConfig
+from pipeline.runs import Run
+from pipeline.scores import TestRows, scores_of
+from pipeline.statistics import LEVEL, Difference, Estimate, intervals
+
+BETTER, WORSE = "▲", "▼"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A system's difference in test AUC from another system.
+
+    Args:
+        system: Whose.
+        against: From which.
+        task: Of which task; None for the mean over the tasks.
+        delta: The difference, a mean over the seeds.
+        low: Lower end.
+        high: Upper end.
+    """
+
+    system: str
+    against: str
+    task: str | None
+    delta: float
+    low: float
+    high: float
+
+    @property
+    def mark(self) -> str:
+        """Which side of 0 it lies on; empty where it holds 0."""
+        return BETTER if self.low > 0 else WORSE if self.high < 0 else ""
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """Simultaneous intervals of every system against each baseline.
+
+    Args:
+        intervals: Of each baseline every other system's, each task's and their mean's.
+        note: What they say and what they leave out, in words.
+    """
+
+    intervals: list[Interval]
+    note: str
+
+    def against(self, baseline: str) -> dict[tuple[str, str | None], Interval]:
+        """The intervals of one baseline, by system and task."""
+        return {(i.system, i.task): i for i in self.intervals if i.against == baseline}
+
+
+def confidence(
+    config: RunConfig, rows: TestRows, systems: Mapping[str, Sequence[Run]], baselines: Sequence[str]
+) -> Confidence:
+    """Intervals from the scores of the test rows, computed anew for runs that have none yet.
+
+    Args:
+        config: What was compared.
+        rows: The test rows.
+        systems: System to its runs. One with a single seed, beside others with several, counts as without variation.
+        baselines: The systems that all others are measured against.
+    """
+    tasks, names = config.tasks, list(systems)
+    seeds = sorted({run.seed for runs in systems.values() for run in runs})
+    scores = _scores(config, rows, systems, seeds)
+    estimate = Estimate.of(rows.labels(tasks), scores, rows.unit_N, rows.share)
+    found = []
+    for against, baseline in ((names.index(baseline), baseline) for baseline in baselines):
+        others = [system for system in range(len(names)) if system != against]
+        wanted = [Difference(system, against, task) for system in others for task in (*range(len(tasks)), None)]
+        for difference, ends in zip(wanted, intervals(estimate, wanted).T.tolist(), strict=True):
+            task = None if difference.task is None else tasks[difference.task]
+            found.append(Interval(names[difference.system], baseline, task, *ends))
+    return Confidence([i for i in found if not math.isnan(i.delta)], _note(rows, len(seeds)))
+
+
+def _scores(
+    config: RunConfig, rows: TestRows, systems: Mapping[str, Sequence[Run]], seeds: Sequence[int]
+) -> Iterator[npt.NDArray[np.float32]]:
+    """Each seed's scores: rows x systems and tasks."""
+    for seed in seeds:
+        columns = []
+        for runs in systems.values():
+            # The seed's own run comes after that of the first seed, which stands in where there is no other.
+            by_task = {task: run for run in runs if run.seed in (runs[0].seed, seed) for task in run.tasks}
+            held = {run.fingerprint: scores_of(run, rows, config.model) for run in by_task.values()}
+            columns += [held[by_task[t].fingerprint][:, by_task[t].tasks.index(t)] for t in config.tasks]
+        yield np.stack(columns, axis=1)
+
+
+def _note(rows: TestRows, seeds: int) -> str:
+    drawn = "users, or whatever `spec.group` names," if rows.unit_N is not None else "test rows"
+    of_seeds = f" and {seeds} seeds" if seeds > 1 else ""
+    words = f"intervals hold all at once with {LEVEL:.0%}, over {drawn}{of_seeds}"
+    if seeds == 1:
+        words += "; they are of these models, and another seed would move them further"
+    if rows.step > 1:
+        words += f"; how far the rows spread is from a sample of {len(rows):,} of {rows.total:,}"
+    return words

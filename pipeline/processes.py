@@ -1,0 +1,89 @@
+"""Runs trained at the same time, each in a process of its own that ends with this one."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from multiprocessing.managers import SyncManager
+from queue import Empty, Queue
+from typing import TYPE_CHECKING
+
+from pipeline.prepared import Prepared
+from pipeline.runs import Epoch, Run
+from pipeline.training import train
+
+if TYPE_CHECKING:
+    from pipeline.comparison import Observer, Planned
+
+
+def train_in_processes(planned: list[Planned], prepared: Prepared, observer: Observer, workers: int) -> list[Run]:
+    """Train planned runs and return them in their order; the observer is told in this process.
+
+    Args:
+        planned: The runs.
+        prepared: Their data.
+        observer: Told of every epoch and run.
+        workers: How many at the same time.
+    """
+    context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
+    manager = SyncManager(ctx=context)
+    # Ctrl-C reaches every process of a terminal, and a scheduler may tell all of a job to end. Workers are ended by
+    # this process, once, and save what they have; an epoch that they report until then must find the queue there.
+    manager.start(_end_with_parent, ([signal.SIGINT, signal.SIGTERM],))
+    with manager, ProcessPoolExecutor(workers, context, _end_with_parent, ([signal.SIGINT],)) as pool:
+        epochs: Queue[tuple[int, Epoch]] = manager.Queue()
+        # Longest first, so that no core is left with one long run at the end.
+        order = sorted(range(len(planned)), key=lambda i: planned[i].config.train.method == "uniform")
+        futures = {pool.submit(_train_one, i, planned[i], prepared, epochs): i for i in order}
+        try:
+            for done in _as_completed(set(futures), lambda: _drain(epochs, planned, observer)):
+                observer.finished(planned[futures[done]], done.result(), reused=False)
+        except BaseException:
+            # Leaving the pool waits for its workers, which end after the step that they are in.
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+            raise
+    return [run for _, run in sorted((i, future.result()) for future, i in futures.items())]
+
+
+def _end_with_parent(ignored: Sequence[signal.Signals]) -> None:
+    """Let a child process end when its parent was killed: it would train on for nobody, and then wait for ever.
+
+    Args:
+        ignored: Signals that do not end it before.
+    """
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def end() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end, daemon=True).start()
+
+
+def _train_one(index: int, planned: Planned, prepared: Prepared, epochs: Queue[tuple[int, Epoch]]) -> Run:
+    return train(planned.config, prepared, lambda epoch: epochs.put((index, epoch)))
+
+
+def _as_completed(futures: set[Future[Run]], poll: Callable[[], None]) -> Iterator[Future[Run]]:
+    """Futures as they complete; ``poll`` is called twice a second and before each one is given."""
+    while futures:
+        done, futures = wait(futures, timeout=0.5, return_when="FIRST_COMPLETED")
+        poll()
+        yield from done
+
+
+def _drain(epochs: Queue[tuple[int, Epoch]], planned: list[Planned], observer: Observer) -> None:
+    while True:
+        try:
+            index, epoch = epochs.get_nowait()
+        except Empty:
+            return
+        observer.epoch(planned[index], epoch)

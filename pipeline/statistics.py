@@ -1,0 +1,198 @@
+"""How sure a difference of AUCs is: over the test rows, and over the seeds of the training.
+
+`docs/statistics.md` says what follows from it and why it is done so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtr, stdtrit
+
+Floats = npt.NDArray[np.float64]
+Array = npt.NDArray[np.floating]
+
+LEVEL = 0.95
+_DRAWS = 50_000  # the simulated critical value is then off by less than 0.01
+
+
+def auc_influence(label_N: Array, score_N: Array) -> tuple[float, Floats]:
+    """AUC, and each row's part in its error: the sum of their squares is the variance that DeLong et al. give.
+
+    A positive's part follows the share of negatives that it beats, a negative's the share of positives that beat it
+    (ties count half), each less its mean.
+
+    Args:
+        label_N: 0, 1, or NaN where unknown; those rows have no part.
+        score_N: Higher for what is likelier a positive.
+
+    Returns:
+        NaN everywhere with a single class.
+
+    References:
+        DeLong, DeLong, Clarke-Pearson, `Comparing the areas under two or more correlated receiver operating
+        characteristic curves <https://doi.org/10.2307/2531595>`_, 1988.
+    """
+    known_N = ~np.isnan(label_N)
+    order = np.flatnonzero(known_N)[np.argsort(score_N[known_N])]
+    positive = label_N[order] == 1
+    positives = int(positive.sum())
+    negatives = len(order) - positives
+    if not positives or not negatives:
+        return float("nan"), np.full(len(label_N), np.nan)
+    level = np.cumsum(np.diff(score_N[order], prepend=score_N[order[:1]]) != 0)
+    positive_L, negative_L = np.bincount(level, positive), np.bincount(level, ~positive)
+    beats_L = (np.cumsum(negative_L) - negative_L / 2) / negatives
+    beaten_L = (positives - np.cumsum(positive_L) + positive_L / 2) / positives
+    auc = float(positive_L @ beats_L) / positives
+    size = np.where(positive, positives, negatives).astype(np.float64)
+    influence_N = np.zeros(len(label_N))
+    influence_N[order] = (np.where(positive, beats_L[level], beaten_L[level]) - auc) / np.sqrt(
+        size * np.maximum(size - 1, 1)
+    )
+    return auc, influence_N
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """AUCs of every seed, and how they vary together with the test rows.
+
+    A column K is one task of one system, systems one after another. Rows are shared by all systems and by all tasks, so
+    everything is paired.
+
+    Args:
+        auc_SMT: AUC of each seed, system and task.
+        mean_KK: Covariance, over test rows, of the means over seeds.
+        each_KK: Mean over the seeds of the covariance of one seed's.
+    """
+
+    auc_SMT: Floats
+    mean_KK: Floats
+    each_KK: Floats
+
+    @classmethod
+    def of(
+        cls,
+        labels_NT: Array,
+        scores_SNK: Iterable[Array],
+        unit_N: npt.NDArray[np.integer] | None = None,
+        share: float = 1.0,
+    ) -> Estimate:
+        """From the rows' scores.
+
+        Args:
+            labels_NT: 0, 1, or NaN where unknown.
+            scores_SNK: Scores of each seed; one seed's are held at a time.
+            unit_N: Rows that are drawn together, such as those of one user (Obuchowski 1997); each alone without it.
+            share: Share of all test rows that these rows are a sample of; the covariances are those of all.
+        """
+        unit = None if unit_N is None else np.unique(unit_N, return_inverse=True)[1]
+        tasks = labels_NT.shape[1]
+        aucs: list[list[float]] = []
+        total_UK, each_KK = np.zeros((1, 1)), np.zeros((1, 1))
+        for scores_NK in scores_SNK:
+            pairs = [auc_influence(labels_NT[:, k % tasks], score_N) for k, score_N in enumerate(scores_NK.T)]
+            parts = [i if unit is None else np.bincount(unit, i) for _, i in pairs]
+            influence_UK: Floats = np.stack(parts, axis=1)
+            aucs.append([auc for auc, _ in pairs])
+            total_UK = total_UK + influence_UK
+            each_KK = each_KK + influence_UK.T @ influence_UK
+        auc_SMT = np.array(aucs).reshape(len(aucs), -1, tasks)
+        return cls(auc_SMT, share * total_UK.T @ total_UK / len(aucs) ** 2, share * each_KK / len(aucs))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One system's AUC less another's.
+
+    Args:
+        system: Number of the one.
+        against: Number of the other.
+        task: Number of the task; None for the mean over the tasks.
+    """
+
+    system: int
+    against: int
+    task: int | None
+
+    def weights(self, systems: int, tasks: int) -> Floats:
+        """Coefficients of the columns of an :class:`Estimate`."""
+        weight_MT = np.zeros((systems, tasks))
+        read = slice(None) if self.task is None else self.task
+        weight_MT[self.system, read], weight_MT[self.against, read] = 1, -1
+        return weight_MT.ravel() / (tasks if self.task is None else 1)
+
+
+def intervals(estimate: Estimate, differences: Sequence[Difference], level: float = LEVEL) -> Floats:
+    """Intervals that hold all the true differences at once with the probability ``level``.
+
+    A difference of means over S seeds varies with the rows and with the seeds. The two variances add up, less the part
+    that both count, which is known from how the seeds' own variances exceed that of their mean (Gallas 2006, of cases
+    and readers; ours are rows and seeds). So few seeds tell little of their variance: it is taken from all systems
+    together, or from the two alone where that is more. Intervals are Student's, with the degrees of freedom of the sum
+    (Satterthwaite), at the level at which the largest of all errors stays within in ``level`` of all cases: the maximum
+    of correlated normal variables, simulated (Hothorn, Bretz and Westfall 2008).
+
+    Args:
+        estimate: Of the AUCs.
+        differences: What is wanted.
+        level: Probability that none of the intervals misses.
+
+    Returns:
+        3 x differences: the difference, its lower and its upper end; NaN where a task had a single class.
+    """
+    seeds, systems, tasks = estimate.auc_SMT.shape
+    contrast_CK = np.array([d.weights(systems, tasks) for d in differences]).reshape(len(differences), -1)
+    known_K = ~np.isnan(estimate.auc_SMT).any(axis=0).ravel()
+    known_C = np.array([not weight_K[~known_K].any() for weight_K in contrast_CK])
+    contrast = contrast_CK[known_C][:, known_K]
+    mean, each = (matrix[known_K][:, known_K] for matrix in (estimate.mean_KK, estimate.each_KK))
+    delta_SC = estimate.auc_SMT.reshape(seeds, -1)[:, known_K] @ contrast.T
+    rows_CC = contrast @ mean @ contrast.T
+    variance_C, freedom_C = rows_CC.diagonal(), np.full(len(contrast), np.inf)
+    if seeds > 1:
+        chosen = [d for d, known in zip(differences, known_C, strict=True) if known]
+        pooled = np.array([_pooled(estimate.auc_SMT, difference) for difference in chosen]).reshape(-1, 2)
+        training_C = np.maximum(delta_SC.var(axis=0, ddof=1), pooled[:, 0]) / seeds
+        both_C = (np.einsum("ck,kl,cl->c", contrast, each, contrast) - rows_CC.diagonal()) / (seeds - 1)
+        variance_C = np.maximum(rows_CC.diagonal() + training_C - both_C, np.maximum(rows_CC.diagonal(), training_C))
+        part_C = np.divide(training_C, variance_C, out=np.zeros(len(contrast)), where=variance_C > 0)
+        freedom_C = np.divide(pooled[:, 1], part_C**2, out=freedom_C, where=part_C > 0)
+    tail = ndtr(-_critical(rows_CC, level))
+    half_C = -stdtrit(freedom_C, tail) * np.sqrt(variance_C.clip(min=0))
+    ends = np.full((3, len(differences)), np.nan)
+    ends[:, known_C] = delta_SC.mean(axis=0) + np.outer([0, -1, 1], half_C)
+    return ends
+
+
+def _pooled(auc_SMT: Floats, difference: Difference) -> tuple[float, float]:
+    """Variance of a difference over the seeds, from the residuals of all systems, and its degrees of freedom.
+
+    What a seed does to all systems alike is left out: it leaves their differences as they are. So is a system that no
+    seed moves, because it has one model for all.
+    """
+    auc_SM = auc_SMT.mean(axis=2) if difference.task is None else auc_SMT[:, :, difference.task]
+    moved_M = np.ptp(auc_SM, axis=0) > 0
+    auc = auc_SM[:, moved_M]
+    residual = auc - auc.mean(axis=0)
+    freedom = len(auc) - 1
+    if auc.shape[1] > 1:
+        residual = residual - residual.mean(axis=1, keepdims=True)
+        freedom *= auc.shape[1] - 1
+    sides = int(moved_M[difference.system]) + int(moved_M[difference.against])
+    return sides * float((residual**2).sum()) / freedom, float(freedom)
+
+
+def _critical(covariance_CC: Floats, level: float) -> float:
+    """What the largest of so correlated standard normal variables exceeds, in size, with probability ``1 - level``.
+
+    The correlations are those that the rows give. So few seeds cannot tell their own.
+    """
+    deviation_C = np.sqrt(covariance_CC.diagonal().clip(min=np.finfo(np.float64).tiny))
+    values, vectors = np.linalg.eigh(covariance_CC / np.outer(deviation_C, deviation_C))
+    normal = np.random.default_rng(0).standard_normal((_DRAWS, len(values)))
+    largest = np.abs(normal @ (vectors * np.sqrt(values.clip(min=0))).T).max(axis=1, initial=0)
+    return float(np.quantile(largest, level))

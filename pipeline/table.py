@@ -1,0 +1,108 @@
+"""A comparison's results as files: figures and intervals for a machine, the table for a person."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from pipeline.confidence import BETTER, WORSE
+from pipeline.files import atomic
+
+if TYPE_CHECKING:
+    from pipeline.comparison import Comparison, Row
+
+_PACKAGES = ("gradops", "numpy", "polars", "scikit-learn", "torch", "torchrec")
+_BLANK = "\u2007"  # as wide as a mark, so that figures stay one below the other
+
+
+def save(comparison: Comparison) -> None:
+    """Write a finished comparison's results as JSON and, beside it, its table as Markdown."""
+    config = comparison.config
+    content: dict[str, Any] = {"kind": "comparison", "name": config.name, "data": comparison.prepared.fingerprint}
+    content |= {"config": config.model_dump(mode="json"), "versions": versions()}
+    content |= {"tasks": config.tasks, "seeds": list(comparison.seeds)}
+    content |= {split: [asdict(row) for row in comparison.table(split)] for split in ("val", "test")}
+    content |= {"intervals": [asdict(i) for i in comparison.confidence.intervals], "notes": notes(comparison)}
+    content["front"] = [row.system for row in comparison.worth_keeping()]
+    content["runs"] = {system: [run.fingerprint for run in runs] for system, runs in comparison.systems.items()}
+    with atomic(comparison.path) as draft:
+        draft.write_text(json.dumps(content, indent=1))
+    with atomic(comparison.path.with_suffix(".md")) as draft:
+        draft.write_text(_markdown(comparison))
+
+
+def versions() -> dict[str, str]:
+    """Of what decides the numbers."""
+    return {"python": platform.python_version(), **{package: version(package) for package in _PACKAGES}}
+
+
+def columns(comparison: Comparison) -> list[str]:
+    """What stands above the figures."""
+    return ["system", *comparison.config.tasks, "average", "Δm% (drop)", "Mean Rank"]
+
+
+def cells(comparison: Comparison, row: Row) -> list[str]:
+    """A row's figures as text, each AUC with a mark where it can be told from the baseline's."""
+    against = comparison.confidence.against(comparison.baseline)
+
+    def marked(text: str, task: str | None) -> str:
+        interval = against.get((row.system, task))
+        return text + ((interval and interval.mark) or _BLANK)
+
+    spreads = row.deviation or {}
+    aucs = [
+        marked(f"{auc:.4f}" + (f" ± {spreads[task]:.4f}" if spreads else ""), task) for task, auc in row.auc.items()
+    ]
+    rank = "-" if row.mean_rank is None else f"{row.mean_rank:.2f}"
+    return [row.system, *aucs, marked(f"{row.average:.4f}", None), f"{row.delta_m_pct:+.2f}", rank]
+
+
+def title(comparison: Comparison) -> str:
+    """What the table is of."""
+    seeds = comparison.seeds
+    spread = f", mean ± sd of {len(seeds)} seeds" if len(seeds) > 1 else f", seed {seeds[0]}"
+    return f"{comparison.config.name}: test AUC{spread}"
+
+
+def notes(comparison: Comparison, ties: str = "average") -> list[str]:
+    """What a reader of the table should know, a sentence each."""
+    marks = f"{BETTER} above, {WORSE} below {comparison.baseline}: {comparison.confidence.note}."
+    measures = f"Δm%: mean relative drop against single-task, lower is better. Mean Rank: 1 is best, ties {ties}."
+    return [measures, marks, *comparison.remarks]
+
+
+def _markdown(comparison: Comparison) -> str:
+    """The table, then each interval, then what they mean."""
+    lines = [
+        f"# {title(comparison)}",
+        "",
+        *_rows(columns(comparison), [cells(comparison, r) for r in comparison.table("test")]),
+    ]
+    for baseline in comparison.baselines:
+        lines += ["", f"## Δ AUC against {baseline}", ""]
+        found = comparison.confidence.against(baseline)
+        tasks = [*comparison.config.tasks, None]
+        systems = dict.fromkeys(system for system, _ in found)
+        texts = [[s, *(_interval(found.get((s, task))) for task in tasks)] for s in systems]
+        lines += _rows(["system", *comparison.config.tasks, "average"], texts)
+    return "\n".join([*lines, "", *(f"- {note}" for note in notes(comparison))]) + "\n"
+
+
+def _interval(interval: Any) -> str:
+    if interval is None:
+        return "-"
+    return f"{interval.delta:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}]{interval.mark}"
+
+
+def _rows(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a Markdown table; a bar in a method's options stays what it is."""
+    rule = ["---", *["--:"] * (len(head) - 1)]
+    return [" | ".join(["", *map(_cell, row), ""]).strip() for row in (head, rule, *body)]
+
+
+def _cell(text: str) -> str:
+    return text.strip(_BLANK).replace("|", r"\|")

@@ -1,0 +1,130 @@
+"""The boosting baseline, the scores that runs are compared by, and the two in a comparison."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pipeline import boosting
+from pipeline.boosting import BOOSTING, Columns
+from pipeline.comparison import SINGLE_TASK, Comparison, boosters, compare, identity
+from pipeline.confidence import Interval
+from pipeline.config import RunConfig
+from pipeline.config_file import load
+from pipeline.evaluation import task_metrics
+from pipeline.prepare import prepare
+from pipeline.prepared import Prepared
+from pipeline.scores import SCORES, TestRows, scores_of
+from pipeline.sources.clicklog import Options, generate
+from pipeline.table import cells
+from tests.conftest import ROOT, debug_config
+
+BESIDE = ["compare.methods=['uniform', 'mgda']", "compare.seeds=2", "compare.boosting=true"]
+
+
+@pytest.fixture(scope="module")
+def done(few: tuple[RunConfig, Prepared], tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    config = debug_config(tmp_path_factory.mktemp("boosting"), *BESIDE, f"data.prepared={few[0].data.prepared}")
+    return compare(config, few[1], [])
+
+
+def test_boosting_is_a_row_without_a_rank(done: Comparison) -> None:
+    *networks, row = done.table("test")
+    assert row.system == BOOSTING
+    assert row.mean_rank is None
+    assert row.deviation is None
+    assert sorted(network.mean_rank or 0 for network in networks)[0] >= 1
+    assert all(auc > 0.8 for auc in row.auc.values())
+    assert cells(done, row)[-1] == "-"
+    assert BOOSTING not in {row.system for row in done.worth_keeping()}
+
+
+def test_it_is_found_again_and_is_part_of_the_comparison(done: Comparison) -> None:
+    rows = TestRows(done.prepared)
+    for planned, run in zip(boosters(done.config), done.systems[BOOSTING], strict=True):
+        assert boosting.find(planned.config, done.prepared, rows) == run
+        other = replace(rows, limit=100)
+        assert boosting.find(planned.config, done.prepared, other) is None, "its scores are of other rows"
+    without = done.config.model_copy(update={"compare": done.config.compare.model_copy(update={"boosting": False})})
+    assert identity(without, done.prepared) != done.fingerprint
+    assert compare(done.config, done.prepared, []) == done
+
+
+def test_scores_are_those_of_the_weights(done: Comparison) -> None:
+    rows = TestRows(done.prepared)
+    labels_NT = rows.labels(done.config.tasks)
+    for system in ("uniform", SINGLE_TASK, BOOSTING):
+        for run in done.systems[system]:
+            columns = [done.config.tasks.index(task) for task in run.tasks]
+            scores_NT = scores_of(run, rows, done.config.model)
+            found = task_metrics(labels_NT[:, columns], scores_NT, run.tasks)
+            assert found[run.tasks[0]]["auc"] == pytest.approx(run.test[run.tasks[0]]["auc"], abs=1e-6)
+
+
+def test_runs_of_before_scores_were_kept_are_scored_not_trained(done: Comparison, tmp_path: Path) -> None:
+    shutil.copytree(done.config.runs, tmp_path / "runs")
+    lost = [run.fingerprint for run in done.systems["uniform"]]
+    (tmp_path / "runs" / lost[0] / SCORES).unlink()
+    (tmp_path / "runs" / lost[1] / SCORES).write_bytes(b"half")
+    config = debug_config(tmp_path, *BESIDE, f"data.prepared={done.config.data.prepared}")
+    weights = (tmp_path / "runs" / lost[0] / "weights.safetensors").stat().st_mtime_ns
+    assert compare(config, done.prepared, []).confidence == done.confidence
+    assert (tmp_path / "runs" / lost[0] / "weights.safetensors").stat().st_mtime_ns == weights
+
+
+def test_every_system_has_its_intervals_against_both_baselines(done: Comparison) -> None:
+    assert done.baselines == ["uniform", SINGLE_TASK]
+    for baseline in done.baselines:
+        found = done.confidence.against(baseline)
+        others = set(done.systems) - {baseline}
+        assert {system for system, _ in found} == others
+        assert len(found) == len(others) * 4
+        rows = {row.system: row for row in done.table("test")}
+        for (system, task), interval in found.items():
+            ours = rows[system].average if task is None else rows[system].auc[task]
+            theirs = rows[baseline].average if task is None else rows[baseline].auc[task]
+            assert interval.delta == pytest.approx(ours - theirs, abs=1e-6)
+            assert interval.low <= interval.delta <= interval.high
+    assert "2 seeds" in done.confidence.note
+
+
+@pytest.mark.parametrize(("low", "high", "mark"), [(0.1, 0.3, "▲"), (-0.3, -0.1, "▼"), (-0.1, 0.3, "")])
+def test_what_holds_zero_has_no_mark(low: float, high: float, mark: str) -> None:
+    assert Interval("a", "b", None, (low + high) / 2, low, high).mark == mark
+
+
+def test_a_sample_of_the_test_rows_is_of_whole_groups() -> None:
+    generate(Options(rows=7000, users=200, items=50), Path("data/clicklog"))
+    config = load(ROOT / "configs" / "clicklog.toml", ["train.tasks=['cart']", "train.seed=3"])
+    prepared = prepare(config)
+    whole, part = TestRows(prepared), TestRows(prepared, limit=300)
+    assert (len(whole), whole.step, whole.share) == (1000, 1, 1.0)
+    assert part.step == 4
+    assert 0 < len(part) < 700
+    assert whole.unit_N is not None
+    assert part.unit_N is not None
+    users = set(part.unit_N.tolist())
+    assert users == {user for user in whole.unit_N.tolist() if user % 4 == 0}
+    assert len(part) == sum(user in users for user in whole.unit_N.tolist())
+    columns = Columns.learnt(part.features, config.spec)
+    array = columns.of(whole.features)
+    assert array.shape == (1000, len(columns.categorical))
+    for column, categorical in zip(array.T, columns.categorical, strict=True):
+        assert not categorical or (column.min() >= 0 and column.max() < 255)
+    run = boosting.boost(config, prepared, part)
+    assert run.test["cart"]["gauc"] > 0
+    assert len(scores_of(run, part, config.model)) == len(part)
+
+
+def test_rare_categories_are_one_and_frequent_ones_come_first() -> None:
+    spec = load(ROOT / "configs" / "debug.toml").spec
+    ids = np.concatenate([np.repeat(7, 5), np.repeat(3, 9), np.arange(100, 400)])
+    names = [n for n in spec.id_features if n == "sex"]
+    expression = boosting._category(pl.DataFrame({f"id.{names[0]}": ids}), names[0])
+    codes = pl.DataFrame({"id.sex": [3, 7, 399, 12345]}).select(expression).to_series().to_list()
+    assert codes == [0, 1, 254, 254]
