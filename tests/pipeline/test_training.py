@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 
 from features.contract import InputError
-from pipeline import training
+from pipeline import building
 from pipeline.batches import Batches
 from pipeline.building import build_model, one_cycle
 from pipeline.config import RunConfig
@@ -87,7 +87,7 @@ def test_a_split_is_measured_batch_by_batch(
     tmp_path: Path, few: tuple[RunConfig, Prepared], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = train(config_in(tmp_path / "whole", few), few[1])
-    monkeypatch.setattr(training, "_EVALUATION_BATCH", 7)
+    monkeypatch.setattr(building, "_EVALUATION_BATCH", 7)
     parts = train(config_in(tmp_path / "parts", few), few[1])
     assert {name for metrics in parts.test.values() for name in metrics} == {
         *("auc", "auc_error", "logloss", "normalised_entropy", "calibration", "calibration_error")
