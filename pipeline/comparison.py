@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
@@ -17,11 +15,13 @@ from statistics import mean, stdev
 from typing import Any, Literal, Protocol
 
 from pipeline import runs
+from pipeline.candidates import Candidate
 from pipeline.config import RunConfig
 from pipeline.evaluation import Ties, delta_m_pct, mean_rank
 from pipeline.files import atomic, fingerprint
+from pipeline.interruption import end_with_parent
 from pipeline.prepared import Prepared
-from pipeline.runs import Epoch, Run
+from pipeline.runs import Epoch, Run, mean_auc
 from pipeline.survey import at_once
 from pipeline.training import tidy, train
 
@@ -36,10 +36,12 @@ class Planned:
     Args:
         system: The row of the table it belongs to.
         config: What it trains.
+        trial: The trial of a search that it is for.
     """
 
     system: str
     config: RunConfig
+    trial: int | None = None
 
     @property
     def label(self) -> str:
@@ -117,6 +119,16 @@ class Comparison:
             for s in self.systems
         ]
 
+    def candidates(self) -> list[Candidate]:
+        """The methods, as the registry sees them: by validation AUC, each with the run of its best seed."""
+        return [
+            Candidate(
+                row.system, max(self.systems[row.system], key=lambda r: mean_auc(r.val)), row.auc, row.delta_m_pct
+            )
+            for row in self.table("val")
+            if row.system != SINGLE_TASK
+        ]
+
     def save(self) -> None:
         """Write ``comparisons/<fingerprint>.json`` beside the runs: both tables, and the runs behind them."""
         content: dict[str, Any] = {s: [asdict(row) for row in self.table(s)] for s in ("val", "test")}
@@ -146,13 +158,18 @@ def compare(config: RunConfig, prepared: Prepared, observers: Sequence[Observer]
     Raises:
         InputError: As :func:`pipeline.training.train`.
     """
+    comparison = trained(config, prepared, observers)
+    comparison.save()
+    return comparison
+
+
+def trained(config: RunConfig, prepared: Prepared, observers: Sequence[Observer]) -> Comparison:
+    """A comparison as :func:`compare` makes it, not saved."""
     planned = plan(config)
     systems: dict[str, list[Run]] = {}
     for p, run in zip(planned, complete(planned, prepared, observers, config.compare.workers), strict=True):
         systems.setdefault(p.system, []).append(run)
-    comparison = Comparison(config, prepared, systems)
-    comparison.save()
-    return comparison
+    return Comparison(config, prepared, systems)
 
 
 def complete(planned: list[Planned], prepared: Prepared, observers: Sequence[Observer], workers: int) -> list[Run]:
@@ -214,8 +231,8 @@ def _train_in_processes(planned: list[Planned], prepared: Prepared, observer: Ob
     manager = SyncManager(ctx=context)
     # Ctrl-C reaches every process of a terminal, and a scheduler may tell all of a job to end. Workers are ended by
     # this process, once, and save what they have; an epoch that they report until then must find the queue there.
-    manager.start(_end_with_parent, ([signal.SIGINT, signal.SIGTERM],))
-    with manager, ProcessPoolExecutor(workers, context, _end_with_parent, ([signal.SIGINT],)) as pool:
+    manager.start(end_with_parent, ([signal.SIGINT, signal.SIGTERM],))
+    with manager, ProcessPoolExecutor(workers, context, end_with_parent, ([signal.SIGINT],)) as pool:
         epochs: Queue[tuple[int, Epoch]] = manager.Queue()
         # Longest first, so that no core is left with one long run at the end.
         order = sorted(range(len(planned)), key=lambda i: planned[i].system in (SINGLE_TASK, "uniform"))
@@ -229,24 +246,6 @@ def _train_in_processes(planned: list[Planned], prepared: Prepared, observer: Ob
                 worker.terminate()
             raise
     return [run for _, run in sorted((i, future.result()) for future, i in futures.items())]
-
-
-def _end_with_parent(ignored: Sequence[signal.Signals]) -> None:
-    """Let a child process end when its parent was killed: it would train on for nobody, and then wait for ever.
-
-    Args:
-        ignored: Signals that do not end it before.
-    """
-    for number in ignored:
-        signal.signal(number, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def end() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=end, daemon=True).start()
 
 
 def _train_one(index: int, planned: Planned, prepared: Prepared, epochs: Queue[tuple[int, Epoch]]) -> Run:

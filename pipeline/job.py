@@ -25,6 +25,10 @@ from pipeline.train_config import TrainConfig
 from pipeline.windows import Batch
 
 
+class DivergedError(InputError):
+    """Losses or outputs that are no longer finite: a search goes on at another point."""
+
+
 @dataclass
 class EpochSoFar:
     """The present epoch, as far as it is.
@@ -206,6 +210,6 @@ class Job:
         return Microbatch(losses_T, views, leaf_BE)
 
 
-def _diverged(step: int) -> InputError:
+def _diverged(step: int) -> DivergedError:
     fix = "lower `train.lr`, or bound the step with `train.clip_norm`"
-    return InputError(f"the model's outputs are no longer finite after {step} steps: {fix}")
+    return DivergedError(f"the model's outputs are no longer finite after {step} steps: {fix}")

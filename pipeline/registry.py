@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -15,9 +16,10 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.types.schema import AnyType
 
 from features.encoder import Encoder
-from pipeline.comparison import SINGLE_TASK, Comparison, Row
+from pipeline.candidates import Candidate, TradeOffs
+from pipeline.front import on_front
 from pipeline.interruption import uninterrupted
-from pipeline.runs import WEIGHTS, Run, mean_auc
+from pipeline.runs import CONFIG, WEIGHTS, Run
 from pipeline.scoring import ARTIFACT, Scorer
 from pipeline.tracking import FINGERPRINT, Tracker
 
@@ -27,45 +29,37 @@ _REQUIREMENTS = ("mlflow", "numpy", "pandas", "polars", "polars-hash", "pyarrow"
 
 
 @uninterrupted()
-def register(comparison: Comparison, tracker: Tracker) -> dict[str, int]:
-    """Register the trade-offs of a comparison that are worth keeping, and point the aliases at them.
+def register(tradeoffs: TradeOffs, tracker: Tracker) -> dict[str, int]:
+    """Register the trade-offs of a comparison or a search that are worth keeping, and point the aliases at them.
 
     Everything is chosen by validation AUC, never by test. ``balanced`` is the lowest Δm%, ``best-<task>`` the highest
     AUC of a task. ``champion``, the model in service, is set to ``balanced`` only where there is none: it never moves
     by itself.
 
     Args:
-        comparison: The finished comparison; its config's name is the registered model's.
+        tradeoffs: What to choose from; its config's name is the registered model's.
         tracker: Where its runs were recorded.
 
     Returns:
-        Alias to version.
+        Alias to version; empty if there is nothing to choose from.
     """
-    name, client = comparison.config.name, tracker.client
-    kept = worth_keeping(comparison)
-    versions = {row.system: _version_of(_best_seed(comparison, row), row, comparison, tracker) for row in kept}
-    tasks = comparison.config.tasks
-    chosen = {"balanced": min(kept, key=lambda row: row.delta_m_pct)}
-    chosen |= {f"best-{task}": max(kept, key=lambda row: row.auc[task]) for task in tasks}
-    for alias, row in chosen.items():
-        client.set_registered_model_alias(name, alias, str(versions[row.system]))
-    aliases = {alias: versions[row.system] for alias, row in chosen.items()}
+    name, client = tradeoffs.config.name, tracker.client
+    kept = worth_keeping(tradeoffs)
+    if not kept:
+        return {}
+    versions = {one.system: _version_of(one, tradeoffs, tracker) for one in kept}
+    chosen = {"balanced": min(kept, key=lambda one: one.delta_m_pct)}
+    chosen |= {f"best-{task}": max(kept, key=lambda one: one.auc[task]) for task in tradeoffs.config.tasks}
+    aliases = {alias: versions[one.system] for alias, one in chosen.items()}
+    for alias, number in aliases.items():
+        client.set_registered_model_alias(name, alias, str(number))
     return {"champion": _champion(client, name, aliases["balanced"]), **aliases}
 
 
-def worth_keeping(comparison: Comparison) -> list[Row]:
-    """The multi-task systems that no other beats on one task without losing on another, by validation AUC."""
-    rows = [row for row in comparison.table("val") if row.system != SINGLE_TASK]
-    return [row for row in rows if not any(_dominates(other, row) for other in rows)]
-
-
-def _dominates(one: Row, other: Row) -> bool:
-    pairs = [(one.auc[task], other.auc[task]) for task in other.auc]
-    return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
-
-
-def _best_seed(comparison: Comparison, row: Row) -> Run:
-    return max(comparison.systems[row.system], key=lambda run: mean_auc(run.val))
+def worth_keeping(tradeoffs: TradeOffs) -> list[Candidate]:
+    """The candidates that no other beats on one task without losing on another, by validation AUC."""
+    found = tradeoffs.candidates()
+    return [one for one, on in zip(found, on_front([[*c.auc.values()] for c in found]), strict=True) if on]
 
 
 def _champion(client: MlflowClient, name: str, otherwise: int) -> int:
@@ -75,17 +69,17 @@ def _champion(client: MlflowClient, name: str, otherwise: int) -> int:
     return int(current or otherwise)
 
 
-def _version_of(run: Run, row: Row, comparison: Comparison, tracker: Tracker) -> int:
-    """The version that serves a run, registered now if it is not yet."""
-    name, client = comparison.config.name, tracker.client
+def _version_of(candidate: Candidate, tradeoffs: TradeOffs, tracker: Tracker) -> int:
+    """The version that serves a candidate's run, registered now if it is not yet."""
+    name, client, run = tradeoffs.config.name, tracker.client, candidate.run
     known = client.search_model_versions(f"name = '{name}' and tags.`{FINGERPRINT}` = '{run.fingerprint}'")
     for found in known:
         # A record whose files somebody deleted serves nobody.
         if mlflow.artifacts.list_artifacts(artifact_uri=found.source):
             return int(found.version)
-    tags = {FINGERPRINT: run.fingerprint, "method": row.system, "data": comparison.prepared.fingerprint}
+    tags = {FINGERPRINT: run.fingerprint, "method": candidate.system, "data": tradeoffs.prepared.fingerprint}
     tags |= {f"val.auc.{task}": f"{run.val[task]['auc']:.4f}" for task in run.tasks}
-    return _log(run, comparison, tracker, tags | {"val.delta_m_pct_drop": f"{row.delta_m_pct:.3f}"})
+    return _log(run, tradeoffs, tracker, tags | {"val.delta_m_pct_drop": f"{candidate.delta_m_pct:.3f}"})
 
 
 def _public(number: str) -> str:
@@ -98,11 +92,13 @@ def _words(run: Run) -> str:
     return f"test AUC {aucs}, mean {mean(m['auc'] for m in run.test.values()):.4f}"
 
 
-def _log(run: Run, comparison: Comparison, tracker: Tracker, tags: dict[str, str]) -> int:
+def _log(run: Run, tradeoffs: TradeOffs, tracker: Tracker, tags: dict[str, str]) -> int:
     """Log a run's model to its MLflow run and create the version, whole with its tags."""
-    name, client, run_id = comparison.config.name, tracker.client, tracker.run_id(run)
-    network = comparison.config.model.model_dump(mode="json", include={"bottom", "tower", "dropout"})
-    encoder = comparison.prepared.folder / "encoder"
+    name, client, run_id = tradeoffs.config.name, tracker.client, tracker.run_id(run)
+    # A search may have changed the network from run to run.
+    model = json.loads((run.folder / CONFIG).read_text())["model"]
+    network = {key: model[key] for key in ("bottom", "tower", "dropout")}
+    encoder = tradeoffs.prepared.folder / "encoder"
     with TemporaryDirectory() as folder, mlflow.start_run(run_id=run_id), warnings.catch_warnings():
         # MLflow would like an example row beside the explicit signature; rows of a log are not ours to publish.
         warnings.filterwarnings("ignore", "(?s).*input example", UserWarning)
@@ -114,7 +110,7 @@ def _log(run: Run, comparison: Comparison, tracker: Tracker, tags: dict[str, str
             python_model=str(_ROOT / "pipeline" / "pyfunc.py"),
             artifacts={ARTIFACT: str(files)},
             code_paths=[str(_ROOT / package) for package in ("features", "models", "pipeline")],
-            signature=signature(comparison.prepared.encoder(), run.tasks),
+            signature=signature(tradeoffs.prepared.encoder(), run.tasks),
             pip_requirements=[f"{package}=={_public(version(package))}" for package in _REQUIREMENTS],
         )
     assert info.signature is not None, "MLflow drops a signature that it does not understand without a word"

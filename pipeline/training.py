@@ -26,7 +26,7 @@ from pipeline.interruption import uninterrupted
 from pipeline.job import EpochSoFar, Job
 from pipeline.optimizers import optimizer_of
 from pipeline.prepared import Prepared
-from pipeline.runs import Epoch, Run, checkpoints_of, depends_on, folder_of
+from pipeline.runs import Epoch, Run, checkpoints_of, depends_on, find, folder_of
 from pipeline.train_config import TrainConfig
 
 _EVALUATION_BATCH = 8192
@@ -55,6 +55,10 @@ def train(config: RunConfig, prepared: Prepared, on_epoch: Callable[[Epoch], Non
     torch.set_num_threads(config.train.threads)
     checkpoints = _checkpoints(config, prepared)
     with torch.random.fork_rng(devices=[]), checkpoints.alone():
+        if (finished := find(config, prepared)) is not None:  # by another process, while this one waited for its turn
+            for epoch in finished.history:
+                on_epoch(epoch)
+            return finished
         torch.manual_seed(config.train.seed)  # dropout draws from the global generator
         job = job_of(config, prepared)
         _resume(job, checkpoints)
@@ -71,7 +75,7 @@ def train(config: RunConfig, prepared: Prepared, on_epoch: Callable[[Epoch], Non
 
 
 def tidy(config: RunConfig, prepared: Prepared) -> None:
-    """Remove the checkpoints of a finished run, which are there if it was killed before it could do so itself."""
+    """Remove the checkpoints of a run that nobody goes on with: given up, or finished and killed before it did so."""
     checkpoints = _checkpoints(config, prepared)
     if checkpoints.folder.exists():
         with checkpoints.alone():
