@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from statistics import mean
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
@@ -51,6 +51,9 @@ def main(
     _show(searched, aliases, as_json)
 
 
+_PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "soft_wrap": True}
+
+
 class _Teller:
     """Says once of each point that it is finished."""
 
@@ -63,11 +66,9 @@ class _Teller:
         for point in points:
             if point.trial not in self._told:
                 self._told.add(point.trial)
-                what = (
-                    f"validation AUC {mean(point.val.values()):.4f}" if point.val else f"{point.state}: {point.reason}"
-                )
-                place = f"[{len(self._told)}/{self._places}]"
-                err.print(f"{place} trial {point.trial} {point.name}: {what}", highlight=False, markup=False)
+                auc = f"validation AUC {mean(point.val.values()):.4f}" if point.val else ""
+                line = f"[{len(self._told)}/{self._places}] trial {point.trial} {point.name}: "
+                err.print(line + (auc or f"{point.state}, {point.reason}"), **_PLAIN)
 
 
 def _show(searched: Searched, aliases: dict[str, int], as_json: bool) -> None:
@@ -93,7 +94,7 @@ def _table(searched: Searched) -> Table:
     spread = f", mean ± sd of {seeds} seeds" if seeds > 1 else f", seed {searched.config.train.seed}"
     title = f"{searched.config.name}: front of {len(searched.points)} trials by validation AUC{spread}"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("trial", no_wrap=True)
+    table.add_column("trial", overflow="fold")
     for column in (*searched.config.tasks, "average", "Δm% (drop)"):
         table.add_column(column, justify="right", no_wrap=True)
     for name, auc, drop, spreads in rows:

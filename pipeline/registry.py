@@ -23,13 +23,14 @@ from pipeline.runs import CONFIG, WEIGHTS, Run
 from pipeline.scoring import ARTIFACT, Scorer
 from pipeline.tracking import FINGERPRINT, Tracker
 
+_MODEL = "gradops.model"
 _ROOT = Path(__file__).parent.parent
 # What a served model imports: its own code travels with it, these are installed beside it.
 _REQUIREMENTS = ("mlflow", "numpy", "pandas", "polars", "polars-hash", "pyarrow", "pydantic", "safetensors", "torch")
 
 
 @uninterrupted()
-def register(tradeoffs: TradeOffs, tracker: Tracker) -> dict[str, int]:
+def register(tradeoffs: TradeOffs, tracker: Tracker, *, only_best: bool = False) -> dict[str, int]:
     """Register the trade-offs of a comparison or a search that are worth keeping, and point the aliases at them.
 
     Everything is chosen by validation AUC, never by test. ``balanced`` is the lowest Δm%, ``best-<task>`` the highest
@@ -39,6 +40,8 @@ def register(tradeoffs: TradeOffs, tracker: Tracker) -> dict[str, int]:
     Args:
         tradeoffs: What to choose from; its config's name is the registered model's.
         tracker: Where its runs were recorded.
+        only_best: Whether a version is made only of what an alias points at: the front of a search has dozens of
+            models. All of them are logged.
 
     Returns:
         Alias to version; empty if there is nothing to choose from.
@@ -47,9 +50,12 @@ def register(tradeoffs: TradeOffs, tracker: Tracker) -> dict[str, int]:
     kept = worth_keeping(tradeoffs)
     if not kept:
         return {}
-    versions = {one.system: _version_of(one, tradeoffs, tracker) for one in kept}
     chosen = {"balanced": min(kept, key=lambda one: one.delta_m_pct)}
     chosen |= {f"best-{task}": max(kept, key=lambda one: one.auc[task]) for task in tradeoffs.config.tasks}
+    for one in kept if only_best else ():
+        _model_of(one.run, tradeoffs, tracker)
+    wanted = chosen.values() if only_best else kept
+    versions = {one.system: _version_of(one, tradeoffs, tracker) for one in wanted}
     aliases = {alias: versions[one.system] for alias, one in chosen.items()}
     for alias, number in aliases.items():
         client.set_registered_model_alias(name, alias, str(number))
@@ -79,7 +85,13 @@ def _version_of(candidate: Candidate, tradeoffs: TradeOffs, tracker: Tracker) ->
             return int(found.version)
     tags = {FINGERPRINT: run.fingerprint, "method": candidate.system, "data": tradeoffs.prepared.fingerprint}
     tags |= {f"val.auc.{task}": f"{run.val[task]['auc']:.4f}" for task in run.tasks}
-    return _log(run, tradeoffs, tracker, tags | {"val.delta_m_pct_drop": f"{candidate.delta_m_pct:.3f}"})
+    tags["val.delta_m_pct_drop"] = f"{candidate.delta_m_pct:.3f}"
+    if not client.search_registered_models(f"name = '{name}'"):
+        client.create_registered_model(name)
+    words, model = f"{candidate.system}, seed {run.seed}: {_words(run)}", _model_of(run, tradeoffs, tracker)
+    uri, run_id = f"models:/{model}", tracker.run_id(run)
+    made = client.create_model_version(name, uri, run_id, tags=tags, description=words, model_id=model)
+    return int(made.version)
 
 
 def _public(number: str) -> str:
@@ -92,9 +104,19 @@ def _words(run: Run) -> str:
     return f"test AUC {aucs}, mean {mean(m['auc'] for m in run.test.values()):.4f}"
 
 
-def _log(run: Run, tradeoffs: TradeOffs, tracker: Tracker, tags: dict[str, str]) -> int:
-    """Log a run's model to its MLflow run and create the version, whole with its tags."""
-    name, client, run_id = tradeoffs.config.name, tracker.client, tracker.run_id(run)
+def _model_of(run: Run, tradeoffs: TradeOffs, tracker: Tracker) -> str:
+    """The logged model of a run, logged to its MLflow run now if it is not yet."""
+    run_id = tracker.run_id(run)
+    known = tracker.client.get_run(run_id).data.tags.get(_MODEL)
+    if known and mlflow.artifacts.list_artifacts(artifact_uri=f"models:/{known}"):
+        return str(known)
+    logged = _log(run, tradeoffs, run_id)
+    tracker.client.set_tag(run_id, _MODEL, logged)
+    return logged
+
+
+def _log(run: Run, tradeoffs: TradeOffs, run_id: str) -> str:
+    """Log a run's model to its MLflow run."""
     # A search may have changed the network from run to run.
     model = json.loads((run.folder / CONFIG).read_text())["model"]
     network = {key: model[key] for key in ("bottom", "tower", "dropout")}
@@ -114,13 +136,7 @@ def _log(run: Run, tradeoffs: TradeOffs, tracker: Tracker, tags: dict[str, str])
             pip_requirements=[f"{package}=={_public(version(package))}" for package in _REQUIREMENTS],
         )
     assert info.signature is not None, "MLflow drops a signature that it does not understand without a word"
-    if not client.search_registered_models(f"name = '{name}'"):
-        client.create_registered_model(name)
-    words = f"{tags['method']}, seed {run.seed}: {_words(run)}"
-    made = client.create_model_version(
-        name, info.model_uri, run_id, tags=tags, description=words, model_id=info.model_id
-    )
-    return int(made.version)
+    return str(info.model_id)
 
 
 def signature(encoder: Encoder, tasks: list[str]) -> ModelSignature:

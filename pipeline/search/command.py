@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from pipeline.config import CompareConfig, RunConfig
 from pipeline.prepared import Prepared
 from pipeline.registry import register
 from pipeline.runs import Run, mean_auc
-from pipeline.search.crew import Crew
+from pipeline.search.crew import MOST_LOSSES, Crew
 from pipeline.search.points import Baselines, Point, save, with_front
 from pipeline.search.storage import folder_of
 from pipeline.search.study import Study
@@ -106,16 +107,24 @@ class Search:
         with tracker, self._ends_in_order(tracker):
             with self._alone:
                 tracker.close_lost(self.study.running)
-                comparison = trained(self.compared, self.prepared, [*observers, tracker])
+                comparison = self._compared(tracker, observers)
                 self.study.fill()
             baselines = Baselines.of(comparison)
             self._work(baselines, tracker, lambda: told(self._save(baselines)))
             with self._alone:
                 searched = Searched(self.config, self.prepared, comparison, self._save(baselines), self.path)
                 tracker.close_lost(self.study.running)
-                aliases = register(searched, tracker)
+                aliases = register(searched, tracker, only_best=True)
                 tracker.studied(self.path, [i for point in searched.front for i in point.mlflow_run_ids])
         return searched, aliases
+
+    def _compared(self, tracker: Tracker, observers: Sequence[Observer]) -> Comparison:
+        """The comparison, trained as far as it is not. A pool breaks where one of its workers is killed: then anew."""
+        for _ in range(MOST_LOSSES):
+            with suppress(BrokenProcessPool):
+                return trained(self.compared, self.prepared, [*observers, tracker])
+            tracker.give_up("killed")
+        return trained(self.compared, self.prepared, [*observers, tracker])
 
     def _work(self, baselines: Baselines, tracker: Tracker, on_points: Callable[[], None]) -> None:
         """Finish every point, here or in workers."""

@@ -17,7 +17,7 @@ from pipeline.search.study import Study
 from pipeline.search.tradeoff import Worker
 from pipeline.tracking import Tracker
 
-_MOST_LOSSES = 10  # workers killed without a point between them: then it is no accident
+MOST_LOSSES = 10  # workers killed without a point between them: then it is no accident
 _INTERRUPTED = 130
 _LOOK = 1.0  # seconds between two calls of `on_look`
 
@@ -57,7 +57,7 @@ class Crew:
                 losses = 0 if points > before else losses
                 lost = [signal_ for worker in list(self._workers) if (signal_ := self._ended(worker))]
                 losses += len(lost)
-                if losses > _MOST_LOSSES:
+                if losses > MOST_LOSSES:
                     fix = (
                         "a kernel short of memory does so: ask for fewer `search.workers`, or smaller batches or tables"
                     )
