@@ -18,10 +18,13 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from features.contract import InputError
 from pipeline.config import RunConfig
 from pipeline.search_config import without_password
+
+_PATIENCE = 30  # seconds in which a proxy has to answer
 
 
 class Watch(Protocol):
@@ -60,7 +63,8 @@ def open_storage(config: RunConfig) -> tuple[BaseStorage, Watch]:
         try:
             if url.startswith("grpc://"):
                 return _proxy(url), Leases(folder)
-            storage = RDBStorage(url, heartbeat_interval=config.search.heartbeat)
+            # No connection waits while a run trains, which may be for hours.
+            storage = RDBStorage(url, {"poolclass": NullPool}, heartbeat_interval=config.search.heartbeat)
         except (SQLAlchemyError, ImportError, ValueError, OSError) as error:
             fix = "check `search.storage` and what is behind it; drivers come with `pip install gradops[storage]`"
             reason = without_password(str(error).splitlines()[0])
@@ -186,4 +190,6 @@ class _KernelLock(BaseJournalFileLock):
 
 def _proxy(url: str) -> GrpcStorageProxy:
     parts = urlsplit(url)
-    return GrpcStorageProxy(host=parts.hostname or "localhost", port=parts.port or 13000)
+    proxy = GrpcStorageProxy(host=parts.hostname or "localhost", port=parts.port or 13000)
+    proxy.wait_server_ready(timeout=_PATIENCE)
+    return proxy

@@ -150,7 +150,9 @@ class Study:
 
     def _trial(self, claimed: FrozenTrial) -> Trial:
         with quiet():
-            return Trial(self._study(self._sampler(claimed.user_attrs[_PLACE])), claimed._trial_id)
+            study = self._study(self._sampler(claimed.user_attrs[_PLACE]))
+            study.get_trials(deepcopy=False)  # Optuna's cache of a database writes to trials only that it has read
+            return Trial(study, claimed._trial_id)
 
     def _waiting(self) -> list[FrozenTrial]:
         waiting = self._study().get_trials(deepcopy=False, states=(TrialState.WAITING,))

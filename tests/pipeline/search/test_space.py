@@ -10,6 +10,7 @@ import pytest
 from features.contract import InputError
 from gradops.methods import METHODS, parse
 from pipeline.config import RunConfig
+from pipeline.config_file import load
 from pipeline.search.space import Space
 from pipeline.search_config import without_password
 from tests.conftest import ROOT, debug_config
@@ -129,12 +130,9 @@ def test_a_wrong_section_is_one_message(override: str, problem: str) -> None:
 
 
 def test_the_presets_have_a_search() -> None:
-    from pipeline.config_file import load
-
     for name in ("census", "census-paper", "clicklog", "clicklog-wide", "debug"):
-        loaded = load(ROOT / "configs" / f"{name}.toml")
-        alphas = [trial.get("gradops.alpha") for trial in Space(loaded).prescribed()]
-        assert {-10.0, 0.0, 5.0} <= set(alphas), name
+        alphas = [trial.get("gradops.alpha") for trial in Space(load(ROOT / "configs" / f"{name}.toml")).prescribed()]
+        assert alphas[:2] == [0.0, -10.0], name
 
 
 def test_a_password_is_never_written() -> None:

@@ -68,7 +68,7 @@ def test_a_study_on_postgresql_takes_back_what_a_dead_worker_had(
     with other.take() as trial:
         assert trial is not None
         assert other.place_of(trial) == 1, "the first is somebody's, whose last sign of life is not old"
-    time.sleep(3.5)
+    time.sleep(2.5)
     work_through(other)
     assert [p.trial for p in other.points()] == [0, 1]
     assert not other.running()
@@ -81,7 +81,7 @@ def test_a_worker_that_lives_keeps_its_trial(postgres: str, tmp_path: Path, few:
     study, other = (study_in(tmp_path, few, *options) for _ in range(2))
     study.fill()
     with study.take() as trial:
-        time.sleep(3.5)
+        time.sleep(2.5)
         with other.take() as another:
             assert trial is not None
             assert another is not None
@@ -128,7 +128,7 @@ def test_a_storage_that_cannot_be_reached_is_one_error(
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "gp", "grid"])
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2", pytest.param("gp", marks=pytest.mark.slow), "grid"])
 def test_a_study_that_was_given_back_chooses_the_same(
     sampler: str, tmp_path: Path, few: tuple[RunConfig, Prepared]
 ) -> None:
