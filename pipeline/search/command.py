@@ -19,7 +19,7 @@ from pipeline.registry import register
 from pipeline.runs import Run, mean_auc
 from pipeline.search.crew import MOST_LOSSES, Crew
 from pipeline.search.points import Baselines, Point, save, with_front
-from pipeline.search.storage import folder_of
+from pipeline.search.storage import folder_of, reachable
 from pipeline.search.study import Study
 from pipeline.search.tradeoff import Worker
 from pipeline.survey import at_once
@@ -155,8 +155,10 @@ class Search:
     def _ends_in_order(self, tracker: Tracker) -> Iterator[None]:
         """Where a command is interrupted, the study is ended in MLflow, unless others work on it."""
         try:
-            yield
+            with reachable():
+                yield
         except BaseException:
-            if not self.study.running():
-                tracker.end_study("KILLED")
+            with suppress(InputError), reachable():
+                if not self.study.running():
+                    tracker.end_study("KILLED")
             raise

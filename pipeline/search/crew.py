@@ -13,6 +13,7 @@ from pipeline.config import RunConfig
 from pipeline.interruption import end_with_parent
 from pipeline.prepared import Prepared
 from pipeline.search.points import Baselines
+from pipeline.search.storage import reachable
 from pipeline.search.study import Study
 from pipeline.search.tradeoff import Worker
 from pipeline.tracking import Tracker
@@ -106,9 +107,9 @@ def _work(config: RunConfig, prepared: Prepared, baselines: Baselines, sender: C
     """A worker's whole life."""
     end_with_parent([signal.SIGINT])  # the parent hears Ctrl-C, and ends its workers once
     signal.signal(signal.SIGTERM, _interrupt)
-    study = Study(config, prepared)
     try:
-        with Tracker(config, prepared, study=study.fingerprint) as tracker:
+        study = Study(config, prepared)
+        with reachable(), Tracker(config, prepared, study=study.fingerprint) as tracker:
             Worker(config, prepared, study, baselines, tracker, on_point=lambda: None).work()
     except InputError as error:
         sender.send(str(error))

