@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 import signal
+from collections.abc import Sequence
 from math import prod
 from pathlib import Path
 from statistics import mean
@@ -30,7 +33,6 @@ from tests.pipeline.search.searching import (
     Told,
     assert_whole,
     finished,
-    kill_one,
     searched,
     start,
     table,
@@ -218,15 +220,25 @@ def test_a_pruned_and_a_failed_point_are_finished(
     assert not [*(config.runs / "checkpoints").glob("*/step-*")]
 
 
+class Killing(Told):
+    """Kills a worker when the first point is finished."""
+
+    def __call__(self, points: Sequence[Point]) -> None:
+        if points and not self.points:
+            os.kill(multiprocessing.active_children()[0].ident or 0, signal.SIGKILL)
+        super().__call__(points)
+
+
 def test_a_killed_worker_costs_its_trial_alone(
     done: tuple[RunConfig, Prepared, Searched], store: MlflowClient, tmp_path: Path
 ) -> None:
-    config, log = done[0], tmp_path / "log"
+    config, prepared, _ = done
     options = (*shared(config), "search.trials=6", "search.workers=2", "search.study=killed", "search.sampler_seed=1")
-    command = start(tmp_path, log, *options)
-    kill_one(command, log, after=1)
-    assert command.wait(400) == 0, log.read_text()
-    assert_whole(debug_config(tmp_path, *options), 6)
+    killed = debug_config(tmp_path, *options)
+    told = Killing()
+    Search(killed, prepared, Study(killed, prepared)).run([], told)
+    assert told.points == 6
+    assert_whole(killed, 6)
 
 
 @pytest.mark.slow
