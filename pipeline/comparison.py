@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Literal, Protocol
@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 from gradops.group import Alone, Group
 from pipeline import boosting, runs
 from pipeline.boosting import BOOSTING, note
+from pipeline.candidates import Candidate
 from pipeline.confidence import Confidence, confidence
 from pipeline.config import RunConfig
 from pipeline.evaluation import Ties, delta_m_pct, mean_rank
@@ -19,7 +20,7 @@ from pipeline.files import fingerprint
 from pipeline.prepared import Prepared
 from pipeline.processes import train_in_processes
 from pipeline.ranks import once
-from pipeline.runs import Epoch, Run
+from pipeline.runs import Epoch, Run, mean_auc
 from pipeline.scores import TestRows
 from pipeline.survey import at_once
 from pipeline.table import save
@@ -36,10 +37,12 @@ class Planned:
     Args:
         system: The row of the table it belongs to.
         config: What it trains.
+        trial: The trial of a search that it is for.
     """
 
     system: str
     config: RunConfig
+    trial: int | None = None
 
     @property
     def label(self) -> str:
@@ -88,13 +91,13 @@ class Comparison:
         prepared: On what.
         systems: System to its runs: one a seed, or one a seed and task for the single-task models; one a task for
             boosting.
-        confidence: How sure its differences in test AUC are.
+        rows: The rows that its systems are tested on.
     """
 
     config: RunConfig
     prepared: Prepared
     systems: dict[str, list[Run]]
-    confidence: Confidence
+    rows: TestRows
 
     @property
     def fingerprint(self) -> str:
@@ -119,10 +122,10 @@ class Comparison:
             for s in self.systems
         ]
 
-    def worth_keeping(self) -> list[Row]:
-        """The multi-task systems that no other beats on one task without losing on another, by validation AUC."""
-        rows = [row for row in self.table("val") if row.system not in (SINGLE_TASK, BOOSTING)]
-        return [row for row in rows if not any(_dominates(other, row) for other in rows)]
+    @cached_property
+    def confidence(self) -> Confidence:
+        """How sure its differences in test AUC are."""
+        return confidence(self.config, self.rows, self.systems, self.baselines)
 
     @property
     def seeds(self) -> range:
@@ -132,7 +135,7 @@ class Comparison:
     @property
     def baselines(self) -> list[str]:
         """The systems that every other one is measured against."""
-        return _baselines(self.systems)
+        return [system for system in (UNIFORM, SINGLE_TASK) if system in self.systems]
 
     @property
     def baseline(self) -> str:
@@ -148,6 +151,16 @@ class Comparison:
     def path(self) -> Path:
         """The file of its results."""
         return self.config.runs / "comparisons" / f"{self.fingerprint}.json"
+
+    def candidates(self) -> list[Candidate]:
+        """The methods, as the registry sees them: by validation AUC, each with the run of its best seed."""
+        return [
+            Candidate(
+                row.system, max(self.systems[row.system], key=lambda r: mean_auc(r.val)), row.auc, row.delta_m_pct
+            )
+            for row in self.table("val")
+            if row.system not in (SINGLE_TASK, BOOSTING)
+        ]
 
 
 def plan(config: RunConfig) -> list[Planned]:
@@ -178,16 +191,21 @@ def compare(config: RunConfig, prepared: Prepared, observers: Sequence[Observer]
     Raises:
         InputError: As :func:`pipeline.training.train`.
     """
+    comparison, everyone = trained(config, prepared, observers), _Everyone(observers)
+    boosted = [_boosted(p, prepared, comparison.rows, everyone) for p in boosters(config)]
+    if boosted:
+        comparison = replace(comparison, systems={**comparison.systems, BOOSTING: boosted})
+    save(comparison)
+    return comparison
+
+
+def trained(config: RunConfig, prepared: Prepared, observers: Sequence[Observer]) -> Comparison:
+    """The networks of a comparison, not saved."""
     planned = plan(config)
     systems: dict[str, list[Run]] = {}
     for p, run in zip(planned, complete(planned, prepared, observers, config.compare.workers), strict=True):
         systems.setdefault(p.system, []).append(run)
-    rows = TestRows(prepared)
-    for p in boosters(config):
-        systems.setdefault(p.system, []).append(_boosted(p, prepared, rows, _Everyone(observers)))
-    comparison = Comparison(config, prepared, systems, confidence(config, rows, systems, _baselines(systems)))
-    save(comparison)
-    return comparison
+    return Comparison(config, prepared, systems, TestRows(prepared))
 
 
 def complete(
@@ -244,15 +262,6 @@ class _Everyone:
 
 def _seeds(config: RunConfig) -> range:
     return range(config.train.seed, config.train.seed + config.compare.seeds)
-
-
-def _baselines(systems: Container[str]) -> list[str]:
-    return [system for system in (UNIFORM, SINGLE_TASK) if system in systems]
-
-
-def _dominates(one: Row, other: Row) -> bool:
-    pairs = [(one.auc[task], other.auc[task]) for task in other.auc]
-    return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
 
 
 def _changed(config: RunConfig, method: str, tasks: Sequence[str], seed: int) -> RunConfig:

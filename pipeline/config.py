@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,12 +12,13 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 from features.kinds import Declared
 from features.spec import FeatureSpec
 from gradops.base import GramianMethod
-from gradops.methods import METHODS, parse, write
+from gradops.methods import parse
 from gradops.rotation import Rotations
 from models.sharding import Kind, Sharding
 from pipeline.contract import ContractConfig
+from pipeline.search_config import SearchConfig
 from pipeline.split import SplitConfig
-from pipeline.train_config import MethodText, TrainConfig
+from pipeline.train_config import MethodText, TrainConfig, chosen_methods
 
 
 class DataConfig(Declared):
@@ -75,15 +77,7 @@ class CompareConfig(Declared):
     @field_validator("methods")
     @classmethod
     def _are_methods(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
-        problems, chosen = [], []
-        for text in METHODS if texts == ("all",) else texts:
-            try:
-                chosen.append(write(parse(text)))
-            except ValueError as error:
-                problems.append(str(error))
-        if problems:
-            raise ValueError(" ".join(problems))
-        return tuple(dict.fromkeys(chosen))
+        return chosen_methods(texts)
 
 
 class ShardingConfig(Declared):
@@ -122,6 +116,7 @@ class RunConfig(Declared):
         train: The run.
         sharding: How several ranks share the tables.
         compare: The comparison.
+        search: The search for the trade-off curve.
         runs: Folder that finished runs are kept in.
     """
 
@@ -134,6 +129,7 @@ class RunConfig(Declared):
     train: TrainConfig = TrainConfig()
     sharding: ShardingConfig = ShardingConfig()
     compare: CompareConfig = CompareConfig()
+    search: SearchConfig = SearchConfig()
     runs: Path = Path("runs")
 
     @model_validator(mode="after")
@@ -153,7 +149,12 @@ class RunConfig(Declared):
             problems.append(f"split.validation + split.test should be 1 of the holdout, found {total:g}")
         if not self.data.holdout and total >= 1:
             problems.append(f"split.validation + split.test should leave rows to train on, found {total:g}")
-        methods = dict.fromkeys([self.train.method, *self.compare.methods])
+        problems += [
+            f"search.not_below_single_task names `{t}`, which is not a task that is trained"
+            for t in self.search.not_below_single_task
+            if t not in self.tasks
+        ]
+        methods = dict.fromkeys([self.train.method, *self.compare.methods, *self.search.methods])
         width = self.model.bottom[-1]
         problems += [problem for text in methods if (problem := _unfit(text, len(self.tasks), width))]
         if problems:
@@ -164,6 +165,23 @@ class RunConfig(Declared):
     def tasks(self) -> tuple[str, ...]:
         """The tasks that the run trains."""
         return self.train.tasks or tuple(self.spec.tasks)
+
+    def changed(self, values: Mapping[str, Any]) -> RunConfig:
+        """The config with other values at some keys, as ``{"train.lr": 3e-4}``, and checked again.
+
+        Raises:
+            KeyError: If there is no such key.
+            ValueError: If a value is not one that the key takes.
+        """
+        content = self.model_dump()
+        for key, value in values.items():
+            *sections, name = key.split(".")
+            part = content
+            for section in sections:
+                part = part[section]
+            part[name]  # a KeyError here, not an unknown key there
+            part[name] = value
+        return RunConfig.model_validate(content)
 
 
 def _unfit(text: str, tasks: int, width: int) -> str | None:

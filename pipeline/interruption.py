@@ -1,7 +1,9 @@
-"""Ctrl-C and SIGTERM where they would leave something half done."""
+"""Ctrl-C and SIGTERM where they would leave something half done, and processes whose parent is gone."""
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -46,3 +48,21 @@ def uninterrupted(*, patient: bool = False) -> Iterator[Sequence[int]]:
         restore()
         for interruption in dict.fromkeys(held):
             signal.raise_signal(interruption)
+
+
+def end_with_parent(ignored: Sequence[signal.Signals]) -> None:
+    """Let a child process end when its parent was killed: it would train on for nobody, and then wait for ever.
+
+    Args:
+        ignored: Signals that do not end it before.
+    """
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def end() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end, daemon=True).start()

@@ -27,6 +27,10 @@ from pipeline.train_config import TrainConfig
 from pipeline.windows import Batch
 
 
+class DivergedError(InputError):
+    """Losses or outputs that are no longer finite: a search goes on at another point."""
+
+
 @dataclass
 class EpochSoFar:
     """The present epoch, as far as it is.
@@ -230,6 +234,6 @@ def generator_seed(seed: int, rank: int) -> int:
     return seed + (rank << 32)
 
 
-def _diverged(step: int) -> InputError:
+def _diverged(step: int) -> DivergedError:
     fix = "lower `train.lr`, or bound the step with `train.clip_norm`"
-    return InputError(f"the model's outputs are no longer finite after {step} steps: {fix}")
+    return DivergedError(f"the model's outputs are no longer finite after {step} steps: {fix}")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from multiprocessing.managers import SyncManager
 from queue import Empty, Queue
 from typing import TYPE_CHECKING
 
+from pipeline.interruption import end_with_parent
 from pipeline.prepared import Prepared
 from pipeline.runs import Epoch, Run
 from pipeline.training import train
@@ -33,8 +32,8 @@ def train_in_processes(planned: list[Planned], prepared: Prepared, observer: Obs
     manager = SyncManager(ctx=context)
     # Ctrl-C reaches every process of a terminal, and a scheduler may tell all of a job to end. Workers are ended by
     # this process, once, and save what they have; an epoch that they report until then must find the queue there.
-    manager.start(_end_with_parent, ([signal.SIGINT, signal.SIGTERM],))
-    with manager, ProcessPoolExecutor(workers, context, _end_with_parent, ([signal.SIGINT],)) as pool:
+    manager.start(end_with_parent, ([signal.SIGINT, signal.SIGTERM],))
+    with manager, ProcessPoolExecutor(workers, context, end_with_parent, ([signal.SIGINT],)) as pool:
         epochs: Queue[tuple[int, Epoch]] = manager.Queue()
         # Longest first, so that no core is left with one long run at the end.
         order = sorted(range(len(planned)), key=lambda i: planned[i].config.train.method == "uniform")
@@ -48,24 +47,6 @@ def train_in_processes(planned: list[Planned], prepared: Prepared, observer: Obs
                 worker.terminate()
             raise
     return [run for _, run in sorted((i, future.result()) for future, i in futures.items())]
-
-
-def _end_with_parent(ignored: Sequence[signal.Signals]) -> None:
-    """Let a child process end when its parent was killed: it would train on for nobody, and then wait for ever.
-
-    Args:
-        ignored: Signals that do not end it before.
-    """
-    for number in ignored:
-        signal.signal(number, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def end() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=end, daemon=True).start()
 
 
 def _train_one(index: int, planned: Planned, prepared: Prepared, epochs: Queue[tuple[int, Epoch]]) -> Run:

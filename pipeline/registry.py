@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -15,46 +16,50 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.types.schema import AnyType
 
 from features.encoder import Encoder
-from pipeline.comparison import Comparison, Row
+from pipeline.candidates import Candidate, TradeOffs, worth_keeping
+from pipeline.config import ModelConfig
 from pipeline.interruption import uninterrupted
-from pipeline.runs import WEIGHTS, Run, mean_auc
+from pipeline.runs import CONFIG, WEIGHTS, Run
 from pipeline.scoring import ARTIFACT, Scorer
 from pipeline.tracking import FINGERPRINT, Tracker
 
+_MODEL = "gradops.model"
 _ROOT = Path(__file__).parent.parent
 # What a served model imports: its own code travels with it, these are installed beside it.
 _REQUIREMENTS = ("mlflow", "numpy", "pandas", "polars", "polars-hash", "pyarrow", "pydantic", "safetensors", "torch")
 
 
 @uninterrupted()
-def register(comparison: Comparison, tracker: Tracker) -> dict[str, int]:
-    """Register the trade-offs of a comparison that are worth keeping, and point the aliases at them.
+def register(tradeoffs: TradeOffs, tracker: Tracker, *, only_best: bool = False) -> dict[str, int]:
+    """Register the trade-offs of a comparison or a search that are worth keeping, and point the aliases at them.
 
     Everything is chosen by validation AUC, never by test. ``balanced`` is the lowest Δm%, ``best-<task>`` the highest
     AUC of a task. ``champion``, the model in service, is set to ``balanced`` only where there is none: it never moves
     by itself.
 
     Args:
-        comparison: The finished comparison; its config's name is the registered model's.
+        tradeoffs: What to choose from; its config's name is the registered model's.
         tracker: Where its runs were recorded.
+        only_best: Whether a version is made only of what an alias points at: the front of a search has dozens of
+            models. All of them are logged.
 
     Returns:
-        Alias to version.
+        Alias to version; empty if there is nothing to choose from.
     """
-    name, client = comparison.config.name, tracker.client
-    kept = comparison.worth_keeping()
-    versions = {row.system: _version_of(_best_seed(comparison, row), row, comparison, tracker) for row in kept}
-    tasks = comparison.config.tasks
-    chosen = {"balanced": min(kept, key=lambda row: row.delta_m_pct)}
-    chosen |= {f"best-{task}": max(kept, key=lambda row: row.auc[task]) for task in tasks}
-    for alias, row in chosen.items():
-        client.set_registered_model_alias(name, alias, str(versions[row.system]))
-    aliases = {alias: versions[row.system] for alias, row in chosen.items()}
+    name, client = tradeoffs.config.name, tracker.client
+    kept = worth_keeping(tradeoffs)
+    if not kept:
+        return {}
+    chosen = {"balanced": min(kept, key=lambda one: one.delta_m_pct)}
+    chosen |= {f"best-{task}": max(kept, key=lambda one: one.auc[task]) for task in tradeoffs.config.tasks}
+    for one in kept if only_best else ():
+        _model_of(one.run, tradeoffs, tracker)
+    wanted = chosen.values() if only_best else kept
+    versions = {one.system: _version_of(one, tradeoffs, tracker) for one in wanted}
+    aliases = {alias: versions[one.system] for alias, one in chosen.items()}
+    for alias, number in aliases.items():
+        client.set_registered_model_alias(name, alias, str(number))
     return {"champion": _champion(client, name, aliases["balanced"]), **aliases}
-
-
-def _best_seed(comparison: Comparison, row: Row) -> Run:
-    return max(comparison.systems[row.system], key=lambda run: mean_auc(run.val))
 
 
 def _champion(client: MlflowClient, name: str, otherwise: int) -> int:
@@ -64,17 +69,23 @@ def _champion(client: MlflowClient, name: str, otherwise: int) -> int:
     return int(current or otherwise)
 
 
-def _version_of(run: Run, row: Row, comparison: Comparison, tracker: Tracker) -> int:
-    """The version that serves a run, registered now if it is not yet."""
-    name, client = comparison.config.name, tracker.client
+def _version_of(candidate: Candidate, tradeoffs: TradeOffs, tracker: Tracker) -> int:
+    """The version that serves a candidate's run, registered now if it is not yet."""
+    name, client, run = tradeoffs.config.name, tracker.client, candidate.run
     known = client.search_model_versions(f"name = '{name}' and tags.`{FINGERPRINT}` = '{run.fingerprint}'")
     for found in known:
         # A record whose files somebody deleted serves nobody.
         if mlflow.artifacts.list_artifacts(artifact_uri=found.source):
             return int(found.version)
-    tags = {FINGERPRINT: run.fingerprint, "method": row.system, "data": comparison.prepared.fingerprint}
+    tags = {FINGERPRINT: run.fingerprint, "method": candidate.system, "data": tradeoffs.prepared.fingerprint}
     tags |= {f"val.auc.{task}": f"{run.val[task]['auc']:.4f}" for task in run.tasks}
-    return _log(run, comparison, tracker, tags | {"val.delta_m_pct_drop": f"{row.delta_m_pct:.3f}"})
+    tags["val.delta_m_pct_drop"] = f"{candidate.delta_m_pct:.3f}"
+    if not client.search_registered_models(f"name = '{name}'"):
+        client.create_registered_model(name)
+    words, model = f"{candidate.system}, seed {run.seed}: {_words(run)}", _model_of(run, tradeoffs, tracker)
+    uri, run_id = f"models:/{model}", tracker.run_id(run)
+    made = client.create_model_version(name, uri, run_id, tags=tags, description=words, model_id=model)
+    return int(made.version)
 
 
 def _public(number: str) -> str:
@@ -87,15 +98,27 @@ def _words(run: Run) -> str:
     return f"test AUC {aucs}, mean {mean(m['auc'] for m in run.test.values()):.4f}"
 
 
-def _log(run: Run, comparison: Comparison, tracker: Tracker, tags: dict[str, str]) -> int:
-    """Log a run's model to its MLflow run and create the version, whole with its tags."""
-    name, client, run_id = comparison.config.name, tracker.client, tracker.run_id(run)
-    encoder = comparison.prepared.folder / "encoder"
+def _model_of(run: Run, tradeoffs: TradeOffs, tracker: Tracker) -> str:
+    """The logged model of a run, logged to its MLflow run now if it is not yet."""
+    run_id = tracker.run_id(run)
+    known = tracker.client.get_run(run_id).data.tags.get(_MODEL)
+    if known and mlflow.artifacts.list_artifacts(artifact_uri=f"models:/{known}"):
+        return str(known)
+    logged = _log(run, tradeoffs, run_id)
+    tracker.client.set_tag(run_id, _MODEL, logged)
+    return logged
+
+
+def _log(run: Run, tradeoffs: TradeOffs, run_id: str) -> str:
+    """Log a run's model to its MLflow run."""
+    # A search may have changed the network from run to run.
+    network = ModelConfig.model_validate(json.loads((run.folder / CONFIG).read_text())["model"]).network
+    encoder = tradeoffs.prepared.folder / "encoder"
     with TemporaryDirectory() as folder, mlflow.start_run(run_id=run_id), warnings.catch_warnings():
         # MLflow would like an example row beside the explicit signature; rows of a log are not ours to publish.
         warnings.filterwarnings("ignore", "(?s).*input example", UserWarning)
         files = Path(folder) / ARTIFACT
-        network, weights = comparison.config.model.network, run.folder / WEIGHTS
+        weights = run.folder / WEIGHTS
         Scorer.write(files, encoder=encoder, weights=weights, tasks=tuple(run.tasks), network=network)
         info = mlflow.pyfunc.log_model(
             name="model",
@@ -103,17 +126,11 @@ def _log(run: Run, comparison: Comparison, tracker: Tracker, tags: dict[str, str
             python_model=str(_ROOT / "pipeline" / "pyfunc.py"),
             artifacts={ARTIFACT: str(files)},
             code_paths=[str(_ROOT / package) for package in ("features", "models", "pipeline")],
-            signature=signature(comparison.prepared.encoder(), run.tasks),
+            signature=signature(tradeoffs.prepared.encoder(), run.tasks),
             pip_requirements=[f"{package}=={_public(version(package))}" for package in _REQUIREMENTS],
         )
     assert info.signature is not None, "MLflow drops a signature that it does not understand without a word"
-    if not client.search_registered_models(f"name = '{name}'"):
-        client.create_registered_model(name)
-    words = f"{tags['method']}, seed {run.seed}: {_words(run)}"
-    made = client.create_model_version(
-        name, info.model_uri, run_id, tags=tags, description=words, model_id=info.model_id
-    )
-    return int(made.version)
+    return str(info.model_id)
 
 
 def signature(encoder: Encoder, tasks: list[str]) -> ModelSignature:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from pipeline.candidates import worth_keeping
 from pipeline.confidence import BETTER, WORSE
 from pipeline.files import atomic
 
@@ -27,7 +28,7 @@ def save(comparison: Comparison) -> None:
     content |= {"tasks": config.tasks, "seeds": list(comparison.seeds)}
     content |= {split: [asdict(row) for row in comparison.table(split)] for split in ("val", "test")}
     content |= {"intervals": [asdict(i) for i in comparison.confidence.intervals], "notes": notes(comparison)}
-    content["front"] = [row.system for row in comparison.worth_keeping()]
+    content["front"] = [one.system for one in worth_keeping(comparison)]
     content["runs"] = {system: [run.fingerprint for run in runs] for system, runs in comparison.systems.items()}
     with atomic(comparison.path) as draft:
         draft.write_text(json.dumps(content, indent=1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Callable, Collection
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +28,7 @@ from pipeline.runs import CONFIG, RESULT, Epoch, Metrics, Run
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 FINGERPRINT = "gradops.fingerprint"
+TRIAL, PARETO = "gradops.trial", "gradops.pareto"
 _PARENT = "mlflow.parentRunId"
 _COMPARED = "gradops.run_ids"
 _MOST_METRICS = 1000  # that MLflow takes in one call
@@ -60,7 +62,9 @@ def log_report(result: Result, report: Path) -> str | None:
 
 
 class Tracker:
-    """Records a comparison: one parent run, one child per training run. A :class:`pipeline.comparison.Observer`.
+    """Records a comparison or a study: one parent run, one child per training run.
+
+    A :class:`pipeline.comparison.Observer`.
 
     A run already recorded, in this comparison or an earlier one, is found by its fingerprint and not recorded again;
     one that was trained but never recorded is recorded from its history.
@@ -69,17 +73,24 @@ class Tracker:
         config: What is trained; its name is the experiment's.
         prepared: On what.
         comparison: Fingerprint of the comparison whose parent run the runs belong to; None for a run on its own.
+        study: The same of a study, in place of a comparison. Other processes may be recording runs of it, too.
     """
 
-    def __init__(self, config: RunConfig, prepared: Prepared, comparison: str | None = None) -> None:
+    def __init__(
+        self, config: RunConfig, prepared: Prepared, comparison: str | None = None, *, study: str | None = None
+    ) -> None:
         self.client = connect()
         self._prepared = prepared
         self._experiment = self._experiment_of(config.name)
         self._open: dict[str, str] = {}
         self._closed: dict[str, str] = {}
-        self._parent = comparison and (self._find(comparison) or self._create("comparison", comparison, {}))
+        self._is_shared = study is not None
+        kind, group = ("comparison", comparison) if study is None else ("study", study)
+        self._parent = group and (self._find(group) or self._create(kind, {}, {FINGERPRINT: group}))
         if self._parent:
-            self._reopen(self._parent)
+            if not self._is_shared:
+                self.close_lost(set)
+            self.client.update_run(self._parent, RunStatus.to_string(RunStatus.RUNNING))
 
     def __enter__(self) -> Tracker:
         return self
@@ -89,7 +100,8 @@ class Tracker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         status = RunStatus.to_string(RunStatus.FAILED if kind else RunStatus.FINISHED)
-        for run_id in filter(None, (*self._open.values(), self._parent)):
+        parent = None if self._is_shared else self._parent
+        for run_id in filter(None, (*self._open.values(), parent)):
             # Where the block failed, its own error is the one to see; the next comparison closes what stays open.
             with suppress(MlflowException) if kind else nullcontext():
                 self.client.set_terminated(run_id, status)
@@ -149,8 +161,59 @@ class Tracker:
         self.client.set_tag(self._parent, _COMPARED, ",".join(self._closed.values()))
 
     def run_id(self, run: Run) -> str:
-        """The MLflow run that recorded a run of this comparison."""
+        """The MLflow run that recorded a run, here or in another process of the study."""
+        if run.fingerprint not in self._closed:
+            recorded = self._find(run.fingerprint)
+            assert recorded is not None, f"{run.folder} was never recorded"
+            self._closed[run.fingerprint] = recorded
         return self._closed[run.fingerprint]
+
+    @uninterrupted()
+    def give_up(self, state: str) -> list[str]:
+        """Close what is open and will not be finished; the MLflow runs that it was."""
+        run_ids = list(self._open.values())
+        for run_id in run_ids:
+            self.client.set_tag(run_id, "gradops.state", state)
+            self.client.set_terminated(run_id)
+        self._open.clear()
+        return run_ids
+
+    @uninterrupted()
+    def close_lost(self, running: Callable[[], Collection[int]]) -> None:
+        """Close what a killed process left running.
+
+        Args:
+            running: The trials of the study that somebody works on. It is called after MLflow was asked: a run that
+                was open then is of one of them, if its worker is alive.
+        """
+        query = f"tags.`{_PARENT}` = '{self._parent}' and attributes.status = 'RUNNING'"
+        found = self.client.search_runs([self._experiment], query)
+        trials = {str(trial) for trial in running()}
+        for run in found:
+            if run.data.tags.get(TRIAL) not in trials:
+                self.client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
+
+    @uninterrupted()
+    def studied(self, path: Path, front: Collection[str]) -> None:
+        """Log a study's file to the parent, tag the runs on the front, and end the study.
+
+        Args:
+            path: The file.
+            front: The MLflow runs on the front.
+        """
+        assert self._parent is not None, "a tracker of single runs has no study to log"
+        self.client.log_artifact(self._parent, str(path))
+        before = f"tags.`{_PARENT}` = '{self._parent}' and tags.`{PARETO}` = 'true'"
+        tagged = {run.info.run_id for run in self.client.search_runs([self._experiment], before)}
+        for run_id in tagged.symmetric_difference(front):
+            self.client.set_tag(run_id, PARETO, str(run_id in front).lower())
+        self.end_study("FINISHED")
+
+    @uninterrupted()
+    def end_study(self, status: str) -> None:
+        """End the parent run of a study, which its trackers leave open for each other."""
+        assert self._parent is not None, "a tracker of single runs has no study to end"
+        self.client.set_terminated(self._parent, status)
 
     def _experiment_of(self, name: str) -> str:
         found = self.client.get_experiment_by_name(name)
@@ -161,13 +224,6 @@ class Tracker:
             raise InputError(f"the MLflow experiment `{name}` is deleted; {fix}")
         return str(found.experiment_id)
 
-    def _reopen(self, parent: str) -> None:
-        """Go on with a comparison; what a killed process left running in it is closed."""
-        query = f"tags.`{_PARENT}` = '{parent}' and attributes.status = 'RUNNING'"
-        for run in self.client.search_runs([self._experiment], query):
-            self.client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
-        self.client.update_run(parent, RunStatus.to_string(RunStatus.RUNNING))
-
     def _log(self, run_id: str, values: dict[str, float]) -> None:
         self.client.log_batch(run_id, metrics=[_metric(name, value, 0) for name, value in values.items()])
 
@@ -176,12 +232,12 @@ class Tracker:
             config = planned.config
             params = _network(config) if planned.system != BOOSTING else _boosting(config)
             params |= {"data": self._prepared.fingerprint}
-            self._open[planned.label] = self._create(planned.label, None, params, self._parent)
+            tags = {_PARENT: self._parent} if self._parent else {}
+            tags |= {TRIAL: str(planned.trial)} if planned.trial is not None else {}
+            self._open[planned.label] = self._create(planned.label, params, tags)
         return self._open[planned.label]
 
-    def _create(self, name: str, fingerprint: str | None, params: dict[str, Any], parent: str | None = None) -> str:
-        tags = {_PARENT: parent} if parent else {}
-        tags |= {FINGERPRINT: fingerprint} if fingerprint else {}
+    def _create(self, name: str, params: dict[str, Any], tags: dict[str, str]) -> str:
         run = self.client.create_run(self._experiment, run_name=name, tags=tags)
         self.client.log_batch(
             run.info.run_id,

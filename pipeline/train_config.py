@@ -9,10 +9,27 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from features.kinds import Declared
 from gradops.gauge import Gauge, Measure
-from gradops.methods import parse, write
+from gradops.methods import METHODS, parse, write
 from models.table_optimizers import TABLE_OPTIMIZERS, choices
 
 MethodText = Annotated[str, Field(description="A method as `gradops.methods.parse` reads it.")]
+
+
+def chosen_methods(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Methods in their written form, each once; every known one for ``("all",)``.
+
+    Raises:
+        ValueError: If one is no method. All that are none are listed.
+    """
+    problems, chosen = [], []
+    for text in METHODS if texts == ("all",) else texts:
+        try:
+            chosen.append(write(parse(text)))
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError(" ".join(problems))
+    return tuple(dict.fromkeys(chosen))
 
 
 class TrainConfig(Declared):

@@ -15,7 +15,7 @@ from pipeline.interruption import uninterrupted
 from pipeline.job import Job, generator_seed
 from pipeline.prepared import Prepared
 from pipeline.ranks import once
-from pipeline.runs import WEIGHTS, Epoch, Run, checkpoints_of, depends_on, folder_of
+from pipeline.runs import WEIGHTS, Epoch, Run, checkpoints_of, depends_on, find, folder_of
 
 
 def train(
@@ -49,6 +49,11 @@ def train(
     torch.set_num_threads(config.train.threads)
     checkpoints = _checkpoints(config, prepared, group)
     with torch.random.fork_rng(devices=[]), checkpoints.alone():
+        finished = once(lambda: find(config, prepared), group)
+        if finished is not None:  # by another process, while this one waited for its turn
+            for epoch in finished.history:
+                on_epoch(epoch)
+            return finished
         # Dropout draws from the global generator.
         torch.manual_seed(generator_seed(config.train.seed, group.rank))
         job = job_of(config, prepared, group)
@@ -66,7 +71,7 @@ def train(
 
 
 def tidy(config: RunConfig, prepared: Prepared) -> None:
-    """Remove the checkpoints of a finished run, which are there if it was killed before it could do so itself."""
+    """Remove the checkpoints of a run that nobody goes on with: given up, or finished and killed before it did so."""
     checkpoints = _checkpoints(config, prepared)
     if checkpoints.folder.exists():
         with checkpoints.alone():

@@ -46,7 +46,7 @@ class GradOPS(GramianMethod):
 
     Args:
         alpha: 0 keeps the plain sum of the :math:`g'_i`; above 0 favours the tasks that dominate (:math:`r_i > 1`),
-            below 0 the dominated ones. Any finite number; the paper's are in [-5, 3].
+            below 0 the dominated ones. Any finite number; the paper's go from -10 to 5.
 
     Raises:
         ValueError: If ``alpha`` is not finite.
@@ -65,7 +65,7 @@ class GradOPS(GramianMethod):
     """
 
     claims: ClassVar[frozenset[str]] = frozenset({"never_conflicting", "permutation_invariant", "linear_under_scaling"})
-    alpha: float = field(default=0.0, metadata={"search": (-5.0, 3.0)})
+    alpha: float = field(default=0.0, metadata={"search": (-10.0, 5.0)})
 
     def __post_init__(self) -> None:
         require_finite("alpha", self.alpha)

@@ -34,13 +34,13 @@ def run(*arguments: str) -> tuple[int, str, str]:
 
 
 def test_every_command_explains_itself() -> None:
-    for command in ("doctor", "fetch", "synth", "label", "prepare", "train", "compare", "report"):
+    for command in ("doctor", "fetch", "synth", "label", "prepare", "train", "compare", "search", "report"):
         code, out, _ = run(command, "--help")
         assert code == 0
         assert "--json" in out
 
 
-@pytest.mark.parametrize("command", ["prepare", "train", "compare"])
+@pytest.mark.parametrize("command", ["prepare", "train", "compare", "search"])
 def test_a_typo_is_exit_code_2_and_one_message(command: str) -> None:
     code, out, err = run(command, DEBUG, "--set", "train.epoch=3", "--set", "train.lr=0")
     assert code == 2

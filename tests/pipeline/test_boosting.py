@@ -12,6 +12,7 @@ import pytest
 
 from pipeline import boosting
 from pipeline.boosting import BOOSTING, Columns
+from pipeline.candidates import worth_keeping
 from pipeline.comparison import SINGLE_TASK, Comparison, boosters, compare, identity
 from pipeline.confidence import Interval
 from pipeline.config import RunConfig
@@ -41,7 +42,7 @@ def test_boosting_is_a_row_without_a_rank(done: Comparison) -> None:
     assert sorted(network.mean_rank or 0 for network in networks)[0] >= 1
     assert all(auc > 0.8 for auc in row.auc.values())
     assert cells(done, row)[-1] == "-"
-    assert BOOSTING not in {row.system for row in done.worth_keeping()}
+    assert BOOSTING not in {one.system for one in worth_keeping(done)}
 
 
 def test_it_is_found_again_and_is_part_of_the_comparison(done: Comparison) -> None:

@@ -25,6 +25,7 @@ from safetensors.torch import load_file
 from gradops.methods import parse, write
 from pipeline.batches import Batches
 from pipeline.building import build_model
+from pipeline.candidates import worth_keeping
 from pipeline.comparison import SINGLE_TASK, Comparison, Planned, compare, identity, plan
 from pipeline.config import RunConfig
 from pipeline.evaluation import delta_m_pct, task_metrics
@@ -145,7 +146,7 @@ def test_two_systems_have_two_names_in_a_metric() -> None:
 
 def test_aliases_point_at_the_best_by_validation(done: Done) -> None:
     client = MlflowClient()
-    kept = done.comparison.worth_keeping()
+    kept = worth_keeping(done.comparison)
     versions = {v.tags["method"]: int(v.version) for v in client.search_model_versions("name = 'debug'")}
     assert versions.keys() == {row.system for row in kept}
     for task in done.config.tasks:
@@ -157,7 +158,7 @@ def test_aliases_point_at_the_best_by_validation(done: Done) -> None:
 
 
 def test_the_front_leaves_out_what_another_beats_everywhere(done: Done) -> None:
-    kept = {row.system for row in done.comparison.worth_keeping()}
+    kept = {row.system for row in worth_keeping(done.comparison)}
     for row in done.comparison.table("val"):
         beaten = any(
             all(other.auc[t] >= row.auc[t] for t in row.auc) and other.auc != row.auc

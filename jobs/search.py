@@ -1,0 +1,103 @@
+"""The trade-off curve: `gradops search configs/census.toml`; given again, or elsewhere, it joins the same study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from statistics import mean
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich import box
+from rich.table import Table
+
+from jobs.console import AsJson, Config, Overrides, err, out, show
+
+if TYPE_CHECKING:
+    from pipeline.search.command import Searched
+    from pipeline.search.points import Point
+
+
+def main(
+    config: Config,
+    overrides: Overrides,
+    trials: Annotated[int | None, typer.Option(help="Points.", min=1, show_default="the config's")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Runs of a point.", min=1, show_default="the config's")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes of this command, 0: one a core.", show_default="the config's")
+    ] = None,
+    storage: Annotated[
+        str | None, typer.Option(help="URL of a database or a gRPC proxy.", show_default="the config's")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search the trade-off curve over methods and their options, and register its best; a study may be joined."""
+    from jobs.progress import TrainingProgress, surveyed
+    from pipeline.comparison import plan
+    from pipeline.config_file import load
+    from pipeline.prepare import prepare
+    from pipeline.search.command import Search
+    from pipeline.search.study import Study
+
+    chosen = {"trials": trials, "seeds": seeds, "workers": workers, "storage": storage and f'"{storage}"'}
+    options = [f"search.{key}={value}" for key, value in chosen.items() if value is not None]
+    loaded = load(config, [*overrides, *options])
+    prepared = prepare(loaded)
+    search = Search(loaded, prepared, Study(loaded, prepared))
+    planned = plan(search.compared)
+    surveyed(planned, prepared, loaded.search.workers)
+    with TrainingProgress(planned) as progress:
+        searched, aliases = search.run([progress], _Teller(search.study.places))
+    _show(searched, aliases, as_json)
+
+
+_PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "soft_wrap": True}
+
+
+class _Teller:
+    """Says once of each point that it is finished."""
+
+    def __init__(self, places: int) -> None:
+        self._places = places
+        self._told: set[int] = set()
+
+    def __call__(self, points: Sequence[Point]) -> None:
+        """Told of all that are finished."""
+        for point in points:
+            if point.trial not in self._told:
+                self._told.add(point.trial)
+                auc = f"validation AUC {mean(point.val.values()):.4f}" if point.val else ""
+                line = f"[{len(self._told)}/{self._places}] trial {point.trial} {point.name}: "
+                err.print(line + (auc or f"{point.state}, {point.reason}"), **_PLAIN)
+
+
+def _show(searched: Searched, aliases: dict[str, int], as_json: bool) -> None:
+    data = {"front": [asdict(point) for point in searched.front], "trials": len(searched.points)}
+    data |= {"study": searched.path, "model": searched.config.name, "aliases": aliases}
+    show(_table(searched), data, as_json)
+    if as_json:
+        return
+    if not aliases:
+        out.print("nothing is registered: no point is complete and keeps to `search.not_below_single_task`")
+    else:
+        versions = ", ".join(f"{alias} → version {number}" for alias, number in aliases.items())
+        out.print(f"registered model [bold]{searched.config.name}[/]: {versions}", highlight=False, soft_wrap=True)
+    out.print(f"every point: {searched.path}", highlight=False, soft_wrap=True)
+
+
+def _table(searched: Searched) -> Table:
+    """The front, from the lowest Δm% up, below what it is held against."""
+    rows = [(row.system, row.auc, row.delta_m_pct, row.deviation) for row in searched.comparison.table("val")]
+    points = sorted(zip(searched.candidates(), searched.front, strict=True), key=lambda pair: pair[0].delta_m_pct)
+    rows += [(f"{p.trial}: {p.name}", p.val, one.delta_m_pct, p.val_sd) for one, p in points]
+    seeds = searched.config.search.seeds
+    spread = f", mean ± sd of {seeds} seeds" if seeds > 1 else f", seed {searched.config.train.seed}"
+    title = f"{searched.config.name}: front of {len(searched.points)} trials by validation AUC{spread}"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("trial", overflow="fold")
+    for column in (*searched.config.tasks, "average", "Δm% (drop)"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for name, auc, drop, spreads in rows:
+        aucs = [f"{auc[t]:.4f}" + (f" ± {spreads[t]:.4f}" if spreads else "") for t in searched.config.tasks]
+        table.add_row(name, *aucs, f"{mean(auc.values()):.4f}", f"{drop:+.2f}")
+    return table

@@ -1,0 +1,45 @@
+"""Points that no other beats, and how much room they cover. More is better in every column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Points = npt.NDArray[np.float64]
+
+
+def on_front(points: Sequence[Sequence[float]]) -> list[bool]:
+    """Which points no other beats in one column without losing in another; equal points are all on the front."""
+    return [not any(_dominates(other, point) for other in points) for point in points]
+
+
+def hypervolume(points: Sequence[Sequence[float]], reference: Sequence[float]) -> float:
+    """Volume of what lies above a reference and below one of the points; a point not above it adds nothing.
+
+    Slices along the first column, so n points of T columns cost about n^(T-1): made for a front of tens.
+    """
+    point_NT = np.asarray(points, dtype=np.float64).reshape(-1, len(reference)) - np.asarray(reference)
+    return _volume(point_NT[(point_NT > 0).all(axis=1)])
+
+
+def contribution(point: Sequence[float], others: Sequence[Sequence[float]], reference: Sequence[float]) -> float:
+    """The volume that a point adds to that of others: 0 where one of them is at least as good everywhere."""
+    return hypervolume([*others, point], reference) - hypervolume(others, reference)
+
+
+def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
+    pairs = list(zip(one, other, strict=True))
+    return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
+
+
+def _volume(point_NT: Points) -> float:
+    """Volume of the union of the boxes from the origin to each point, which are above it."""
+    if not len(point_NT):
+        return 0.0
+    if point_NT.shape[1] == 1:
+        return float(point_NT.max())
+    sorted_NT = point_NT[np.argsort(point_NT[:, 0])]
+    width_N = np.diff(sorted_NT[:, 0], prepend=0.0)
+    return sum(float(width) * _volume(sorted_NT[i:, 1:]) for i, width in enumerate(width_N) if width > 0)

@@ -1,0 +1,164 @@
+"""The whole of `gradops search`: what the points are held against, the points, and the best of them registered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from features.contract import InputError
+from pipeline.candidates import Candidate
+from pipeline.comparison import Comparison, Observer, trained
+from pipeline.config import CompareConfig, RunConfig
+from pipeline.prepared import Prepared
+from pipeline.registry import register
+from pipeline.runs import Run, mean_auc
+from pipeline.search.crew import MOST_LOSSES, Crew
+from pipeline.search.points import Baselines, Point, save, with_front
+from pipeline.search.storage import folder_of, reachable
+from pipeline.search.study import Study
+from pipeline.search.tradeoff import Worker
+from pipeline.survey import at_once
+from pipeline.tracking import Tracker
+
+Told = Callable[[Sequence[Point]], None]
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A finished search. A :class:`pipeline.candidates.TradeOffs`.
+
+    Args:
+        config: Of the search.
+        prepared: The data.
+        comparison: The single-task models and uniform scaling.
+        points: Every point, those on the front marked.
+        path: The study's file.
+    """
+
+    config: RunConfig
+    prepared: Prepared
+    comparison: Comparison
+    points: list[Point]
+    path: Path
+
+    @property
+    def front(self) -> list[Point]:
+        """The points that no other beats, by validation AUC."""
+        return [point for point in self.points if point.pareto]
+
+    def candidates(self) -> list[Candidate]:
+        """See :class:`pipeline.candidates.TradeOffs`.
+
+        Raises:
+            InputError: If a run is on another machine.
+        """
+        baselines = Baselines.of(self.comparison)
+        return [Candidate(p.name, self._best_seed(p), p.val, baselines.delta_m_pct(p)) for p in self.front]
+
+    def _best_seed(self, point: Point) -> Run:
+        folders = [self.config.runs / name for name in point.runs]
+        if missing := [str(folder) for folder in folders if not folder.exists()]:
+            fix = "set `runs` to one folder that all machines share, or search again where it is"
+            raise InputError(f"of trial {point.trial}, which is on the front, {', '.join(missing)} is not here; {fix}")
+        return max(map(Run.load, folders), key=lambda run: mean_auc(run.val))
+
+
+class Search:
+    """A search, by as many commands and processes as like to join it.
+
+    Args:
+        config: With the section ``[search]``.
+        prepared: The data.
+        study: Its study.
+    """
+
+    def __init__(self, config: RunConfig, prepared: Prepared, study: Study) -> None:
+        self.config, self.prepared, self.study = config, prepared, study
+        self.path = folder_of(config) / f"{study.fingerprint}.json"
+        self._alone = FileLock(self.path.with_suffix(".lock"))  # of the commands that share the folder of runs
+
+    @property
+    def compared(self) -> RunConfig:
+        """The comparison whose runs the points are held against."""
+        search = self.config.search
+        compare = CompareConfig(methods=("uniform",), seeds=search.seeds, workers=search.workers)
+        return self.config.model_copy(update={"compare": compare})
+
+    def run(self, observers: Sequence[Observer], told: Told) -> tuple[Searched, dict[str, int]]:
+        """Finish the study, save it, record it and register its best.
+
+        Args:
+            observers: Told of the runs that the points are held against.
+            told: Given the finished points, in order of their trials, whenever there are more.
+
+        Returns:
+            The search, and the registry's aliases.
+
+        Raises:
+            InputError: As :func:`pipeline.training.train`, and where a run to register is on another machine.
+        """
+        with self._alone:
+            tracker = Tracker(self.config, self.prepared, study=self.study.fingerprint)
+        with tracker, self._ends_in_order(tracker):
+            with self._alone:
+                tracker.close_lost(self.study.running)
+                comparison = self._compared(tracker, observers)
+                self.study.fill()
+            baselines = Baselines.of(comparison)
+            self._work(baselines, tracker, lambda: told(self._save(baselines)))
+            with self._alone:
+                searched = Searched(self.config, self.prepared, comparison, self._save(baselines), self.path)
+                tracker.close_lost(self.study.running)
+                aliases = register(searched, tracker, only_best=True)
+                tracker.studied(self.path, [i for point in searched.front for i in point.mlflow_run_ids])
+        return searched, aliases
+
+    def _compared(self, tracker: Tracker, observers: Sequence[Observer]) -> Comparison:
+        """The comparison, trained as far as it is not. A pool breaks where one of its workers is killed: then anew."""
+        for _ in range(MOST_LOSSES):
+            with suppress(BrokenProcessPool):
+                return trained(self.compared, self.prepared, [*observers, tracker])
+            tracker.give_up("killed")
+        return trained(self.compared, self.prepared, [*observers, tracker])
+
+    def _work(self, baselines: Baselines, tracker: Tracker, on_points: Callable[[], None]) -> None:
+        """Finish every point, here or in workers."""
+        size = at_once(self.config.search.workers, self.study.places - len(self.study.points()))
+        if size == 1:
+            Worker(self.config, self.prepared, self.study, baselines, tracker, on_points).work()
+        elif size:
+            known = len(self.study.points())
+
+            def look() -> int:
+                nonlocal known
+                before, known = known, len(self.study.points())
+                if known > before:
+                    on_points()
+                return known
+
+            Crew(self.config, self.prepared, baselines, size).work(look, lambda: tracker.close_lost(self.study.running))
+        on_points()
+
+    def _save(self, baselines: Baselines) -> list[Point]:
+        """Write what is finished to the study's file; the newest state last, whoever writes."""
+        with self._alone:
+            points = with_front(self.study.points(), baselines, self.config.search.not_below_single_task)
+            save(self.path, self.config, self.prepared, baselines, points)
+        return points
+
+    @contextmanager
+    def _ends_in_order(self, tracker: Tracker) -> Iterator[None]:
+        """Where a command is interrupted, the study is ended in MLflow, unless others work on it."""
+        try:
+            with reachable():
+                yield
+        except BaseException:
+            with suppress(InputError), reachable():
+                if not self.study.running():
+                    tracker.end_study("KILLED")
+            raise

@@ -1,0 +1,122 @@
+"""The processes of one command that work on a study: one that is killed is replaced."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+from features.contract import InputError
+from pipeline.config import RunConfig
+from pipeline.interruption import end_with_parent
+from pipeline.prepared import Prepared
+from pipeline.search.points import Baselines
+from pipeline.search.storage import reachable
+from pipeline.search.study import Study
+from pipeline.search.tradeoff import Worker
+from pipeline.tracking import Tracker
+
+MOST_LOSSES = 10  # workers killed without a point between them: then it is no accident
+_INTERRUPTED = 130
+_LOOK = 1.0  # seconds between two calls of `on_look`
+
+
+class Crew:
+    """Workers in processes of their own.
+
+    Args:
+        config: Of the search.
+        prepared: The data.
+        baselines: What its points are held against.
+        size: How many.
+    """
+
+    def __init__(self, config: RunConfig, prepared: Prepared, baselines: Baselines, size: int) -> None:
+        self._job = config, prepared, baselines
+        self._context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
+        self._workers: dict[BaseProcess, Connection] = {}
+        for _ in range(size):
+            self._start()
+
+    def work(self, on_look: Callable[[], int], on_loss: Callable[[], None]) -> None:
+        """Until every worker has found that nothing is left to do.
+
+        Args:
+            on_look: Called every second; how many points are finished.
+            on_loss: Called after a worker was killed.
+
+        Raises:
+            InputError: If a worker ended with one, or workers are killed one after the other.
+        """
+        losses, points = 0, 0
+        try:
+            while self._workers:
+                wait([worker.sentinel for worker in self._workers], timeout=_LOOK)
+                before, points = points, on_look()
+                losses = 0 if points > before else losses
+                lost = [signal_ for worker in list(self._workers) if (signal_ := self._ended(worker))]
+                losses += len(lost)
+                if losses > MOST_LOSSES:
+                    fix = (
+                        "a kernel short of memory does so: ask for fewer `search.workers`, or smaller batches or tables"
+                    )
+                    raise InputError(f"{losses} workers were killed by signal {lost[-1]} and no point finished; {fix}")
+                for _ in lost:
+                    on_loss()
+                    self._start()
+        finally:
+            self._end()
+
+    def _start(self) -> None:
+        receiver, sender = self._context.Pipe(duplex=False)
+        worker = self._context.Process(target=_work, args=(*self._job, sender))
+        worker.start()
+        sender.close()
+        self._workers[worker] = receiver
+
+    def _ended(self, worker: BaseProcess) -> int:
+        """Let go of a worker that has ended; the signal that killed it, or 0."""
+        if worker.exitcode is None:
+            return 0
+        receiver = self._workers.pop(worker)
+        if worker.exitcode < 0 or worker.exitcode == _INTERRUPTED:
+            return -worker.exitcode if worker.exitcode < 0 else int(signal.SIGTERM)
+        if worker.exitcode:
+            raise _told(receiver)
+        return 0
+
+    def _end(self) -> None:
+        """End what still works; a step is finished and saved first."""
+        for worker in self._workers:
+            worker.terminate()
+        for worker in self._workers:
+            worker.join()
+
+
+def _told(receiver: Connection) -> Exception:
+    """Why a worker ended: an error of the user's, or one of ours, whose traceback it has printed."""
+    try:
+        return InputError(receiver.recv())
+    except EOFError:
+        return RuntimeError("a worker of the search failed; what it says is above")
+
+
+def _work(config: RunConfig, prepared: Prepared, baselines: Baselines, sender: Connection) -> None:
+    """A worker's whole life."""
+    end_with_parent([signal.SIGINT])  # the parent hears Ctrl-C, and ends its workers once
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        study = Study(config, prepared)
+        with reachable(), Tracker(config, prepared, study=study.fingerprint) as tracker:
+            Worker(config, prepared, study, baselines, tracker, on_point=lambda: None).work()
+    except InputError as error:
+        sender.send(str(error))
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        raise SystemExit(_INTERRUPTED) from None
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,49 @@
+"""Giving up runs that are behind. Optuna does not, where a study has several objectives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+
+from pipeline.comparison import Planned
+from pipeline.runs import Epoch, Run
+from pipeline.search.points import Point
+
+_LEAST_POINTS = 5  # the median of fewer says little
+
+
+class BehindError(Exception):
+    """A run is not worth going on with."""
+
+
+class MedianRule:
+    """Gives up a run whose mean validation AUC is below the median of the finished points' after as many epochs.
+
+    A run is held against runs of the same seed, in finished points alone, of which there have to be five. Its last
+    epoch is not judged, nor is a run that is found finished: they cost nothing more. A
+    :class:`pipeline.comparison.Observer`.
+
+    Args:
+        points: The finished points.
+        first_seed: The seed of their first runs.
+    """
+
+    def __init__(self, points: Sequence[Point], first_seed: int) -> None:
+        self._curves = [point.curves for point in points if point.state == "complete"]
+        self._first_seed = first_seed
+
+    def epoch(self, planned: Planned, epoch: Epoch) -> None:
+        """Judge an epoch.
+
+        Raises:
+            BehindError: If its run is to be given up.
+        """
+        place = planned.config.train.seed - self._first_seed
+        others = [curves[place][epoch.number] for curves in self._curves if len(curves[place]) > epoch.number]
+        is_last = epoch.number + 1 >= planned.config.train.epochs
+        if not is_last and len(others) >= _LEAST_POINTS and epoch.mean_auc < median(others):
+            behind = f"validation AUC {epoch.mean_auc:.4f} after epoch {epoch.number + 1}"
+            raise BehindError(f"{behind} of seed {planned.config.train.seed}, median {median(others):.4f}")
+
+    def finished(self, planned: Planned, run: Run, reused: bool) -> None:
+        """A finished run is not judged."""

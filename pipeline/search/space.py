@@ -1,0 +1,225 @@
+"""What a trial chooses: a method, its options, and numbers of the config."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import chain, islice, product
+from typing import Any, Protocol
+
+import numpy as np
+
+from features.contract import InputError
+from gradops.base import Method
+from gradops.catalogue import search_space
+from gradops.methods import METHODS, parse, write
+from pipeline.config import RunConfig
+from pipeline.search_config import Range
+
+METHOD = "method"
+Fixed = dict[str, Any]
+# What prepared data does not depend on and seeds do not decide: the keys whose values only change what is trained.
+_SEARCHABLE = re.compile(r"(train|model)\.\w+|spec\.tasks\.\w+\.weight")
+_NOT_SEARCHABLE = {"train.seed", "train.threads", "train.checkpoint_every", "train.keep_checkpoints"}
+
+
+class Draw(Protocol):
+    """What asks a sampler: an Optuna trial, or what stands for one."""
+
+    def suggest_categorical(self, name: str, choices: list[str]) -> Any:
+        """One of some texts."""
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool) -> float:
+        """A number."""
+
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool) -> int:
+        """A whole number."""
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One number that is chosen.
+
+    Args:
+        name: ``gradops.alpha``, or a key of the config.
+        range: Where.
+        whole: Whether it is an integer.
+        written: What it is where nobody chooses.
+    """
+
+    name: str
+    range: Range
+    whole: bool
+    written: float
+
+    def drawn(self, draw: Draw) -> float:
+        """The sampler's choice, to six digits: it is read by people, in names of runs."""
+        low, high, log = self.range.low, self.range.high, self.range.log
+        if self.whole:
+            return draw.suggest_int(self.name, int(low), int(high), log=log)
+        return min(max(float(f"{draw.suggest_float(self.name, low, high, log=log):.6g}"), low), high)
+
+    def spread(self, count: int) -> list[float]:
+        """So many values from end to end; fewer, where whole numbers are."""
+        low, high = self.range.low, self.range.high
+        values = np.geomspace(low, high, count) if self.range.log else np.linspace(low, high, count)
+        if self.whole:
+            return sorted({round(value) for value in values})
+        return [min(max(float(f"{value:.6g}"), low), high) for value in values]
+
+    @property
+    def corners(self) -> list[float]:
+        """Both ends, and 0 between them, where most options mean that nothing is done."""
+        inner = [0.0] if self.range.low < 0 < self.range.high else []
+        return [self.range.low, *inner, self.range.high]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a trial chose.
+
+    Args:
+        method: The method, as text with its options.
+        params: The options by their names, and the numbers of the config by their keys.
+        values: The latter alone.
+    """
+
+    method: str
+    params: dict[str, float]
+    values: dict[str, float]
+
+    def config(self, base: RunConfig, seed: int) -> RunConfig:
+        """What one run of the choice trains.
+
+        Raises:
+            InputError: If the chosen numbers do not go together.
+        """
+        try:
+            return base.changed({**self.values, "train.method": self.method, "train.seed": seed})
+        except ValueError as error:
+            raise InputError(f"search.ranges allows {self.params}, which is no config: {error}") from None
+
+
+class Space:
+    """Everything that a config's trials may choose.
+
+    Args:
+        config: With the section ``[search]``.
+
+    Raises:
+        InputError: If a range is of no number that can be searched, or reaches beyond what its key takes.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        self._config, self._search = config, config.search
+        self._methods = {text: parse(text) for text in self._search.methods}
+        self._options = {text: list(self._of_method(method)) for text, method in self._methods.items()}
+        known = {dimension.name for dimension in chain.from_iterable(self._options.values())}
+        keys = [key for key in self._search.ranges if key not in known]
+        if problems := [problem for key in keys for problem in _problems(config, key)]:
+            raise InputError.of("search.ranges", problems)
+        self._numbers = [
+            Dimension(key, self._search.ranges[key], isinstance(at(config, key), int), at(config, key)) for key in keys
+        ]
+
+    def choose(self, draw: Draw) -> Choice:
+        """The choice of a trial."""
+        text = draw.suggest_categorical(METHOD, list(self._methods))
+        options = {d.name.partition(".")[2]: d.drawn(draw) for d in self._options[text]}
+        values = {d.name: d.drawn(draw) for d in self._numbers}
+        return Choice(_with_options(self._methods[text], options), options | values, values)
+
+    def prescribed(self) -> list[Fixed]:
+        """What the first trials choose, as far as it is known beforehand; one entry a trial, empty where it is free.
+
+        On a grid this is all of it. Other samplers begin with every method as it is written and with the corners of
+        its options, for at most half of the trials.
+        """
+        trials = self._search.trials
+        if self._search.sampler == "grid":
+            return list(islice(self._grid(), trials))
+        first = list(islice(self._first(), (trials + 1) // 2))
+        return first + [{} for _ in range(trials - len(first))]
+
+    def _first(self) -> Iterator[Fixed]:
+        written = {text: {d.name: d.written for d in options} for text, options in self._options.items()}
+        corners = (
+            {METHOD: text, **written[text], d.name: value}
+            for text, options in self._options.items()
+            for d in options
+            for value in d.corners
+            if value != d.written
+        )
+        yield from ({METHOD: text, **values} for text, values in written.items())
+        yield from corners
+
+    def _grid(self) -> Iterator[Fixed]:
+        for text, options in self._options.items():
+            dimensions = [*options, *self._numbers]
+            for values in product(*(d.spread(self._search.grid) for d in dimensions)):
+                yield {METHOD: text, **{d.name: value for d, value in zip(dimensions, values, strict=True)}}
+
+    def _of_method(self, method: Method) -> Iterator[Dimension]:
+        name = next(name for name, kind in METHODS.items() if kind is type(method))
+        for option, (low, high) in search_space(type(method)).items():
+            key = f"{name}.{option}"
+            written = _option(method, option)
+            range_ = self._search.ranges.get(key) or Range(low=min(low, written), high=max(high, written))
+            yield Dimension(key, range_, isinstance(written, int), min(max(written, range_.low), range_.high))
+
+
+def at(config: RunConfig, key: str) -> Any:
+    """The value at a key.
+
+    Raises:
+        KeyError: If there is none.
+    """
+    value: Any = config.model_dump()
+    for section in key.split("."):
+        if not isinstance(value, dict):
+            raise KeyError(key)
+        value = value[section]
+    return value
+
+
+def _problems(config: RunConfig, key: str) -> Iterator[str]:
+    """What speaks against searching a number of the config."""
+    try:
+        value = at(config, key)
+    except KeyError:
+        yield f'"{key}" is neither a key of the config nor an option of a method that is searched'
+        return
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not _SEARCHABLE.fullmatch(key) or key in _NOT_SEARCHABLE:
+        yield f'"{key}" should be a number of [train] or [model] or a task\'s weight, found {value!r}'
+        return
+    range_ = config.search.ranges[key]
+    for end in (range_.low, range_.high):
+        if isinstance(value, int) and not math.isclose(end, round(end)):
+            yield f'"{key}" takes whole numbers, found {end:g}'
+            continue
+        try:
+            config.changed({key: int(end) if isinstance(value, int) else end})
+        except ValueError as error:
+            yield f'"{key}" = {end:g}: {_reason(error)}'
+
+
+def _reason(error: ValueError) -> str:
+    """A sentence of what pydantic says in a paragraph."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    return next((line for line in lines[1:] if " " in line), lines[0]).removeprefix("Value error, ").split(" [type=")[0]
+
+
+def _option(method: Method, option: str) -> Any:
+    _, is_of_rotation, name = option.partition("rotation.")
+    return getattr(method.rotation, name) if is_of_rotation else getattr(method, option)
+
+
+def _with_options(method: Method, options: dict[str, float]) -> str:
+    turned: Fixed = {name.removeprefix("rotation."): v for name, v in options.items() if name.startswith("rotation.")}
+    own: Fixed = {name: v for name, v in options.items() if not name.startswith("rotation.")}
+    if turned and method.rotation is not None:
+        own["rotation"] = replace(method.rotation, **turned)
+    return write(replace(method, **own))

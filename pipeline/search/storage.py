@@ -1,0 +1,209 @@
+"""Where a study is kept, and who of those that work on it is still alive."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal._file import BaseJournalFileLock
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from features.contract import InputError
+from pipeline.config import RunConfig
+from pipeline.search_config import without_password
+
+# What a database raises that is not there, or not there any more.
+AWAY = (SQLAlchemyError, StorageInternalError)
+_PATIENCE = 30  # seconds in which a proxy has to answer
+
+
+class Watch(Protocol):
+    """Knows which trials somebody works on."""
+
+    def hold(self, trial: FrozenTrial) -> AbstractContextManager[bool]:
+        """A context in which this process works on a trial; False if another one does."""
+
+    def give_back_lost(self, study: optuna.Study) -> None:
+        """Make the trials of workers that were killed anybody's again."""
+
+
+def study_of(config: RunConfig) -> str:
+    """The name of a config's study."""
+    return config.search.study or config.name
+
+
+def folder_of(config: RunConfig) -> Path:
+    """Where the studies of a config's runs are."""
+    return config.runs / "studies"
+
+
+def open_storage(config: RunConfig) -> tuple[BaseStorage, Watch]:
+    """The storage that a config names, and the watch over its workers.
+
+    Raises:
+        InputError: If it cannot be reached.
+    """
+    url, folder = config.search.storage, folder_of(config) / study_of(config)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    folder.mkdir(parents=True, exist_ok=True)
+    with quiet():
+        if not url:
+            journal = folder.with_suffix(".journal")
+            return JournalStorage(JournalFileBackend(str(journal), _KernelLock(journal))), Leases(folder)
+        try:
+            if url.startswith("grpc://"):
+                return _proxy(url), Leases(folder)
+            # No connection waits while a run trains, which may be for hours.
+            storage = RDBStorage(url, {"poolclass": NullPool}, heartbeat_interval=config.search.heartbeat)
+        except (*AWAY, ImportError, ValueError, OSError) as error:
+            fix = "check `search.storage` and what is behind it; drivers come with `pip install gradops[storage]`"
+            reason = without_password(str(error).splitlines()[0])
+            raise InputError(f"the study at {without_password(url)} cannot be reached ({reason}); {fix}") from None
+    return storage, Heartbeats(storage, config.search.heartbeat)
+
+
+@contextmanager
+def reachable() -> Iterator[None]:
+    """A database that goes away while the block works is an error of the user's."""
+    try:
+        yield
+    except AWAY as error:
+        reason = without_password(str(error.__cause__ or error).splitlines()[0])
+        fix = "what is trained is saved: the same command goes on, once `search.storage` is back"
+        raise InputError(f"the study cannot be reached any more ({reason}); {fix}") from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without Optuna's remarks on what it calls experimental; heartbeats and grouped TPE have been so for years."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield
+
+
+@dataclass(frozen=True)
+class Leases:
+    """A lock on a file for each trial that is worked on, which the kernel takes from a process that dies.
+
+    Args:
+        folder: Where the locks are: one folder for all who work on the study.
+    """
+
+    folder: Path
+
+    @contextmanager
+    def hold(self, trial: FrozenTrial) -> Iterator[bool]:
+        """See :class:`Watch`."""
+        path = self.folder / f"trial-{trial.number}.lock"
+        lock = FileLock(path, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            # Before the release: whoever has opened the file finds that it is gone, and makes another.
+            path.unlink(missing_ok=True)
+            lock.release()
+
+    def give_back_lost(self, study: optuna.Study) -> None:
+        """See :class:`Watch`. Whoever holds a running trial's lock is the only one to decide about it."""
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            with self.hold(trial) as is_lost:
+                if is_lost:
+                    give_back(study, trial)
+
+
+@dataclass(frozen=True)
+class Heartbeats:
+    """Signs of life in the database, for workers that share nothing else.
+
+    A trial without one for twice the interval is failed, and its point is for anybody again.
+
+    Args:
+        storage: The database.
+        interval: Seconds between two signs.
+    """
+
+    storage: RDBStorage
+    interval: int
+
+    @contextmanager
+    def hold(self, trial: FrozenTrial) -> Iterator[bool]:
+        """See :class:`Watch`. The first sign is before the claim: no trial runs without one."""
+        ended = threading.Event()
+        self.storage.record_heartbeat(trial._trial_id)
+        thread = threading.Thread(target=self._beat, args=(trial._trial_id, ended), daemon=True)
+        thread.start()
+        try:
+            yield True
+        finally:
+            ended.set()
+            thread.join()
+
+    def give_back_lost(self, study: optuna.Study) -> None:
+        """See :class:`Watch`."""
+        with quiet():
+            optuna.storages.fail_stale_trials(study)
+
+    def _beat(self, trial_id: int, ended: threading.Event) -> None:
+        while not ended.wait(self.interval):
+            try:
+                self.storage.record_heartbeat(trial_id)
+            except AWAY:
+                continue  # a server that is away for a moment; whoever is away for two intervals is given up
+
+
+def give_back(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Let somebody else run a trial that is running: only for who works on it, or knows that nobody does.
+
+    It keeps its number and what it has chosen. Optuna's own way is to fail it and to queue a copy, which comes later in
+    the study: a search that was interrupted would then choose other points than one that was not.
+    """
+    storage = study._storage
+    if storage.get_trial(trial._trial_id).state == TrialState.RUNNING:
+        storage.set_trial_state_values(trial._trial_id, state=TrialState.WAITING)
+
+
+class _KernelLock(BaseJournalFileLock):
+    """A journal's lock that ends with its process; Optuna's own stops everybody for 30 seconds when one is killed."""
+
+    def __init__(self, journal: Path) -> None:
+        self._journal = journal
+        self._lock = FileLock(journal.with_suffix(".journal.lock"))
+
+    def acquire(self) -> bool:
+        """Take it, and cut off the half line that a process killed while it wrote has left: no line could follow it."""
+        self._lock.acquire()
+        with self._journal.open("rb+") as stream:
+            end = stream.seek(0, 2)
+            while end and stream.seek(end - 1) is not None and stream.read(1) != b"\n":
+                end -= 1
+            stream.truncate(end)
+        return True
+
+    def release(self) -> None:
+        """Let it go."""
+        self._lock.release()
+
+
+def _proxy(url: str) -> GrpcStorageProxy:
+    parts = urlsplit(url)
+    proxy = GrpcStorageProxy(host=parts.hostname or "localhost", port=parts.port or 13000)
+    proxy.wait_server_ready(timeout=_PATIENCE)
+    return proxy

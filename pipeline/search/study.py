@@ -1,0 +1,218 @@
+"""A study that any number of processes work on: each point is finished once, whoever dies on the way."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from features.contract import InputError
+from pipeline.config import RunConfig
+from pipeline.files import fingerprint
+from pipeline.interruption import uninterrupted
+from pipeline.prepared import Prepared
+from pipeline.runs import depends_on
+from pipeline.search.points import Point, read
+from pipeline.search.space import Space
+from pipeline.search.storage import give_back, open_storage, quiet, study_of
+
+_PLACE, _POINT, _DEPENDS_ON = "gradops.place", "gradops.point", "gradops.depends_on"
+_GENERATION = 20  # points of one generation of NSGA-II
+# What a study may be taken up with otherwise: how many points, and by whom and where they are found.
+_FREE = {"trials", "study", "storage", "heartbeat", "workers"}
+
+
+class Study:
+    """The study of a config's search: which points are finished, and which are for whom.
+
+    Every point has a place from the beginning: a trial that waits. A worker takes one that waits, chooses, trains and
+    finishes it. One whose worker was killed waits again, and keeps its choice.
+
+    Args:
+        config: With the section ``[search]``.
+        prepared: The data.
+
+    Raises:
+        InputError: If the study is of another config. Everything that differs is listed.
+    """
+
+    def __init__(self, config: RunConfig, prepared: Prepared) -> None:
+        self.space = Space(config)
+        self._search, self._name = config.search, study_of(config)
+        self._tasks = config.tasks
+        self._prescribed = self.space.prescribed()
+        depends = _decides(config, prepared)
+        self.fingerprint = fingerprint([self._name, depends])
+        self._storage, self._watch = open_storage(config)
+        optuna.create_study(
+            study_name=self._name, storage=self._storage, directions=self._directions, load_if_exists=True
+        )
+        study = self._study()
+        known = study.user_attrs.get(_DEPENDS_ON)
+        if known is None:
+            study.set_user_attr(_DEPENDS_ON, depends)
+        elif differing := _differences(known, depends):
+            fix = "give another one a name by `search.study`"
+            raise InputError.of(f"the study `{self._name}` is there with other values; {fix}", differing)
+
+    @uninterrupted()
+    def fill(self) -> None:
+        """Make a trial for every place that has none: at the beginning, where more are asked for, for lost ones."""
+        study, kept = self._study(), self._by_place()
+        choices: dict[int, dict[str, Any]] = {}
+        for trial in study.get_trials(deepcopy=False):
+            choices[trial.user_attrs[_PLACE]] = trial.params
+        for place, prescribed in enumerate(self._prescribed):
+            if place not in kept:
+                study.enqueue_trial(choices.get(place) or prescribed, user_attrs={_PLACE: place})
+
+    @contextmanager
+    def take(self) -> Iterator[Trial | None]:
+        """A trial for this process alone; None if there is none to take now. Unfinished at the end, it waits again."""
+        study = self._study()
+        self._watch.give_back_lost(study)
+        self.fill()
+        for waiting in self._waiting():
+            with self._watch.hold(waiting) as is_held:
+                if is_held and self._claimed(study, waiting):
+                    try:
+                        yield self._trial(waiting)
+                    finally:
+                        give_back(study, waiting)
+                    return
+        yield None
+
+    def place_of(self, trial: Trial) -> int:
+        """Where a trial is in the study."""
+        return int(trial.user_attrs[_PLACE])
+
+    @uninterrupted()
+    def finish(self, trial: Trial, point: Point, values: Sequence[float], shortfalls: Mapping[str, float]) -> None:
+        """Keep a point. Where another worker has taken the trial over meanwhile, its result counts.
+
+        Args:
+            trial: The trial.
+            point: What came of it.
+            values: Its objectives, if it is complete.
+            shortfalls: Task to how far the point is below what is asked for.
+        """
+        states = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+        try:
+            with quiet(), warnings.catch_warnings():
+                # Of a trial that was lost between this and its end, the constraints are there, and the same.
+                warnings.filterwarnings("ignore", ".*already set", UserWarning)
+                for task, shortfall in shortfalls.items():
+                    trial.set_constraint(task, shortfall)
+            trial.set_user_attr(_POINT, json.loads(json.dumps(vars(point))))
+            trial.study.tell(trial, list(values) or None, state=states[point.state])
+        except (UpdateFinishedTrialError, ValueError):
+            if not self._storage.get_trial(trial._trial_id).state.is_finished():
+                raise
+
+    def points(self) -> list[Point]:
+        """The finished points, by their places."""
+        finished = {p: t for p, t in self._by_place().items() if t.state.is_finished()}
+        return [read(finished[place].user_attrs[_POINT]) for place in sorted(finished)]
+
+    def is_over(self) -> bool:
+        """Whether every place has its point."""
+        finished = {p for p, t in self._by_place().items() if t.state.is_finished()}
+        return finished >= set(range(len(self._prescribed)))
+
+    @property
+    def places(self) -> int:
+        """How many points are asked for."""
+        return len(self._prescribed)
+
+    def running(self) -> set[int]:
+        """The numbers of the trials that are worked on."""
+        return {t.number for t in self._study().get_trials(deepcopy=False, states=(TrialState.RUNNING,))}
+
+    def _study(self, sampler: BaseSampler | None = None) -> optuna.Study:
+        """The study as it is now: an object of Optuna's remembers trials until it is asked for the next one."""
+        return optuna.load_study(study_name=self._name, storage=self._storage, sampler=sampler)
+
+    def _by_place(self) -> dict[int, FrozenTrial]:
+        """The trial that counts at each place: the first that was not lost."""
+        kept: dict[int, FrozenTrial] = {}
+        for trial in self._study().get_trials(deepcopy=False):
+            if trial.state != TrialState.FAIL or _POINT in trial.user_attrs:
+                kept.setdefault(trial.user_attrs[_PLACE], trial)
+        return kept
+
+    def _trial(self, claimed: FrozenTrial) -> Trial:
+        with quiet():
+            study = self._study(self._sampler(claimed.user_attrs[_PLACE]))
+            study.get_trials(deepcopy=False)  # Optuna's cache of a database writes to trials only that it has read
+            return Trial(study, claimed._trial_id)
+
+    def _waiting(self) -> list[FrozenTrial]:
+        waiting = self._study().get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        wanted = [trial for trial in waiting if trial.user_attrs[_PLACE] < len(self._prescribed)]
+        return sorted(wanted, key=lambda trial: trial.user_attrs[_PLACE])
+
+    @uninterrupted()
+    def _claimed(self, study: optuna.Study, waiting: FrozenTrial) -> bool:
+        """Whether a trial that waits is this process's now; the storage lets only one process have it."""
+        try:
+            if not self._storage.set_trial_state_values(waiting._trial_id, state=TrialState.RUNNING):
+                return False
+        except UpdateFinishedTrialError:
+            return False
+        if self._by_place()[waiting.user_attrs[_PLACE]].number != waiting.number:
+            # Two processes have filled the same place at the same time.
+            study.tell(waiting.number, state=TrialState.FAIL)
+            return False
+        return True
+
+    def _sampler(self, place: int) -> BaseSampler:
+        """A sampler of a point's own: what it chooses follows from the points before it, not from who asks, or when."""
+        seed = int(fingerprint([self._search.sampler_seed, place])[:8], 16)
+        match self._search.sampler:
+            case "nsga2":
+                return NSGAIISampler(population_size=_GENERATION, seed=seed)
+            case "gp":
+                return GPSampler(seed=seed)
+            case _:  # of a grid every choice is prescribed
+                return TPESampler(seed=seed, multivariate=True, group=True)
+
+    @property
+    def _directions(self) -> list[StudyDirection]:
+        if self._search.objective == "auc":
+            return [StudyDirection.MAXIMIZE for _ in self._tasks]
+        return [StudyDirection.MINIMIZE if self._search.objective == "delta_m_pct" else StudyDirection.MAXIMIZE]
+
+
+def _decides(config: RunConfig, prepared: Prepared) -> dict[str, Any]:
+    """What decides which points a study has, by key."""
+    parts: dict[str, Any] = depends_on(config, prepared) | {"name": config.name, "tasks": list(config.tasks)}
+    del parts["train"]["method"]
+    search = config.search.model_dump(mode="json", exclude=_FREE)
+    flat = dict(_flat({**parts, "search": search}))
+    canonical: dict[str, Any] = json.loads(json.dumps(flat))
+    return canonical
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _differences(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    keys = dict.fromkeys([*known, *wanted])
+    return [
+        f"{key}: {known.get(key, 'nothing')!r} there, {wanted.get(key, 'nothing')!r} here"
+        for key in keys
+        if known.get(key) != wanted.get(key)
+    ]

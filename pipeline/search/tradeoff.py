@@ -1,0 +1,109 @@
+"""One worker of a search: takes trials of the study and trains them until every point is finished."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from statistics import mean
+
+from optuna.trial import Trial
+
+from pipeline.comparison import Observer, Planned, complete
+from pipeline.config import RunConfig
+from pipeline.front import contribution
+from pipeline.job import DivergedError
+from pipeline.prepared import Prepared
+from pipeline.runs import find
+from pipeline.search.points import Baselines, Point, State
+from pipeline.search.pruning import BehindError, MedianRule
+from pipeline.search.study import Study
+from pipeline.tracking import Tracker
+from pipeline.training import tidy
+
+_CHANCE = 0.5  # the AUC below which no volume is counted
+_PAUSE = 0.5  # seconds between two looks at trials that others work on
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Works on a study.
+
+    Args:
+        config: Of the search.
+        prepared: The data.
+        study: The study.
+        baselines: What its points are held against.
+        tracker: Records the runs.
+        on_point: Called after each point.
+    """
+
+    config: RunConfig
+    prepared: Prepared
+    study: Study
+    baselines: Baselines
+    tracker: Tracker
+    on_point: Callable[[], None]
+
+    def work(self) -> None:
+        """Take trials until every point is finished, by this worker or another.
+
+        Raises:
+            InputError: As :func:`pipeline.training.train`, but where a run diverges: its point has failed.
+        """
+        while True:
+            with self.study.take() as trial:
+                if trial is not None:
+                    self._run(trial)
+            if trial is not None:
+                self.on_point()
+            elif self.study.is_over():
+                return
+            else:
+                time.sleep(_PAUSE)
+
+    def _run(self, trial: Trial) -> None:
+        choice, place = self.study.space.choose(trial), self.study.place_of(trial)
+        point = Point(place, choice.method, choice.params)
+        seeds = range(self.config.train.seed, self.config.train.seed + self.config.search.seeds)
+        planned = [
+            Planned(f"trial {place} {point.name}", choice.config(self.config, seed), trial.number) for seed in seeds
+        ]
+        point = self._trained(point, planned)
+        values = self._values(point) if point.state == "complete" else []
+        shortfalls = self.baselines.shortfalls(point, self.config.search.not_below_single_task) if values else {}
+        self.study.finish(trial, point, values, shortfalls)
+
+    def _trained(self, point: Point, planned: list[Planned]) -> Point:
+        observers: list[Observer] = [self.tracker]
+        if self.config.search.prune:
+            observers.append(MedianRule(self.study.points(), self.config.train.seed))
+        try:
+            runs = complete(planned, self.prepared, observers, workers=1)
+        except (BehindError, DivergedError) as error:
+            for p in planned:
+                tidy(p.config, self.prepared)
+            state: State = "pruned" if isinstance(error, BehindError) else "failed"
+            finished = [run for p in planned if (run := find(p.config, self.prepared))]
+            recorded = [*map(self.tracker.run_id, finished), *self.tracker.give_up(state)]
+            return replace(
+                point,
+                state=state,
+                reason=str(error),
+                runs=[run.fingerprint for run in finished],
+                mlflow_run_ids=recorded,
+            )
+        return point.trained(runs, [self.tracker.run_id(run) for run in runs])
+
+    def _values(self, point: Point) -> list[float]:
+        """The objectives of a point."""
+        match self.config.search.objective:
+            case "auc":
+                return list(point.val.values())
+            case "mean_auc":
+                return [mean(point.val.values())]
+            case "delta_m_pct":
+                return [self.baselines.delta_m_pct(point)]
+            case _:
+                others = [[*p.val.values()] for p in self.study.points() if p.state == "complete"]
+                return [contribution([*point.val.values()], others, [_CHANCE] * len(point.val))]

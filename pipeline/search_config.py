@@ -1,0 +1,89 @@
+"""The section ``[search]``: where the trade-off curve is looked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt, field_serializer, field_validator, model_validator
+
+from features.kinds import Declared
+from pipeline.train_config import MethodText, chosen_methods
+
+Objective = Literal["auc", "mean_auc", "delta_m_pct", "hypervolume"]
+
+
+class Range(Declared):
+    """Where a number is looked for.
+
+    Args:
+        low: The lowest value.
+        high: The highest value.
+        log: Whether it is looked for on a logarithmic scale; for positive numbers.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _is_range(self) -> Range:
+        if not self.low < self.high:
+            raise ValueError(f"`low` should be below `high`, found {self.low:g} and {self.high:g}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"a logarithmic scale needs `low` above 0, found {self.low:g}")
+        return self
+
+
+class SearchConfig(Declared):
+    """Where the trade-off curve is looked for, and by whom.
+
+    Args:
+        methods: Methods as text; ``["all"]`` for every known one. Options with a declared range are searched, others
+            stay as written.
+        ranges: A range for any number of ``[train]`` or ``[model]`` or a task's weight, by its key as ``"train.lr"``,
+            and for an option of a method in place of its declared one, as ``"gradops.alpha"``.
+        objective: ``"auc"``, the validation AUC of each task, several objectives; or one number: ``"mean_auc"``,
+            ``"delta_m_pct"``, or ``"hypervolume"``, what a point adds to the volume under the front so far.
+        not_below_single_task: Tasks whose mean validation AUC should not be below that of the single-task models.
+        trials: Points of the curve.
+        seeds: Runs of a point, of seeds counted up from ``train.seed``.
+        sampler: What chooses the points.
+        sampler_seed: Of that choice.
+        grid: Values of each range under ``sampler = "grid"``.
+        prune: Whether to give up a run whose validation AUC is behind; see :mod:`pipeline.search.pruning`.
+        study: The study's name; the config's without one.
+        storage: Where the study is: a database's URL or ``grpc://host:port``; a journal file beside the runs without.
+        heartbeat: Seconds between two signs of life of a worker in a database.
+        workers: Processes of one command; 0 for one a core.
+    """
+
+    methods: Annotated[tuple[MethodText, ...], Field(min_length=1)] = ("gradops",)
+    ranges: Mapping[str, Range] = Field(default_factory=dict)
+    objective: Objective = "auc"
+    not_below_single_task: tuple[str, ...] = ()
+    trials: PositiveInt = 30
+    seeds: PositiveInt = 1
+    sampler: Literal["tpe", "nsga2", "gp", "grid"] = "tpe"
+    sampler_seed: Annotated[int, Field(ge=0)] = 0
+    grid: Annotated[int, Field(ge=2)] = 16
+    prune: bool = False
+    study: Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9_-]*)?$")] = ""
+    storage: str = ""
+    heartbeat: PositiveInt = 60
+    workers: Annotated[int, Field(ge=0)] = 1
+
+    @field_validator("methods")
+    @classmethod
+    def _are_methods(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        return chosen_methods(texts)
+
+    @field_serializer("storage", when_used="json")
+    def _without_password(self, url: str) -> str:
+        return without_password(url)
+
+
+def without_password(url: str) -> str:
+    """A URL that may be printed, and saved with a run."""
+    return re.sub(r"(//[^/@:]*):[^@]*@", r"\1:***@", url)
