@@ -64,6 +64,7 @@ def conformance(project: Path) -> subprocess.CompletedProcess[str]:
     return run(project, *suite, "tests/conformance/test_methods.py")
 
 
+@pytest.mark.slow
 def test_one_file_and_one_line_are_enough(project: Path) -> None:
     used = run(project, "-c", _USE)
     assert used.returncode == 0, used.stderr

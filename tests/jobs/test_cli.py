@@ -98,13 +98,10 @@ def tell_all(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     os.killpg(process.pid, number)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("end", "number", "code"),
-    [
-        (tell_all, signal.SIGINT, 130),
-        pytest.param(tell, signal.SIGTERM, 130, marks=pytest.mark.slow),
-        pytest.param(tell, signal.SIGKILL, -signal.SIGKILL, marks=pytest.mark.slow),
-    ],
+    [(tell_all, signal.SIGINT, 130), (tell, signal.SIGTERM, 130), (tell, signal.SIGKILL, -signal.SIGKILL)],
 )
 def test_a_comparison_that_is_ended_leaves_no_worker_behind(
     end: Callable[[subprocess.Popen[bytes], signal.Signals], None], number: signal.Signals, code: int, tmp_path: Path

@@ -255,7 +255,8 @@ def test_an_interrupted_comparison_is_taken_up_in_mlflow_too(tmp_path: Path, don
     mlflow.set_tracking_uri(done.store)
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
 def test_an_interrupted_comparison_goes_on_inside_a_run(tmp_path: Path, done: Done, workers: int) -> None:
     options = [f"data.prepared={done.config.data.prepared}", "compare.methods=['mgda']", "train.max_steps=0"]
     options += ["train.tasks=['income', 'marital']", "train.epochs=15"]

@@ -290,11 +290,10 @@ def live(command: list[str], steps: int, seconds: float) -> Life:
     return Life(told[0], told[-1], process.returncode != 0)
 
 
-@pytest.mark.parametrize(("kills", "steps"), [(3, 60), pytest.param(25, 300, marks=pytest.mark.slow)])
-def test_kills_at_random_moments_change_nothing(
-    tmp_path: Path, few: tuple[RunConfig, Prepared], kills: int, steps: int
-) -> None:
+@pytest.mark.slow
+def test_kills_at_random_moments_change_nothing(tmp_path: Path, few: tuple[RunConfig, Prepared]) -> None:
     """In the middle of a step, of a checkpoint, of a validation."""
+    kills, steps = 25, 300
     options = (
         f"train.max_steps={steps}",
         "train.epochs=30",

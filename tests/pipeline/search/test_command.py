@@ -229,6 +229,7 @@ class Killing(Told):
         super().__call__(points)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_its_trial_alone(
     done: tuple[RunConfig, Prepared, Searched], store: MlflowClient, tmp_path: Path
 ) -> None:
