@@ -195,6 +195,7 @@ def test_an_interrupted_comparison_trains_only_what_is_missing(done: Done, tmp_p
     assert again.systems["mgda"][0].test == lost.test
 
 
+@pytest.mark.slow
 def test_workers_and_one_process_give_the_same_runs(done: Done, tmp_path: Path) -> None:
     config = debug_config(tmp_path, METHODS, "compare.workers=2", f"data.prepared={done.config.data.prepared}")
     witness = Witness()

@@ -281,6 +281,7 @@ def newest_file(config: RunConfig, few: Few) -> Path:
     return checkpoints_of(config, few[1]) / "newest"
 
 
+@pytest.mark.slow
 def test_a_killed_rank_is_started_again_by_torchrun(lived: Path, few: Few, tmp_path: Path) -> None:
     config = config_in(tmp_path, few)
     with torchrun(config, few) as process:
