@@ -26,6 +26,7 @@ from features.contract import InputError
 from gradops.group import Alone, Group
 from pipeline.files import durable, sha256_file, sweep
 from pipeline.ranks import on_first, once
+from pipeline.runs import differences
 
 # Raised whenever a state is written otherwise than before: older checkpoints are then refused.
 _FORMAT = 2
@@ -161,7 +162,7 @@ class Checkpoints:
         content = json.loads((folder / _STATE).read_text())
         there = content["run"] | {"checkpoint format": content.get("format", 1)}
         here = json.loads(json.dumps(self.run)) | {"checkpoint format": _FORMAT}
-        if differing := _differences(there, here):
+        if differing := differences(there, here):
             subject = f"{folder} is a checkpoint of another run; delete {self.folder} to train this one from its start"
             raise InputError.of(subject, differing)
         known: dict[str, Tensor] = {}
@@ -231,18 +232,6 @@ def _damage(folder: Path) -> str | None:
 def _warn(damages: list[str], consequence: str) -> None:
     if damages:
         warnings.warn(f"{'; '.join(damages)}: the run {consequence}", stacklevel=3)
-
-
-def _differences(saved: Mapping[str, Any], present: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Every value that is not the same on both sides, by its dotted name."""
-    found = []
-    for name in dict.fromkeys([*saved, *present]):
-        there, here = saved.get(name), present.get(name)
-        if isinstance(there, Mapping) and isinstance(here, Mapping):
-            found += _differences(there, here, f"{prefix}{name}.")
-        elif there != here:
-            found.append(f"{prefix}{name}: {there!r} there, {here!r} here")
-    return found
 
 
 def _packed(value: object, name: str, tensors: dict[str, Tensor]) -> Any:

@@ -123,6 +123,18 @@ def depends_on(config: RunConfig, prepared: Prepared) -> dict[str, Any]:
     return parts | {"weights": [config.spec.tasks[task].weight for task in config.tasks]}
 
 
+def differences(saved: Mapping[str, Any], present: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Every value that is not the same on both sides, by its dotted name."""
+    found = []
+    for name in dict.fromkeys([*saved, *present]):
+        there, here = saved.get(name), present.get(name)
+        if isinstance(there, Mapping) and isinstance(here, Mapping):
+            found += differences(there, here, f"{prefix}{name}.")
+        elif there != here:
+            found.append(f"{prefix}{name}: {there!r} there, {here!r} here")
+    return found
+
+
 def folder_of(config: RunConfig, prepared: Prepared) -> Path:
     """Where the run of a config on prepared data is, or will be."""
     return config.runs / fingerprint(depends_on(config, prepared))

@@ -19,7 +19,7 @@ from pipeline.config import RunConfig
 from pipeline.files import fingerprint
 from pipeline.interruption import uninterrupted
 from pipeline.prepared import Prepared
-from pipeline.runs import depends_on
+from pipeline.runs import depends_on, differences
 from pipeline.search.points import Point, read
 from pipeline.search.space import Space
 from pipeline.search.storage import give_back, open_storage, quiet, study_of
@@ -59,7 +59,7 @@ class Study:
         known = study.user_attrs.get(_DEPENDS_ON)
         if known is None:
             study.set_user_attr(_DEPENDS_ON, depends)
-        elif differing := _differences(known, depends):
+        elif differing := differences(known, depends):
             fix = "give another one a name by `search.study`"
             raise InputError.of(f"the study `{self._name}` is there with other values; {fix}", differing)
 
@@ -207,12 +207,3 @@ def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
-
-
-def _differences(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    keys = dict.fromkeys([*known, *wanted])
-    return [
-        f"{key}: {known.get(key, 'nothing')!r} there, {wanted.get(key, 'nothing')!r} here"
-        for key in keys
-        if known.get(key) != wanted.get(key)
-    ]

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from mlflow.tracking import MlflowClient
 from optuna.trial import TrialState
 
 from pipeline.config import RunConfig
@@ -25,6 +24,7 @@ from pipeline.search.command import Search, Searched
 from pipeline.search.points import Point
 from pipeline.search.storage import open_storage, study_of
 from pipeline.search.study import Study
+from pipeline.tracking import connect
 from tests.conftest import ROLES, ROOT
 
 COMMAND = [sys.executable, "-c", "from jobs.cli import app; app()", "search", str(ROOT / "configs" / "debug.toml")]
@@ -106,7 +106,7 @@ def assert_whole(config: RunConfig, trials: int) -> None:
     files = {path: json.loads(path.read_text()) for path in (config.runs / "studies").glob("*.json")}
     ((path, content),) = [(path, content) for path, content in files.items() if content["name"] == study_of(config)]
     assert [point["trial"] for point in content["points"]] == list(range(trials))
-    client = MlflowClient()
+    client = connect()  # another test of this process may have had another store
     experiment = client.get_experiment_by_name(config.name)
     assert experiment is not None
     runs = {run.info.run_id: run for run in client.search_runs([experiment.experiment_id], max_results=1000)}
