@@ -33,7 +33,7 @@ def main(
     from pipeline.comparison import Planned, complete
     from pipeline.config_file import load
     from pipeline.prepare import prepare
-    from pipeline.ranks import number, on_first, once, together
+    from pipeline.ranks import on_first, once, together
 
     loaded = load(config, overrides)
     prepared = prepare(loaded)  # of ranks the first to come does it, and the others wait
@@ -41,9 +41,10 @@ def main(
     with together(checked=checked) as group, ExitStack() as stack:
         survey = once(lambda: surveyed(planned, prepared, workers=1), group)
         stack.enter_context(on_first(lambda: locked(loaded), group))
-        observers = _observers(loaded, prepared, planned, stack) if group.rank == 0 else []
+        is_first = group.rank == 0
+        observers = _observers(loaded, prepared, planned, stack) if is_first else []
         (run,) = complete(planned, prepared, observers, 1, group)
-    if number() == 0:
+    if is_first:
         lines = [
             f"{task}: test AUC {run.test[task]['auc']:.4f}, validation {run.val[task]['auc']:.4f}" for task in run.tasks
         ]

@@ -111,13 +111,13 @@ class Batches:
         of_batch, of_last = _part(self._batch_size, part, parts), _part(last, part, parts)
         return range(start + full * of_batch.start + of_last.start, start + full * of_batch.stop + of_last.stop)
 
-    def _mine(self, rows: int) -> slice:
+    def _mine(self, rows: int) -> range:
         """This rank's share of a batch of so many rows."""
         return _part(rows, self._rank, self._ranks)
 
     def _parts(self, start: int, window: Window, skip: int = 0) -> Iterator[Batch]:
         """The batches of a window, without the first ones."""
-        size = _size(self._mine(self._batch_size))
+        size = len(self._mine(self._batch_size))
         for batch in range(skip, self._batches_of(start)):
             yield window.batch(batch * size, min(batch * size + size, len(window)))
 
@@ -148,12 +148,12 @@ class Batches:
         full, last = divmod(self._rows_of(start), self._batch_size)
         batches: list[list[Rows]] = [[], []]
         for lane, rows in enumerate(orders):
-            size = _size(_part(self._batch_size, lane, self._lanes))
+            size = len(_part(self._batch_size, lane, self._lanes))
             whole, left = np.split(rows, [full * size])
             batches[0].append(whole.reshape(full, size))
             batches[1].append(left[None])
-        both = zip(batches, (self._batch_size, last), strict=True)
-        return np.concatenate([np.hstack(lanes)[:, self._mine(size)].ravel() for lanes, size in both])
+        both = [(np.hstack(batches[0]), self._mine(self._batch_size)), (np.hstack(batches[1]), self._mine(last))]
+        return np.concatenate([rows[:, mine.start : mine.stop].ravel() for rows, mine in both])
 
     def _read(self, rows: range, *, in_order: bool) -> pl.DataFrame:
         """Some rows of a window; those of a split that has no other are kept, and read once."""
@@ -174,13 +174,8 @@ class Batches:
         return [name for name in self._schema if name.startswith((ID, WEIGHT, VALUE)) or name in beside]
 
 
-def _part(rows: int, part: int, parts: int) -> slice:
+def _part(rows: int, part: int, parts: int) -> range:
     """A part's share of some rows: shares are even, the first parts have one row more."""
     share, rest = divmod(rows, parts)
     begin = part * share + min(part, rest)
-    return slice(begin, begin + share + (part < rest))
-
-
-def _size(rows: slice) -> int:
-    size: int = rows.stop - rows.start
-    return size
+    return range(begin, begin + share + (part < rest))

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -81,9 +80,10 @@ class Checkpoints:
         try:
             with on_first(lambda: durable(self._of(step)), self.group) as draft:
                 self._write(draft, tensors, json.dumps(content))
+            once(lambda: self._point_to(step), self.group)
         except OSError as error:
             raise InputError(self._unwritten(step, error)) from error
-        once(lambda: self._point_to(step), self.group)
+        once(lambda: self._let_go(step), self.group)
 
     def _write(self, draft: Path, tensors: dict[str, Tensor], content: str) -> None:
         """Every rank its tensors, the first one the rest."""
@@ -99,28 +99,28 @@ class Checkpoints:
         once(lambda: _describe(draft, content), self.group)
 
     def _point_to(self, step: int) -> None:
-        """Name a checkpoint as the newest, and let go of the oldest."""
-        try:
-            with durable(self.folder / _NEWEST) as draft:
-                draft.write_text(str(step))
-        except OSError as error:
-            raise InputError(self._unwritten(step, error)) from error
+        """Name a checkpoint as the newest."""
+        with durable(self.folder / _NEWEST) as draft:
+            draft.write_text(str(step))
+
+    def _let_go(self, step: int) -> None:
+        """Remove all but the newest up to a step."""
         older = [s for s in self._steps() if s < step]
         for unwanted in {*self._steps()} - {step, *older[: self.keep - 1]}:
             shutil.rmtree(self._of(unwanted))
 
-    def newest(self, like: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any] | None:
+    def newest(self, like: Callable[[], Mapping[str, Any]] = dict) -> dict[str, Any] | None:
         """The state of the newest whole checkpoint; None without one. A warning names what was damaged in newer ones.
 
         Args:
-            like: A state whose tensors are spread over ranks; those of the same names in the checkpoint are spread
-                alike, and all others come whole. Of a state with none, nothing need be said.
+            like: Gives a state whose tensors are spread over ranks, asked only if there is a checkpoint. Those of the
+                same names in it are spread alike, all others come whole. Of a state with none, nothing need be said.
 
         Raises:
             InputError: If it is of another run. Everything that differs is listed.
         """
         step = once(self._newest_whole, self.group)
-        return None if step is None else self._read(self._of(step), like)
+        return None if step is None else self._read(self._of(step), like())
 
     def remove(self) -> None:
         """Remove them all: the run is finished."""

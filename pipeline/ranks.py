@@ -83,11 +83,6 @@ def _end_with(parent: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def number() -> int:
-    """This process's rank, also before the processes have met."""
-    return int(os.environ["RANK"]) if dist.is_torchelastic_launched() else 0
-
-
 def neighbours() -> tuple[int, int]:
     """How many ranks this machine has, and how many there are."""
     if not dist.is_torchelastic_launched():

@@ -121,7 +121,7 @@ def _checkpoints(config: RunConfig, prepared: Prepared, group: Group = Alone()) 
 
 
 def _resume(job: Job, checkpoints: Checkpoints) -> None:
-    state = checkpoints.newest(like=job.state_dict() | {"best": job.model.state_dict()})
+    state = checkpoints.newest(like=lambda: job.state_dict() | {"best": job.model.state_dict()})
     if state is not None:
         job.load_state_dict(state)
 
