@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from features.contract import InputError
 from features.transforms import FIRST_KNOWN
 from models.cut import Bags, Layout, TableCut
 
@@ -140,13 +141,42 @@ class SharedBottom(nn.Module):
         elsewhere = ("head_transform.", "embedding.")
         state = {f"embedding.{name}": value for name, value in self.embedding.whole_state().items()}
         state |= {name: value for name, value in self.state_dict().items() if not name.startswith(elsewhere)}
-        if self.head_transform is None:
-            return state
-        for task, (tower, matrix_DD) in enumerate(zip(self.towers, self.head_transform.matrix_TDD(), strict=True)):
-            first = next(name for name, layer in tower.named_modules() if isinstance(layer, nn.Linear))
-            weight = state[f"towers.{task}.{first}.weight"]
-            state[f"towers.{task}.{first}.weight"] = (weight.double() @ matrix_DD.double()).to(weight.dtype)
+        for name, matrix_DD in self._read_through().items():
+            state[name] = (state[name].double() @ matrix_DD.double()).to(state[name].dtype)
         return state
+
+    @torch.no_grad()
+    def load_plain_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take over the weights that :meth:`plain_state` gave, of the same layers and tables.
+
+        The function is then the same, too, whatever head transform the towers read through. Rows that a table has grown
+        by since keep what they hold.
+
+        Args:
+            state: Tensors by name.
+
+        Raises:
+            InputError: If tensors are missing or of another shape. All are listed.
+        """
+        mine = {name: value for name, value in self.state_dict().items() if not name.startswith("head_transform.")}
+        misfits = {name: _misfit(name, value, state.get(name)) for name, value in mine.items()}
+        if problems := [f"{name} {problem}" for name, problem in misfits.items() if problem]:
+            raise InputError.of("weights do not fit the network that is to start from them", problems)
+        turned = {
+            name: torch.linalg.solve(matrix_DD.double(), state[name].double(), left=False)
+            for name, matrix_DD in self._read_through().items()
+        }
+        for name, value in mine.items():
+            saved = turned.get(name, state[name])
+            value[: len(saved)] = saved.to(value.dtype)
+
+    def _read_through(self) -> dict[str, Tensor]:
+        """The name of each tower's first weights, to the matrix of its head transform; empty without any."""
+        if self.head_transform is None:
+            return {}
+        firsts = [next(n for n, layer in t.named_modules() if isinstance(layer, nn.Linear)) for t in self.towers]
+        names = [f"towers.{task}.{first}.weight" for task, first in enumerate(firsts)]
+        return dict(zip(names, self.head_transform.matrix_TDD(), strict=True))
 
     def initialise(self, generator: torch.Generator, embedding_std: float) -> None:
         """Draw every weight from a generator: a run's start depends on its seed and on nothing else.
@@ -166,6 +196,15 @@ class SharedBottom(nn.Module):
     def _logits(self, views: Sequence[Tensor]) -> Tensor:
         views = views if self.head_transform is None else self.head_transform(views)
         return torch.cat([tower(view) for tower, view in zip(self.towers, views, strict=True)], dim=1)
+
+
+def _misfit(name: str, mine: Tensor, saved: Tensor | None) -> str | None:
+    """Why saved weights cannot take the place of a network's own."""
+    if saved is None:
+        return "is missing"
+    is_table = name.startswith("embedding.")
+    fits = saved.shape[1:] == mine.shape[1:] and (len(saved) <= len(mine) if is_table else len(saved) == len(mine))
+    return None if fits else f"is {[*saved.shape]} there and {[*mine.shape]} here"
 
 
 def _layers(width: int, units: Sequence[int], dropout: float) -> nn.Sequential:

@@ -28,6 +28,7 @@ from pipeline.job import EpochSoFar, Job
 from pipeline.optimizers import optimizer_of
 from pipeline.prepared import Prepared
 from pipeline.train_config import TrainConfig
+from pipeline.warm import warm_start
 
 _EVALUATION_BATCH = 8192
 
@@ -95,7 +96,10 @@ def job_of(config: RunConfig, prepared: Prepared, group: Group = Alone()) -> Job
     method = parse(train.method)
     rotations = _rotations(method.rotation, len(tasks), config.model.bottom[-1], device)
     embedding = front_of(encoder, config, group)
-    model = build_model(encoder, tasks, config.model, train.seed, rotations, embedding=embedding).to(device)
+    model = build_model(encoder, tasks, config.model, train.seed, rotations, embedding=embedding)
+    if train.start_from:
+        warm_start(model, config, prepared, group)
+    model = model.to(device)
     optimizer = MultiTaskOptimizer(
         optimizer_of(model, train),
         method,

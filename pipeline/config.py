@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from gradops.methods import parse
 from gradops.rotation import Rotations
 from models.sharding import Kind, Sharding
 from pipeline.contract import ContractConfig
+from pipeline.daily_config import DailyConfig
 from pipeline.search_config import SearchConfig
 from pipeline.split import SplitConfig
 from pipeline.train_config import MethodText, TrainConfig, chosen_methods
@@ -30,12 +32,28 @@ class DataConfig(Declared):
         prepared: Folder that prepared data is written to.
         grow: Whether to add to the newest data prepared there from earlier days, whose ids, scales and days are kept,
             instead of learning everything anew; see :mod:`pipeline.growth`.
+        since: First day that is read of files below ``dt=2026-01-31`` folders; all days without one.
+        until: Last such day.
+        without: Such days that are left out.
     """
 
     train: str
     holdout: str | None = None
     prepared: Path = Path("prepared")
     grow: bool = False
+    since: date | None = None
+    until: date | None = None
+    without: tuple[date, ...] = ()
+
+    @model_validator(mode="after")
+    def _in_order(self) -> DataConfig:
+        if self.since and self.until and self.since > self.until:
+            raise ValueError(f"data.since should not be after data.until, found {self.since} and {self.until}")
+        return self
+
+    def reads(self, day: date | None) -> bool:
+        """Whether a file is read, by its day; one below no folder of a day always is."""
+        return day is None or ((self.since or day) <= day <= (self.until or day) and day not in self.without)
 
 
 class ModelConfig(Declared):
@@ -117,6 +135,7 @@ class RunConfig(Declared):
         sharding: How several ranks share the tables.
         compare: The comparison.
         search: The search for the trade-off curve.
+        daily: The scheduled job.
         runs: Folder that finished runs are kept in.
     """
 
@@ -130,6 +149,7 @@ class RunConfig(Declared):
     sharding: ShardingConfig = ShardingConfig()
     compare: CompareConfig = CompareConfig()
     search: SearchConfig = SearchConfig()
+    daily: DailyConfig = DailyConfig()
     runs: Path = Path("runs")
 
     @model_validator(mode="after")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -11,25 +11,26 @@ from pipeline import parquet
 _PART, _SHOWN = "dt=", 7
 
 
-def problems(role: str, paths: list[Path], readable: list[Path]) -> Iterator[str]:
+def problems(role: str, paths: list[Path], readable: list[Path], without: Collection[date] = ()) -> Iterator[str]:
     """What is empty or missing of a role's files.
 
     Args:
         role: As the config calls them, ``data.train``.
         paths: All of them: a day whose file is damaged is there.
         readable: Those whose footer can be read.
+        without: Days that are left out on purpose.
     """
     fix = "or set `[contract] empty_days = true` if days without rows are as they should be"
     yield from (f"{path} has no rows; remove or replace it, {fix}" for path in readable if not parquet.height(path))
-    days = {day for path in paths if (day := _day(path))}
-    if missing := _missing(days):
+    days = {day for path in paths if (day := day_of(path))}
+    if missing := [day for day in _missing(days) if day not in without]:
         shown = ", ".join(map(str, missing[:_SHOWN])) + (", ..." if missing[_SHOWN:] else "")
         found = f"{len(missing)} day(s) between {min(days)} and {max(days)}: {shown}"
         yield f"{role} has no file of {found}; add them, {fix}"
 
 
-def _day(path: Path) -> date | None:
-    """What the path says; a part like ``dt=latest`` is no day."""
+def day_of(path: Path) -> date | None:
+    """The day that a path names; a part like ``dt=latest`` is none."""
     for part in path.parts:
         try:
             if part.startswith(_PART):

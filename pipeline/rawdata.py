@@ -22,7 +22,10 @@ def find(config: RunConfig) -> dict[str, list[Path]]:
             the others.
     """
     patterns = {"train": config.data.train} | ({"holdout": config.data.holdout} if config.data.holdout else {})
-    found = {role: parquet.find(pattern) for role, pattern in patterns.items()}
+    found = {
+        role: [path for path in parquet.find(pattern) if config.data.reads(days.day_of(path))]
+        for role, pattern in patterns.items()
+    }
     if missing := [f"data.{role}: no Parquet file at `{patterns[role]}`" for role, paths in found.items() if not paths]:
         where = f"paths are relative to the folder of the command, now {Path.cwd()}"
         raise InputError.of(f"raw data is not there ({where}; `gradops fetch census` fetches census)", missing)
@@ -48,7 +51,7 @@ def check(config: RunConfig, sources: dict[str, list[Path]], engine: Engine = HE
         files[role], wrong = parquet.schemas(paths)
         problems += [*_schema_problems(config, f"data.{role}", files[role]), *wrong]
         if not config.contract.empty_days:
-            problems += days.problems(f"data.{role}", paths, list(files[role]))
+            problems += days.problems(f"data.{role}", paths, list(files[role]), config.data.without)
     both = sorted(set(sources["train"]) & set(sources.get("holdout", [])))
     problems += [f"{path} is in data.train and in data.holdout; a row is trained on or held out" for path in both]
     every = {p: s for found in files.values() for p, s in found.items()}

@@ -117,7 +117,9 @@ class Run:
 
 def depends_on(config: RunConfig, prepared: Prepared) -> dict[str, Any]:
     """Everything that decides a run's result."""
-    train = config.train.model_dump(mode="json", exclude=_SAFETY)
+    # A start from the seed is named by nothing, so that runs of before there was another are still found.
+    excluded = _SAFETY if config.train.start_from else _SAFETY | {"start_from"}
+    train = config.train.model_dump(mode="json", exclude=excluded)
     parts = {"format": _FORMAT, "data": prepared.fingerprint}
     parts |= {"model": config.model.model_dump(mode="json"), "train": train}
     return parts | {"weights": [config.spec.tasks[task].weight for task in config.tasks]}

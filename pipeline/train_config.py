@@ -58,6 +58,8 @@ class TrainConfig(Declared):
         table_kernel: How tables are held: ``"plain"``, stepped from their gradients, or ``"fused"``, stepped inside the
             backward pass; :mod:`models.table_optimizers` says which optimizers go with it. Nothing is clipped then.
         table_lr: The tables' rate, under the same schedule; 0 for ``lr``.
+        start_from: Fingerprint of the finished run whose weights it starts from, its data an ancestor of this run's;
+            empty for a start from the seed.
         seed: Of initialisation, batch order, dropout and the method's own randomness.
         diagnose_every: Steps between two records of cosines, norms and weights.
         checkpoint_every: Steps between two checkpoints, and so the most that a killed process loses; 0 for one at the
@@ -85,6 +87,7 @@ class TrainConfig(Declared):
     table_optimizer: str = "adam"
     table_kernel: Literal["plain", "fused"] = "plain"
     table_lr: Annotated[float, Field(ge=0)] = 0.0
+    start_from: Annotated[str, Field(pattern=r"^([0-9a-f]{16})?$")] = ""
     seed: Annotated[int, Field(ge=0)] = 0
     diagnose_every: PositiveInt = 50
     checkpoint_every: Annotated[int, Field(ge=0)] = 1000

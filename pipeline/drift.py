@@ -1,0 +1,124 @@
+"""How one day's rows differ from those that a model was trained on, feature by feature."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log
+
+import polars as pl
+
+from features.encoder import ID, LABEL, VALUE
+from features.kinds import Time
+from features.transforms import NULL, OUT_OF_VOCABULARY
+from pipeline.prepared import Prepared
+
+_GROUPS = 10
+# A group that one side has nothing of would make the index infinite; half a row in ten thousand is nothing.
+_LEAST = 0.5e-4
+
+
+@dataclass(frozen=True)
+class Drift:
+    """One feature on one day, against the training days.
+
+    Args:
+        feature: Its name.
+        psi: Population stability index: the sum over groups of ids of (p - q) ln(p / q), with the shares p of the day
+            and q of the training days. Null and out of vocabulary are groups of their own; the known ids are ten groups
+            of about equal share in training. Below 0.1 nobody speaks of drift, above 0.25 everybody does. None for a
+            feature without ids.
+        null: Share of the day's entries that are null; None for a feature without ids.
+        unknown: Share that no vocabulary knows; None likewise.
+        shift: Difference of the means of a numeric feature's value, in standard deviations of the training days; None
+            for a feature without a value.
+    """
+
+    feature: str
+    psi: float | None
+    null: float | None
+    unknown: float | None
+    shift: float | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One day against the training days.
+
+    Args:
+        drifts: Every feature, the most changed first.
+        positives: Task to its share of positives, on the day and in training.
+    """
+
+    drifts: tuple[Drift, ...]
+    positives: dict[str, tuple[float, float]]
+
+
+def summary(prepared: Prepared) -> Summary:
+    """The test rows of prepared data against its training rows; memory is that of one feature's ids."""
+    spec = prepared.encoder().spec
+    day, training = (pl.scan_parquet(prepared.folder / split / "*.parquet") for split in ("test", "train"))
+    shifts = _shifts(day, training, list(spec.value_features))
+    found = []
+    for name in spec.features:
+        psi, null, unknown = _by_ids(day, training, name) if name in spec.id_features else (None, None, None)
+        found.append(Drift(name, psi, null, unknown, shifts.get(name)))
+    of_day, of_training = (_positives(rows, list(spec.tasks)) for rows in (day, training))
+    return Summary(
+        drifts=tuple(sorted(found, key=lambda one: -max(one.psi or 0.0, abs(one.shift or 0.0)))),
+        positives={task: (of_day[task], of_training[task]) for task in spec.tasks},
+    )
+
+
+def comparable(found: Summary, prepared: Prepared) -> list[Drift]:
+    """The drifts of features that a single day can be held against: of no parts of a timestamp."""
+    features = prepared.encoder().spec.features
+    return [one for one in found.drifts if not isinstance(features[one.feature], Time)]
+
+
+def _by_ids(day: pl.LazyFrame, training: pl.LazyFrame, name: str) -> tuple[float, float, float]:
+    """The index, and the shares of null and of unknown entries on the day."""
+    counts = _counts(training, name).join(_counts(day, name), on="id", how="full", coalesce=True, suffix="_day")
+    counts = (
+        counts.fill_null(0)
+        .sort(["n", "id"], descending=[True, False])
+        .with_columns((pl.col("n", "n_day") / pl.col("n", "n_day").sum().clip(1)).name.suffix("_share"))
+    )
+    shares = counts.group_by(_group()).agg(pl.col("n_share", "n_day_share").sum())
+    psi = sum(_term(max(p, _LEAST), max(q, _LEAST)) for _, q, p in shares.iter_rows())
+    special = dict(counts.select("id", "n_day_share").iter_rows())
+    return psi, special.get(NULL, 0.0), special.get(OUT_OF_VOCABULARY, 0.0)
+
+
+def _counts(rows: pl.LazyFrame, name: str) -> pl.DataFrame:
+    column = rows.select(pl.col(ID + name).alias("id"))
+    if isinstance(column.collect_schema()["id"], pl.List):
+        column = column.explode("id", empty_as_null=False)
+    return column.group_by("id").len("n").with_columns(pl.col("n").cast(pl.Int64)).collect(engine="streaming")
+
+
+def _group() -> pl.Expr:
+    """Special ids by themselves, below zero; the others by the share of the training rows before them, in tenths."""
+    known = pl.col("n").filter(pl.col("id") > OUT_OF_VOCABULARY).sum().clip(1)
+    count = pl.when(pl.col("id") > OUT_OF_VOCABULARY).then("n").otherwise(0)
+    tenth = ((count.cum_sum() - count) * _GROUPS // known).clip(0, _GROUPS - 1)
+    return pl.when(pl.col("id") > OUT_OF_VOCABULARY).then(tenth).otherwise(-pl.col("id").cast(pl.Int64) - 1)
+
+
+def _term(p: float, q: float) -> float:
+    return (p - q) * log(p / q)
+
+
+def _shifts(day: pl.LazyFrame, training: pl.LazyFrame, names: list[str]) -> dict[str, float]:
+    """How far the mean of each numeric value has moved, in standard deviations of the training rows."""
+    columns = [pl.col(VALUE + name) for name in names]
+    of_day = day.select(pl.len(), *(c.mean() for c in columns)).collect(engine="streaming").row(0)[1:]
+    both = training.select(pl.len(), *(c.mean() for c in columns), *(c.std().name.suffix(" sd") for c in columns))
+    _, *of_training = both.collect(engine="streaming").row(0)
+    moved = zip(names, of_day, of_training, of_training[len(names) :], strict=False)
+    return {name: (mean - before) / deviation if deviation else 0.0 for name, mean, before, deviation in moved}
+
+
+def _positives(rows: pl.LazyFrame, tasks: list[str]) -> dict[str, float]:
+    """The share of positives among the known labels of each task."""
+    shares = rows.select(pl.col(LABEL + task).mean() for task in tasks).collect(engine="streaming").row(0)
+    return dict(zip(tasks, shares, strict=True))

@@ -1,0 +1,70 @@
+"""A run that starts from the weights of an earlier one, on data that has grown from the earlier one's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from safetensors.torch import load_file
+
+from features.contract import InputError
+from gradops.group import Alone, Group
+from models.shared_bottom import SharedBottom
+from pipeline.config import RunConfig
+from pipeline.prepared import Prepared
+from pipeline.runs import CONFIG, WEIGHTS, folder_of
+
+
+def warm_start(model: SharedBottom, config: RunConfig, prepared: Prepared, group: Group = Alone()) -> None:
+    """Give a new model the weights of the run that ``train.start_from`` names.
+
+    Ids mean the same in both, since the data has grown from the earlier run's. What the vocabularies have learnt since
+    starts as the seed draws it. Optimizers begin anew: a finished run keeps none of their state.
+
+    Args:
+        model: As initialised.
+        config: Of the new run.
+        prepared: Its data.
+        group: The ranks that train it.
+
+    Raises:
+        InputError: If the run is not there, its data is no ancestor of the new data, its network is another, or ranks
+            share the tables.
+    """
+    if group.size > 1:
+        raise InputError("`train.start_from` is for one process: leave it out, or train without torchrun")
+    folder = config.runs / config.train.start_from
+    if not (folder / WEIGHTS).exists():
+        raise InputError(f"there are no weights in {folder}: give `train.start_from` the fingerprint of a finished run")
+    if not descends(prepared, folder):
+        fix = "prepare it with `data.grow = true`, or start from the seed"
+        raise InputError(f"{folder} was trained on data that {prepared.folder} has not grown from: {fix}")
+    model.load_plain_state(load_file(folder / WEIGHTS))
+
+
+def can_start(config: RunConfig, prepared: Prepared, run: str) -> bool:
+    """Whether the weights of a finished run are there and fit a config on prepared data."""
+    folder = config.runs / run
+    if not (folder / WEIGHTS).exists() or not descends(prepared, folder):
+        return False
+    trained = _config(folder)
+    return (trained.model, trained.tasks) == (config.model, config.tasks)
+
+
+def descends(prepared: Prepared, folder: Path) -> bool:
+    """Whether the run in a folder was trained on this data, or on data that it has grown from."""
+    trained = _config(folder)
+    return any(folder_of(trained, data).name == folder.name for data in _lineage(prepared))
+
+
+def _lineage(prepared: Prepared) -> Iterator[Prepared]:
+    """Data and what it has grown from, newest first, as far as that is still there; of the last at least the name."""
+    found: Prepared | None = prepared
+    while found is not None:
+        yield found
+        base = found.manifest.get("grown_from")
+        found = base and (Prepared.find(prepared.folder.parent / base) or Prepared(prepared.folder.parent / base, {}))
+
+
+def _config(folder: Path) -> RunConfig:
+    return RunConfig.model_validate_json((folder / CONFIG).read_text())
