@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
@@ -22,9 +22,17 @@ class _Feature(Declared):
 
     Args:
         required: Whether every raw row must have a value in each of its columns; a promise that is checked.
+        optional: Whether rows to score may come without its columns, as if they were null; rows to train on may not.
     """
 
     required: bool = False
+    optional: bool = False
+
+    @model_validator(mode="after")
+    def _promises_one(self) -> Self:
+        if self.required and self.optional:
+            raise ValueError("a feature is `required` or `optional`, found both")
+        return self
 
 
 class Known(_Feature):

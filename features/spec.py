@@ -121,6 +121,14 @@ class FeatureSpec(Declared):
         return [declared.column or feature, *([beside] if beside else [])]
 
     @property
+    def optional_columns(self) -> list[str]:
+        """The raw columns that rows to score may come without: those that only optional features read."""
+        optional = {c: True for name in self.features for c in self.columns(name)}
+        for name, feature in self.features.items():
+            optional |= {c: optional[c] and feature.optional for c in self.columns(name)}
+        return [column for column, is_optional in optional.items() if is_optional]
+
+    @property
     def sources(self) -> list[str]:
         """Every raw column that prepared data is made of."""
         read = [column for name in self.features for column in self.columns(name)]

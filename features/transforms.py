@@ -82,10 +82,11 @@ def crossed_id(texts: Sequence[pl.Expr], buckets: int) -> pl.Expr:
 
 
 def timestamp(column: str, dtype: pl.DataType) -> pl.Expr:
-    """A date, a datetime or its ISO text as a datetime, without its time zone; null where it is none."""
+    """A date, a datetime or its ISO text as a datetime, in UTC if it tells its time zone; null where it is none."""
     value = pl.col(column)
     if dtype == pl.String:
-        value = value.str.to_datetime(strict=False, time_unit="us")
+        zoned = value.str.to_datetime("%+", strict=False, time_unit="us", time_zone="UTC")
+        value = pl.coalesce(value.str.to_datetime(strict=False, time_unit="us"), zoned.dt.replace_time_zone(None))
     return value.cast(pl.Datetime("us"))
 
 

@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import polars as pl
+from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
+from features.contract import InputError
+from pipeline.score_http import answer_requests
+from pipeline.score_requests import frame_of
 from pipeline.scoring import ARTIFACT, Scorer
 
 
@@ -19,14 +23,23 @@ class ServedModel(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Read the model's files. MLflow calls this by keyword: the parameter must keep its name."""
         self.scorer = Scorer.load(Path(context.artifacts[ARTIFACT]))
+        answer_requests(self.scorer)
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Probabilities of the rows of a pandas frame, under its index."""
+        """Probabilities of the rows of a pandas frame, under its index.
+
+        Raises:
+            MlflowException: If the rows are not what the model was trained on; all problems at once.
+        """
         del context, params
-        rows = pl.from_pandas(model_input.reset_index(drop=True))
-        scores = self.scorer.score(rows)
+        try:
+            asked = [c for c in self.scorer.columns if c in model_input.columns]
+            scores = self.scorer.score(frame_of({c: model_input[c] for c in asked}))
+        except InputError as error:
+            # MLflow's server answers this type with the message alone, and any other with a traceback.
+            raise MlflowException(str(error), error_code=INVALID_PARAMETER_VALUE) from None
         return pd.DataFrame({task: scores.get_column(task).to_numpy() for task in self.scorer.tasks}, model_input.index)
 
 

@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import polars as pl
 import torch
+from pydantic import Field, PositiveInt, ValidationError
+from safetensors import safe_open
 from safetensors.torch import load_file
 
-from features.encoder import Encoder
+from features.contract import InputError
+from features.encoder import ID, WEIGHT, Encoder
+from features.kinds import Declared, Name
 from models.portable import PortableEmbedding
 from models.shared_bottom import SharedBottom
+from pipeline import score_folder
+from pipeline.score_folder import ENCODER, MODEL, WEIGHTS
 from pipeline.windows import Window
 
 # Name of a model's files among the artifacts of its MLflow model.
 ARTIFACT = "scorer"
-_MODEL, _WEIGHTS, _ENCODER = "model.json", "weights.safetensors", "encoder"
+_BATCH = 8192
+
+
+class _Network(Declared):
+    """The layers, as :attr:`pipeline.config.ModelConfig.network` gives them."""
+
+    bottom: tuple[PositiveInt, ...]
+    tower: tuple[PositiveInt, ...]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+
+
+class _Model(Declared):
+    tasks: Annotated[tuple[Name, ...], Field(min_length=1)]
+    network: _Network
 
 
 @dataclass(frozen=True)
@@ -31,11 +49,13 @@ class Scorer:
         encoder: Encodes raw rows as the training rows were.
         model: The network, in evaluation mode.
         tasks: What its outputs predict, in order.
+        digest: Of all its files.
     """
 
     encoder: Encoder
     model: SharedBottom
     tasks: tuple[str, ...]
+    digest: str
 
     @staticmethod
     def write(
@@ -43,32 +63,97 @@ class Scorer:
     ) -> None:
         """Collect the files of a model: the encoder's folder, safetensors weights and the network's shape in JSON."""
         folder.mkdir(parents=True)
-        shutil.copytree(encoder, folder / _ENCODER)
-        shutil.copyfile(weights, folder / _WEIGHTS)
-        (folder / _MODEL).write_text(json.dumps({"tasks": tasks, "network": network}, indent=1))
+        shutil.copytree(encoder, folder / ENCODER)
+        shutil.copyfile(weights, folder / WEIGHTS)
+        (folder / MODEL).write_text(_Model(tasks=tasks, network=_Network(**network)).model_dump_json(indent=1))  # type: ignore[arg-type]  # checked at run time
+        score_folder.seal(folder)
 
     @classmethod
     def load(cls, folder: Path) -> Scorer:
-        """Read what :meth:`write` collected."""
-        encoder, content = Encoder.load(folder / _ENCODER), json.loads((folder / _MODEL).read_text())
-        model = network(encoder, content["tasks"], content["network"], folder / _WEIGHTS)
-        return cls(encoder, model, tuple(content["tasks"]))
-
-    def score(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Probability of each task for each raw row, in float64.
+        """Read what :meth:`write` collected.
 
         Raises:
-            InputError: If feature columns are missing or of a wrong type. Labels are not needed.
+            InputError: If the folder is not as it was written, or what is in it does not fit together.
         """
+        digest = score_folder.check(folder)
+        try:
+            encoder = Encoder.load(folder / ENCODER)
+            content = _Model.model_validate_json((folder / MODEL).read_bytes())
+        except (ValidationError, pl.exceptions.PolarsError, RecursionError) as error:
+            raise InputError(f"{folder} is no model that can be read: {error}") from error
+        model = network(encoder, content.tasks, dict(content.network), folder / WEIGHTS)
+        return cls(encoder, model, content.tasks, digest)
+
+    @property
+    def columns(self) -> list[str]:
+        """The raw columns that rows are scored by."""
+        return list(dict.fromkeys(c for name in self.encoder.spec.features for c in self.encoder.spec.columns(name)))
+
+    def score(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Probability of each task for each raw row, in float64; never null.
+
+        Raises:
+            InputError: If feature columns are missing or of a wrong type, a value is missing that is required, or
+                numbers are beyond what a score can be computed from. Labels are not needed.
+        """
+        return self.probabilities(self.window(rows))
+
+    def window(self, rows: pl.DataFrame) -> Window:
+        """Raw rows encoded: the first half of :meth:`score`."""
+        known = self._known(rows)
+        # Not in streaming: its many pieces would each build the map of a vocabulary, and a request has few rows.
+        plan = pl.QueryOptFlags(comm_subexpr_elim=False)
+        encoded = self.encoder.encode_features(known.lazy()).collect(engine="in-memory", optimizations=plan)
+        if problems := self._unequal(encoded):
+            raise InputError.of("cannot score", problems)
+        return Window.of(encoded, self.encoder.spec, ())
+
+    def probabilities(self, window: Window) -> pl.DataFrame:
+        """What the network says of encoded rows: the second half."""
+        starts = range(0, len(window), _BATCH)
+        batches = (window.batch(start, min(start + _BATCH, len(window))) for start in starts)
+        with torch.inference_mode():
+            parts = [self.model(batch.bags, batch.value_BV).sigmoid() for batch in batches]
+            probability_NT = torch.cat(parts) if parts else torch.empty(0, len(self.tasks))
+        if not probability_NT.isfinite().all():
+            row = int((~probability_NT.isfinite().all(1)).nonzero()[0])
+            raise InputError(f"cannot score row {row}: a number in it is beyond float32; clip it, or declare `clip`")
+        return pl.from_numpy(probability_NT.double().numpy(), schema=list(self.tasks))
+
+    def _known(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The columns that are asked for, those that may be left out filled in."""
+        spec = self.encoder.spec
+        found = rows.select(c for c in self.columns if c in rows.columns)
+        if not found.columns:
+            raise InputError(f"cannot score: the rows have none of the columns {', '.join(self.columns)}")
         # A column without a single value has whatever type its table format gave it, which means nothing.
-        untyped = [name for name in rows.columns if rows.get_column(name).null_count() == rows.height]
-        known = rows.with_columns(pl.lit(None).alias(name) for name in untyped)
-        encoded = self.encoder.encode_features(known.lazy()).collect()
-        window = Window.of(encoded, self.encoder.spec, ())
-        batch = window.batch(0, len(window))
-        with torch.no_grad():
-            probability_BT = self.model(batch.bags, batch.value_BV).sigmoid()
-        return pl.from_numpy(probability_BT.double().numpy(), schema=list(self.tasks))
+        untyped = [n for n in found.columns if found.height and found.get_column(n).null_count() == found.height]
+        untyped += [c for c in spec.optional_columns if c not in rows.columns]
+        required = {c: name for name, feature in spec.features.items() if feature.required for c in spec.columns(name)}
+        problems = []
+        for column, name in required.items():
+            if column in found.columns and (missing := _missing(found.get_column(column))):
+                rule = "it is `required`; give every row a value"
+                problems.append(f"column `{column}` (feature `{name}`) is null in {missing} row(s); {rule}")
+        if problems:
+            raise InputError.of("cannot score", problems)
+        return found.with_columns(pl.lit(None).alias(name) for name in untyped)
+
+    def _unequal(self, encoded: pl.DataFrame) -> list[str]:
+        """Lists of weights that are not as long as the lists that they weigh."""
+        spec, problems = self.encoder.spec, []
+        for name in spec.multi_hot_features:
+            if WEIGHT + name in encoded.columns:
+                lengths = [encoded.get_column(kind + name).list.len().fill_null(0) for kind in (ID, WEIGHT)]
+                if differing := (lengths[0] != lengths[1]).sum():
+                    listed, weights = spec.columns(name)
+                    rule = f"give one number an entry of `{listed}`"
+                    problems.append(f"column `{weights}` (feature `{name}`) fits not {differing} row(s); {rule}")
+        return problems
+
+
+def _missing(values: pl.Series) -> int:
+    return values.null_count() + (int(values.is_nan().sum() or 0) if values.dtype.is_float() else 0)
 
 
 def network(encoder: Encoder, tasks: Sequence[str], shape: Mapping[str, Any], weights: Path) -> SharedBottom:
@@ -79,9 +164,25 @@ def network(encoder: Encoder, tasks: Sequence[str], shape: Mapping[str, Any], we
         tasks: What its outputs predict.
         shape: Its layers, as :attr:`pipeline.config.ModelConfig.network` gives them.
         weights: A safetensors file.
+
+    Raises:
+        InputError: If the weights are not those of such a network, or not finite. No memory was taken for them then.
     """
-    model = SharedBottom(
-        PortableEmbedding(encoder.tables()), values=len(encoder.spec.value_features), tasks=len(tasks), **shape
-    )
-    model.load_state_dict(load_file(weights))
-    return model.eval()
+    values = len(encoder.spec.value_features)
+    with torch.device("meta"):  # whatever sizes are declared, nothing is allocated before the file agrees
+        model = SharedBottom(PortableEmbedding(encoder.tables()), values=values, tasks=len(tasks), **shape)
+    wanted = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+    with safe_open(weights, framework="pt") as file:
+        found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+        shapes = {name: part.get_shape() for name, part in found.items() if part.get_dtype() == "F32"}
+    if shapes != wanted:
+        names = [name for name in dict.fromkeys([*wanted, *found]) if shapes.get(name) != wanted.get(name)]
+        lines = [
+            f"`{n}` is {shapes.get(n, 'not there in float32')}, expected {wanted.get(n, 'nothing')}" for n in names
+        ]
+        raise InputError.of(f"{weights} holds the weights of another network", lines[:10])
+    state = load_file(weights)
+    if infinite := [name for name, tensor in state.items() if not tensor.isfinite().all()]:
+        raise InputError.of(f"{weights} holds NaN or infinite weights; train the run again", infinite[:10])
+    model.load_state_dict(state, assign=True)
+    return model.eval().requires_grad_(requires_grad=False)

@@ -1,0 +1,81 @@
+"""Scores of Parquet files: `gradops score --model models:/census@champion data/census/test.parquet scores`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from jobs.console import AsJson, err, show
+
+_Model = Annotated[
+    str,
+    typer.Option(
+        help="models:/NAME@ALIAS, models:/NAME/VERSION, any other model URI of MLflow, or a folder.", show_default=False
+    ),
+]
+_Keep = Annotated[
+    str | None,
+    typer.Option(
+        help="Columns to write beside the scores, separated by commas; empty for none.",
+        show_default="all that are no features",
+    ),
+]
+
+
+def main(
+    source: Annotated[str, typer.Argument(metavar="IN", help="Parquet file, folder or glob.", show_default=False)],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the scores.", show_default=False)],
+    model: _Model,
+    keep: _Keep = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Remove other scores in OUT first.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Score Parquet files with a registered model; an interrupted command goes on with the parts that are missing."""
+    from pipeline.packaging import fetched
+    from pipeline.score_parts import Scoring
+    from pipeline.scoring import Scorer
+
+    kept = None if keep is None else [name.strip() for name in keep.split(",") if name.strip()]
+    with fetched(model) as folder:
+        scorer = Scorer.load(folder)
+    with _Shown() as shown:
+        summary = Scoring.of(scorer, source, out, kept).run(shown, overwrite=overwrite)
+    found = f", {summary['found_done']} of them found done" if summary["found_done"] else ""
+    text = f"{out}: {summary['rows']} rows in {summary['parts']} part(s){found}, tasks {', '.join(summary['tasks'])}"
+    show(text, summary | {"out": out, "model": model}, as_json)
+
+
+class _Shown:
+    """A bar on a terminal, a line a part elsewhere. A :class:`pipeline.score_parts.Observer`."""
+
+    def __init__(self) -> None:
+        columns = (TextColumn("rows"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bars = Progress(*columns, console=err, disable=not err.is_terminal)
+        self._bar = self._bars.add_task("rows", total=None)
+        self._total, self._done = 0, 0
+
+    def __enter__(self) -> _Shown:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def begin(self, rows: int, done: int) -> None:
+        """Say how many there are."""
+        self._total = rows
+        self._bars.update(self._bar, total=rows)
+        self.scored(done)
+
+    def scored(self, rows: int) -> None:
+        """Move the bar, or print a line."""
+        self._done += rows
+        self._bars.advance(self._bar, rows)
+        if rows and not err.is_terminal:
+            err.print(f"{self._done} of {self._total} rows", highlight=False)

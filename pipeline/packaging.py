@@ -1,0 +1,145 @@
+"""A trained run as a model that MLflow serves: its files, its signature, what is installed beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from mlflow.types.schema import AnyType
+
+from features.contract import InputError
+from features.encoder import Encoder
+from features.kinds import MultiHot, Numeric, Time
+from pipeline.config import ModelConfig
+from pipeline.prepared import Prepared
+from pipeline.runs import CONFIG, WEIGHTS, Run
+from pipeline.score_folder import MANIFEST
+from pipeline.scoring import ARTIFACT, Scorer
+from pipeline.tracking import connect
+
+_ROOT = Path(__file__).parent.parent
+# What a served model imports: its own code travels with it, these are installed beside it. MLflow without its tracking
+# server, training flavours and charts serves all the same.
+_REQUIREMENTS = (
+    "mlflow-skinny",
+    "numpy",
+    "pandas",
+    "polars",
+    "polars-hash",
+    "pyarrow",
+    "pydantic",
+    "safetensors",
+    "torch",
+)
+
+
+def log_model(run: Run, prepared: Prepared, run_id: str) -> str:
+    """Log a run's model to its MLflow run."""
+    # A search may have changed the network from run to run.
+    network = ModelConfig.model_validate(json.loads((run.folder / CONFIG).read_text())["model"]).network
+    encoder, fitted = prepared.folder / "encoder", prepared.encoder()
+    with TemporaryDirectory() as folder, mlflow.start_run(run_id=run_id):
+        files = Path(folder) / ARTIFACT
+        weights = run.folder / WEIGHTS
+        Scorer.write(files, encoder=encoder, weights=weights, tasks=tuple(run.tasks), network=network)
+        info = mlflow.pyfunc.log_model(
+            name="model",
+            # A path: MLflow runs the file when it loads the model, and pickles nothing.
+            python_model=str(_ROOT / "pipeline" / "pyfunc.py"),
+            artifacts={ARTIFACT: str(files)},
+            code_paths=[str(_ROOT / package) for package in ("features", "models", "pipeline")],
+            signature=signature(fitted, run.tasks),
+            input_example=example(fitted),
+            pip_requirements=[f"{package}=={_public(version(package))}" for package in _REQUIREMENTS],
+        )
+    assert info.signature is not None, "MLflow drops a signature that it does not understand without a word"
+    return str(info.model_id)
+
+
+def signature(encoder: Encoder, tasks: list[str]) -> ModelSignature:
+    """Raw feature columns in, one probability a task out.
+
+    What is not text has MLflow's type "any": a column of integers reaches a server as integers, or as floats once one
+    is missing, and MLflow refuses either where the other is declared. The encoder's own contract checks the types.
+    """
+    optional = encoder.spec.optional_columns
+    inputs: list[ColSpec | TensorSpec] = [
+        ColSpec(_type(dtype), column, required=column not in optional) for column, dtype in encoder.dtypes.items()
+    ]
+    outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.double, task) for task in tasks]
+    return ModelSignature(Schema(inputs), Schema(outputs))
+
+
+def example(encoder: Encoder) -> pd.DataFrame:
+    """Two rows made up from what is declared, none of anybody's log; the second is null where a row may be."""
+    spec = encoder.spec
+    made: dict[str, list[Any]] = {}
+    for name, feature in spec.features.items():
+        for place, column in enumerate(spec.columns(name)):
+            value: Any = _value(encoder.dtypes[column])
+            if isinstance(feature, MultiHot):
+                value = [1.0] if place else [value]
+            elif isinstance(feature, Time) or (isinstance(feature, Numeric) and feature.until):
+                value = "2026-01-31T12:00:00"
+            made[column] = [value, value if feature.required else None]
+    return pd.DataFrame(made, dtype=object)
+
+
+def _value(dtype: str) -> Any:
+    """A value of a type, as JSON has it; of a list's entries for a list."""
+    if "Bool" in dtype:
+        return True
+    if "Float" in dtype or "Decimal" in dtype:
+        return 1.0
+    return 1 if "Int" in dtype else "example"
+
+
+def _type(dtype: str) -> DataType | AnyType:
+    return DataType.string if dtype in ("String", "Categorical", "Enum") else AnyType()
+
+
+def _public(number: str) -> str:
+    """A version that an index has: without the build's local part, as in ``2.13.0+cpu``."""
+    return number.partition("+")[0]
+
+
+@contextmanager
+def fetched(model: str) -> Iterator[Path]:
+    """The folder of a model's own files, while the block runs. Nothing in it is run or unpickled.
+
+    Args:
+        model: A registered model, ``models:/NAME@champion`` or ``models:/NAME/3``, any other URI that MLflow knows, or
+            a folder that holds one.
+
+    Raises:
+        InputError: If there is no such model.
+    """
+    if ":/" not in model:
+        yield _own_files(Path(model), model)
+        return
+    connect()
+    with TemporaryDirectory() as folder:
+        try:
+            found = mlflow.artifacts.download_artifacts(artifact_uri=model, dst_path=folder)
+        except (MlflowException, OSError, ValueError) as error:
+            where = "give models:/NAME@ALIAS, models:/NAME/VERSION, a run's model URI or a folder"
+            raise InputError(f"there is no model at {model} ({error}); {where}") from error
+        yield _own_files(Path(found), model)
+
+
+def _own_files(folder: Path, model: str) -> Path:
+    """Where in a folder the files are: that of an MLflow model has them among its artifacts."""
+    for found in (folder / "artifacts" / ARTIFACT, folder):
+        if (found / MANIFEST).is_file():
+            return found
+    raise InputError(f"{model} holds no model of ours: no {MANIFEST} in it or in its artifacts/{ARTIFACT}")

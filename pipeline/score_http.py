@@ -1,0 +1,86 @@
+"""What `mlflow models serve` answers: our own reading of a request, and errors that a caller can mend."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from mlflow.pyfunc import scoring_server
+
+from features.contract import InputError
+from pipeline.score_requests import Limits, rows_of
+
+if TYPE_CHECKING:
+    from pipeline.scoring import Scorer
+
+_JSON = "application/json"
+_log = logging.getLogger(__name__)
+
+
+def answer_requests(scorer: Scorer) -> bool:
+    """Answer this process's requests, if it is MLflow's scoring server.
+
+    MLflow's own reading goes through pandas, refuses numbers for their type where one is missing, has no limits, and
+    answers what it did not expect with a traceback. There is no hook for another: the function that its server calls
+    is replaced. Where MLflow has none of that name and form, it answers as it always does.
+
+    Returns:
+        Whether it was replaced.
+    """
+    known = list(inspect.signature(getattr(scoring_server, "invocations", lambda: None)).parameters)
+    if scoring_server._SERVER_MODEL_PATH not in os.environ or known != [
+        "data",
+        "content_type",
+        "model",
+        "input_schema",
+    ]:
+        return False
+    scoring_server.invocations = Answers(scorer, Limits.of(os.environ))
+    return True
+
+
+class Answers:
+    """Takes the place of MLflow's ``invocations``.
+
+    Args:
+        scorer: Scores the rows.
+        limits: The largest request that is answered.
+    """
+
+    def __init__(self, scorer: Scorer, limits: Limits) -> None:
+        self._scorer, self._limits = scorer, limits
+        # MLflow calls from many threads; what requests hold in memory at a time is bounded by how many are worked on.
+        self._slots = threading.BoundedSemaphore(os.cpu_count() or 1)
+
+    def __call__(
+        self, data: bytes, content_type: str | None, model: object, input_schema: object
+    ) -> scoring_server.InvocationsResponse:
+        """The scores of a request's rows in MLflow's form, or what is wrong with it."""
+        del model, input_schema
+        kind, _, charset = (part.strip().lower() for part in (content_type or "").partition(";"))
+        if kind != _JSON or charset.replace('"', "") not in ("", "charset=utf-8"):
+            return _error(415, f"the request's content type should be {_JSON} in UTF-8, found {content_type!r}")
+        try:
+            with self._slots:
+                rows = rows_of(data, self._scorer.columns, self._limits)
+                scores = self._scorer.score(rows)
+            return _response(200, {"predictions": scores.to_dicts()})
+        except InputError as error:
+            return _error(400, str(error))
+        except (Exception, pl.exceptions.PanicException):
+            _log.exception("a request could not be answered")
+            return _error(500, "the model could not score this request; the server's log says why")
+
+
+def _error(status: int, message: str) -> scoring_server.InvocationsResponse:
+    code = "INTERNAL_ERROR" if status >= 500 else "INVALID_PARAMETER_VALUE"  # HTTP's own
+    return _response(status, {"error_code": code, "message": message})
+
+
+def _response(status: int, content: dict[str, Any]) -> scoring_server.InvocationsResponse:
+    return scoring_server.InvocationsResponse(json.dumps(content), status, _JSON)

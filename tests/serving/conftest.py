@@ -1,0 +1,108 @@
+"""A plain and a rotated model, trained on a click log with every kind of feature, and registered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pytest
+
+from pipeline.comparison import SINGLE_TASK, compare, identity, plan
+from pipeline.config import RunConfig
+from pipeline.config_file import load
+from pipeline.metrics import Evaluator
+from pipeline.prepare import prepare
+from pipeline.registry import register
+from pipeline.split import side
+from pipeline.tracking import Tracker
+from pipeline.training import train
+from tests.pipeline.test_log_to_served import TOML, log
+
+# A leader this fast has turned far from the identity after ten steps.
+METHODS = {"plain": "uniform", "turned": "rotograd + rotation(leader_lr=0.5)"}
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A registered model.
+
+    Args:
+        config: What it was trained by; the model has its name.
+        folder: Where everything is.
+        evaluated: What training's own evaluation of the test rows was given: rows x tasks of probabilities.
+    """
+
+    config: RunConfig
+    folder: Path
+    evaluated: npt.NDArray[np.float32]
+
+    @property
+    def uri(self) -> str:
+        return f"models:/{self.config.name}@champion"
+
+    @property
+    def rows(self) -> pl.DataFrame:
+        """The raw rows of the test split."""
+        raw = pl.read_parquet(self.folder / "log" / "*" / "*.parquet")
+        return raw.filter(side(self.config.split, {"train": 0.6, "val": 0.2, "test": 0.2}) == "test")
+
+
+def registered(folder: Path, name: str) -> Registered:
+    """Train one method and register it."""
+    overrides = [f"name={name}", f"compare.methods=['{METHODS[name]}']", "compare.boosting=false"]
+    places = [f"runs={folder}/runs", f"data.prepared={folder}/prepared", f"data.train={folder}/log/*/*.parquet"]
+    config = load(folder / "clicks.toml", [*overrides, *places])
+    prepared = prepare(config)
+    (planned,) = (p for p in plan(config) if p.system != SINGLE_TASK)
+    with pytest.MonkeyPatch.context() as patch:
+        given = _watched(patch)
+        train(planned.config, prepared)
+    with Tracker(config, prepared, identity(config, prepared)) as tracker:
+        register(compare(config, prepared, [tracker]), tracker)
+    return Registered(config, folder, np.concatenate(given[-1]))
+
+
+def _watched(patch: pytest.MonkeyPatch) -> list[list[npt.NDArray[np.float32]]]:
+    """The probabilities that each evaluation from now on is given, batch by batch; the last is of the test rows."""
+    given: list[list[npt.NDArray[np.float32]]] = []
+    begin, update = Evaluator.__init__, Evaluator.update
+
+    def begin_watched(self: Evaluator, *args: Any, **kwargs: Any) -> None:
+        begin(self, *args, **kwargs)
+        given.append([])
+
+    def update_watched(self: Evaluator, labels: Any, probabilities: Any, *args: Any) -> None:
+        given[-1].append(np.array(probabilities))
+        update(self, labels, probabilities, *args)
+
+    patch.setattr(Evaluator, "__init__", begin_watched)
+    patch.setattr(Evaluator, "update", update_watched)
+    return given
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Registered]]:
+    folder = tmp_path_factory.mktemp("serving")
+    for day in range(3):
+        part = folder / "log" / f"dt=2026-01-0{day + 1}" / "part.parquet"
+        part.parent.mkdir(parents=True)
+        log(700, day).write_parquet(part, row_group_size=200)
+    (folder / "clicks.toml").write_text(
+        TOML.replace('kind = "numeric", clip', 'kind = "numeric", optional = true, clip')
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        yield {name: registered(folder, name) for name in METHODS}
+
+
+@pytest.fixture(autouse=True)
+def _its_store(_own_folder: None, models: dict[str, Registered], monkeypatch: pytest.MonkeyPatch) -> None:
+    store = f"sqlite:///{models['plain'].folder}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    mlflow.set_tracking_uri(store)
