@@ -16,6 +16,7 @@ from gradops.methods import parse
 from gradops.rotation import Rotations
 from models.sharding import Kind, Sharding
 from pipeline.contract import ContractConfig
+from pipeline.gate_config import GateConfig
 from pipeline.search_config import SearchConfig
 from pipeline.split import SplitConfig
 from pipeline.train_config import MethodText, TrainConfig, chosen_methods
@@ -117,6 +118,7 @@ class RunConfig(Declared):
         sharding: How several ranks share the tables.
         compare: The comparison.
         search: The search for the trade-off curve.
+        gate: What a model has to show before it serves.
         runs: Folder that finished runs are kept in.
     """
 
@@ -130,6 +132,7 @@ class RunConfig(Declared):
     sharding: ShardingConfig = ShardingConfig()
     compare: CompareConfig = CompareConfig()
     search: SearchConfig = SearchConfig()
+    gate: GateConfig = GateConfig()
     runs: Path = Path("runs")
 
     @model_validator(mode="after")
