@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import nan
 from typing import Protocol
 
 from pipeline.config import RunConfig
@@ -19,7 +20,8 @@ class Candidate:
         system: The method, as text.
         run: The run to serve.
         auc: Mean validation AUC of each task over the seeds.
-        delta_m_pct: Mean relative drop of it against the single-task models in percent; lower is better.
+        delta_m_pct: Mean relative drop of it against the single-task models in percent; lower is better. NaN where it
+            was not compared with them.
     """
 
     system: str
@@ -41,6 +43,26 @@ class TradeOffs(Protocol):
 
     def candidates(self) -> list[Candidate]:
         """What there is to choose from."""
+
+
+@dataclass(frozen=True)
+class Single:
+    """A run on its own, with nothing to choose from. A :class:`TradeOffs`.
+
+    Args:
+        config: Of the run.
+        prepared: What it was trained on.
+        run: The run.
+    """
+
+    config: RunConfig
+    prepared: Prepared
+    run: Run
+
+    def candidates(self) -> list[Candidate]:
+        """The run."""
+        auc = {task: metrics["auc"] for task, metrics in self.run.val.items()}
+        return [Candidate(self.run.method, self.run, auc, nan)]
 
 
 def worth_keeping(tradeoffs: TradeOffs) -> list[Candidate]:

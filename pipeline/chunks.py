@@ -27,11 +27,13 @@ class Reading:
         spec: Declares the columns.
         split: Decides where rows go.
         holdout: Whether validation and test have files of their own.
+        beside: Columns that are wanted beside those that the spec names.
     """
 
     spec: FeatureSpec
     split: SplitConfig
     holdout: bool
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Chunk:
 
     def read(self, reading: Reading) -> dict[str, pl.DataFrame]:
         """What is needed of the rows, by split; a split without any is left out."""
-        columns = sorted({reading.split.column, *reading.spec.sources})
+        columns = sorted({reading.split.column, *reading.spec.sources, *reading.beside})
         rows = parquet.read(self.path, parquet.scan(self.path).select(columns).slice(self.start, self.rows))
         if reading.holdout and self.role == "train":
             found = {"train": rows}

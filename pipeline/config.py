@@ -18,6 +18,7 @@ from gradops.rotation import Rotations
 from models.sharding import Kind, Sharding
 from pipeline.contract import ContractConfig
 from pipeline.daily_config import DailyConfig
+from pipeline.gate_config import GateConfig
 from pipeline.search_config import SearchConfig
 from pipeline.split import SplitConfig
 from pipeline.train_config import MethodText, TrainConfig, chosen_methods
@@ -136,6 +137,7 @@ class RunConfig(Declared):
         compare: The comparison.
         search: The search for the trade-off curve.
         daily: The scheduled job.
+        gate: What a model has to show before it serves.
         runs: Folder that finished runs are kept in.
     """
 
@@ -150,6 +152,7 @@ class RunConfig(Declared):
     compare: CompareConfig = CompareConfig()
     search: SearchConfig = SearchConfig()
     daily: DailyConfig = DailyConfig()
+    gate: GateConfig = GateConfig()
     runs: Path = Path("runs")
 
     @model_validator(mode="after")

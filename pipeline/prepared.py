@@ -58,6 +58,11 @@ class Prepared:
         return {split: int(found["rows"]) for split, found in self.manifest["splits"].items()}
 
     @property
+    def split(self) -> dict[str, Any]:
+        """The rule that decided which of its rows are held out; of another day's data it may be the same."""
+        return {**self.manifest["split"], "holdout": "holdout" in self.manifest["sources"]}
+
+    @property
     def written(self) -> int:
         """When, in nanoseconds."""
         return (self.folder / MANIFEST).stat().st_mtime_ns

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from math import isnan
 from statistics import mean
 
 import mlflow
 from mlflow.tracking import MlflowClient
 
-from pipeline.candidates import Candidate, TradeOffs, worth_keeping
+from pipeline.candidates import Candidate, Single, TradeOffs, worth_keeping
+from pipeline.config import RunConfig
 from pipeline.interruption import uninterrupted
 from pipeline.packaging import log_model
+from pipeline.prepared import Prepared
 from pipeline.runs import Run
 from pipeline.tracking import FINGERPRINT, Tracker
 
+# Tags of a version: the data that it was trained on, how that was split, and a prefix of its tasks' validation AUC.
+DATA, SPLIT, VAL_AUC = "data", "split", "val.auc."
 _MODEL = "gradops.model"
 
 
@@ -49,6 +55,24 @@ def register(tradeoffs: TradeOffs, tracker: Tracker, *, only_best: bool = False)
     return {"champion": _champion(client, name, aliases["balanced"]), **aliases}
 
 
+@uninterrupted()
+def offer(config: RunConfig, prepared: Prepared, run: Run, tracker: Tracker) -> int:
+    """Register one run, unless it is registered; no alias moves.
+
+    Args:
+        config: Its name is the registered model's.
+        prepared: What the run was trained on.
+        run: A finished run.
+        tracker: Where it was recorded.
+
+    Returns:
+        The version that serves it.
+    """
+    single = Single(config, prepared, run)
+    (candidate,) = single.candidates()
+    return _version_of(candidate, single, tracker)
+
+
 def _champion(client: MlflowClient, name: str, otherwise: int) -> int:
     current = client.get_registered_model(name).aliases.get("champion")
     if current is None:
@@ -64,9 +88,12 @@ def _version_of(candidate: Candidate, tradeoffs: TradeOffs, tracker: Tracker) ->
         # A record whose files somebody deleted serves nobody.
         if mlflow.artifacts.list_artifacts(artifact_uri=found.source):
             return int(found.version)
-    tags = {FINGERPRINT: run.fingerprint, "method": candidate.system, "data": tradeoffs.prepared.fingerprint}
-    tags |= {f"val.auc.{task}": f"{run.val[task]['auc']:.4f}" for task in run.tasks}
-    tags["val.delta_m_pct_drop"] = f"{candidate.delta_m_pct:.3f}"
+    tags = {FINGERPRINT: run.fingerprint, "method": candidate.system, DATA: tradeoffs.prepared.fingerprint}
+    tags[SPLIT] = json.dumps(tradeoffs.prepared.split)
+    # So exactly that a choice among versions is the one that the runs themselves would give.
+    tags |= {f"{VAL_AUC}{task}": f"{run.val[task]['auc']:.6f}" for task in run.tasks}
+    if not isnan(candidate.delta_m_pct):
+        tags["val.delta_m_pct_drop"] = f"{candidate.delta_m_pct:.3f}"
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)
     words, model = f"{candidate.system}, seed {run.seed}: {_words(run)}", _model_of(run, tradeoffs, tracker)

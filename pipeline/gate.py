@@ -1,0 +1,214 @@
+"""What a model has to show before it takes the champion's place, and the decision that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
+import torch
+
+from pipeline.bootstrap import Paired, paired
+from pipeline.gate_config import GateConfig
+from pipeline.heldout import HeldOut
+from pipeline.prepared import Prepared
+from pipeline.scoring import Scorer
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that a candidate has to show.
+
+    Args:
+        name: Which.
+        passed: Whether it did.
+        found: What it showed, in words.
+        rule: What it was to show, in words.
+    """
+
+    name: str
+    passed: bool
+    found: str
+    rule: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a version may serve, and why.
+
+    Args:
+        model: The registered model.
+        candidate: The version.
+        champion: The version that served when it was judged; None if none did.
+        checks: Everything that it had to show.
+        data: Fingerprint of the data whose test rows it was judged on.
+        rows: How many of them were scored.
+        at: When, in UTC.
+    """
+
+    model: str
+    candidate: int
+    champion: int | None
+    checks: tuple[Check, ...]
+    data: str
+    rows: int
+    at: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check did."""
+        return all(check.passed for check in self.checks)
+
+    @property
+    def why(self) -> str:
+        """In a sentence."""
+        refusing = [f"{check.name}: {check.found} ({check.rule})" for check in self.checks if not check.passed]
+        return "; ".join(refusing) or f"all {len(self.checks)} checks passed"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A version as the gate sees it.
+
+    Args:
+        number: Of the version.
+        scorer: Its model.
+        inputs: Column to type of its signature.
+        split: How the data that it was trained on was split; None where nobody knows.
+        data: Fingerprint of that data.
+    """
+
+    number: int
+    scorer: Scorer
+    inputs: Mapping[str, str]
+    split: Mapping[str, object] | None
+    data: str | None
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """What it predicts."""
+        return self.scorer.tasks
+
+
+def judge(
+    candidate: Contender, champion: Contender | None, rows: HeldOut, prepared: Prepared, config: GateConfig
+) -> tuple[Check, ...]:
+    """Hold a candidate against the rules, and against the champion.
+
+    Args:
+        candidate: What wants to serve.
+        champion: What serves; without one only the rules count, and an AUC above a half.
+        rows: Held-out rows, scored by the candidate, then by the champion.
+        prepared: What they are the test rows of.
+        config: The rules.
+    """
+    checks = [_finite(candidate.scorer), _unseen(candidate, prepared)]
+    if champion is not None:
+        checks += [_same_inputs(candidate, champion, config), _same_tasks(candidate, champion, config)]
+    checks += _enough(rows, candidate.tasks, config)
+    probabilities = _probabilities(rows.scores[0])
+    checks.append(probabilities)
+    if probabilities.passed:
+        shared = [task for task in candidate.tasks if champion is None or task in champion.tasks]
+        checks += [*_calibrated(rows, candidate.tasks, config), *_accurate(rows, shared, champion, config)]
+    return tuple(checks)
+
+
+def _finite(scorer: Scorer) -> Check:
+    named = scorer.model.state_dict().items()
+    broken = [name for name, tensor in named if tensor.is_floating_point() and not torch.isfinite(tensor).all()]
+    found = f"NaN or infinite in {', '.join(broken)}" if broken else f"all {len(named)} tensors are finite"
+    return Check("weights", not broken, found, "every weight is a finite number")
+
+
+def _unseen(candidate: Contender, prepared: Prepared) -> Check:
+    """Whether the rows were kept from its training: those of its own data are, and others by the rule of its split."""
+    rule = "held-out rows are none that the candidate was trained or chosen on"
+    if candidate.data == prepared.fingerprint:
+        return Check("held out", True, "the test rows of its own data", rule)
+    theirs, ours = candidate.split, prepared.split
+    if theirs is None:
+        return Check("held out", False, f"nothing says how its data {candidate.data} was split", rule)
+    if ours["time"] is not None and theirs["time"] == ours["time"]:
+        last, first = (date.fromisoformat(str(split["test"])) for split in (theirs, ours))
+        found = f"trained and chosen on rows before {last}; held-out rows begin at {first}"
+        return Check("held out", last <= first, found, rule)
+    same = dict(theirs) == dict(ours)
+    found = "another day's data, split by the same rule" if same else f"its data {candidate.data} was split otherwise"
+    return Check("held out", same, found, rule)
+
+
+def _same_inputs(candidate: Contender, champion: Contender, config: GateConfig) -> Check:
+    ours, theirs = candidate.inputs, champion.inputs
+    changes = [f"+{column}" for column in ours if column not in theirs]
+    changes += [f"-{column}" for column in theirs if column not in ours]
+    changes += [f"{theirs[c]} is now {kind}" for c, kind in ours.items() if c in theirs and theirs[c] != kind]
+    return _unchanged("signature", changes, f"all {len(ours)} columns as version {champion.number} has them", config)
+
+
+def _same_tasks(candidate: Contender, champion: Contender, config: GateConfig) -> Check:
+    changes = [f"+{task}" for task in candidate.tasks if task not in champion.tasks]
+    changes += [f"-{task}" for task in champion.tasks if task not in candidate.tasks]
+    return _unchanged("tasks", changes, ", ".join(candidate.tasks), config)
+
+
+def _unchanged(name: str, changes: Sequence[str], same: str, config: GateConfig) -> Check:
+    allowed = config.allow_signature_change
+    rule = "a change is allowed" if allowed else "as the champion's, or allow_signature_change"
+    return Check(name, allowed or not changes, ", ".join(changes) or same, rule)
+
+
+def _enough(rows: HeldOut, tasks: Sequence[str], config: GateConfig) -> Iterator[Check]:
+    for task in tasks:
+        label = rows.labels.get_column(task)
+        positives, negatives = int((label == 1).sum()), int((label == 0).sum())
+        enough = positives >= config.min_positives and negatives >= config.min_negatives
+        rule = f"at least {config.min_positives} positives and {config.min_negatives} negatives"
+        yield Check(f"labels of {task}", enough, f"{positives} positives, {negatives} negatives", rule)
+
+
+def _probabilities(scores: pl.DataFrame) -> Check:
+    wrong = {task: int((~scores.get_column(task).is_between(0, 1)).sum()) for task in scores.columns}
+    found = ", ".join(f"{n} of {scores.height} scores of {task} are not" for task, n in wrong.items() if n)
+    rule = "every score is a number from 0 to 1"
+    return Check("scores", not found, found or f"{scores.height} rows, all of them", rule)
+
+
+def _calibrated(rows: HeldOut, tasks: Sequence[str], config: GateConfig) -> Iterator[Check]:
+    low, high = config.calibration
+    for task in tasks:
+        label = rows.labels.get_column(task)
+        positives = int((label == 1).sum())
+        predicted = float(rows.scores[0].get_column(task).filter(label.is_not_null()).cast(pl.Float64).sum())
+        ratio = predicted / positives if positives else float("nan")
+        rule = f"predicted over actual positives from {low:g} to {high:g}"
+        yield Check(f"calibration of {task}", low <= ratio <= high, f"{ratio:.3f}", rule)
+
+
+def _accurate(rows: HeldOut, tasks: Sequence[str], champion: Contender | None, config: GateConfig) -> Iterator[Check]:
+    confident = f"with {config.level:.0%} confidence over all tasks"
+    result = _compared(rows, tasks, config)
+    for task, auc, other, lower in zip(tasks, result.auc_T, result.other_T, result.lower_T, strict=True):
+        if champion is None:
+            found, rule = f"{auc:.4f}, at least {0.5 + lower:.4f}", f"above 0.5 {confident}"
+            yield Check(f"AUC of {task}", bool(lower > 0), found, rule)
+        else:
+            found = f"{auc:.4f} after {other:.4f}: {auc - other:+.4f}, at least {lower:+.4f}"
+            rule = f"no more than {config.margin:g} below version {champion.number} {confident}"
+            yield Check(f"AUC of {task}", bool(lower > -config.margin), found, rule)
+
+
+def _compared(rows: HeldOut, tasks: Sequence[str], config: GateConfig) -> Paired:
+    labels_NT = rows.labels.select(pl.col(tasks).cast(pl.Float32).fill_null(float("nan"))).to_numpy()
+    scores = [scores.select(tasks).to_numpy() for scores in rows.scores]
+    others_NT = scores[1] if len(scores) > 1 else None
+    return paired(
+        labels_NT,
+        scores[0],
+        others_NT,
+        rows.unit_N,
+        resamples=config.resamples,
+        level=config.level,
+        seed=config.seed,
+    )

@@ -1,0 +1,122 @@
+"""A little shop whose models can be made good, poor or wrong, and a registry that holds one of each."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pipeline.comparison import Planned, complete
+from pipeline.config import RunConfig
+from pipeline.config_file import load
+from pipeline.prepare import prepare
+from pipeline.prepared import Prepared
+from pipeline.registered import RegisteredModel
+from pipeline.registry import offer
+from pipeline.tracking import Tracker
+
+TOML = """
+name = "shop"
+runs = "{folder}/runs"
+[data]
+train = "{folder}/{log}/*.parquet"
+prepared = "{folder}/prepared"
+[split]
+key = "click"
+validation = 0.2
+test = 0.4
+[spec]
+group = "user"
+[spec.features]
+item = {{ kind = "categorical" }}
+price = {{ kind = "numeric", buckets = 0 }}
+[spec.tasks]
+buy = {{ positive = "bought = 1" }}
+wish = {{ positive = "wished = 1" }}
+[model]
+bottom = [16]
+dropout = 0.0
+[train]
+epochs = 3
+batch_size = 64
+lr = 1e-2
+[gate]
+margin = 0.01
+calibration = [0.5, 2.0]
+resamples = 200
+"""
+
+
+def clicks(rows: int = 3000, seed: int = 0, *, wrong: bool = False) -> pl.DataFrame:
+    """Clicks that item and price tell much of; with wrong labels they tell the opposite."""
+    generator = np.random.default_rng(seed)
+    item, price = generator.integers(0, 12, rows), generator.normal(size=rows)
+    logits = np.stack([(item % 4 - 1.5) * 1.2 + price, (item % 3 - 1.0) * 1.2 - price])
+    labels = generator.random(logits.shape) < 1 / (1 + np.exp(logits if wrong else -logits))
+    return pl.DataFrame(
+        {
+            "click": np.arange(rows),
+            "user": generator.integers(0, rows // 3, rows),
+            "item": [f"item {i}" for i in item],
+            "price": price,
+            "bought": labels[0].astype(np.int8),
+            "wished": labels[1].astype(np.int8),
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A registry of three versions and no alias: 1 is poor, 2 is good, 3 has learnt from wrong labels."""
+
+    folder: Path
+    config: RunConfig
+    prepared: Prepared
+
+    @property
+    def toml(self) -> str:
+        """The config's file."""
+        return str(self.folder / "log.toml")
+
+    def model(self, **aliases: int) -> RegisteredModel:
+        """The registered model, with these aliases."""
+        model = RegisteredModel("shop")
+        for alias, version in aliases.items():
+            model.point(alias, version)
+        return model
+
+
+def trained(config: RunConfig) -> int:
+    """The version of a run that is trained now."""
+    prepared = prepare(config)
+    with Tracker(config, prepared) as tracker:
+        (run,) = complete([Planned(config.train.method, config)], prepared, [tracker], 1)
+        return offer(config, prepared, run, tracker)
+
+
+@pytest.fixture(scope="module")
+def registered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    folder = tmp_path_factory.mktemp("shop")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        for log in ("log", "wrong"):
+            (folder / log).mkdir()
+            clicks(wrong=log == "wrong").write_parquet(folder / log / "part.parquet")
+            (folder / f"{log}.toml").write_text(TOML.format(folder=folder, log=log))
+        config = load(folder / "log.toml")
+        assert trained(load(folder / "log.toml", ["train.max_steps=20"])) == 1
+        assert trained(config) == 2
+        assert trained(load(folder / "wrong.toml")) == 3
+        yield Shop(folder, config, prepare(config))
+
+
+@pytest.fixture
+def shop(registered: Shop, tmp_path: Path) -> Shop:
+    """A registry of the test's own."""
+    shutil.copy(registered.folder / "mlflow.db", tmp_path / "mlflow.db")
+    return registered
