@@ -19,9 +19,10 @@ from features.encoder import Encoder
 from pipeline.candidates import Candidate, TradeOffs, worth_keeping
 from pipeline.config import ModelConfig
 from pipeline.interruption import uninterrupted
+from pipeline.recorder import FINGERPRINT
 from pipeline.runs import CONFIG, WEIGHTS, Run
 from pipeline.scoring import ARTIFACT, Scorer
-from pipeline.tracking import FINGERPRINT, Tracker
+from pipeline.tracking import Tracker
 
 _MODEL = "gradops.model"
 _ROOT = Path(__file__).parent.parent
