@@ -20,8 +20,9 @@ from typer.core import TyperGroup
 from features.contract import InputError
 from jobs import compare, doctor, fetch, label, methods, prepare, report, score, search, synth, train
 from jobs.console import err
+from pipeline.outbox import AwayError
 
-WRONG_INPUT, LOCKED, INTERRUPTED = 2, 4, 130
+FAILED, WRONG_INPUT, LOCKED, INTERRUPTED = 1, 2, 4, 130
 
 # Commands import MLflow only when they run, after this: a training job calls nobody unless its user says so.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -37,6 +38,9 @@ class _Commands(TyperGroup):
         except InputError as error:
             err.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
             raise typer.Exit(WRONG_INPUT) from None
+        except AwayError as error:
+            err.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+            raise typer.Exit(FAILED) from None
         except Timeout as error:
             err.print(f"error: another run holds {error.lock_file}; wait for it to end", style="red", markup=False)
             raise typer.Exit(LOCKED) from None

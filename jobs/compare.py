@@ -75,7 +75,7 @@ def _split(methods: str) -> list[str]:
 
 
 def _show(comparison: Comparison, aliases: dict[str, int], ties: str, survey: Survey, as_json: bool) -> None:
-    from pipeline.tracking import store_uri
+    from pipeline.tracking import shown_store
 
     rows = comparison.table("test", "ordinal" if ties == "ordinal" else "average")
     name = comparison.config.name
@@ -89,7 +89,7 @@ def _show(comparison: Comparison, aliases: dict[str, int], ties: str, survey: Su
         if aliases["champion"] != aliases["balanced"]:
             out.print("champion stays where it was; the other aliases are of this comparison", highlight=False)
         out.print(f"intervals: {comparison.path.with_suffix('.md')}", highlight=False, soft_wrap=True)
-        out.print(f"see every run: {_mlflow()} ui --backend-store-uri {store_uri()}", highlight=False, soft_wrap=True)
+        out.print(f"see every run: {_mlflow()} ui --backend-store-uri {shown_store()}", highlight=False, soft_wrap=True)
 
 
 def _table(comparison: Comparison, rows: list[Row], ties: str) -> Table:

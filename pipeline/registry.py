@@ -14,8 +14,9 @@ from pipeline.config import RunConfig
 from pipeline.interruption import uninterrupted
 from pipeline.packaging import log_model
 from pipeline.prepared import Prepared
+from pipeline.recorder import FINGERPRINT
 from pipeline.runs import Run
-from pipeline.tracking import FINGERPRINT, Tracker
+from pipeline.tracking import Tracker
 
 # Tags of a version: the data that it was trained on, how that was split, and a prefix of its tasks' validation AUC.
 DATA, SPLIT, VAL_AUC = "data", "split", "val.auc."

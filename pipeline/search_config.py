@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, field_serializer, field_validator, model_validator
 
 from features.kinds import Declared
+from pipeline.passwords import without_passwords
 from pipeline.train_config import MethodText, chosen_methods
 
 Objective = Literal["auc", "mean_auc", "delta_m_pct", "hypervolume"]
@@ -81,9 +81,4 @@ class SearchConfig(Declared):
 
     @field_serializer("storage", when_used="json")
     def _without_password(self, url: str) -> str:
-        return without_password(url)
-
-
-def without_password(url: str) -> str:
-    """A URL that may be printed, and saved with a run."""
-    return re.sub(r"(//[^/@:]*):[^@]*@", r"\1:***@", url)
+        return without_passwords(url)

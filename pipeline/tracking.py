@@ -1,37 +1,34 @@
-"""Runs in MLflow: the only file that writes to them."""
+"""Runs in MLflow, whether its server is there or not: what is trained is recorded now or later, once."""
 
 from __future__ import annotations
 
 import logging
 import os
-import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import mlflow
-from mlflow.entities import LifecycleStage, Metric, Param, RunStatus, RunTag
+from mlflow.entities import RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from features.contract import InputError
-from gradops.methods import parse
-from pipeline.boosting import BOOSTING, SETTINGS
-from pipeline.comparison import SINGLE_TASK, Comparison, Planned, Row
+from pipeline.comparison import Comparison, Planned
 from pipeline.config import RunConfig
 from pipeline.interruption import uninterrupted
+from pipeline.line import Line, is_away, said
+from pipeline.mlflow_names import params_of
+from pipeline.outbox import AwayError, Entry, Outbox
+from pipeline.passwords import without_passwords
 from pipeline.prepared import Prepared
+from pipeline.recorder import DATA, FINGERPRINT, PARENT, Recorder, Recording
 from pipeline.results import Result
-from pipeline.runs import CONFIG, RESULT, Epoch, Metrics, Run
+from pipeline.runs import Epoch, Run, folder_of
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
-FINGERPRINT = "gradops.fingerprint"
 TRIAL, PARETO = "gradops.trial", "gradops.pareto"
-_PARENT = "mlflow.parentRunId"
 _COMPARED = "gradops.run_ids"
-_MOST_METRICS = 1000  # that MLflow takes in one call
 
 
 def store_uri() -> str:
@@ -39,11 +36,17 @@ def store_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
 
 
+def shown_store() -> str:
+    """The same, as it may be shown."""
+    return without_passwords(store_uri())
+
+
 def connect() -> MlflowClient:
     """A client of the tracking store."""
     for chatty in ("mlflow", "alembic"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # it would print passwords, and into --json
     mlflow.set_tracking_uri(store_uri())
     return MlflowClient()
 
@@ -67,30 +70,34 @@ class Tracker:
     A :class:`pipeline.comparison.Observer`.
 
     A run already recorded, in this comparison or an earlier one, is found by its fingerprint and not recorded again;
-    one that was trained but never recorded is recorded from its history.
+    one that was trained but never recorded is recorded from its history. While the store is away runs go on, and
+    finished ones wait in the :class:`pipeline.outbox.Outbox` of their folder: whichever tracker first reaches the store
+    sends them.
 
     Args:
         config: What is trained; its name is the experiment's.
         prepared: On what.
         comparison: Fingerprint of the comparison whose parent run the runs belong to; None for a run on its own.
         study: The same of a study, in place of a comparison. Other processes may be recording runs of it, too.
+
+    Raises:
+        InputError: If the store does not let us in.
     """
 
     def __init__(
         self, config: RunConfig, prepared: Prepared, comparison: str | None = None, *, study: str | None = None
     ) -> None:
-        self.client = connect()
-        self._prepared = prepared
-        self._experiment = self._experiment_of(config.name)
-        self._open: dict[str, str] = {}
-        self._closed: dict[str, str] = {}
+        self._name, self._prepared = config.name, prepared
         self._is_shared = study is not None
         kind, group = ("comparison", comparison) if study is None else ("study", study)
-        self._parent = group and (self._find(group) or self._create(kind, {}, {FINGERPRINT: group}))
-        if self._parent:
-            if not self._is_shared:
-                self.close_lost(set)
-            self.client.update_run(self._parent, RunStatus.to_string(RunStatus.RUNNING))
+        self._group = (kind, group) if group else ()
+        self._outbox = Outbox(config.runs)
+        self._line = Line(shown_store(), str(self._outbox.folder))
+        self._recorder: Recorder | None = None
+        self._parent: str | None = None
+        self._open: dict[str, Recording] = {}
+        self._closed: dict[str, str] = {}
+        self._send(lambda _: None)
 
     def __enter__(self) -> Tracker:
         return self
@@ -100,81 +107,103 @@ class Tracker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         status = RunStatus.to_string(RunStatus.FAILED if kind else RunStatus.FINISHED)
-        parent = None if self._is_shared else self._parent
-        for run_id in filter(None, (*self._open.values(), parent)):
-            # Where the block failed, its own error is the one to see; the next comparison closes what stays open.
-            with suppress(MlflowException) if kind else nullcontext():
-                self.client.set_terminated(run_id, status)
+
+        def close(recorder: Recorder) -> None:
+            parent = None if self._is_shared else self._parent
+            for run_id in filter(None, (*(one.run_id for one in self._open.values()), parent)):
+                recorder.client.set_terminated(run_id, status)
+
+        # Where the block failed, its own error is the one to see; the next comparison closes what stays open.
+        with suppress(MlflowException) if kind else nullcontext():
+            self._send(close, now=kind is None)
+        if isinstance(error, MlflowException) and is_away(error):
+            raise self._away(said(error)) from None
+
+    @property
+    def client(self) -> MlflowClient:
+        """A client of the store.
+
+        Raises:
+            AwayError: If the store is away, or has not been told of everything that is trained.
+        """
+        # Asked here, because what follows waits for minutes where nobody answers.
+        if not self._send(lambda recorder: recorder.client.get_experiment(recorder.experiment), now=True):
+            raise self._away(self._line.reason)
+        return self._begun().client
 
     @uninterrupted()
     def epoch(self, planned: Planned, epoch: Epoch) -> None:
         """Log an epoch's losses, validation metrics and sampled step reports."""
-        metrics = [_metric(f"train.loss.{task}", loss, epoch.number) for task, loss in epoch.losses.items()]
-        metrics += [_metric(f"val.{name}", value, epoch.number) for name, value in _flat(epoch.val).items()]
-        metrics += [_metric("train.lr", epoch.lr, epoch.number), _metric("train.seconds", epoch.seconds, epoch.number)]
-        for step, report in epoch.diagnostics.items():
-            metrics += [_metric(f"step.{name}", value, step) for name, value in report.items()]
-        run_id = self._run_of(planned)
-        for start in range(0, len(metrics), _MOST_METRICS):
-            self.client.log_batch(run_id, metrics=metrics[start : start + _MOST_METRICS])
+        recording = self._open.get(planned.label)
+        if recording is None:
+            fingerprint = folder_of(planned.config, self._prepared).name
+            recording = self._open[planned.label] = Recording(self._entry(planned, fingerprint))
+        recording.epochs.append(epoch)
+        self._send(lambda recorder: recorder.send(recording, self._parent))
 
     @uninterrupted()
     def finished(self, planned: Planned, run: Run, reused: bool) -> None:
         """Log a run's result and close it."""
-        recorded = None if planned.label in self._open else self._find(run.fingerprint)
-        if recorded is None:
-            if reused:
-                for epoch in run.history:
-                    self.epoch(planned, epoch)
-            recorded = self._run_of(planned)
-            final = {**_prefixed("test", run.test), **_prefixed("best.val", run.val), "best.epoch": run.best_epoch}
-            self._log(recorded, final)
-            self.client.set_tag(recorded, FINGERPRINT, run.fingerprint)
-            for name in (RESULT, CONFIG):
-                self.client.log_artifact(recorded, str(run.folder / name))
-            self.client.set_terminated(recorded)
-            self._open.pop(planned.label)
-        self._closed[run.fingerprint] = recorded
+        del reused  # a run that was trained in an earlier command may still not be recorded
+        entry = self._entry(planned, run.fingerprint)
+        recording = self._open.pop(planned.label, None) or Recording(entry)
+
+        def finish(recorder: Recorder) -> None:
+            known = None if recording.run_id else recorder.recorded(run.fingerprint)
+            self._closed[run.fingerprint] = known or recorder.finish(recording, run, self._parent)
+
+        if not self._send(finish):
+            self._outbox.keep(entry)
 
     @uninterrupted()
     def compared(self, comparison: Comparison) -> None:
         """Log the comparison's figures to the parent, and Δm and Mean Rank of each method to its runs; once.
 
         Δm is a drop against the single-task runs named in the tag ``gradops.baseline_run_ids``.
+
+        Raises:
+            AwayError: If the store is away.
         """
-        assert self._parent is not None, "a tracker of single runs has no comparison to log"
-        if _COMPARED in self.client.get_run(self._parent).data.tags:
-            return
-        rows = {split: comparison.table(split) for split in ("val", "test")}
-        for file in (comparison.path, comparison.path.with_suffix(".md")):
-            self.client.log_artifact(self._parent, str(file))
-        baseline = ",".join(self._closed[run.fingerprint] for run in comparison.systems[SINGLE_TASK])
-        for split, table in rows.items():
-            for row in table:
-                figures = _figures(row)
-                named = figures | {f"auc.{task}": auc for task, auc in row.auc.items()}
-                self._log(self._parent, {f"{_plain(row.system)}.{split}.{name}": v for name, v in named.items()})
-                for run in comparison.systems[row.system]:
-                    run_id = self._closed[run.fingerprint]
-                    self._log(run_id, {f"comparison.{split}.{name}": value for name, value in figures.items()})
-                    self.client.set_tag(run_id, "gradops.baseline_run_ids", baseline)
-        self.client.set_tag(self._parent, _COMPARED, ",".join(self._closed.values()))
+        client, recorder, parent = self.client, self._begun(), self._parent
+        assert parent is not None, "a tracker of single runs has no comparison to log"
+        if _COMPARED not in client.get_run(parent).data.tags:
+            run_ids = {run.fingerprint: self.run_id(run) for runs in comparison.systems.values() for run in runs}
+            recorder.compare(comparison, parent, run_ids)
+            client.set_tag(parent, _COMPARED, ",".join(run_ids.values()))
 
     def run_id(self, run: Run) -> str:
-        """The MLflow run that recorded a run, here or in another process of the study."""
-        if run.fingerprint not in self._closed:
-            recorded = self._find(run.fingerprint)
-            assert recorded is not None, f"{run.folder} was never recorded"
-            self._closed[run.fingerprint] = recorded
-        return self._closed[run.fingerprint]
+        """The MLflow run that recorded a run, here or in another process of the study.
+
+        Raises:
+            AwayError: If the store is away.
+        """
+        for run_id in self.run_ids([run.fingerprint]):
+            return run_id
+        raise self._away(self._line.reason or "another command is telling it of the runs at this moment")
+
+    def run_ids(self, fingerprints: Sequence[str]) -> list[str]:
+        """The MLflow runs of runs, without those that are not recorded yet."""
+
+        def look(recorder: Recorder) -> None:
+            for fingerprint in fingerprints:
+                if fingerprint not in self._closed and (found := recorder.recorded(fingerprint)):
+                    self._closed[fingerprint] = found
+
+        if any(fingerprint not in self._closed for fingerprint in fingerprints):
+            self._send(look)
+        return [self._closed[fingerprint] for fingerprint in fingerprints if fingerprint in self._closed]
 
     @uninterrupted()
     def give_up(self, state: str) -> list[str]:
         """Close what is open and will not be finished; the MLflow runs that it was."""
-        run_ids = list(self._open.values())
-        for run_id in run_ids:
-            self.client.set_tag(run_id, "gradops.state", state)
-            self.client.set_terminated(run_id)
+        run_ids = [recording.run_id for recording in self._open.values() if recording.run_id]
+
+        def close(recorder: Recorder) -> None:
+            for run_id in run_ids:
+                recorder.client.set_tag(run_id, "gradops.state", state)
+                recorder.client.set_terminated(run_id)
+
+        self._send(close)
         self._open.clear()
         return run_ids
 
@@ -186,12 +215,7 @@ class Tracker:
             running: The trials of the study that somebody works on. It is called after MLflow was asked: a run that
                 was open then is of one of them, if its worker is alive.
         """
-        query = f"tags.`{_PARENT}` = '{self._parent}' and attributes.status = 'RUNNING'"
-        found = self.client.search_runs([self._experiment], query)
-        trials = {str(trial) for trial in running()}
-        for run in found:
-            if run.data.tags.get(TRIAL) not in trials:
-                self.client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
+        self._send(lambda recorder: self._close_lost(recorder, running))
 
     @uninterrupted()
     def studied(self, path: Path, front: Collection[str]) -> None:
@@ -200,103 +224,69 @@ class Tracker:
         Args:
             path: The file.
             front: The MLflow runs on the front.
+
+        Raises:
+            AwayError: If the store is away.
         """
+        client, recorder = self.client, self._begun()
         assert self._parent is not None, "a tracker of single runs has no study to log"
-        self.client.log_artifact(self._parent, str(path))
-        before = f"tags.`{_PARENT}` = '{self._parent}' and tags.`{PARETO}` = 'true'"
-        tagged = {run.info.run_id for run in self.client.search_runs([self._experiment], before)}
+        client.log_artifact(self._parent, str(path))
+        before = f"tags.`{PARENT}` = '{self._parent}' and tags.`{PARETO}` = 'true'"
+        tagged = {run.info.run_id for run in client.search_runs([recorder.experiment], before)}
         for run_id in tagged.symmetric_difference(front):
-            self.client.set_tag(run_id, PARETO, str(run_id in front).lower())
+            client.set_tag(run_id, PARETO, str(run_id in front).lower())
         self.end_study("FINISHED")
 
     @uninterrupted()
     def end_study(self, status: str) -> None:
         """End the parent run of a study, which its trackers leave open for each other."""
-        assert self._parent is not None, "a tracker of single runs has no study to end"
-        self.client.set_terminated(self._parent, status)
+        self._send(lambda recorder: recorder.client.set_terminated(self._parent or "", status))
 
-    def _experiment_of(self, name: str) -> str:
-        found = self.client.get_experiment_by_name(name)
-        if found is None:
-            return str(self.client.create_experiment(name, _artifacts(name)))
-        if found.lifecycle_stage != LifecycleStage.ACTIVE:
-            fix = f"restore it with `mlflow experiments restore -x {found.experiment_id}`, or choose another `name`"
-            raise InputError(f"the MLflow experiment `{name}` is deleted; {fix}")
-        return str(found.experiment_id)
+    def _send(self, send: Callable[[Recorder], object], *, now: bool = False) -> bool:
+        """Send something if the store is there, after what waits; whether it was sent."""
+        if (self._recorder is None or self._line.is_away) and not self._deliver(now):
+            return False
+        return self._line.attempt(lambda: send(self._begun()), now=now)
 
-    def _log(self, run_id: str, values: dict[str, float]) -> None:
-        self.client.log_batch(run_id, metrics=[_metric(name, value, 0) for name, value in values.items()])
+    def _begun(self) -> Recorder:
+        """The recorder, once the store has answered and what the runs belong to is there."""
+        if self._recorder is None:
+            recorder = Recorder(connect(), self._name)
+            if self._group:
+                self._parent = recorder.parent(self._group, self._prepared.fingerprint)
+                if not self._is_shared:
+                    self._close_lost(recorder, set)
+                recorder.client.update_run(self._parent, RunStatus.to_string(RunStatus.RUNNING))
+            self._recorder = recorder
+        return self._recorder
 
-    def _run_of(self, planned: Planned) -> str:
-        if planned.label not in self._open:
-            config = planned.config
-            params = _network(config) if planned.system != BOOSTING else _boosting(config)
-            params |= {"data": self._prepared.fingerprint}
-            tags = {_PARENT: self._parent} if self._parent else {}
-            tags |= {TRIAL: str(planned.trial)} if planned.trial is not None else {}
-            self._open[planned.label] = self._create(planned.label, params, tags)
-        return self._open[planned.label]
+    def _deliver(self, now: bool) -> bool:
+        """Send the finished runs that wait, of this command or another; whether the store was there all the while."""
+        if not self._line.attempt(self._begun, now=now):
+            return False
+        with self._outbox.alone() as waiting:
+            for entry in waiting:
+                if not self._line.attempt(lambda: self._begun().deliver(entry, self._outbox.runs)):  # noqa: B023
+                    return False
+                self._outbox.sent(entry)
+        return True
 
-    def _create(self, name: str, params: dict[str, Any], tags: dict[str, str]) -> str:
-        run = self.client.create_run(self._experiment, run_name=name, tags=tags)
-        self.client.log_batch(
-            run.info.run_id,
-            params=[Param(key, str(value)) for key, value in params.items()],
-            tags=[RunTag("gradops.data", self._prepared.fingerprint)],
+    def _entry(self, planned: Planned, fingerprint: str) -> Entry:
+        data = self._prepared.fingerprint
+        tags = {DATA: data} | ({TRIAL: str(planned.trial)} if planned.trial is not None else {})
+        return Entry(self._name, planned.label, fingerprint, params_of(planned, data), tags, self._group)
+
+    def _close_lost(self, recorder: Recorder, running: Callable[[], Collection[int]]) -> None:
+        query = f"tags.`{PARENT}` = '{self._parent}' and attributes.status = 'RUNNING'"
+        found = recorder.client.search_runs([recorder.experiment], query)
+        trials = {str(trial) for trial in running()}
+        for run in found:
+            if run.data.tags.get(TRIAL) not in trials:
+                recorder.client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
+
+    def _away(self, reason: str) -> AwayError:
+        fix = "once it is back the same command does the rest; `gradops doctor` says what waits"
+        return AwayError(
+            f"{shown_store()} cannot be reached ({reason}), and nothing can be registered without it. "
+            f"What is trained is kept in {self._outbox.runs}: {fix}"
         )
-        return str(run.info.run_id)
-
-    def _find(self, fingerprint: str) -> str | None:
-        """The run of a comparison, or the training run whose result is logged: only then has it a fingerprint."""
-        found = self.client.search_runs([self._experiment], f"tags.`{FINGERPRINT}` = '{fingerprint}'", max_results=1)
-        return found[0].info.run_id if found else None
-
-
-def _network(config: RunConfig) -> dict[str, Any]:
-    options = {"method": config.train.method, **_options(config.train.method)}
-    params = {f"train.{k}": v for k, v in config.train.model_dump(mode="json").items()}
-    params |= {f"model.{k}": v for k, v in config.model.model_dump(mode="json").items()}
-    return params | {f"tradeoff.{k}": v for k, v in options.items()}
-
-
-def _boosting(config: RunConfig) -> dict[str, Any]:
-    params = {f"boosting.{name}": value for name, value in SETTINGS.items()}
-    return params | {"train.tasks": config.tasks, "train.seed": config.train.seed}
-
-
-def _options(text: str) -> dict[str, object]:
-    """A method's options, and those of its rotations under ``rotation.``."""
-    options = vars(parse(text))
-    turn = options["rotation"]
-    own = {name: value for name, value in options.items() if name != "rotation"}
-    return own if turn is None else own | {f"rotation.{name}": value for name, value in vars(turn).items()}
-
-
-def _artifacts(experiment: str) -> str | None:
-    """Beside a SQLite store, wherever a command is run from; a tracking server has a place of its own."""
-    _, is_sqlite, path = mlflow.get_tracking_uri().partition("sqlite:///")
-    return (Path(path).parent / "mlartifacts" / experiment).resolve().as_uri() if is_sqlite else None
-
-
-def _figures(row: Row) -> dict[str, float]:
-    figures = {"average_auc": row.average, "delta_m_pct_drop": row.delta_m_pct}
-    return figures if row.mean_rank is None else figures | {"mean_rank": row.mean_rank}
-
-
-def _metric(name: str, value: float, step: int) -> Metric:
-    return Metric(name, float(value), int(time.time() * 1000), step)
-
-
-def _flat(metrics: Metrics) -> dict[str, float]:
-    """``{"income": {"auc": ...}}`` as ``{"auc.income": ...}``."""
-    return {f"{name}.{task}": value for task, named in metrics.items() for name, value in named.items()}
-
-
-def _prefixed(prefix: str, metrics: Metrics) -> dict[str, float]:
-    return {f"{prefix}.{name}": value for name, value in _flat(metrics).items()}
-
-
-def _plain(system: str) -> str:
-    """A system's name in the characters that MLflow allows in a metric: ``gradops alpha -2.0``; a plus in words."""
-    words = "".join(c if c.isalnum() or c in "-._/" else " " for c in system.replace("+", " plus "))
-    return " ".join(words.split())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock
@@ -110,9 +110,9 @@ class Search:
                 comparison = self._compared(tracker, observers)
                 self.study.fill()
             baselines = Baselines.of(comparison)
-            self._work(baselines, tracker, lambda: told(self._save(baselines)))
+            self._work(baselines, tracker, lambda: told(self._save(baselines, tracker)))
             with self._alone:
-                searched = Searched(self.config, self.prepared, comparison, self._save(baselines), self.path)
+                searched = Searched(self.config, self.prepared, comparison, self._save(baselines, tracker), self.path)
                 tracker.close_lost(self.study.running)
                 aliases = register(searched, tracker, only_best=True)
                 tracker.studied(self.path, [i for point in searched.front for i in point.mlflow_run_ids])
@@ -144,10 +144,15 @@ class Search:
             Crew(self.config, self.prepared, baselines, size).work(look, lambda: tracker.close_lost(self.study.running))
         on_points()
 
-    def _save(self, baselines: Baselines) -> list[Point]:
+    def _save(self, baselines: Baselines, tracker: Tracker) -> list[Point]:
         """Write what is finished to the study's file; the newest state last, whoever writes."""
         with self._alone:
-            points = with_front(self.study.points(), baselines, self.config.search.not_below_single_task)
+            # A point that was finished while the tracking server was away knows no MLflow run.
+            points = [
+                p if p.mlflow_run_ids else replace(p, mlflow_run_ids=tracker.run_ids(p.runs))
+                for p in self.study.points()
+            ]
+            points = with_front(points, baselines, self.config.search.not_below_single_task)
             save(self.path, self.config, self.prepared, baselines, points)
         return points
 

@@ -23,7 +23,7 @@ from sqlalchemy.pool import NullPool
 
 from features.contract import InputError
 from pipeline.config import RunConfig
-from pipeline.search_config import without_password
+from pipeline.passwords import without_passwords
 
 # What a database raises that is not there, or not there any more.
 AWAY = (SQLAlchemyError, StorageInternalError)
@@ -70,8 +70,8 @@ def open_storage(config: RunConfig) -> tuple[BaseStorage, Watch]:
             storage = RDBStorage(url, {"poolclass": NullPool}, heartbeat_interval=config.search.heartbeat)
         except (*AWAY, ImportError, ValueError, OSError) as error:
             fix = "check `search.storage` and what is behind it; drivers come with `pip install gradops[storage]`"
-            reason = without_password(str(error).splitlines()[0])
-            raise InputError(f"the study at {without_password(url)} cannot be reached ({reason}); {fix}") from None
+            reason = without_passwords(str(error).splitlines()[0])
+            raise InputError(f"the study at {without_passwords(url)} cannot be reached ({reason}); {fix}") from None
     return storage, Heartbeats(storage, config.search.heartbeat)
 
 
@@ -81,7 +81,7 @@ def reachable() -> Iterator[None]:
     try:
         yield
     except AWAY as error:
-        reason = without_password(str(error.__cause__ or error).splitlines()[0])
+        reason = without_passwords(str(error.__cause__ or error).splitlines()[0])
         fix = "what is trained is saved: the same command goes on, once `search.storage` is back"
         raise InputError(f"the study cannot be reached any more ({reason}); {fix}") from error
 

@@ -84,16 +84,16 @@ class Worker:
             for p in planned:
                 tidy(p.config, self.prepared)
             state: State = "pruned" if isinstance(error, BehindError) else "failed"
-            finished = [run for p in planned if (run := find(p.config, self.prepared))]
-            recorded = [*map(self.tracker.run_id, finished), *self.tracker.give_up(state)]
+            fingerprints = [run.fingerprint for p in planned if (run := find(p.config, self.prepared))]
+            recorded = [*self.tracker.run_ids(fingerprints), *self.tracker.give_up(state)]
             return replace(
                 point,
                 state=state,
                 reason=str(error),
-                runs=[run.fingerprint for run in finished],
+                runs=fingerprints,
                 mlflow_run_ids=recorded,
             )
-        return point.trained(runs, [self.tracker.run_id(run) for run in runs])
+        return point.trained(runs, self.tracker.run_ids([run.fingerprint for run in runs]))
 
     def _values(self, point: Point) -> list[float]:
         """The objectives of a point."""

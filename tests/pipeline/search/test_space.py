@@ -11,8 +11,8 @@ from features.contract import InputError
 from gradops.methods import METHODS, parse
 from pipeline.config import RunConfig
 from pipeline.config_file import load
+from pipeline.passwords import without_passwords
 from pipeline.search.space import Space
-from pipeline.search_config import without_password
 from tests.conftest import ROOT, debug_config
 
 RANGES = 'search.ranges={"train.lr"={low=1e-3,high=1e-2,log=true},"train.batch_size"={low=64,high=128}}'
@@ -140,4 +140,4 @@ def test_a_password_is_never_written() -> None:
     dumped: dict[str, Any] = searched.model_dump(mode="json")
     assert dumped["search"]["storage"] == "postgresql://me:***@there/db"
     assert searched.search.storage.count("s3cr:et") == 1
-    assert without_password("grpc://there:13000") == "grpc://there:13000"
+    assert without_passwords("grpc://there:13000") == "grpc://there:13000"

@@ -1,0 +1,85 @@
+"""What MLflow is told of a run, and under which names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gradops.methods import parse
+from pipeline.boosting import BOOSTING, SETTINGS
+from pipeline.comparison import Planned, Row
+from pipeline.config import RunConfig
+from pipeline.runs import Epoch, Metrics, Run
+
+LAST = "train.seconds"  # of an epoch: with it in the store, all of the epoch is
+
+
+def params_of(planned: Planned, data: str) -> dict[str, str]:
+    """A planned run's parameters.
+
+    Args:
+        planned: The run.
+        data: Fingerprint of what it is trained on.
+    """
+    config = planned.config
+    params = _boosting(config) if planned.system == BOOSTING else _network(config)
+    return {name: str(value) for name, value in params.items()} | {"data": data}
+
+
+def of_epoch(epoch: Epoch) -> list[tuple[str, float, int]]:
+    """An epoch's losses, validation metrics and sampled step reports, each with its step."""
+    reports = [(f"step.{n}", v, step) for step, report in epoch.diagnostics.items() for n, v in report.items()]
+    losses = [(f"train.loss.{task}", loss, epoch.number) for task, loss in epoch.losses.items()]
+    metrics = [(f"val.{name}", value, epoch.number) for name, value in _flat(epoch.val).items()]
+    return [*reports, *losses, *metrics, ("train.lr", epoch.lr, epoch.number), (LAST, epoch.seconds, epoch.number)]
+
+
+def of_result(run: Run) -> list[tuple[str, float, int]]:
+    """A finished run's figures."""
+    figures = {**_prefixed("test", run.test), **_prefixed("best.val", run.val), "best.epoch": float(run.best_epoch)}
+    return at_zero(figures)
+
+
+def of_row(row: Row) -> dict[str, float]:
+    """A system's figures in a comparison, beside its AUCs."""
+    figures = {"average_auc": row.average, "delta_m_pct_drop": row.delta_m_pct}
+    return figures if row.mean_rank is None else figures | {"mean_rank": row.mean_rank}
+
+
+def at_zero(values: dict[str, float]) -> list[tuple[str, float, int]]:
+    """Values that have no step."""
+    return [(name, value, 0) for name, value in values.items()]
+
+
+def plain(system: str) -> str:
+    """A system's name in the characters that MLflow allows in a metric: ``gradops alpha -2.0``; a plus in words."""
+    words = "".join(c if c.isalnum() or c in "-._/" else " " for c in system.replace("+", " plus "))
+    return " ".join(words.split())
+
+
+def _network(config: RunConfig) -> dict[str, Any]:
+    options = {"method": config.train.method, **_options(config.train.method)}
+    params = {f"train.{k}": v for k, v in config.train.model_dump(mode="json").items()}
+    params |= {f"model.{k}": v for k, v in config.model.model_dump(mode="json").items()}
+    return params | {f"tradeoff.{k}": v for k, v in options.items()}
+
+
+def _boosting(config: RunConfig) -> dict[str, Any]:
+    params = {f"boosting.{name}": value for name, value in SETTINGS.items()}
+    return params | {"train.tasks": config.tasks, "train.seed": config.train.seed}
+
+
+def _options(text: str) -> dict[str, object]:
+    """A method's options, and those of its rotations under ``rotation.``."""
+    options = vars(parse(text))
+    turn = options["rotation"]
+    own = {name: value for name, value in options.items() if name != "rotation"}
+    return own if turn is None else own | {f"rotation.{name}": value for name, value in vars(turn).items()}
+
+
+def _flat(metrics: Metrics) -> dict[str, float]:
+    """``{"income": {"auc": ...}}`` as ``{"auc.income": ...}``."""
+    return {f"{name}.{task}": value for task, named in metrics.items() for name, value in named.items()}
+
+
+def _prefixed(prefix: str, metrics: Metrics) -> dict[str, float]:
+    return {f"{prefix}.{name}": value for name, value in _flat(metrics).items()}
