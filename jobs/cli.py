@@ -18,7 +18,7 @@ from filelock import Timeout
 from typer.core import TyperGroup
 
 from features.contract import InputError
-from jobs import compare, doctor, fetch, label, methods, prepare, report, score, search, synth, train
+from jobs import compare, daily, doctor, fetch, label, methods, prepare, report, score, search, synth, train
 from jobs.console import err
 from pipeline.outbox import AwayError
 
@@ -65,5 +65,5 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (doctor, fetch, synth, label, methods, prepare, train, compare, search, report, score):
+for module in (doctor, fetch, synth, label, methods, prepare, train, compare, search, report, score, daily):
     app.command(module.__name__.removeprefix("jobs."))(module.main)

@@ -15,6 +15,7 @@ import mlflow
 from mlflow.exceptions import MlflowException
 
 from features.contract import InputError
+from pipeline.recorder import FINGERPRINT
 from pipeline.scoring import ARTIFACT, Scorer
 from pipeline.tracking import connect
 
@@ -161,3 +162,12 @@ class RegisteredModel:
 
 def _version(found: Any) -> Version:
     return Version(int(found.version), dict(found.tags), found.run_id or None)
+
+
+def champion_run(name: str) -> str | None:
+    """Fingerprint of the run that a model's champion was made of; None without a champion."""
+    client = connect()
+    for model in client.search_registered_models(f"name = '{name}'"):
+        if (champion := model.aliases.get(CHAMPION)) is not None:
+            return client.get_model_version(name, str(champion)).tags.get(FINGERPRINT)
+    return None

@@ -79,18 +79,25 @@ class Tracker:
         prepared: On what.
         comparison: Fingerprint of the comparison whose parent run the runs belong to; None for a run on its own.
         study: The same of a study, in place of a comparison. Other processes may be recording runs of it, too.
+        day: Name and fingerprint of a day of the scheduled job, in place of both.
 
     Raises:
         InputError: If the store does not let us in.
     """
 
     def __init__(
-        self, config: RunConfig, prepared: Prepared, comparison: str | None = None, *, study: str | None = None
+        self,
+        config: RunConfig,
+        prepared: Prepared,
+        comparison: str | None = None,
+        *,
+        study: str | None = None,
+        day: tuple[str, str] = ("day", ""),
     ) -> None:
         self._name, self._prepared = config.name, prepared
         self._is_shared = study is not None
-        kind, group = ("comparison", comparison) if study is None else ("study", study)
-        self._group = (kind, group) if group else ()
+        groups = (("comparison", comparison or ""), ("study", study or ""), day)
+        self._group = next((group for group in groups if group[1]), ())
         self._outbox = Outbox(config.runs)
         self._line = Line(shown_store(), str(self._outbox.folder))
         self._recorder: Recorder | None = None
@@ -171,6 +178,17 @@ class Tracker:
             recorder.compare(comparison, parent, run_ids)
             client.set_tag(parent, _COMPARED, ",".join(run_ids.values()))
 
+    @uninterrupted()
+    def attach(self, path: Path) -> None:
+        """Log a file to the parent.
+
+        Raises:
+            AwayError: If the store is away.
+        """
+        client = self.client
+        assert self._parent is not None, "a tracker of single runs has no place for a file"
+        client.log_artifact(self._parent, str(path))
+
     def run_id(self, run: Run) -> str:
         """The MLflow run that recorded a run, here or in another process of the study.
 
@@ -230,7 +248,7 @@ class Tracker:
         """
         client, recorder = self.client, self._begun()
         assert self._parent is not None, "a tracker of single runs has no study to log"
-        client.log_artifact(self._parent, str(path))
+        self.attach(path)
         before = f"tags.`{PARENT}` = '{self._parent}' and tags.`{PARETO}` = 'true'"
         tagged = {run.info.run_id for run in client.search_runs([recorder.experiment], before)}
         for run_id in tagged.symmetric_difference(front):

@@ -1,0 +1,191 @@
+"""The scheduled job: a new day is checked, prepared, trained on top of the days before it, judged, and perhaps served.
+
+Of the days up to the new one all but two train, the last but one validates, and the new one tests: nothing was fitted
+or chosen on the rows that decide. A day that breaks the contract is rejected, one whose data fails a check is suspect;
+later days leave both out, and say so, until the job has run on them again and found them mended. Whatever is killed
+goes on where it was, and what is done is not done again: every step finds its own result by a fingerprint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+
+from features.contract import InputError
+from pipeline import parquet, rawdata
+from pipeline.comparison import Observer, Planned, complete
+from pipeline.config import RunConfig
+from pipeline.daychecks import day_checks
+from pipeline.dayentry import Entry, Status
+from pipeline.days import day_of
+from pipeline.diary import Diary
+from pipeline.drift import summary
+from pipeline.files import fingerprint, sha256_file
+from pipeline.gate import Decision
+from pipeline.prepare import prepare
+from pipeline.prepared import Prepared
+from pipeline.promotion import promote
+from pipeline.registered import champion_run
+from pipeline.registry import offer
+from pipeline.runs import Run
+from pipeline.tracking import Tracker
+from pipeline.warm import can_start
+
+_SHOWN = 10  # drifts in an entry
+
+Watch = Callable[[Planned], AbstractContextManager[Observer]]
+
+
+@dataclass(frozen=True)
+class Daily:
+    """The job of a config.
+
+    Args:
+        config: What is trained; its rows are below ``dt=2026-01-31`` folders, and split by time.
+        watch: Shows the training.
+    """
+
+    config: RunConfig
+    watch: Watch
+
+    def run(self, day: date) -> tuple[Entry, bool]:
+        """Do a day.
+
+        Returns:
+            Its entry, and whether it was done now; False if everything was found done.
+
+        Raises:
+            InputError: If the config does not fit the job, the day has no files, or the days before it do not fit the
+                config. Nothing is recorded then.
+        """
+        files = self._files(day)
+        before = self.diary.of(day)
+        if before is not None and before.files == files and before.is_decided:
+            return before, False
+        return self.diary.save(self._done(Entry(day=day, status="begun", files=files), before)), True
+
+    def admit(self, day: date) -> Entry:
+        """Let later days read a day, whatever was found of it: a person knows better."""
+        entry = Entry(day=day, status="admitted", files=self._files(day), reasons=["admitted by hand"])
+        return self.diary.save(entry)
+
+    @property
+    def diary(self) -> Diary:
+        """What was found of each day."""
+        return Diary(self.config)
+
+    def _files(self, day: date) -> dict[str, str]:
+        _check(self.config)
+        found = [path for path in parquet.find(self.config.data.train) if day_of(path) == day]
+        if not found:
+            fix = f"wait for it, or see where `data.train` ({self.config.data.train}) points"
+            raise InputError(f"there is no file below a folder dt={day}: {fix}")
+        return {str(path): sha256_file(path) for path in found}
+
+    def _done(self, entry: Entry, before: Entry | None) -> Entry:
+        days, left_out = self._days(entry.day)
+        entry = entry.changed(left_out=left_out)
+        if reason := self._undecidable(entry.day, days):
+            return self._only_checked(entry, reason)
+        config = self._config(days, left_out)
+        try:
+            prepared = prepare(config)
+        except InputError as error:
+            if self._is_sound(config, without=entry.day):
+                return entry.changed(status="rejected", reasons=[str(error)])
+            raise
+        entry = self._begun(entry, before, config, prepared)
+        return self._judged(entry, config.changed({"train.start_from": entry.start_from}), prepared)
+
+    def _days(self, day: date) -> tuple[list[date], dict[date, Status]]:
+        """The days to read, the new one last, and those of the window that are left out."""
+        first = day - timedelta(self.config.daily.window - 1)
+        there = {found for path in parquet.find(self.config.data.train) if (found := day_of(path))}
+        left_out = {d: s for d, s in self.diary.left_out().items() if first <= d < day}
+        return sorted(d for d in there if first <= d <= day and d not in left_out), left_out
+
+    def _undecidable(self, day: date, days: list[date]) -> str | None:
+        """Why no model can be judged by a day."""
+        later = [entry.day for entry in self.diary if entry.day > day and entry.is_decided]
+        if later:
+            return f"{later[-1]} was decided before: the next day's run reads {day}"
+        if len(days) < 3:
+            return f"{len(days)} of the 3 days that the first run needs: one to train, one to validate, one to test"
+        return None
+
+    def _only_checked(self, entry: Entry, reason: str) -> Entry:
+        config = self._reading([entry.day], {})
+        try:
+            rawdata.check(config, rawdata.find(config))
+        except InputError as error:
+            return entry.changed(status="rejected", reasons=[str(error)])
+        return entry.changed(status="admitted", reasons=[reason])
+
+    def _reading(self, days: list[date], left_out: dict[date, Status]) -> RunConfig:
+        wanted = {"since": days[0], "until": days[-1], "without": tuple(left_out), "grow": True}
+        return self.config.changed({f"data.{key}": value for key, value in wanted.items()})
+
+    def _config(self, days: list[date], left_out: dict[date, Status]) -> RunConfig:
+        """The config of a day's run."""
+        reading = self._reading(days, left_out)
+        split = self.config.split.model_copy(update={"validation": days[-2], "test": days[-1]})
+        return reading.model_copy(update={"split": split})
+
+    def _is_sound(self, config: RunConfig, without: date) -> bool:
+        """Whether the other days keep to the contract: then what is wrong is the new one."""
+        others = config.changed({"data.without": (*config.data.without, without)})
+        try:
+            rawdata.check(others, rawdata.find(others))
+        except InputError:
+            return False
+        return True
+
+    def _begun(self, entry: Entry, before: Entry | None, config: RunConfig, prepared: Prepared) -> Entry:
+        """Decide what the run starts from, and write that down: a killed job's next one starts from the same."""
+        if before is not None and before.data == prepared.fingerprint:
+            start_from = before.start_from
+        else:
+            last = champion_run(config.name) if config.daily.warm_start else None
+            start_from = last if last and can_start(config, prepared, last) else ""
+        return self.diary.save(entry.changed(start_from=start_from, data=prepared.fingerprint, rows=prepared.rows))
+
+    def _judged(self, entry: Entry, config: RunConfig, prepared: Prepared) -> Entry:
+        planned = Planned(config.train.method, config)
+        found = summary(prepared)
+        entry = entry.changed(drift=[asdict(one) for one in found.drifts[:_SHOWN]], positives=found.positives)
+        identity = fingerprint(["day", config.name, str(entry.day), entry.files])
+        with Tracker(config, prepared, day=(f"day {entry.day}", identity)) as tracker:
+            with self.watch(planned) as progress:
+                (run,) = complete([planned], prepared, [progress, tracker], workers=1)
+            version = offer(config, prepared, run, tracker)
+            checks = day_checks(config, prepared, run, found)
+            decision = promote(config, prepared, version, checks)
+            entry = _decided(entry, run, decision, suspect=not all(check.passed for check in checks))
+            tracker.attach(self.diary.write_page(entry))
+        return entry
+
+
+def _decided(entry: Entry, run: Run, decision: Decision, *, suspect: bool) -> Entry:
+    refused: Status = "suspect" if suspect else "refused"
+    failed = [f"{check.name}: {check.found}; {check.rule}" for check in decision.checks if not check.passed]
+    return entry.changed(
+        status="promoted" if decision.passed else refused,
+        reasons=failed,
+        run=run.fingerprint,
+        auc={task: metrics["auc"] for task, metrics in run.test.items()},
+        version=decision.candidate,
+        champion=decision.candidate if decision.passed else decision.champion,
+        checks=[asdict(check) for check in decision.checks],
+    )
+
+
+def _check(config: RunConfig) -> None:
+    problems = []
+    if config.split.time is None:
+        problems.append("[split] should be by `time`: the newest day tests what the days before it trained")
+    if config.data.holdout is not None:
+        problems.append("data.holdout should be left out: the newest day is held out")
+    if problems:
+        raise InputError.of("the config does not fit `gradops daily`", problems)

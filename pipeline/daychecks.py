@@ -1,0 +1,47 @@
+"""What a day's own data is asked, before a model judged by it may be served."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipeline.config import RunConfig
+from pipeline.drift import Summary, comparable
+from pipeline.gate import Check
+from pipeline.prepared import Prepared
+from pipeline.runs import Run
+
+
+def day_checks(config: RunConfig, prepared: Prepared, run: Run, found: Summary) -> list[Check]:
+    """Whether the day's labels and features look like those of the days before it.
+
+    Args:
+        config: With what ``[daily]`` allows.
+        prepared: Data whose test rows are the day.
+        run: Trained on the days before it.
+        found: The day against the training days.
+    """
+    return [*_shares(config, found), *_aucs(config, run), *_features(config, prepared, found)]
+
+
+def _shares(config: RunConfig, found: Summary) -> Iterator[Check]:
+    most = config.daily.max_label_ratio
+    for task, (day, training) in found.positives.items():
+        ratio = max(day, training) / max(min(day, training), 1e-12)
+        words = f"{day:.3%} positive, {training:.3%} in training"
+        yield Check(f"positives of {task}", ratio <= most, words, f"at most {most:g} times more or less")
+
+
+def _aucs(config: RunConfig, run: Run) -> Iterator[Check]:
+    most = config.daily.max_auc_drop
+    for task in run.tasks:
+        day, before = run.test[task]["auc"], run.val[task]["auc"]
+        words = f"AUC {day:.4f}, {before:.4f} on the day before"
+        yield Check(f"AUC of {task} on the day", day >= before - most, words, f"at most {most:g} lower")
+
+
+def _features(config: RunConfig, prepared: Prepared, found: Summary) -> Iterator[Check]:
+    most = config.daily.max_psi
+    drifts = comparable(found, prepared) if most else []
+    for one in drifts:
+        if one.psi is not None:
+            yield Check(f"drift of {one.feature}", one.psi <= most, f"PSI {one.psi:.3f}", f"at most {most:g}")
