@@ -25,8 +25,8 @@ class Drift:
         feature: Its name.
         psi: Population stability index: the sum over groups of ids of (p - q) ln(p / q), with the shares p of the day
             and q of the training days. Null and out of vocabulary are groups of their own; the known ids are ten groups
-            of about equal share in training. Below 0.1 nobody speaks of drift, above 0.25 everybody does. None for a
-            feature without ids.
+            of about equal share in training. Below 0.1 nobody speaks of drift, above 0.25 everybody does; ids of which
+            most are rare, such as users, have a high one on every day. None for a feature without ids.
         null: Share of the day's entries that are null; None for a feature without ids.
         unknown: Share that no vocabulary knows; None likewise.
         shift: Difference of the means of a numeric feature's value, in standard deviations of the training days; None

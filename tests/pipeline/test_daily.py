@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -85,11 +86,16 @@ def champion() -> int | None:
     return RegisteredModel("shop").aliases.get("champion")
 
 
-def killed(number: int) -> None:
-    """The job as a process, killed while it trains."""
+def started(number: int) -> subprocess.Popen[bytes]:
+    """The job as a process."""
     command = [sys.executable, "-c", "from jobs.cli import app; app()", "daily", "shop.toml"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen([*command, "--date", f"2026-01-{number:02}"], env=environment)
+    return subprocess.Popen([*command, "--date", f"2026-01-{number:02}"], env=environment)
+
+
+def killed(number: int) -> None:
+    """The job as a process, killed while it trains."""
+    process = started(number)
     while not any(Path("runs/checkpoints").glob("*/step-*")):
         assert process.poll() is None, "it ended before it could be killed"
         time.sleep(0.01)
@@ -259,3 +265,42 @@ def test_no_files_and_an_unfit_config_are_said_at_once() -> None:
     assert "2 problem(s)" in err
     assert "[split] should be by `time`" in err
     assert "data.holdout should be left out" in err
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("three_days")
+def test_kills_at_any_moment_change_nothing(tmp_path: Path) -> None:
+    """A job that is killed again and again, a little later each time, ends as one that was let alone."""
+    assert daily(3)[0] == 0
+    write_day(4)
+    unbroken = _in_a_copy(tmp_path)
+    kills, patience = 0, 0.0
+    while True:
+        process = started(4)
+        try:
+            code = process.wait(timeout=patience)
+            break
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            kills, patience = kills + 1, patience + 0.5
+    assert code == 0
+    assert kills > 5
+    last = entry(4)
+    model = RegisteredModel("shop")
+    assert (last.status, last.version, model.aliases) == ("promoted", 2, {"champion": 2, "previous": 1})
+    assert [version.number for version in model.versions()] == [1, 2]
+    assert last.start_from == entry(3).run
+    assert model.claimed() is None
+    assert (last.run, last.auc) == (unbroken.run, unbroken.auc)
+
+
+def _in_a_copy(here: Path) -> Entry:
+    """What day 4 comes to in a copy of the shop, undisturbed."""
+    copy = here.with_name(f"{here.name} copy")
+    shutil.copytree(here, copy)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(copy)
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{copy}/mlflow.db")
+        assert daily(4)[0] == 0
+        return entry(4)
