@@ -1,7 +1,7 @@
 """The command `gradops`: which commands there are, and what their errors become.
 
-Exit codes: 0 done; 2 the user's input is wrong; 4 another run holds the lock; 130 interrupted, by Ctrl-C or SIGTERM,
-with everything saved: the same command goes on from there; 1 anything else.
+Exit codes: 0 done; 2 the user's input is wrong; 3 the gate refused a model; 4 another run holds the lock; 130
+interrupted, by Ctrl-C or SIGTERM, with everything saved: the same command goes on from there; 1 anything else.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from filelock import Timeout
 from typer.core import TyperGroup
 
 from features.contract import InputError
-from jobs import compare, doctor, fetch, label, methods, prepare, report, search, synth, train
+from jobs import compare, doctor, fetch, label, methods, prepare, promote, report, rollback, search, synth, train
 from jobs.console import err
 
 WRONG_INPUT, LOCKED, INTERRUPTED = 2, 4, 130
@@ -61,5 +61,5 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (doctor, fetch, synth, label, methods, prepare, train, compare, search, report):
+for module in (doctor, fetch, synth, label, methods, prepare, train, compare, search, report, promote, rollback):
     app.command(module.__name__.removeprefix("jobs."))(module.main)
