@@ -1,7 +1,7 @@
 """The command `gradops`: which commands there are, and what their errors become.
 
-Exit codes: 0 done; 2 the user's input is wrong; 4 another run holds the lock; 130 interrupted, by Ctrl-C or SIGTERM,
-with everything saved: the same command goes on from there; 1 anything else.
+Exit codes: 0 done; 2 the user's input is wrong; 3 the gate refused a model; 4 another run holds the lock; 130
+interrupted, by Ctrl-C or SIGTERM, with everything saved: the same command goes on from there; 1 anything else.
 """
 
 from __future__ import annotations
@@ -18,7 +18,22 @@ from filelock import Timeout
 from typer.core import TyperGroup
 
 from features.contract import InputError
-from jobs import compare, daily, doctor, fetch, label, methods, prepare, report, score, search, synth, train
+from jobs import (
+    compare,
+    daily,
+    doctor,
+    fetch,
+    label,
+    methods,
+    prepare,
+    promote,
+    report,
+    rollback,
+    score,
+    search,
+    synth,
+    train,
+)
 from jobs.console import err
 from pipeline.outbox import AwayError
 
@@ -65,5 +80,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (doctor, fetch, synth, label, methods, prepare, train, compare, search, report, score, daily):
+_COMMANDS = (
+    doctor, fetch, synth, label, methods, prepare, train, compare, search, report, promote, rollback, score, daily,
+)
+for module in _COMMANDS:
     app.command(module.__name__.removeprefix("jobs."))(module.main)

@@ -16,6 +16,7 @@ from rich.console import Console
 if TYPE_CHECKING:
     from pipeline.config import RunConfig
 
+REFUSED = 3  # the exit code of a command whose model the gate refused
 # Results go to standard output; progress and errors to standard error, so that `--json` can be piped.
 out = Console(width=None if sys.stdout.isatty() else 120)
 err = Console(stderr=True)

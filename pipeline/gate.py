@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import polars as pl
@@ -107,8 +107,14 @@ def judge(
     if champion is not None:
         checks += [_same_inputs(candidate, champion, config), _same_tasks(candidate, champion, config)]
     checks += _enough(rows, candidate.tasks, config)
-    probabilities = _probabilities(rows.scores[0])
+    probabilities = _probabilities("scores", rows.scores[0])
     checks.append(probabilities)
+    if champion is not None:
+        comparable = _probabilities("champion", rows.scores[1])
+        if not comparable.passed:
+            rule = "whatever serves now gives no probabilities: the candidate is not compared with it"
+            checks.append(replace(comparable, passed=True, rule=rule))
+            champion = None
     if probabilities.passed:
         shared = [task for task in candidate.tasks if champion is None or task in champion.tasks]
         checks += [*_calibrated(rows, candidate.tasks, config), *_accurate(rows, shared, champion, config)]
@@ -143,7 +149,7 @@ def _same_inputs(candidate: Contender, champion: Contender, config: GateConfig) 
     ours, theirs = candidate.inputs, champion.inputs
     changes = [f"+{column}" for column in ours if column not in theirs]
     changes += [f"-{column}" for column in theirs if column not in ours]
-    changes += [f"{theirs[c]} is now {kind}" for c, kind in ours.items() if c in theirs and theirs[c] != kind]
+    changes += [f"{c}: {theirs[c]} is now {kind}" for c, kind in ours.items() if c in theirs and theirs[c] != kind]
     return _unchanged("signature", changes, f"all {len(ours)} columns as version {champion.number} has them", config)
 
 
@@ -168,11 +174,11 @@ def _enough(rows: HeldOut, tasks: Sequence[str], config: GateConfig) -> Iterator
         yield Check(f"labels of {task}", enough, f"{positives} positives, {negatives} negatives", rule)
 
 
-def _probabilities(scores: pl.DataFrame) -> Check:
+def _probabilities(name: str, scores: pl.DataFrame) -> Check:
     wrong = {task: int((~scores.get_column(task).is_between(0, 1)).sum()) for task in scores.columns}
     found = ", ".join(f"{n} of {scores.height} scores of {task} are not" for task, n in wrong.items() if n)
     rule = "every score is a number from 0 to 1"
-    return Check("scores", not found, found or f"{scores.height} rows, all of them", rule)
+    return Check(name, not found, found or f"{scores.height} rows, all of them", rule)
 
 
 def _calibrated(rows: HeldOut, tasks: Sequence[str], config: GateConfig) -> Iterator[Check]:
@@ -188,7 +194,7 @@ def _calibrated(rows: HeldOut, tasks: Sequence[str], config: GateConfig) -> Iter
 
 def _accurate(rows: HeldOut, tasks: Sequence[str], champion: Contender | None, config: GateConfig) -> Iterator[Check]:
     confident = f"with {config.level:.0%} confidence over all tasks"
-    result = _compared(rows, tasks, config)
+    result = _compared(rows, tasks, config, alone=champion is None)
     for task, auc, other, lower in zip(tasks, result.auc_T, result.other_T, result.lower_T, strict=True):
         if champion is None:
             found, rule = f"{auc:.4f}, at least {0.5 + lower:.4f}", f"above 0.5 {confident}"
@@ -199,14 +205,13 @@ def _accurate(rows: HeldOut, tasks: Sequence[str], champion: Contender | None, c
             yield Check(f"AUC of {task}", bool(lower > -config.margin), found, rule)
 
 
-def _compared(rows: HeldOut, tasks: Sequence[str], config: GateConfig) -> Paired:
+def _compared(rows: HeldOut, tasks: Sequence[str], config: GateConfig, *, alone: bool) -> Paired:
     labels_NT = rows.labels.select(pl.col(tasks).cast(pl.Float32).fill_null(float("nan"))).to_numpy()
-    scores = [scores.select(tasks).to_numpy() for scores in rows.scores]
-    others_NT = scores[1] if len(scores) > 1 else None
+    scores_NT, *others = (scores.select(tasks).to_numpy() for scores in rows.scores[: 1 if alone else 2])
     return paired(
         labels_NT,
-        scores[0],
-        others_NT,
+        scores_NT,
+        others[0] if others else None,
         rows.unit_N,
         resamples=config.resamples,
         level=config.level,

@@ -44,17 +44,21 @@ def hand_over(model: RegisteredModel, move: Move) -> bool:
         Whether it was made. If not, somebody else's was.
     """
     content = asdict(move)
-    while not model.claim(content):
+    while True:
+        with uninterrupted():
+            if model.claim(content):
+                return _make_valid(model, move, content)
         settle(model)
-    with uninterrupted():
-        try:
-            is_valid = model.aliases.get(CHAMPION) == move.before and model.claimed() == content
-            if is_valid:
-                _make(model, move)
-            return is_valid
-        finally:
-            if model.claimed() == content:
-                model.release()
+
+
+def _make_valid(model: RegisteredModel, move: Move, content: dict[str, Any]) -> bool:
+    """Make a move that is claimed, unless something else serves by now, or it was taken for a killed process's."""
+    is_valid = model.aliases.get(CHAMPION) == move.before and model.claimed() == content
+    if is_valid:
+        _make(model, move)
+    # Not where an error ends the move half way: then the claim tells the next command how to finish it.
+    _release(model, content)
+    return is_valid
 
 
 def settle(model: RegisteredModel) -> None:
@@ -75,8 +79,12 @@ def _finish(model: RegisteredModel, content: dict[str, Any]) -> None:
         # Otherwise nothing was moved yet, or somebody has moved the alias by hand since: the claim alone is left.
         if model.aliases.get(CHAMPION) in (move.before, move.champion):
             _make(model, move)
-        if model.claimed() == content:
-            model.release()
+        _release(model, content)
+
+
+def _release(model: RegisteredModel, content: dict[str, Any]) -> None:
+    if model.claimed() == content:
+        model.release()
 
 
 def _make(model: RegisteredModel, move: Move) -> None:

@@ -19,6 +19,7 @@ from pipeline.files import sha256_file
 from pipeline.prepared import Prepared
 from pipeline.ranking import NO_GROUP
 from pipeline.scoring import Scorer
+from pipeline.split import SplitConfig
 
 _AT_A_TIME = 32_768  # rows scored together
 
@@ -96,8 +97,8 @@ def _units(beside: pl.DataFrame) -> npt.NDArray[np.int64] | None:
 def _test_rows(config: RunConfig, prepared: Prepared, scorers: Sequence[Scorer]) -> Iterator[pl.DataFrame]:
     """The raw rows of the test split, some at a time, with every column that a model reads."""
     columns = tuple({column: None for scorer in scorers for column in scorer.encoder.dtypes})
-    spec = prepared.encoder().spec
-    reading = Reading(spec, config.split, holdout=config.data.holdout is not None, beside=columns)
+    spec, split = prepared.encoder().spec, SplitConfig.model_validate(prepared.manifest["split"])
+    reading = Reading(spec, split, holdout=prepared.split["holdout"], beside=columns)
     for role, path in _files(config, prepared):
         missing = [column for column in columns if column not in parquet.scan(path).collect_schema()]
         if missing:

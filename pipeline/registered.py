@@ -148,7 +148,7 @@ class RegisteredModel:
         try:
             yield uri
         except (MlflowException, OSError) as error:
-            fix = "restore them, or choose a version that has its files"
+            fix = "restore them, or choose a version that has its files; a champion without can lose its alias"
             raise InputError(f"the files of `{self.name}` version {number} are not at {uri}; {fix}") from error
 
     def _find(self, name: str) -> Any:

@@ -34,7 +34,8 @@ def run(*arguments: str) -> tuple[int, str, str]:
 
 
 def test_every_command_explains_itself() -> None:
-    for command in ("doctor", "fetch", "synth", "label", "prepare", "train", "compare", "search", "report"):
+    made = ("doctor", "fetch", "synth", "label", "prepare", "train", "compare", "search", "report")
+    for command in (*made, "promote", "rollback"):
         code, out, _ = run(command, "--help")
         assert code == 0
         assert "--json" in out

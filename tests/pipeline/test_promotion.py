@@ -2,18 +2,193 @@
 
 from __future__ import annotations
 
-from pipeline.promotion import promote, rollback
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from features.contract import InputError
+from jobs.cli import app
+from pipeline import promotion
+from pipeline.gate import Check, Decision
+from pipeline.prepare import prepare
+from pipeline.promotion import decide, promote, rollback
+from pipeline.registry import offer
+from pipeline.runs import find
+from pipeline.tracking import Tracker
 from tests.pipeline.shop import Shop, registered, shop
 
 __all__ = ["registered", "shop"]
 
 
+def failed(decision: Decision) -> list[str]:
+    return [check.name for check in decision.checks if not check.passed]
+
+
 def test_a_better_version_passes_a_worse_one_does_not_and_there_is_a_way_back(shop: Shop) -> None:
-    for version in (1, 2):
-        assert promote(shop.config, shop.prepared, version).passed
-    refused = promote(shop.config, shop.prepared, 3)
-    assert not refused.passed
     model = shop.model()
+    first = promote(shop.config, shop.prepared, 1)
+    assert (first.passed, first.champion, model.aliases) == (True, None, {"champion": 1})
+    second = promote(shop.config, shop.prepared, 2)
+    assert (second.passed, second.champion, model.aliases) == (True, 1, {"champion": 2, "previous": 1})
+    third = promote(shop.config, shop.prepared, 3)
+    assert failed(third) == ["AUC of buy", "AUC of wish"]
     assert model.aliases == {"champion": 2, "previous": 1}
-    assert rollback("shop", "a complaint").champion == 1
-    assert model.aliases == {"champion": 1, "previous": 2}
+    tags = model.version(3).tags
+    assert (tags["gate"], tags["gate.champion"], tags["gate.why"]) == ("refused", "2", third.why)
+    assert "below version 2" in tags["gate.why"]
+    evidence = json.loads(mlflow.artifacts.load_text(tags["gate.evidence"]))
+    assert [check["name"] for check in evidence["checks"]] == [check.name for check in third.checks]
+    assert "| AUC of buy | **no** |" in mlflow.artifacts.load_text(tags["gate.evidence"].replace(".json", ".md"))
+    done = rollback("shop", "a complaint")
+    assert (done.champion, done.previous, model.aliases) == (1, 2, {"champion": 1, "previous": 2})
+    assert model.version(2).tags["rolled_back.why"] == model.version(1).tags["restored.why"] == "a complaint"
+    assert model.version(1).tags["replaced.by"] == "2"
+    rollback("shop", "it was right")
+    assert model.aliases == {"champion": 2, "previous": 1}
+
+
+def test_the_champion_itself_is_left_alone(shop: Shop) -> None:
+    model = shop.model(champion=2)
+    before = model.version(2).tags
+    decision = promote(shop.config, shop.prepared, 2)
+    assert decision.passed
+    assert decision.why == "all 1 checks passed"
+    assert (model.aliases, model.version(2).tags) == ({"champion": 2}, before)
+
+
+def test_a_check_that_was_made_elsewhere_counts(shop: Shop) -> None:
+    drift = Check("drift (of ümlauts)", False, "42 % new items", "at most 10 %")
+    decision = promote(shop.config, shop.prepared, 2, [drift])
+    assert failed(decision) == [drift.name]
+    assert shop.model().aliases == {}
+    assert "42 % new items" in shop.model().version(2).tags["gate.why"]
+
+
+def test_judging_alone_changes_nothing(shop: Shop) -> None:
+    assert decide(shop.config, shop.prepared, 2).passed
+    assert shop.model().aliases == {}
+    assert "gate" not in shop.model().version(2).tags
+
+
+def test_an_offered_run_is_registered_once(shop: Shop) -> None:
+    run = find(shop.config, shop.prepared)
+    assert run is not None
+    with Tracker(shop.config, shop.prepared) as tracker:
+        assert offer(shop.config, shop.prepared, run, tracker) == 2
+    assert [version.number for version in shop.model().versions()] == [1, 2, 3]
+    assert shop.model().aliases == {}
+    assert float(shop.model().version(2).tags["val.auc.buy"]) == pytest.approx(run.val["buy"]["auc"], abs=1e-6)
+
+
+def test_rows_that_changed_since_they_were_prepared_are_no_held_out_rows(shop: Shop, tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    rows = pl.read_parquet(shop.config.data.train)
+    rows.write_parquet(tmp_path / "log" / "part.parquet")
+    config = shop.config.changed({"data.train": str(tmp_path / "log"), "data.prepared": tmp_path / "prepared"})
+    prepared = prepare(config)
+    rows.with_columns(pl.col("price") + 1).write_parquet(tmp_path / "log" / "part.parquet")
+    with pytest.raises(InputError, match="has changed since it was prepared"):
+        promote(config, prepared, 2)
+    rows.drop("price").write_parquet(tmp_path / "log" / "more.parquet")
+    with pytest.raises(InputError, match="has 2 files, and had 1"):
+        promote(config, prepared, 2)
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda shop: promote(shop.config, shop.prepared, 9), "`shop` has no version 9; it has 1, 2, 3"),
+        (lambda shop: rollback("shop", ""), "no version that served before"),
+        (lambda shop: rollback("shp", ""), "no model `shp` is registered; did you mean `shop`?"),
+        (lambda shop: rollback("other", ""), "`gradops compare` registers models"),
+    ],
+)
+def test_what_cannot_be_done_is_said(shop: Shop, act: Callable[[Shop], Any], message: str) -> None:
+    with pytest.raises(InputError) as raised:
+        act(shop)
+    assert message in str(raised.value)
+
+
+def test_a_way_back_without_files_is_none(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = shop.model(champion=2, previous=1)
+    monkeypatch.setattr(mlflow.artifacts, "list_artifacts", lambda **_: [])
+    with pytest.raises(InputError, match="files of `shop` version 1 are not at"):
+        rollback("shop", "")
+    assert model.aliases == {"champion": 2, "previous": 1}
+
+
+def test_a_champion_that_changed_while_a_version_was_judged_is_judged_against(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first judgement is against version 1; before it counts, version 2 serves, and that is harder to beat."""
+    model, judged = shop.model(champion=1), []
+
+    def meanwhile(*arguments: Any) -> Decision:
+        judged.append(model.aliases["champion"])
+        decision = decide(*arguments)
+        model.point("champion", 2)
+        return Decision(**{**vars(decision), "checks": ()}) if len(judged) == 1 else decision
+
+    monkeypatch.setattr(promotion, "decide", meanwhile)
+    assert not promote(shop.config, shop.prepared, 3).passed
+    assert judged == [1, 2]
+    assert model.aliases == {"champion": 2}
+    assert model.claimed() is None
+
+
+def command(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, list(arguments))
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_the_commands_say_what_they_did_and_exit_accordingly(shop: Shop) -> None:
+    model = shop.model(champion=1, balanced=2)
+    code, out, _ = command("promote", shop.toml, "--dry-run")
+    assert (code, model.aliases["champion"]) == (0, 1)
+    assert "passed: without --dry-run version 2 would be the champion of shop" in out
+    code, out, _ = command("promote", shop.toml)
+    assert (code, model.aliases["champion"]) == (0, 2)
+    assert "AUC of wish" in out
+    assert "passed: version 2 is the champion of shop; version 1 is `previous`" in out
+    code, out, _ = command("promote", shop.toml, "--version", "3", "--json")
+    data = json.loads(out)
+    assert (code, data["passed"], data["champion"], model.aliases["champion"]) == (3, False, 2, 2)
+    assert {check["name"] for check in data["checks"] if not check["passed"]} == {"AUC of buy", "AUC of wish"}
+    code, out, _ = command("rollback", shop.toml, "--reason", "a complaint")
+    assert (code, out) == (0, "version 1 is the champion of shop again; version 2 is `previous`\n")
+    code, out, _ = command("rollback", "shop", "--json")
+    assert (code, json.loads(out)["champion"], json.loads(out)["reason"]) == (0, 2, "by hand")
+
+
+def test_a_version_is_chosen_by_what_is_preferred(shop: Shop) -> None:
+    """Version 3 has the same AUCs on its own data, but those are not the config's."""
+    shop.model(champion=2, fallback=2)
+    for way in (["--prefer", "buy=2,wish=1"], ["--at-least", "wish=0.6"], ["--alias", "fallback"]):
+        code, out, _ = command("promote", shop.toml, *way)
+        assert code == 0
+        assert "nothing to do: version 2 is the champion of shop already" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "`shop` has no alias `balanced`; it has `champion`. `--version` takes any version"),
+        (["--alias", "best"], "no alias `best`"),
+        (["--version", "7"], "no version 7; it has 1, 2, 3"),
+        (["--version", "2", "--prefer", "buy=1"], "--version and --prefer or --at-least each choose a version"),
+        (["--prefer", "bye=1"], "there is no task `bye`; did you mean `buy`?"),
+        (["--at-least", "wish=0.99"], "wish=0.99: the highest is 0."),
+    ],
+)
+def test_what_promote_is_not_told_rightly_is_exit_code_2(shop: Shop, options: list[str], message: str) -> None:
+    shop.model(champion=1)
+    code, _, err = command("promote", shop.toml, *options)
+    assert code == 2
+    assert message in err
+    assert shop.model().aliases == {"champion": 1}

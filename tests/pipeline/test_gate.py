@@ -1,0 +1,163 @@
+"""What the gate asks of a model, check by check, on rows made for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from pipeline.config import RunConfig
+from pipeline.gate import Check, Contender, judge
+from pipeline.gate_config import GateConfig
+from pipeline.heldout import HeldOut
+from pipeline.prepared import Prepared
+from pipeline.scoring import Scorer
+
+Few = tuple[RunConfig, Prepared]
+
+ROWS = 4000
+CONFIG = GateConfig(resamples=200, calibration=(0.9, 1.1))
+
+
+def contender(few: Few, number: int = 2, **changed: Any) -> Contender:
+    _, prepared = few
+    scorer = Scorer(
+        prepared.encoder(), changed.pop("model", torch.nn.Linear(1, 1)), changed.pop("tasks", ("buy", "wish"))
+    )
+    known = {"inputs": {"item": "text", "price": "any"}, "split": prepared.split, "data": "another"}
+    return Contender(number, scorer, **(known | changed))
+
+
+def rows(*skills: float) -> HeldOut:
+    """Labels, and calibrated models that know more or less of them."""
+    generator = np.random.default_rng(0)
+    logit_N = generator.normal(size=ROWS)
+    labels: dict[str, Any] = {}
+    scores: list[dict[str, Any]] = [{} for _ in skills]
+    for task in ("buy", "wish"):
+        probability_N = 1 / (1 + np.exp(-2 * logit_N))
+        labels[task] = (generator.random(ROWS) < probability_N).astype(np.int8)
+        for scored, skill in zip(scores, skills, strict=True):
+            noisy_N = skill * logit_N + np.sqrt(1 - skill**2) * generator.normal(size=ROWS)
+            scored[task] = (1 / (1 + np.exp(-2 * noisy_N))).astype(np.float32)
+    frames = [pl.DataFrame(scored) for scored in scores]
+    return HeldOut(pl.DataFrame(labels), tuple(frames), None)
+
+
+def judged(few: Few, found: HeldOut, config: GateConfig = CONFIG, **candidate: Any) -> dict[str, Check]:
+    champion = contender(few, 1) if len(found.scores) > 1 else None
+    checks = judge(contender(few, **candidate), champion, found, few[1], config)
+    return {check.name: check for check in checks}
+
+
+def refused(checks: dict[str, Check]) -> set[str]:
+    return {name for name, check in checks.items() if not check.passed}
+
+
+@pytest.mark.parametrize(
+    ("skills", "expected"),
+    [
+        ((0.9, 0.8), set()),
+        ((0.8, 0.9), {"AUC of buy", "AUC of wish"}),
+        ((0.9,), set()),
+        ((0.0,), {"AUC of buy", "AUC of wish"}),
+    ],
+)
+def test_better_passes_and_worse_does_not(few: Few, skills: tuple[float, ...], expected: set[str]) -> None:
+    assert refused(judged(few, rows(*skills))) == expected
+
+
+def test_an_equal_one_passes_only_where_rows_tell_that_it_is(few: Few) -> None:
+    """A margin below what so few rows can tell refuses even the champion's equal: no news is no good news."""
+    found = rows(0.9, 0.9)
+    assert not refused(judged(few, found, CONFIG.model_copy(update={"margin": 0.03})))
+    checks = judged(few, found, CONFIG.model_copy(update={"margin": 0.0001}))
+    assert refused(checks) == {"AUC of buy", "AUC of wish"}
+    assert checks["AUC of buy"].rule == "no more than 0.0001 below version 1 with 95% confidence over all tasks"
+
+
+def test_weights_that_are_no_numbers(few: Few) -> None:
+    model = torch.nn.Linear(2, 1)
+    with torch.no_grad():
+        model.weight[0, 1] = torch.inf
+    checks = judged(few, rows(0.9), model=model)
+    assert refused(checks) == {"weights"}
+    assert checks["weights"].found == "NaN or infinite in weight"
+
+
+@pytest.mark.parametrize("bad", [float("nan"), -0.1, 1.1, float("inf")])
+def test_scores_that_are_no_probabilities_are_not_compared(few: Few, bad: float) -> None:
+    found = rows(0.9, 0.8)
+    found.scores[0][5, "wish"] = bad
+    checks = judged(few, found)
+    assert refused(checks) == {"scores"}
+    assert checks["scores"].found == f"1 of {ROWS} scores of wish are not"
+    assert not any(name.startswith(("AUC", "calibration")) for name in checks)
+
+
+def test_a_champion_that_gives_no_numbers_is_in_nobodys_way(few: Few) -> None:
+    found = rows(0.8, 0.9)
+    found.scores[1][5, "wish"] = float("nan")
+    checks = judged(few, found)
+    assert not refused(checks)
+    assert "is not compared with it" in checks["champion"].rule
+    assert checks["AUC of buy"].rule == "above 0.5 with 95% confidence over all tasks"
+
+
+def test_labels_too_few_to_tell(few: Few) -> None:
+    found = rows(0.9)
+    labels = found.labels.with_columns(buy=pl.when(pl.int_range(ROWS) < 150).then("buy"), wish=pl.lit(None, pl.Int8))
+    checks = judged(few, HeldOut(labels, found.scores, None))
+    assert {"labels of buy", "labels of wish", "AUC of wish", "calibration of wish"} <= refused(checks)
+    assert checks["labels of wish"].found == "0 positives, 0 negatives"
+
+
+def test_probabilities_that_are_too_high(few: Few) -> None:
+    found = rows(0.9)
+    higher = found.scores[0].with_columns(buy=pl.col("buy").sqrt())
+    checks = judged(few, HeldOut(found.labels, (higher,), None))
+    assert refused(checks) == {"calibration of buy"}
+    assert float(checks["calibration of buy"].found) > 1.1
+
+
+def test_other_inputs_and_tasks_have_to_be_allowed(few: Few) -> None:
+    changed: dict[str, Any] = {"inputs": {"item": "integer", "colour": "text"}, "tasks": ("buy",)}
+    found = rows(0.9, 0.8)
+    checks = judged(few, found, **changed)
+    assert refused(checks) == {"signature", "tasks"}
+    assert checks["signature"].found == "+colour, -price, item: text is now integer"
+    assert checks["tasks"].found == "-wish"
+    allowed = judged(few, found, CONFIG.model_copy(update={"allow_signature_change": True}), **changed)
+    assert not refused(allowed)
+    assert "AUC of wish" not in allowed
+
+
+def by_days(prepared: Prepared, test: str) -> Prepared:
+    split = {"key": None, "time": "at", "seed": 0, "validation": "2026-01-01", "test": test}
+    return Prepared(prepared.folder, {**prepared.manifest, "split": split})
+
+
+def test_held_out_rows_are_none_of_the_candidates(few: Few) -> None:
+    def unseen(prepared: Prepared, **changed: Any) -> bool:
+        checks = judge(contender(few, **changed), None, rows(0.9), prepared, CONFIG)
+        return next(check.passed for check in checks if check.name == "held out")
+
+    _, ours = few
+    assert unseen(ours, data=ours.fingerprint, split=None)
+    assert unseen(ours)
+    assert not unseen(ours, split=None)
+    assert not unseen(ours, split={**ours.split, "seed": 1})
+    assert not unseen(ours, split={**ours.split, "holdout": False})
+    day = by_days(ours, "2026-01-09")
+    assert unseen(day, split=by_days(ours, "2026-01-08").split)
+    assert unseen(day, split=day.split)
+    assert not unseen(day, split=by_days(ours, "2026-01-10").split)
+    assert not unseen(day, split=ours.split)
+
+
+def test_a_gate_that_asks_nonsense_is_none() -> None:
+    with pytest.raises(ValueError, match="a lower and a higher ratio"):
+        GateConfig(calibration=(1.2, 0.8))

@@ -1,0 +1,173 @@
+"""`champion` and `previous` move together, by one process at a time, and a move that was broken off is finished."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import handover
+from pipeline.handover import Move, hand_over, settle
+from pipeline.promotion import rollback
+from pipeline.registered import RegisteredModel
+from pipeline.tracking import connect
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A registry of three versions without anything in them."""
+    folder = tmp_path_factory.mktemp("store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        client = connect()
+        client.create_registered_model("shop")
+        for _ in range(3):
+            client.create_model_version("shop", str(folder))
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def model(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RegisteredModel:
+    shutil.copy(store, tmp_path / "mlflow.db")
+    monkeypatch.setattr(handover, "_PATIENCE", 0.1)
+    return RegisteredModel("shop")
+
+
+def aliases(model: RegisteredModel, **numbers: int) -> None:
+    for alias, number in numbers.items():
+        model.point(alias, number)
+
+
+def test_a_move_that_failed_half_way_is_finished_by_the_next_command(
+    model: RegisteredModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aliases(model, champion=2, previous=1)
+    point = RegisteredModel.point
+
+    def failing(self: RegisteredModel, alias: str, number: int) -> None:
+        if alias == "champion":
+            raise ConnectionError("the server went away")
+        point(self, alias, number)
+
+    monkeypatch.setattr(RegisteredModel, "point", failing)
+    with pytest.raises(ConnectionError):
+        hand_over(model, Move(3, 2, {"3": {"promoted": "then"}, "2": {"replaced": "then"}}))
+    assert model.aliases == {"champion": 2, "previous": 2}
+    monkeypatch.setattr(RegisteredModel, "point", point)
+    rollback("shop", "at once")
+    assert model.aliases == {"champion": 2, "previous": 3}
+    assert model.version(3).tags["promoted"] == model.version(2).tags["replaced"] == "then"
+    assert model.claimed() is None
+
+
+MOVING = """
+import os, signal, sys
+from pipeline.handover import Move, hand_over
+from pipeline.registered import RegisteredModel
+candidate, killed_at = map(int, sys.argv[1:])
+moves, point = iter(range(9)), RegisteredModel.point
+def until_killed(*arguments):
+    if next(moves) == killed_at:
+        os.kill(os.getpid(), signal.SIGKILL)
+    point(*arguments)
+RegisteredModel.point = until_killed
+model = RegisteredModel("shop")
+print("ready", flush=True)
+sys.stdin.readline()
+print(hand_over(model, Move(candidate, 1, {})), flush=True)
+"""
+
+
+@contextmanager
+def moving(candidate: int, *, killed_at: int = -1) -> Iterator[subprocess.Popen[str]]:
+    """Another process, which is ready to move the champion from version 1 to another one."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+    command = [sys.executable, "-c", MOVING, str(candidate), str(killed_at)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment, text=True, stdin=pipe, stdout=pipe) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield process
+
+
+def begin(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+
+
+@pytest.mark.slow
+def test_of_two_processes_that_judged_against_one_champion_one_wins(model: RegisteredModel) -> None:
+    aliases(model, champion=1)
+    with moving(2) as one, moving(3) as other:
+        begin(one)
+        begin(other)
+        said = [process.communicate(timeout=60)[0].strip() for process in (one, other)]
+    assert sorted(said) == ["False", "True"]
+    assert model.aliases == {"champion": [2, 3][said.index("True")], "previous": 1}
+    assert model.claimed() is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("killed_at", "left"), [(0, {"champion": 1}), (1, {"champion": 1, "previous": 1})])
+def test_a_process_killed_while_it_moves_leaves_a_champion_and_the_next_command_finishes(
+    model: RegisteredModel, killed_at: int, left: dict[str, int]
+) -> None:
+    aliases(model, champion=1)
+    with moving(3, killed_at=killed_at) as process:
+        begin(process)
+        assert process.wait(timeout=60) == -signal.SIGKILL
+    assert model.aliases == left
+    settle(model)
+    assert model.aliases == {"champion": 3, "previous": 1}
+
+
+def test_a_champion_that_was_set_by_hand_after_a_kill_stays(model: RegisteredModel) -> None:
+    aliases(model, champion=1)
+    assert model.claim({"champion": 3, "before": 2, "tags": {}, "id": "lost"})
+    settle(model)
+    assert (model.aliases, model.claimed()) == ({"champion": 1}, None)
+
+
+def test_who_was_taken_for_dead_moves_nothing(model: RegisteredModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its claim was finished and released by another process, which has claimed a move of its own."""
+    aliases(model, champion=1)
+    claim = RegisteredModel.claim
+
+    def stalled(self: RegisteredModel, content: dict[str, Any]) -> bool:
+        taken = claim(self, content)
+        model.release()
+        assert claim(model, {"champion": 2, "before": 1, "tags": {}, "id": "another"})
+        return taken
+
+    monkeypatch.setattr(RegisteredModel, "claim", stalled)
+    assert not hand_over(model, Move(3, 1, {}))
+    assert model.aliases == {"champion": 1}
+    assert (model.claimed() or {})["id"] == "another"
+
+
+def test_a_move_waits_for_one_that_is_being_made(model: RegisteredModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    aliases(model, champion=1)
+    waited: list[float] = []
+    assert model.claim({"champion": 2, "before": 1, "tags": {}, "id": "another"})
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        model.point("champion", 2)
+        model.release()
+
+    monkeypatch.setattr(handover, "_PATIENCE", 60)
+    monkeypatch.setattr(time, "sleep", wait)
+    assert not hand_over(model, Move(3, 1, {}))
+    assert len(waited) == 1
+    assert model.aliases == {"champion": 2}

@@ -1,0 +1,109 @@
+"""Held-out raw rows, scored by models with encoders of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import polars.testing
+import pytest
+
+from features.contract import InputError
+from pipeline import chunks, heldout
+from pipeline.config import RunConfig
+from pipeline.config_file import load
+from pipeline.evaluation import task_metrics
+from pipeline.heldout import held_out
+from pipeline.prepare import prepare
+from pipeline.prepared import Prepared
+from pipeline.runs import WEIGHTS, Run
+from pipeline.scoring import Scorer
+from pipeline.training import train
+from tests.pipeline.shop import TOML, clicks
+
+
+def scorer_of(config: RunConfig, prepared: Prepared, run: Run, folder: Path) -> Scorer:
+    network = config.model.network
+    encoder, weights = prepared.folder / "encoder", run.folder / WEIGHTS
+    Scorer.write(folder, encoder=encoder, weights=weights, tasks=tuple(run.tasks), network=network)
+    return Scorer.load(folder)
+
+
+@pytest.fixture(scope="module")
+def shops(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[RunConfig, Prepared, Run, Scorer]]:
+    """Two logs, of which the second knows half of the items, in other places; a model of each."""
+    folder, found = tmp_path_factory.mktemp("logs"), []
+    few = clicks(1500, 1).filter(pl.col("item").str.ends_with("1").not_()).reverse()
+    for log, rows in (("log", clicks(1500)), ("few", few)):
+        (folder / log).mkdir()
+        for part, piece in enumerate(rows.iter_slices(500)):
+            piece.write_parquet(folder / log / f"{part}.parquet")
+        (folder / f"{log}.toml").write_text(TOML.format(folder=folder, log=log))
+        config = load(folder / f"{log}.toml", ["train.epochs=1"])
+        prepared = prepare(config)
+        run = train(config, prepared)
+        found.append((config, prepared, run, scorer_of(config, prepared, run, folder / f"{log}.scorer")))
+    return found
+
+
+Shops = list[tuple[RunConfig, Prepared, Run, Scorer]]
+
+
+def test_they_are_the_test_rows_each_scored_as_in_its_own_evaluation(shops: Shops) -> None:
+    config, prepared, run, scorer = shops[0]
+    found = held_out(config, prepared, [scorer], 10_000)
+    test = pl.read_parquet(prepared.folder / "test" / "*.parquet")
+    assert found.labels.rows() == test.select("label.buy", "label.wish").rows()
+    assert found.unit_N is not None
+    assert found.unit_N.tolist() == test.get_column("group").to_list()
+    for task, metrics in task_metrics(found.labels.to_numpy(), found.scores[0].to_numpy(), run.tasks).items():
+        assert metrics["logloss"] == pytest.approx(run.test[task]["logloss"], rel=1e-5)
+        assert metrics["auc"] == pytest.approx(run.test[task]["auc"], abs=1e-6)
+
+
+def test_the_other_model_scores_through_its_own_encoder(shops: Shops) -> None:
+    (config, prepared, _, scorer), (*_, other) = shops
+    assert set(other.encoder.vocabularies["item"]) < set(scorer.encoder.vocabularies["item"])
+    found = held_out(config, prepared, [scorer, other], 10_000)
+    raw = pl.concat(
+        chunk.read(chunks.Reading(config.spec, config.split, holdout=False)).get("test", pl.DataFrame())
+        for path in sorted(Path(config.data.train).parent.glob("*.parquet"))
+        for chunk in chunks.chunks("train", path, path.stem)
+    )
+    expected = other.score(raw).cast(pl.Float32)
+    polars.testing.assert_frame_equal(found.scores[1], expected, abs_tol=1e-6)
+
+
+def test_pieces_do_not_change_what_is_found(shops: Shops, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, prepared, _, scorer = shops[0]
+    whole = held_out(config, prepared, [scorer], 10_000)
+    monkeypatch.setattr(chunks, "_ROWS", 130)
+    monkeypatch.setattr(heldout, "_AT_A_TIME", 17)
+    pieces = held_out(config, prepared, [scorer], 10_000)
+    polars.testing.assert_frame_equal(pieces.labels, whole.labels)
+    polars.testing.assert_frame_equal(pieces.scores[0], whole.scores[0], abs_tol=1e-6)
+    assert np.array_equal(pieces.unit_N, whole.unit_N)
+
+
+def test_of_many_rows_whole_groups_are_taken(shops: Shops) -> None:
+    config, prepared, _, scorer = shops[0]
+    every, some = (held_out(config, prepared, [scorer], limit) for limit in (10_000, 200))
+    assert every.unit_N is not None
+    assert some.unit_N is not None
+    taken = np.isin(every.unit_N, some.unit_N)
+    assert 0.5 < taken.sum() / 200 < 1.5
+    polars.testing.assert_frame_equal(some.labels, every.labels.filter(taken))
+    polars.testing.assert_frame_equal(some.scores[0], every.scores[0].filter(taken), abs_tol=1e-6)
+
+
+def test_a_column_that_a_model_reads_and_the_rows_lack(shops: Shops, tmp_path: Path) -> None:
+    """The champion's spec had a feature that the config no longer has."""
+    config, _, _, scorer = shops[0]
+    (tmp_path / "log").mkdir()
+    clicks(1500).drop("price").write_parquet(tmp_path / "log" / "0.parquet")
+    spec = config.spec.model_copy(update={"features": {"item": config.spec.features["item"]}})
+    data = config.data.model_copy(update={"train": str(tmp_path / "log"), "prepared": tmp_path / "prepared"})
+    changed = config.model_copy(update={"spec": spec, "data": data})
+    with pytest.raises(InputError, match="lacks columns that a registered model reads: 1 problem"):
+        held_out(changed, prepare(changed), [scorer], 10_000)
