@@ -15,6 +15,7 @@ PADDING, NULL, OUT_OF_VOCABULARY, FIRST_KNOWN = 0, 1, 2, 3
 
 # How many values each part of a timestamp has, and the first of them.
 PARTS = {"hour": (24, 0), "weekday": (7, 1), "month": (12, 1)}
+_ISO = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M")
 _PRIME, _MULTIPLIER = 2**31 - 1, 2_654_435_761  # the second, Knuth's: 2^32 over the golden ratio
 _INTEGERS = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32)
 
@@ -85,8 +86,10 @@ def timestamp(column: str, dtype: pl.DataType) -> pl.Expr:
     """A date, a datetime or its ISO text as a datetime, in UTC if it tells its time zone; null where it is none."""
     value = pl.col(column)
     if dtype == pl.String:
+        # Left to find the format itself, Polars takes that of the first rows: a row would depend on its neighbours.
+        plain = [value.str.to_datetime(form, strict=False, time_unit="us") for form in _ISO]
         zoned = value.str.to_datetime("%+", strict=False, time_unit="us", time_zone="UTC")
-        value = pl.coalesce(value.str.to_datetime(strict=False, time_unit="us"), zoned.dt.replace_time_zone(None))
+        value = pl.coalesce(*plain, zoned.dt.replace_time_zone(None))
     return value.cast(pl.Datetime("us"))
 
 

@@ -23,7 +23,11 @@ class PortableEmbedding(Embedding):
     def __init__(self, tables: Sequence[Table]) -> None:
         super().__init__()
         self.layout = Layout.of(tables)
-        bags = {t.weights_name: nn.EmbeddingBag(t.rows, t.width, mode="sum") for t in tables}
+        # As a bag itself draws them; but it takes torch's compiler to do so on the device "meta", which holds nothing.
+        bags = {
+            t.weights_name: nn.EmbeddingBag(t.rows, t.width, mode="sum", _weight=torch.randn(t.rows, t.width))
+            for t in tables
+        }
         self.collection = nn.ModuleDict({"embedding_bags": nn.ModuleDict(bags)})
 
     def forward(self, bags: Bags) -> Tensor:

@@ -161,7 +161,7 @@ class Scoring:
         with _naming(chunk):
             scores = self.scorer.probabilities(window)
         with atomic(self._file(chunk)) as draft:
-            kept.hstack(scores).write_parquet(draft)
+            pl.DataFrame([*kept, *scores]).write_parquet(draft)
 
 
 def _unfit(scorer: Scorer, schema: pl.Schema) -> list[str]:

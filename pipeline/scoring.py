@@ -169,8 +169,11 @@ def network(encoder: Encoder, tasks: Sequence[str], shape: Mapping[str, Any], we
         InputError: If the weights are not those of such a network, or not finite. No memory was taken for them then.
     """
     values = len(encoder.spec.value_features)
-    with torch.device("meta"):  # whatever sizes are declared, nothing is allocated before the file agrees
-        model = SharedBottom(PortableEmbedding(encoder.tables()), values=values, tasks=len(tasks), **shape)
+    try:
+        with torch.device("meta"):  # whatever sizes are declared, nothing is allocated before the file agrees
+            model = SharedBottom(PortableEmbedding(encoder.tables()), values=values, tasks=len(tasks), **shape)
+    except (TypeError, RuntimeError) as error:
+        raise InputError(f"{weights} is of a network that declares sizes beyond what a tensor can have") from error
     wanted = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
     with safe_open(weights, framework="pt") as file:
         found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  # no mapping

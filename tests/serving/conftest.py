@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import pickle
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pytest
+from filelock import FileLock
 
 from pipeline.comparison import SINGLE_TASK, compare, identity, plan
 from pipeline.config import RunConfig
@@ -41,6 +45,10 @@ class Registered:
     config: RunConfig
     folder: Path
     evaluated: npt.NDArray[np.float32]
+
+    @property
+    def store(self) -> str:
+        return f"sqlite:///{self.folder}/mlflow.db"
 
     @property
     def uri(self) -> str:
@@ -86,23 +94,40 @@ def _watched(patch: pytest.MonkeyPatch) -> list[list[npt.NDArray[np.float32]]]:
     return given
 
 
+Models = Callable[[str], Registered]
+
+
 @pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Registered]]:
-    folder = tmp_path_factory.mktemp("serving")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
+    """A registered model by name; trained when the first test asks for it, once for all of pytest's processes."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "serving"
+
+    def model(name: str) -> Registered:
+        folder.mkdir(exist_ok=True)
+        with FileLock(folder / ".lock"), pytest.MonkeyPatch.context() as patch:
+            if not (folder / "log").exists():
+                _write_log(folder)
+            if not (folder / name).exists():
+                patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+                (folder / name).write_bytes(pickle.dumps(registered(folder, name)))
+            found: Registered = pickle.loads((folder / name).read_bytes())
+            return found
+
+    return cache(model)
+
+
+def _write_log(folder: Path) -> None:
     for day in range(3):
         part = folder / "log" / f"dt=2026-01-0{day + 1}" / "part.parquet"
         part.parent.mkdir(parents=True)
         log(700, day).write_parquet(part, row_group_size=200)
-    (folder / "clicks.toml").write_text(
-        TOML.replace('kind = "numeric", clip', 'kind = "numeric", optional = true, clip')
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        yield {name: registered(folder, name) for name in METHODS}
+    optional = TOML.replace('kind = "numeric", clip', 'kind = "numeric", optional = true, clip')
+    (folder / "clicks.toml").write_text(optional)
 
 
 @pytest.fixture(autouse=True)
-def _its_store(_own_folder: None, models: dict[str, Registered], monkeypatch: pytest.MonkeyPatch) -> None:
-    store = f"sqlite:///{models['plain'].folder}/mlflow.db"
+def _its_store(_own_folder: None, models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = models("plain").store
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     mlflow.set_tracking_uri(store)

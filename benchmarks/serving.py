@@ -1,0 +1,234 @@
+"""What serving costs: `python -m benchmarks.serving`, and with `--soak 600` what a server's memory does in ten minutes.
+
+A click log of 46 features is made, a model trained on it for a few steps and registered, all in a temporary folder. Then:
+
+- files: rows a second of the bare forward pass on encoded rows, of encoding and forward, and of all that
+  `gradops score` does from Parquet to Parquet; medians of rounds;
+- requests: `mlflow models serve` as a process of its own, asked over loopback by clients that each keep a connection;
+- soak: four clients send requests of 1, 10 and 100 rows, every tenth one bad; resident memory after a minute and at the
+  end.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import polars as pl
+import torch
+import typer
+
+from pipeline.comparison import compare, identity
+from pipeline.config_file import load
+from pipeline.packaging import fetched
+from pipeline.prepare import prepare
+from pipeline.registry import register
+from pipeline.score_parts import Scoring
+from pipeline.scoring import Scorer
+from pipeline.sources.clicklog import Options, generate
+from pipeline.tracking import Tracker
+
+ROOT = Path(__file__).parents[1]
+MODEL = "models:/clicklog@champion"
+ROUNDS, BATCH, WARM_UP = 3, 8192, 60
+
+
+def main(rows: int = 200_000, seconds: float = 10, soak: float = 0, threads: int = 1) -> None:
+    """Measure files and requests, or soak a server.
+
+    Args:
+        rows: Of the files.
+        seconds: That each kind of request is sent for.
+        soak: Seconds of a soak, instead of the rest.
+        threads: Torch's, here and in the server.
+    """
+    torch.set_num_threads(threads)
+    with TemporaryDirectory() as folder:
+        os.chdir(folder)
+        os.environ |= {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", "OMP_NUM_THREADS": str(threads)}
+        _register(rows)
+        if not soak:
+            _files()
+        bodies = _bodies()
+        with _serving() as (port, process):
+            if soak:
+                _soak(port, process, bodies, soak)
+            else:
+                _requests(port, bodies, seconds)
+
+
+def _register(rows: int) -> None:
+    generate(Options(rows=rows, users=20_000, items=5_000), Path("data/clicklog"))
+    few = ["train.max_steps=10", "compare.methods=['uniform']", "compare.boosting=false", "compare.workers=1"]
+    config = load(ROOT / "configs" / "clicklog.toml", few)
+    prepared = prepare(config)
+    with Tracker(config, prepared, identity(config, prepared)) as tracker:
+        register(compare(config, prepared, [tracker]), tracker)
+
+
+def _files() -> None:
+    with fetched(MODEL) as folder:
+        scorer = Scorer.load(folder)
+    rows = pl.read_parquet("data/clicklog/**/*.parquet")
+    window = scorer.window(rows)
+    batches = [window.batch(start, min(start + BATCH, len(window))) for start in range(0, len(window), BATCH)]
+    rounds = count()
+
+    def forward() -> None:
+        with torch.inference_mode():
+            for batch in batches:
+                scorer.model(batch.bags, batch.value_BV).sigmoid()
+
+    def whole() -> None:
+        Scoring.of(scorer, "data/clicklog", Path(f"scores-{next(rounds)}"), None).run(_Silent())
+
+    ways = {"bare forward": forward, "encode and forward": lambda: scorer.score(rows), "gradops score": whole}
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(ROUNDS):
+        for name, way in ways.items():
+            taken[name].append(_seconds(way))
+    for name, times in taken.items():
+        share = median(taken["bare forward"]) / median(times)
+        print(f"{name:20} {rows.height / median(times):10,.0f} rows/s   {share:.2f} of the bare forward")
+
+
+class _Silent:
+    """A :class:`pipeline.score_parts.Observer` that shows nothing."""
+
+    def begin(self, rows: int, done: int) -> None:
+        """Nothing."""
+
+    def scored(self, rows: int) -> None:
+        """Nothing."""
+
+
+def _seconds(way: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    way()
+    return time.perf_counter() - started
+
+
+def _bodies() -> dict[int, bytes]:
+    """Rows a request to its body."""
+    rows = next(Path("data/clicklog").rglob("*.parquet"))
+    found = pl.read_parquet(rows, n_rows=100).to_dicts()
+    return {n: json.dumps({"dataframe_records": found[:n]}, default=str).encode() for n in (1, 10, 100)}
+
+
+@contextmanager
+def _serving() -> Iterator[tuple[int, int]]:
+    """The port of a server and its process, while the block runs."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "models",
+        "serve",
+        "-m",
+        MODEL,
+        "--env-manager",
+        "local",
+        "-p",
+        str(port),
+    ]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    with Path("server.log").open("w") as log:
+        started = subprocess.Popen(
+            command, stdout=log, stderr=log, start_new_session=True, env={**os.environ, "PATH": path, "PYTHONPATH": ""}
+        )
+    try:
+        while not _answers(port):
+            if started.poll() is not None:
+                raise SystemExit(Path("server.log").read_text()[-3000:])
+            time.sleep(0.2)
+        children = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
+        yield port, int(children[0])
+    finally:
+        os.killpg(started.pid, signal.SIGKILL)
+        started.wait()
+
+
+def _answers(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/ping")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def _client(port: int, bodies: list[tuple[bytes, int]], until: float) -> list[float]:
+    """Send requests one after another, each with the status that it should have; the seconds that each took."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    taken = []
+    for number in count():
+        if time.perf_counter() > until:
+            return taken
+        body, expected = bodies[number % len(bodies)]
+        started = time.perf_counter()
+        connection.request("POST", "/invocations", body, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        content = answer.read()
+        taken.append(time.perf_counter() - started)
+        assert answer.status == expected, content[:500]
+    raise AssertionError
+
+
+def _requests(port: int, bodies: dict[int, bytes], seconds: float) -> None:
+    print("rows a request, clients: p50 ms, p99 ms, requests/s, rows/s")
+    _client(port, [(body, 200) for body in bodies.values()], time.perf_counter() + 3)
+    for rows, body in bodies.items():
+        for clients in (1, 4):
+            until = time.perf_counter() + seconds
+            with ThreadPoolExecutor(clients) as pool:
+                found = [pool.submit(_client, port, [(body, 200)], until) for _ in range(clients)]
+                taken = [one for client in found for one in client.result()]
+            p50, p99 = np.percentile(taken, [50, 99]) * 1000
+            rate = len(taken) / seconds
+            print(f"{rows:4} {clients:3}: {p50:7.1f} {p99:7.1f} {rate:8.1f} {rate * rows:9.0f}", flush=True)
+
+
+def _soak(port: int, process: int, bodies: dict[int, bytes], seconds: float) -> None:
+    bad = [(b'{"dataframe_records": [{}]}', 400)]
+    mixed = ([(body, 200) for body in bodies.values()] * 3) + bad
+    begin = time.perf_counter()
+    with ThreadPoolExecutor(4) as pool:
+        found = [pool.submit(_client, port, mixed, begin + seconds) for _ in range(4)]
+        time.sleep(min(WARM_UP, seconds / 2))
+        before = _resident(process)
+        for client in found:
+            client.result()
+    after, requests = _resident(process), sum(len(client.result()) for client in found)
+    growth = 100 * (after / before - 1)
+    print(
+        f"{requests} requests in {seconds:.0f} s: {before:.0f} MiB after warm-up, {after:.0f} at the end, {growth:+.1f} %"
+    )
+
+
+def _resident(process: int) -> float:
+    """Resident memory of a process in MiB."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,243 @@
+"""`mlflow models serve` as a process of its own, where neither torchrec nor fbgemm can be imported."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from tests.serving.conftest import Models
+
+ABSENT = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"torchrec", "fbgemm_gpu", "optuna", "gradops", "sklearn", "scipy"}:
+            raise ModuleNotFoundError(f"no module named {name}", name=name)
+sys.meta_path.insert(0, Absent())
+"""
+ROW = {
+    "user": "user 3",
+    "item": 5,
+    "seen": [1, 2],
+    "tags": ["red"],
+    "strength": [0.5],
+    "country": "NL",
+    "at": "2026-01-02T03:04:05",
+    "joined": "2025-06-01T00:00:00",
+    "price": 12.5,
+}
+
+
+@contextmanager
+def serving(uri: str, folder: Path) -> Iterator[str]:
+    """The address of a model's server, while the block runs."""
+    (folder / "absent").mkdir(parents=True)
+    (folder / "absent" / "sitecustomize.py").write_text(ABSENT)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    own = {"PYTHONPATH": str(folder / "absent"), "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
+    own |= {"MLFLOW_DISABLE_TELEMETRY": "true", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", uri, "--env-manager", "local", "-p", str(port)]
+    with (folder / "server.log").open("w") as log:
+        process = subprocess.Popen(
+            command, env={**os.environ, **own}, stdout=log, stderr=log, start_new_session=True, cwd=folder
+        )
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def wait(address: str, folder: Path) -> None:
+    end = time.monotonic() + 180
+    while time.monotonic() < end:
+        try:
+            with urllib.request.urlopen(f"{address}/ping", timeout=5):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError((folder / "server.log").read_text()[-3000:])
+
+
+def asked(address: str, body: bytes | dict[str, Any], kind: str = "application/json") -> tuple[int, Any]:
+    """Status and content of an answer."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    request = urllib.request.Request(f"{address}/invocations", data, {"Content-Type": kind} if kind else {})
+    try:
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read())
+
+
+def records(rows: pl.DataFrame) -> list[dict[str, Any]]:
+    """Rows as a caller writes them: numbers, text, lists, ISO times, null."""
+    return json.loads(json.dumps(rows.to_dicts(), default=lambda value: value.isoformat()))
+
+
+def scores(answer: tuple[int, Any]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    status, content = answer
+    assert status == 200, content
+    return np.array([list(row.values()) for row in content["predictions"]])
+
+
+@pytest.fixture(scope="module")
+def server(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("server")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", models("plain").store)
+        with serving(models("plain").uri, folder) as address:
+            wait(address, folder)
+            yield address
+
+
+def test_scores_over_http_are_those_of_the_evaluation(models: Models, server: str) -> None:
+    rows = records(models("plain").rows)
+    columns = list(rows[0])
+    split = {"columns": columns, "data": [[row[c] for c in columns] for row in rows]}
+    for body in (
+        {"dataframe_split": split},
+        {"dataframe_records": rows},
+        {"inputs": {c: [row[c] for row in rows] for c in columns}},
+        {"instances": rows},
+    ):
+        np.testing.assert_allclose(scores(asked(server, body)), models("plain").evaluated, atol=1e-6)
+    alone = [scores(asked(server, {"inputs": [row]}))[0] for row in rows[:20]]
+    np.testing.assert_allclose(alone, models("plain").evaluated[:20], atol=1e-6)
+
+
+def without(*names: str) -> dict[str, Any]:
+    return {name: value for name, value in ROW.items() if name not in names}
+
+
+FINE: dict[str, list[dict[str, Any]]] = {
+    "a value never seen": [{**ROW, "country": "Atlantis", "item": 10**12, "user": ""}],
+    "nulls": [dict.fromkeys(ROW)],
+    "null in one row": [ROW, dict.fromkeys(ROW)],
+    "a column more": [{**ROW, "unheard of": {"deep": [1]}}],
+    "an optional column left out": [without("price")],
+    "a key left out in one row": [ROW, without("item", "seen", "at")],
+    "a number as text and text as a number": [{**ROW, "item": "5", "country": 7}],
+    "an integer where floats were": [{**ROW, "price": 12}],
+    "numbers without bounds": [
+        {**ROW, "price": float("nan")},
+        {**ROW, "price": float("-inf")},
+        {**ROW, "price": 1e308},
+    ],
+    "weights without bounds": [{**ROW, "strength": [float("inf")]}, {**ROW, "strength": [-1]}],
+    "empty lists": [{**ROW, "seen": [], "tags": [], "strength": []}],
+    "null entries": [{**ROW, "seen": [None, 2], "tags": [None], "strength": [None]}],
+    "weights of nothing": [{**ROW, "tags": None}],
+    "a very long list": [{**ROW, "seen": list(range(200_000)), "tags": ["red"] * 50_000, "strength": [1] * 50_000}],
+    "text that is no time": [{**ROW, "at": "yesterday"}],
+    "a time of a zone": [{**ROW, "at": "2026-01-02T05:04:05+02:00", "joined": "2025-06-01T00:00:00Z"}],
+    "long and odd text": [{**ROW, "user": "x" * 1_000_000, "country": "\x00'; drop table --"}],
+    "many categories": [{**ROW, "user": f"user {n}", "item": n} for n in range(10_000)],
+}
+
+
+@pytest.mark.parametrize("name", FINE)
+def test_what_a_request_may_hold(server: str, name: str) -> None:
+    found = scores(asked(server, {"dataframe_records": FINE[name]}))
+    assert found.shape == (len(FINE[name]), 2)
+    assert ((found >= 0) & (found <= 1)).all()
+
+
+def test_a_time_of_a_zone_is_the_same_moment(server: str) -> None:
+    times = ["2026-01-02T05:04:05+02:00", "2026-01-02T03:04:05Z", "2026-01-02 03:04:05"]
+    found = scores(asked(server, {"dataframe_records": [{**ROW, "at": time} for time in times]}))
+    assert (found == found[0]).all()
+
+
+def one(**values: Any) -> dict[str, Any]:
+    return {"dataframe_records": [{**ROW, **values}]}
+
+
+DEEP = 200_000
+BAD: dict[str, tuple[bytes | dict[str, Any], str]] = {
+    "nothing": (b"", "no JSON"),
+    "half of it": (b'{"inputs": [', "no JSON"),
+    "no UTF-8": (b'{"inputs": "\xff"}', "no JSON"),
+    "a pickle": (b"\x80\x04\x95\x17cposix\nsystem\n(S'id'\ntR.", "no JSON"),
+    "deep": (b"[" * DEEP, "no JSON"),
+    "deep objects": (b'{"inputs":' * DEEP, "no JSON"),
+    "a number of a million digits": (b'{"inputs": [{"price": ' + b"9" * 1_000_000 + b"}]}", "no JSON"),
+    "50 MB": (b'{"inputs": "' + b"x" * 50_000_000 + b'"}', "50000014 bytes, more than 16777216"),
+    "a list": (b"[1]", "exactly one of the keys"),
+    "a text": (b'"hello"', "exactly one of the keys"),
+    "no known key": ({"rows": []}, "exactly one of the keys dataframe_split"),
+    "two keys": ({"inputs": [], "instances": []}, "exactly one of the keys"),
+    "records that are none": ({"dataframe_records": [1, 2]}, "should hold objects, one a row"),
+    "records in an object": ({"dataframe_records": {"a": 1}}, "a list of objects"),
+    "columns that are no lists": ({"inputs": ROW}, "should hold lists, one a column"),
+    "columns of two lengths": ({"inputs": {"item": [1], "user": ["a", "b"]}}, "lists of one length"),
+    "a split without data": ({"dataframe_split": {"columns": ["a"]}}, "two lists, `columns` and `data`"),
+    "a split of no lists": ({"dataframe_split": {"columns": 1, "data": 2}}, "two lists"),
+    "a column twice": (
+        {"dataframe_split": {"columns": ["item", "item"], "data": [[1, 2]]}},
+        "each of its `columns` once",
+    ),
+    "rows of two lengths": (
+        {"dataframe_split": {"columns": ["item"], "data": [[1], [1, 2]]}},
+        "a list of 1 values a row",
+    ),
+    "no column": ({"dataframe_records": [{}]}, "none of the columns"),
+    "no row": ({"dataframe_records": []}, "none of the columns"),
+    "a column missing": ({"inputs": [without("item")]}, "column `item` (feature `item`) is missing"),
+    "three columns missing": ({"inputs": [without("item", "user", "at")]}, "column `at` (feature `hour`) is missing"),
+    "text for a number": (one(price="cheap"), "column `price` (feature `price`) holds String; a numeric is any number"),
+    "a number for a list": (one(seen=3), "column `seen` (feature `seen`) holds Int64; a multi-hot is a list"),
+    "a list for a category": (one(country=["NL"]), "column `country` (feature `pair`) holds List(String)"),
+    "lists in a list": (one(seen=[[1]]), "a multi-hot is a list of text or integers a row"),
+    "an object for a category": (one(user={"$ne": 1}), "a categorical is text, boolean or integer"),
+    "a float for a category": (one(country=1.5), "a categorical is text, boolean or integer"),
+    "an epoch for a time": (one(at=1767322800), "a timestamp is a date, a datetime or its ISO text"),
+    "text for weights": (one(strength=["much"]), "weights are a list of numbers a row"),
+    "too few weights": (one(tags=["red", "new"]), "column `strength` (feature `tags`) fits not 1 row(s)"),
+    "text and numbers": (
+        {"inputs": {**{c: [v] * 2 for c, v in ROW.items()}, "item": [1, "a"]}},
+        "without a common type",
+    ),
+    "an integer beyond 64 bits": (one(price=10**30), "column `price` holds values without a common type"),
+    "a million rows": (b'{"inputs": [' + b"{}," * 1_000_000 + b"{}]}", "none of the columns"),
+    "too many rows": ({"inputs": {c: [v] * 10_001 for c, v in ROW.items()}}, "10001 rows, more than 10000"),
+    "half a surrogate": (b'{"inputs": [{"user": "\\ud800"}]}', "column `user` holds values without a common type"),
+    "a million columns": ({"inputs": [{str(n): n for n in range(500_000)}]}, "none of the columns"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_request_is_answered_with_what_is_wrong(server: str, name: str) -> None:
+    body, message = BAD[name]
+    status, content = asked(server, body)
+    assert status == 400
+    assert content.keys() == {"error_code", "message"}
+    assert message in content["message"]
+    assert len(content["message"]) < 2000
+    assert scores(asked(server, {"inputs": [ROW]})).shape == (1, 2)
+
+
+@pytest.mark.parametrize(
+    "kind", ["", "text/csv", "application/vnd.apache.parquet", "application/json; charset=latin-1"]
+)
+def test_only_json_is_read(server: str, kind: str) -> None:
+    status, content = asked(server, b"user,item\na,1\n", kind)
+    assert status == 415
+    assert "should be application/json in UTF-8" in content["message"]

@@ -1,0 +1,181 @@
+"""`gradops score`: Parquet in, Parquet out, part by part."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from filelock import FileLock
+from typer.testing import CliRunner
+
+from jobs.cli import app
+from pipeline import chunks, score_parts
+from tests.serving.conftest import METHODS, Models
+
+
+def score(*arguments: object) -> tuple[int, str]:
+    """Exit code, and everything that was printed."""
+    result = CliRunner().invoke(app, ["score", *map(str, arguments)])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, " ".join(result.output.split())
+
+
+@pytest.fixture
+def rows(models: Models, monkeypatch: pytest.MonkeyPatch) -> pl.DataFrame:
+    """The test rows as two files of a folder, scored 150 at a time."""
+    monkeypatch.setattr(chunks, "_ROWS", 150)
+    found = models("plain").rows
+    Path("in").mkdir()
+    found[:200].write_parquet("in/a.parquet", row_group_size=70)
+    found[200:].write_parquet("in/b.parquet")
+    return found
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_scores_of_files_are_those_of_the_evaluation(models: Models, rows: pl.DataFrame, name: str) -> None:
+    code, printed = score("--model", models(name).uri, "in", "out", "--json")
+    assert code == 0
+    summary = json.loads(printed[printed.index("{") :])
+    assert (summary["rows"], summary["found_done"]) == (rows.height, 0)
+    found = pl.read_parquet("out/part-*.parquet")
+    assert found.columns == ["click", "viewed", "bought", "wished", "purchase", "wish"]
+    assert found.get_column("click").equals(rows.get_column("click"))
+    np.testing.assert_allclose(found.select("purchase", "wish").to_numpy(), models(name).evaluated, atol=1e-6)
+    assert found.schema["wish"] == pl.Float64
+    assert json.loads(Path("out/score.json").read_text())["complete"]
+
+
+def test_an_interrupted_command_goes_on(models: Models, rows: pl.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    write = score_parts.Scoring._write
+
+    def interrupted(self: score_parts.Scoring, chunk: chunks.Chunk, *args: Any) -> None:
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        write(self, chunk, *args)
+        written.append(chunk.name)
+
+    monkeypatch.setattr(score_parts.Scoring, "_write", interrupted)
+    command = ("--model", models("plain").uri, "in/*.parquet", "out", "--keep", "click")
+    code, printed = score(*command)
+    assert (code, len(list(Path("out").glob("part-*")))) == (130, 2)
+    assert not json.loads(Path("out/score.json").read_text())["complete"]
+    monkeypatch.setattr(score_parts.Scoring, "_write", write)
+    Path("out/.part-00001-0000.parquet.1.draft").write_text("half a file")
+    before = {path.name: path.stat().st_mtime_ns for path in Path("out").glob("part-*")}
+    code, printed = score(*command)
+    assert code == 0
+    assert "2 of them found done" in printed
+    assert {name: (Path("out") / name).stat().st_mtime_ns for name in before} == before
+    assert pl.read_parquet("out/*.parquet").get_column("click").equals(rows.get_column("click"))
+    assert not list(Path("out").glob(".*.draft"))
+
+
+def test_scores_of_something_else_are_not_mixed(models: Models, rows: pl.DataFrame) -> None:
+    command = ("--model", models("plain").uri, "in", "out")
+    assert score(*command)[0] == 0
+    for changed in (("--model", models("turned").uri, "in", "out"), (*command, "--keep", "click")):
+        code, printed = score(*changed)
+        assert code == 2
+        assert "holds scores of another command" in printed
+        assert "--overwrite" in printed
+    rows[200:300].write_parquet("in/b.parquet")
+    assert score(*command)[0] == 2
+    assert score(*command, "--overwrite")[0] == 0
+    assert pl.read_parquet("out/*.parquet").height == 300
+    Path("theirs").mkdir()
+    Path("theirs/part-00000-0000.parquet").write_text("somebody's")
+    code, printed = score("--model", models("plain").uri, "in", "theirs")
+    assert (code, "its content is not ours" in printed) == (2, True)
+
+
+def test_one_command_at_a_time_writes_to_a_folder(models: Models, rows: pl.DataFrame) -> None:
+    Path("out").mkdir()
+    with FileLock("out/.lock"):
+        assert score("--model", models("plain").uri, "in", "out")[0] == 4
+
+
+def spoilt(change: pl.DataFrame, name: str = "in/b.parquet") -> None:
+    change.write_parquet(name)
+
+
+WRONG: dict[str, tuple[Any, list[str], str]] = {
+    "no file": (lambda rows: None, ["nowhere", "out"], "no Parquet file at `nowhere`"),
+    "no model": (lambda rows: None, ["in", "out", "--model", "models:/nobody@champion"], "there is no model at"),
+    "no version": (lambda rows: None, ["in", "out", "--model", "models:/plain/99"], "there is no model at"),
+    "a folder without a model": (lambda rows: None, ["in", "out", "--model", "in"], "holds no model of ours"),
+    "a scheme unheard of": (lambda rows: None, ["in", "out", "--model", "gopher://x:/y"], "there is no model at"),
+    "into its source": (lambda rows: None, ["in", "in"], "where rows are read from"),
+    "a column to keep is missing": (lambda rows: None, ["in", "out", "--keep", "nothing"], "`nothing` is to be kept"),
+    "a task for a name": (
+        lambda rows: [spoilt(rows.with_columns(wish=1), f"in/{n}.parquet") for n in "ab"],
+        ["in", "out", "--keep", "wish"],
+        "called as a task",
+    ),
+    "no Parquet": (
+        lambda rows: Path("in/b.parquet").write_text("a,b"),
+        ["in", "out"],
+        "in/b.parquet is not a readable",
+    ),
+    "a pickle": (lambda rows: Path("in/b.parquet").write_bytes(b"\x80\x04."), ["in", "out"], "is not a readable"),
+    "an empty file": (
+        lambda rows: Path("in/b.parquet").write_bytes(b""),
+        ["in", "out"],
+        "in/b.parquet is not a readable",
+    ),
+    "half a file": (lambda rows: os.truncate("in/a.parquet", 3000), ["in", "out"], "in/a.parquet is not a readable"),
+    "damaged pages": (
+        lambda rows: Path("in/b.parquet").write_bytes(bytes(2000) + Path("in/b.parquet").read_bytes()[2000:]),
+        ["in", "out"],
+        "in/b.parquet is not a readable",
+    ),
+    "a folder of that name": (
+        lambda rows: Path("in/c.parquet").mkdir(),
+        ["in", "out"],
+        "in/c.parquet is not a readable",
+    ),
+    "another schema": (lambda rows: spoilt(rows.drop("viewed")), ["in", "out"], "in/b.parquet differs: `viewed`"),
+    "a column missing": (
+        lambda rows: [spoilt(rows.drop("item"), f"in/{n}.parquet") for n in "ab"],
+        ["in", "out"],
+        "`item`",
+    ),
+    "a wrong type": (
+        lambda rows: [spoilt(rows.with_columns(price=pl.lit("x")), f"in/{n}.parquet") for n in "ab"],
+        ["in", "out"],
+        "column `price` (feature `price`) holds String",
+    ),
+    "weights of another length": (
+        lambda rows: spoilt(rows.with_columns(strength=pl.lit([1.0] * 9))),
+        ["in", "out"],
+        "in/b.parquet, rows from 0 on: cannot score",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_input_is_an_error_that_names_it(models: Models, rows: pl.DataFrame, name: str) -> None:
+    spoil, arguments, message = WRONG[name]
+    spoil(rows)
+    given = [] if "--model" in arguments else ["--model", models("plain").uri]
+    code, printed = score(*given, *arguments)
+    assert code == 2, printed
+    assert message in printed
+    assert "Traceback" not in printed
+
+
+def test_what_may_be_missing_may_be_missing_in_files(models: Models, rows: pl.DataFrame) -> None:
+    for name in "ab":
+        part = pl.read_parquet(f"in/{name}.parquet")
+        part.drop("price").with_columns(country=None, seen=None, tags=None, strength=None).write_parquet(
+            f"in/{name}.parquet"
+        )
+    assert score("--model", models("plain").uri, "in", "out", "--keep", "")[0] == 0
+    found = pl.read_parquet("out/*.parquet")
+    assert found.columns == ["purchase", "wish"]
+    assert found.null_count().sum_horizontal().item() == 0
