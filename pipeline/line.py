@@ -113,4 +113,5 @@ def is_refused(error: BaseException) -> bool:
 
 def said(error: BaseException) -> str:
     """What an error says, in a line that may be shown."""
-    return shorten(without_passwords(str(error)), width=300, placeholder=" ...")
+    innermost = str(error).rpartition("Caused by ")[-1].rstrip(")")
+    return shorten(without_passwords(innermost), width=300, placeholder=" ...")

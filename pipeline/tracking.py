@@ -16,6 +16,7 @@ from mlflow.tracking import MlflowClient
 
 from pipeline.comparison import Comparison, Planned
 from pipeline.config import RunConfig
+from pipeline.database import check_database
 from pipeline.interruption import uninterrupted
 from pipeline.line import Line, is_away, said
 from pipeline.mlflow_names import params_of
@@ -43,7 +44,7 @@ def shown_store() -> str:
 
 def connect() -> MlflowClient:
     """A client of the tracking store."""
-    for chatty in ("mlflow", "alembic"):
+    for chatty in ("mlflow", "alembic", "urllib3.connectionpool"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # it would print passwords, and into --json
@@ -251,6 +252,7 @@ class Tracker:
     def _begun(self) -> Recorder:
         """The recorder, once the store has answered and what the runs belong to is there."""
         if self._recorder is None:
+            check_database(store_uri())
             recorder = Recorder(connect(), self._name)
             if self._group:
                 self._parent = recorder.parent(self._group, self._prepared.fingerprint)
