@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 
 from features.contract import InputError
 from jobs.cli import app
+from pipeline import line
 from pipeline.comparison import Planned
 from pipeline.config import RunConfig
 from pipeline.mlflow_names import of_epoch, of_result
@@ -130,8 +131,10 @@ def assert_recorded_once(name: str, run: Run) -> None:
 @pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("after", [False, True], ids=["unheard", "unanswered"])
 def test_whatever_call_the_line_breaks_at_everything_is_recorded_once(
-    trained: Trained, after: bool, every: int
+    trained: Trained, after: bool, every: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr(line, "_PAUSE", 0.0)  # tried again at every call, and said once
+    monkeypatch.setattr(line, "_SHARE", 0)
     for at in count(1 + 2 * after, every):
         config = trained.named(f"broken-{at}-{after}-{every}")
         with breaking(at, after=after) as calls:
@@ -140,6 +143,8 @@ def test_whatever_call_the_line_breaks_at_everything_is_recorded_once(
             if len(calls) < at:
                 assert at > 12, "the line was never broken"
                 break
+        assert caplog.text.count("cannot be reached") == 1
+        caplog.clear()
         with Tracker(config, trained.prepared):
             pass  # the next command of this folder of runs, whatever it does
         assert not Outbox(config.runs).waiting()
