@@ -75,7 +75,7 @@ def _split(methods: str) -> list[str]:
 
 
 def _show(comparison: Comparison, aliases: dict[str, int], ties: str, survey: Survey, as_json: bool) -> None:
-    from pipeline.tracking import shown_store
+    from pipeline.store import shown_store
 
     rows = comparison.table("test", "ordinal" if ties == "ordinal" else "average")
     name = comparison.config.name

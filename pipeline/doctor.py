@@ -4,45 +4,41 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.finding import Finding
+from pipeline.outbox import Outbox
+from pipeline.store_doctor import examine_stores
+
+if TYPE_CHECKING:
+    from pipeline.config import RunConfig
 
 _FBGEMM_BUILDS = ("fbgemm-gpu-cpu", "fbgemm-gpu")
 _LEAST_FREE_GIB = 2.0
+_PORT = 5000  # MLflow's, unless it is told another
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at.
-
-    Args:
-        subject: What was looked at.
-        ok: Whether a run can go on with it.
-        found: What was found.
-        fix: What mends it; empty where nothing is wrong.
-    """
-
-    subject: str
-    ok: bool
-    found: str
-    fix: str = ""
-
-
-def examine(folder: Path) -> Iterator[Finding]:
-    """Look at the installed trio, the device, the tracking store and the disk.
+def examine(folder: Path, configs: Sequence[RunConfig] = ()) -> Iterator[Finding]:
+    """Look at the installed trio, the device, the stores, what waits to be sent, a port and the disk; write nothing.
 
     Args:
         folder: Where runs and prepared data will be written.
+        configs: Whose folders of runs and studies are looked at; without any, the folders `runs` in the folder and in
+            those below it.
     """
     yield _python()
     yield from _versions()
     yield _imports()
     yield _device()
-    yield _store()
+    yield from examine_stores(configs)
+    yield _unsent(folder, [config.runs for config in configs])
+    yield _port()
     yield _disk(folder)
 
 
@@ -103,19 +99,21 @@ def _device() -> Finding:
     return Finding("device", True, f"cuda {torch.version.cuda} build, but no GPU is visible: runs use the CPU")
 
 
-def _store() -> Finding:
-    from pipeline.tracking import connect, store_uri
+def _unsent(folder: Path, runs: Sequence[Path]) -> Finding:
+    found = runs or [path for pattern in ("runs", "*/runs") for path in sorted(folder.glob(pattern))]
+    waiting = {outbox.folder: len(outbox.waiting()) for outbox in map(Outbox, found)}
+    places = [f"{number} in {place}" for place, number in waiting.items() if number]
+    if not places:
+        return Finding("unsent runs", True, "none")
+    fix = "any command that trains or compares there sends them, once the tracking store is reached"
+    return Finding("unsent runs", False, f"finished, not recorded in MLflow: {', '.join(places)}", fix)
 
-    uri = store_uri()
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
-        return Finding("tracking store", True, f"{uri}, made by the first run")
-    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"  # a run waits minutes for a server, a check need not
-    try:
-        connect().search_experiments(max_results=1)
-    except Exception as error:  # every store has exceptions of its own, and any of them is the finding
-        fix = "check MLFLOW_TRACKING_URI and the server behind it, or unset it to use sqlite:///mlflow.db here"
-        return Finding("tracking store", False, f"{uri}: {str(error).splitlines()[0]}", fix)
-    return Finding("tracking store", True, uri)
+
+def _port() -> Finding:
+    with socket.socket() as port:
+        is_free = port.connect_ex(("127.0.0.1", _PORT)) != 0
+    found = "free" if is_free else "in use; `mlflow ui`, `server` and `models serve` take another one by --port"
+    return Finding(f"port {_PORT}", True, found)
 
 
 def _disk(folder: Path) -> Finding:

@@ -19,7 +19,7 @@ from pipeline.passwords import without_passwords
 STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)
 _REFUSED = (401, 403)
 # MLflow's own are 7 retries of 120 seconds: for a job that can do nothing else meanwhile.
-_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "15"}
+_RETRIES, _SECONDS = 1, 15
 _PAUSE = 30.0  # seconds; the least between two tries
 _SHARE = 10  # pauses are so many times what the failed try took: no more than a tenth of a training is waited
 
@@ -87,9 +87,16 @@ class Line:
 
 
 @contextmanager
-def impatient() -> Iterator[None]:
-    """A server that does not answer costs seconds while the block runs, unless the user has set how long to wait."""
-    ours = {name: value for name, value in _PATIENCE.items() if name not in os.environ}
+def impatient(retries: int = _RETRIES, seconds: int = _SECONDS) -> Iterator[None]:
+    """A store that does not answer costs seconds while the block runs, unless the user has set how long to wait.
+
+    Args:
+        retries: How often it is asked again.
+        seconds: How long an answer may take.
+    """
+    patience = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": retries, "MLFLOW_HTTP_REQUEST_TIMEOUT": seconds}
+    patience["PGCONNECT_TIMEOUT"] = seconds
+    ours = {name: str(value) for name, value in patience.items() if name not in os.environ}
     os.environ.update(ours)
     try:
         yield
@@ -113,4 +120,5 @@ def is_refused(error: BaseException) -> bool:
 
 def said(error: BaseException) -> str:
     """What an error says, in a line that may be shown."""
-    return shorten(without_passwords(str(error)), width=300, placeholder=" ...")
+    innermost = str(error).rpartition("Caused by ")[-1].rstrip(")")
+    return shorten(without_passwords(innermost), width=300, placeholder=" ...")

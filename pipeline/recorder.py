@@ -62,6 +62,10 @@ class Recorder:
         self.client, self.name = client, name
         self.experiment = _experiment(client, name)
 
+    def ask(self) -> None:
+        """Ask the store anything, to see whether it is there."""
+        self.client.get_experiment(self.experiment)
+
     def recorded(self, fingerprint: str) -> str | None:
         """The MLflow run of a training run that is recorded whole."""
         found = self._search(f"tags.`{FINGERPRINT}` = '{fingerprint}'")

@@ -2,53 +2,32 @@
 
 from __future__ import annotations
 
-import logging
-import os
 from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 
-import mlflow
 from mlflow.entities import RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from pipeline.comparison import Comparison, Planned
 from pipeline.config import RunConfig
+from pipeline.database import check_database
 from pipeline.interruption import uninterrupted
 from pipeline.line import Line, is_away, said
 from pipeline.mlflow_names import params_of
 from pipeline.outbox import AwayError, Entry, Outbox
-from pipeline.passwords import without_passwords
 from pipeline.prepared import Prepared
 from pipeline.recorder import DATA, FINGERPRINT, PARENT, Recorder, Recording
 from pipeline.results import Result
 from pipeline.runs import Epoch, Run, folder_of
+from pipeline.store import connect as connect
+from pipeline.store import shown_store
+from pipeline.store import store_uri as store_uri
 
-DEFAULT_STORE = "sqlite:///mlflow.db"
 TRIAL, PARETO = "gradops.trial", "gradops.pareto"
 _COMPARED = "gradops.run_ids"
-
-
-def store_uri() -> str:
-    """What ``MLFLOW_TRACKING_URI`` names; a SQLite file in the working folder without it."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
-
-
-def shown_store() -> str:
-    """The same, as it may be shown."""
-    return without_passwords(store_uri())
-
-
-def connect() -> MlflowClient:
-    """A client of the tracking store."""
-    for chatty in ("mlflow", "alembic"):
-        logging.getLogger(chatty).setLevel(logging.ERROR)
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # it would print passwords, and into --json
-    mlflow.set_tracking_uri(store_uri())
-    return MlflowClient()
 
 
 def log_report(result: Result, report: Path) -> str | None:
@@ -134,7 +113,7 @@ class Tracker:
             AwayError: If the store is away, or has not been told of everything that is trained.
         """
         # Asked here, because what follows waits for minutes where nobody answers.
-        if not self._send(lambda recorder: recorder.client.get_experiment(recorder.experiment), now=True):
+        if not self._send(Recorder.ask, now=True):
             raise self._away(self._line.reason)
         return self._begun().client
 
@@ -269,6 +248,7 @@ class Tracker:
     def _begun(self) -> Recorder:
         """The recorder, once the store has answered and what the runs belong to is there."""
         if self._recorder is None:
+            check_database(store_uri())
             recorder = Recorder(connect(), self._name)
             if self._group:
                 self._parent = recorder.parent(self._group, self._prepared.fingerprint)
@@ -280,7 +260,7 @@ class Tracker:
 
     def _deliver(self, now: bool) -> bool:
         """Send the finished runs that wait, of this command or another; whether the store was there all the while."""
-        if not self._line.attempt(self._begun, now=now):
+        if not self._line.attempt(lambda: self._begun().ask(), now=now):
             return False
         with self._outbox.alone() as waiting:
             for entry in waiting:

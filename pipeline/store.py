@@ -1,0 +1,33 @@
+"""The tracking store: which one, and a client of it."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import mlflow
+from mlflow.tracking import MlflowClient
+
+from pipeline.passwords import without_passwords
+
+DEFAULT_STORE = "sqlite:///mlflow.db"
+
+
+def store_uri() -> str:
+    """What ``MLFLOW_TRACKING_URI`` names; a SQLite file in the working folder without it."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
+
+
+def shown_store() -> str:
+    """The same, as it may be shown."""
+    return without_passwords(store_uri())
+
+
+def connect() -> MlflowClient:
+    """A client of the tracking store."""
+    for chatty in ("mlflow", "alembic", "urllib3.connectionpool"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # it would print passwords, and into --json
+    mlflow.set_tracking_uri(store_uri())
+    return MlflowClient()

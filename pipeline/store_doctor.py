@@ -1,0 +1,126 @@
+"""What could stop runs from being recorded, registered or searched, and the fix for each. Nothing is written."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+import mlflow
+from mlflow.store.db.utils import _get_latest_schema_revision
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request
+from sqlalchemy.engine import make_url
+
+from pipeline.database import check_database, is_database, revision
+from pipeline.finding import Finding
+from pipeline.line import impatient, is_refused, said
+from pipeline.passwords import without_passwords
+from pipeline.store import connect, shown_store, store_uri
+
+if TYPE_CHECKING:
+    from pipeline.config import RunConfig
+
+_SECONDS = 5  # for any one answer
+
+
+def examine_stores(configs: Sequence[RunConfig]) -> Iterator[Finding]:
+    """Look at the tracking store, its registry and artifacts, and at the databases of searches.
+
+    Args:
+        configs: Whose searches.
+    """
+    with impatient(retries=0, seconds=_SECONDS):
+        uri = store_uri()
+        if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+            yield Finding("tracking store", True, f"{uri}, made by the first run")
+            yield _writable(Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts")
+        else:
+            store = _looked("tracking store", lambda: _database(uri) if is_database(uri) else _server(uri))
+            yield store
+            if store.ok and not store.found.endswith(_EMPTY):
+                yield _looked("model registry", _registry)
+                yield _looked("artifacts", _artifacts)
+        for url in dict.fromkeys(config.search.storage for config in configs if config.search.storage):
+            yield _looked("study store", lambda: _study(url))  # noqa: B023
+
+
+_EMPTY = "empty: its tables are made by the first run"
+
+
+def _looked(subject: str, look: Callable[[], Finding]) -> Finding:
+    """What was found, or why it could not be looked at: every store has exceptions of its own."""
+    try:
+        return look()
+    except Exception as error:
+        if is_refused(error):
+            fix = "check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, and what the user may do there"
+        elif subject == "study store":
+            fix = "check `search.storage` and what is behind it"
+        else:
+            fix = "check MLFLOW_TRACKING_URI and the server behind it, or unset it to use sqlite:///mlflow.db here"
+        where = "" if subject == "study store" else f"{shown_store()}: "
+        return Finding(subject, False, f"{where}{said(error)}", fix)
+
+
+def _database(uri: str) -> Finding:
+    check_database(uri)
+    found, ours = revision(uri), str(_get_latest_schema_revision())
+    if found is None:
+        return Finding("tracking store", True, f"{shown_store()}, {_EMPTY}")
+    if found == ours:
+        return Finding("tracking store", True, f"{shown_store()}, tables of MLflow {mlflow.__version__}")
+    fix = "back it up and `mlflow db upgrade` it; if a newer MLflow has made them, install that one here"
+    return Finding("tracking store", False, f"{shown_store()}: its tables are {found}, this MLflow's {ours}", fix)
+
+
+def _server(uri: str) -> Finding:
+    client = connect()  # which also lets MLflow say nothing but errors
+    version = http_request(get_default_host_creds(uri), "/version", "GET").text.strip()
+    client.search_experiments(max_results=1)
+    found = f"{shown_store()}, MLflow {version[:20]}"
+    if version.partition(".")[0] == mlflow.__version__.partition(".")[0]:
+        return Finding("tracking store", True, found)
+    fix = "let the server and this installation have the same MLflow, at least up to the first point"
+    return Finding("tracking store", False, f"{found}, but {mlflow.__version__} here", fix)
+
+
+def _registry() -> Finding:
+    connect().search_registered_models(max_results=1)
+    return Finding("model registry", True, "answers")
+
+
+def _artifacts() -> Finding:
+    """Where a new experiment's files would go: its default one is there from the beginning."""
+    location = str(connect().get_experiment("0").artifact_location)
+    parts = urlsplit(location)
+    if is_database(store_uri()) and store_uri().startswith("sqlite:///"):
+        return _writable(Path(store_uri().removeprefix("sqlite:///")).parent / "mlartifacts")
+    if parts.scheme == "mlflow-artifacts":
+        mlflow.artifacts.list_artifacts(artifact_uri="mlflow-artifacts:/")
+        return Finding("artifacts", True, "through the server")
+    if parts.scheme in ("", "file"):
+        return _writable(Path(unquote(parts.path)))
+    return Finding(
+        "artifacts", True, f"{without_passwords(location)}, written from here with this machine's own rights"
+    )
+
+
+def _writable(folder: Path) -> Finding:
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if there.is_dir() and os.access(there, os.W_OK):
+        return Finding("artifacts", True, str(folder))
+    fix = "let this user write there, or start the server with --artifacts-destination: files then go through it"
+    return Finding("artifacts", False, f"{folder} cannot be written by this user on this machine", fix)
+
+
+def _study(url: str) -> Finding:
+    if url.startswith("grpc://"):
+        parts = urlsplit(url)
+        with socket.create_connection((parts.hostname or "localhost", parts.port or 13000), timeout=_SECONDS):
+            return Finding("study store", True, without_passwords(url))
+    check_database(url)
+    return Finding("study store", True, make_url(url).render_as_string())

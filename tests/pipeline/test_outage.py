@@ -1,0 +1,273 @@
+"""A tracking server that goes away: at any call, at the start, in the middle, at the end; and comes back."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
+from mlflow.tracking import MlflowClient
+from typer.testing import CliRunner
+
+from features.contract import InputError
+from jobs.cli import app
+from pipeline import line
+from pipeline.comparison import Planned
+from pipeline.config import RunConfig
+from pipeline.mlflow_names import of_epoch, of_result
+from pipeline.outbox import Outbox
+from pipeline.prepared import Prepared
+from pipeline.runs import Run
+from pipeline.tracking import Tracker, connect
+from pipeline.training import train
+from tests.conftest import ROLES, ROOT, debug_config
+from tests.pipeline.serving import Server, free_port
+
+CALLS = (
+    "get_experiment_by_name create_experiment search_runs create_run log_batch set_tag update_run get_metric_history "
+    "log_artifact set_terminated get_experiment get_run"
+).split()
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run of three epochs."""
+
+    config: RunConfig
+    prepared: Prepared
+    run: Run
+
+    def named(self, name: str) -> RunConfig:
+        """The config under another name: an experiment of its own."""
+        return self.config.model_copy(update={"name": name})
+
+
+@pytest.fixture(scope="module")
+def trained(few: tuple[RunConfig, Prepared], tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    options = (f"data.prepared={few[0].data.prepared}", "train.max_steps=0", "train.epochs=3")
+    config = debug_config(tmp_path_factory.mktemp("trained"), *options)
+    return Trained(config, few[1], train(config, few[1]))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Its tables take a second to make."""
+    return f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
+
+
+@pytest.fixture(autouse=True)
+def _its_store(_own_folder: None, _one_store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", _one_store)
+
+
+@contextmanager
+def breaking(at: int, *, after: bool = False, error: MlflowException | None = None) -> Iterator[list[str]]:
+    """A line that breaks at some call and stays so, before or after the call has its effect.
+
+    Yields:
+        What was called.
+    """
+    calls: list[str] = []
+    real = {name: getattr(MlflowClient, name) for name in CALLS}
+
+    def broken(name: str) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            calls.append(name)
+            if len(calls) > at or (len(calls) == at and not after):
+                raise error or MlflowException("nobody answers")
+            result = real[name](*args, **kwargs)
+            if len(calls) == at:
+                raise error or MlflowException("the answer was lost")
+            return result
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in CALLS:
+            patch.setattr(MlflowClient, name, broken(name))
+        yield calls
+
+
+def observe(tracker: Tracker, config: RunConfig, run: Run, epochs: int = 3) -> None:
+    """What a training tells a tracker."""
+    planned = Planned("uniform", config)
+    for epoch in run.history[:epochs]:
+        tracker.epoch(planned, epoch)
+    if epochs == len(run.history):
+        tracker.finished(planned, run, reused=False)
+
+
+def assert_recorded_once(name: str, run: Run) -> None:
+    """One finished MLflow run of one training run: every figure once, in order, and nothing waits."""
+    client = connect()
+    experiment = client.get_experiment_by_name(name)
+    assert experiment is not None
+    (found,) = client.search_runs([experiment.experiment_id])
+    assert (found.info.status, found.data.tags["gradops.fingerprint"]) == ("FINISHED", run.fingerprint)
+    expected: dict[str, list[tuple[int, float]]] = {}
+    for metric, value, step in [m for epoch in run.history for m in of_epoch(epoch)] + of_result(run):
+        expected.setdefault(metric, []).append((step, pytest.approx(value, nan_ok=True)))
+    assert found.data.metrics.keys() == expected.keys()
+    # One that many metrics stand for, and those of which there is one an epoch: each is a request.
+    for metric in ("val.auc.income", "train.seconds", "step.cosine.income.marital", "test.auc.income"):
+        history = client.get_metric_history(found.info.run_id, metric)
+        assert sorted((m.step, m.value) for m in history) == sorted(expected[metric], key=lambda pair: pair[0])
+    assert found.data.params["tradeoff.method"] == "uniform"
+    assert {file.path for file in client.list_artifacts(found.info.run_id)} >= {"result.json", "config.json"}
+
+
+@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("after", [False, True], ids=["unheard", "unanswered"])
+def test_whatever_call_the_line_breaks_at_everything_is_recorded_once(
+    trained: Trained, after: bool, every: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(line, "_PAUSE", 0.0)  # tried again at every call, and said once
+    monkeypatch.setattr(line, "_SHARE", 0)
+    for at in count(1 + 2 * after, every):
+        config = trained.named(f"broken-{at}-{after}-{every}")
+        with breaking(at, after=after) as calls:
+            with Tracker(config, trained.prepared) as tracker:
+                observe(tracker, config, trained.run)
+            if len(calls) < at:
+                assert at > 12, "the line was never broken"
+                break
+        assert caplog.text.count("cannot be reached") == 1
+        caplog.clear()
+        with Tracker(config, trained.prepared):
+            pass  # the next command of this folder of runs, whatever it does
+        assert not Outbox(config.runs).waiting()
+        assert_recorded_once(config.name, trained.run)
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_run_that_was_killed_goes_on_in_the_same_record(trained: Trained, epochs: int) -> None:
+    config = trained.named(f"killed-{epochs}")
+    observe(Tracker(config, trained.prepared), config, trained.run, epochs)
+    with Tracker(config, trained.prepared) as tracker:
+        observe(tracker, config, trained.run)
+    assert_recorded_once(config.name, trained.run)
+
+
+def test_a_server_that_is_back_before_the_end_is_told_by_the_same_command(
+    trained: Trained, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = trained.named("back")
+    with Tracker(config, trained.prepared) as tracker, breaking(4):
+        observe(tracker, config, trained.run)
+        assert [entry.label for entry in Outbox(config.runs).waiting()] == ["uniform seed 0"]
+    assert_recorded_once("back", trained.run)
+    said = [record.message for record in caplog.records if record.name == "pipeline.line"]
+    assert len(said) == 2, "one line when it goes, one when it is back"
+    assert re.search("cannot be reached .nobody answers.: training goes on, .*/unsent and sent once it can", said[0])
+    assert said[1].endswith("is back")
+
+
+def test_a_store_that_does_not_let_us_in_is_an_error_at_the_start_only(trained: Trained) -> None:
+    config, denied = trained.named("denied"), MlflowException("no", error_code=PERMISSION_DENIED)
+    with breaking(1, error=denied), pytest.raises(InputError, match=r"does not let us in .*MLFLOW_TRACKING_PASSWORD"):
+        Tracker(config, trained.prepared)
+    with breaking(5, error=denied), Tracker(config, trained.prepared) as tracker:
+        observe(tracker, config, trained.run)
+    with Tracker(config, trained.prepared):
+        pass
+    assert_recorded_once("denied", trained.run)
+
+
+def test_what_is_wrong_with_us_is_no_outage(trained: Trained) -> None:
+    config, wrong = trained.named("wrong"), MlflowException.invalid_parameter_value("no such thing")
+    with breaking(5, error=wrong), pytest.raises(MlflowException), Tracker(config, trained.prepared) as tracker:
+        observe(tracker, config, trained.run)
+
+
+def places() -> list[str]:
+    overrides = [f"data.{role}={ROOT}/tests/data/census/{file}.parquet" for role, file in ROLES.items()]
+    return [part for override in (*overrides, "compare.boosting=false") for part in ("--set", override)]
+
+
+def run(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, [arguments[0], str(ROOT / "configs" / "debug.toml"), *places(), *arguments[1:]])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_a_comparison_without_its_server_is_trained_and_registered_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ("--methods", "uniform", "--epochs", "1", "--workers", "1")
+    store = os.environ["MLFLOW_TRACKING_URI"]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:s3cret@127.0.0.1:{free_port()}")
+    code, out, err = run("compare", *options)
+    assert (code, out) == (1, "")
+    assert "cannot be reached" in err
+    assert "nothing can be registered without it" in err
+    assert "s3cret" not in err
+    assert "Traceback" not in err
+    assert len(Outbox(Path("debug/runs")).waiting()) == 4
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    code, out, err = run("compare", *options, "--json")
+    assert code == 0, err
+    assert json.loads(out)["aliases"]["champion"] == 1
+    assert "validation AUC" not in err, "nothing is trained again"
+    assert not Outbox(Path("debug/runs")).waiting()
+    client = connect()
+    experiment = client.get_experiment_by_name("debug")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    assert sorted(r.info.status for r in runs) == ["FINISHED"] * 5
+    assert len({r.data.tags.get("mlflow.parentRunId") for r in runs}) == 2
+
+
+def epochs_in(log: Path) -> int:
+    return log.read_text().count(": epoch ") if log.exists() else 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("returns", ["in time", "too late"])
+def test_a_real_server_that_is_killed_while_a_run_trains(returns: str, tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    server.start()
+    log = tmp_path / "log"
+    long = ("--set", "train.max_steps=0", "--set", "train.epochs=60")
+    command = [sys.executable, "-c", "from jobs.cli import app; app()", "train", str(ROOT / "configs" / "debug.toml")]
+    environment = os.environ | {"MLFLOW_TRACKING_URI": server.uri, "PYTHONPATH": str(ROOT)}
+    try:
+        with log.open("w") as stream:
+            training = subprocess.Popen([*command, *places(), *long], env=environment, stdout=stream, stderr=stream)
+        for epochs in (5, 10):
+            wait_until(lambda: epochs_in(log) >= epochs or training.poll() is not None)  # noqa: B023
+            server.kill()
+        if returns == "in time":
+            training.send_signal(19)  # SIGSTOP: so that the server is there before the run's end, on any machine
+            server.start()
+            training.send_signal(18)
+        assert training.wait(300) == 0, log.read_text()
+        if returns == "too late":
+            assert len(Outbox(Path("debug/runs")).waiting()) == 1
+            server.start()
+            subprocess.run([*command, *places(), *long], env=environment, check=True)
+        assert log.read_text().count("cannot be reached") == 1
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("MLFLOW_TRACKING_URI", server.uri)
+            (folder,) = [path.parent for path in Path("debug/runs").glob("*/result.json")]
+            assert_recorded_once("debug", Run.load(folder))
+        assert not Outbox(Path("debug/runs")).waiting()
+    finally:
+        server.kill()
+        with suppress(ProcessLookupError):
+            training.kill()
+
+
+def wait_until(is_so: Any, seconds: float = 300) -> None:
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
