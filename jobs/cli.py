@@ -34,10 +34,8 @@ from jobs import (
     synth,
     train,
 )
-from jobs.console import err
+from jobs.console import FAILED, INTERRUPTED, LOCKED, WRONG_INPUT, err
 from pipeline.outbox import AwayError
-
-FAILED, WRONG_INPUT, LOCKED, INTERRUPTED = 1, 2, 4, 130
 
 # Commands import MLflow only when they run, after this: a training job calls nobody unless its user says so.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -80,8 +78,20 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-_COMMANDS = (
-    doctor, fetch, synth, label, methods, prepare, train, compare, search, report, promote, rollback, score, daily,
-)
-for module in _COMMANDS:
+for module in (
+    doctor,
+    fetch,
+    synth,
+    label,
+    methods,
+    prepare,
+    train,
+    compare,
+    search,
+    report,
+    promote,
+    rollback,
+    score,
+    daily,
+):
     app.command(module.__name__.removeprefix("jobs."))(module.main)

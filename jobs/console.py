@@ -16,7 +16,9 @@ from rich.console import Console
 if TYPE_CHECKING:
     from pipeline.config import RunConfig
 
-REFUSED = 3  # the exit code of a command whose model the gate refused
+# Exit codes: something else is wrong, the user's input is, the gate refused a model, another run holds the lock,
+# interrupted.
+FAILED, WRONG_INPUT, REFUSED, LOCKED, INTERRUPTED = 1, 2, 3, 4, 130
 # Results go to standard output; progress and errors to standard error, so that `--json` can be piped.
 out = Console(width=None if sys.stdout.isatty() else 120)
 err = Console(stderr=True)

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobs.console import AsJson, Config, Overrides, locked, out, show
+from jobs.console import REFUSED, WRONG_INPUT, AsJson, Config, Overrides, locked, out, show
 
 if TYPE_CHECKING:
     from pipeline.dayentry import Entry
 
-WRONG_INPUT, REFUSED = 2, 3
 _CODES = {"rejected": WRONG_INPUT, "refused": REFUSED, "suspect": REFUSED}
 
 _day = typer.Option("--date", help="The day.", formats=["%Y-%m-%d"])
