@@ -3,94 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import signal
-import subprocess
-import sys
 import time
-from datetime import date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 
 import polars as pl
-import pytest
-from typer.testing import CliRunner
 
-from jobs.cli import app
 from pipeline.config_file import load
-from pipeline.dayentry import Entry
 from pipeline.diary import Diary
 from pipeline.registered import RegisteredModel
 from pipeline.tracking import connect
-from tests.conftest import ROOT
-from tests.pipeline.shop import clicks
-
-TOML = """
-name = "shop"
-[data]
-train = "log"
-[split]
-time = "at"
-validation = 2026-01-02
-test = 2026-01-03
-[contract]
-unique = ["click"]
-[spec]
-group = "user"
-[spec.features]
-item = { kind = "categorical" }
-price = { kind = "numeric", buckets = 0 }
-[spec.tasks]
-buy = { positive = "bought = 1" }
-wish = { positive = "wished = 1" }
-[model]
-bottom = [16]
-dropout = 0.0
-[train]
-epochs = 1
-batch_size = 64
-lr = 1e-2
-checkpoint_every = 8
-[gate]
-margin = 0.05
-calibration = [0.5, 2.0]
-resamples = 200
-"""
-
-
-def write_day(number: int, *, wrong: bool = False) -> Path:
-    """A day of clicks; with wrong labels, those that the columns tell the opposite of."""
-    start = datetime(2026, 1, number)
-    rows = clicks(1500, seed=number, wrong=wrong).with_columns(
-        pl.col("click") + 10_000 * number,
-        at=pl.Series([start + timedelta(seconds=50 * k) for k in range(1500)]),
-    )
-    folder = Path(f"log/dt={start.date()}")
-    folder.mkdir(parents=True, exist_ok=True)
-    rows.write_parquet(folder / "part-0.parquet")
-    return folder / "part-0.parquet"
-
-
-def daily(number: int, *options: str) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app, ["daily", "shop.toml", "--date", f"2026-01-{number:02}", *options])
-    return result.exit_code, result.stdout, result.stderr
-
-
-def entry(number: int) -> Entry:
-    found = Diary(load(Path("shop.toml"))).of(date(2026, 1, number))
-    assert found is not None
-    return found
+from tests.pipeline.dailyshop import daily, entry, open_shop, started, write_day
 
 
 def champion() -> int | None:
     return RegisteredModel("shop").aliases.get("champion")
-
-
-def started(number: int) -> subprocess.Popen[bytes]:
-    """The job as a process."""
-    command = [sys.executable, "-c", "from jobs.cli import app; app()", "daily", "shop.toml"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.Popen([*command, "--date", f"2026-01-{number:02}"], env=environment)
 
 
 def killed(number: int) -> None:
@@ -103,13 +31,9 @@ def killed(number: int) -> None:
     process.wait()
 
 
-@pytest.fixture(autouse=True)
-def _shop() -> None:
-    Path("shop.toml").write_text(TOML)
-
-
 def test_seven_days() -> None:
     """A corrupt day, one with wrong labels, one that is killed and run twice: the story is told as it was."""
+    open_shop(0)
     for number in (1, 2):
         write_day(number)
         code, out, _ = daily(number)
@@ -192,14 +116,8 @@ def _the_pages_tell_the_story() -> None:
     assert "- version 4 is the champion" in pages["2026-01-07"]
 
 
-@pytest.fixture
-def three_days() -> None:
-    for number in (1, 2, 3):
-        write_day(number)
-
-
-@pytest.mark.usefixtures("three_days")
 def test_a_back_fill_does_every_day_and_a_mended_day_is_read_again() -> None:
+    open_shop(3)
     path = write_day(4)
     good = path.read_bytes()
     path.write_bytes(b"PAR1")
@@ -224,8 +142,8 @@ def test_a_back_fill_does_every_day_and_a_mended_day_is_read_again() -> None:
     assert entry(6).rows["train"] == 1500 * 4
 
 
-@pytest.mark.usefixtures("three_days")
 def test_a_day_that_repeats_another_is_rejected_and_the_others_are_not() -> None:
+    open_shop(3)
     folder = Path("log/dt=2026-01-04")
     folder.mkdir()
     pl.read_parquet("log/dt=2026-01-03/part-0.parquet").write_parquet(folder / "part-0.parquet")
@@ -235,8 +153,8 @@ def test_a_day_that_repeats_another_is_rejected_and_the_others_are_not() -> None
     assert entry(4).is_left_out
 
 
-@pytest.mark.usefixtures("three_days")
 def test_what_is_wrong_with_other_days_is_no_fault_of_the_new_one() -> None:
+    open_shop(3)
     Path("log/dt=2026-01-02/part-0.parquet").write_bytes(b"PAR1")
     code, _, err = daily(3)
     assert code == 2
@@ -244,8 +162,8 @@ def test_what_is_wrong_with_other_days_is_no_fault_of_the_new_one() -> None:
     assert Diary(load(Path("shop.toml"))).of(date(2026, 1, 3)) is None
 
 
-@pytest.mark.usefixtures("three_days")
 def test_a_person_may_admit_a_day() -> None:
+    open_shop(3)
     write_day(4, wrong=True)
     assert daily(4, "--since", "2026-01-03")[0] == 3
     assert entry(4).is_left_out
@@ -256,6 +174,7 @@ def test_a_person_may_admit_a_day() -> None:
 
 
 def test_no_files_and_an_unfit_config_are_said_at_once() -> None:
+    open_shop(0)
     code, _, err = daily(9)
     assert code == 2
     assert "there is no file below a folder dt=2026-01-09" in err
@@ -265,42 +184,3 @@ def test_no_files_and_an_unfit_config_are_said_at_once() -> None:
     assert "2 problem(s)" in err
     assert "[split] should be by `time`" in err
     assert "data.holdout should be left out" in err
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("three_days")
-def test_kills_at_any_moment_change_nothing(tmp_path: Path) -> None:
-    """A job that is killed again and again, a little later each time, ends as one that was let alone."""
-    assert daily(3)[0] == 0
-    write_day(4)
-    unbroken = _in_a_copy(tmp_path)
-    kills, patience = 0, 0.0
-    while True:
-        process = started(4)
-        try:
-            code = process.wait(timeout=patience)
-            break
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            kills, patience = kills + 1, patience + 0.5
-    assert code == 0
-    assert kills > 5
-    last = entry(4)
-    model = RegisteredModel("shop")
-    assert (last.status, last.version, model.aliases) == ("promoted", 2, {"champion": 2, "previous": 1})
-    assert [version.number for version in model.versions()] == [1, 2]
-    assert last.start_from == entry(3).run
-    assert model.claimed() is None
-    assert (last.run, last.auc) == (unbroken.run, unbroken.auc)
-
-
-def _in_a_copy(here: Path) -> Entry:
-    """What day 4 comes to in a copy of the shop, undisturbed."""
-    copy = here.with_name(f"{here.name} copy")
-    shutil.copytree(here, copy)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(copy)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{copy}/mlflow.db")
-        assert daily(4)[0] == 0
-        return entry(4)
