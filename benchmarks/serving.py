@@ -1,6 +1,6 @@
 """What serving costs: `python -m benchmarks.serving`, and with `--soak 600` what a server's memory does in ten minutes.
 
-A click log of 46 features is made, a model trained on it for a few steps and registered, all in a temporary folder. Then:
+A click log of 46 features is made, a model trained on it for a few steps and registered, in a temporary folder. Then:
 
 - files: rows a second of the bare forward pass on encoded rows, of encoding and forward, and of all that
   `gradops score` does from Parquet to Parquet; medians of rounds;
@@ -151,7 +151,11 @@ def _serving() -> Iterator[tuple[int, int]]:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     with Path("server.log").open("w") as log:
         started = subprocess.Popen(
-            command, stdout=log, stderr=log, start_new_session=True, env={**os.environ, "PATH": path, "PYTHONPATH": ""}
+            [*command, "-p", str(port)],
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env={**os.environ, "PATH": path, "PYTHONPATH": ""},
         )
     try:
         while not _answers(port):
@@ -177,9 +181,9 @@ def _answers(port: int) -> bool:
 
 
 def _client(port: int, bodies: list[tuple[bytes, int]], until: float) -> list[float]:
-    """Send requests one after another, each with the status that it should have; the seconds that each took."""
+    """Send requests one after another, each with the status that it is to have; the seconds that each took."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    taken = []
+    taken: list[float] = []
     for number in count():
         if time.perf_counter() > until:
             return taken
@@ -218,10 +222,8 @@ def _soak(port: int, process: int, bodies: dict[int, bytes], seconds: float) -> 
         for client in found:
             client.result()
     after, requests = _resident(process), sum(len(client.result()) for client in found)
-    growth = 100 * (after / before - 1)
-    print(
-        f"{requests} requests in {seconds:.0f} s: {before:.0f} MiB after warm-up, {after:.0f} at the end, {growth:+.1f} %"
-    )
+    print(f"{requests} requests in {seconds:.0f} s: {before:.0f} MiB warm, {after:.0f} at the end", end=", ")
+    print(f"{100 * (after / before - 1):+.1f} %")
 
 
 def _resident(process: int) -> float:

@@ -27,7 +27,8 @@ def check_features(spec: FeatureSpec, schema: pl.Schema, subject: str) -> list[s
     for name in spec.features:
         for place, column in enumerate(spec.columns(name)):
             if column not in schema:
-                problems.append(f"column `{column}` (feature `{name}`) is missing from {subject}")
+                fix = "give it, null where a value is unknown"
+                problems.append(f"column `{column}` (feature `{name}`) is missing from {subject}; {fix}")
             elif rule := _broken_rule(spec.features[name], place, schema[column]):
                 problems.append(f"column `{column}` (feature `{name}`) holds {schema[column]}; {rule}")
     return problems

@@ -84,16 +84,25 @@ class Encoder:
         Raises:
             InputError: If feature columns are missing or of a wrong type. All are listed.
         """
-        typed = self._typed(rows)
-        return typed.select(self._features(typed.collect_schema()))
+        kinds, features = self.steps(rows.collect_schema())
+        return rows.cast(kinds).select(features)
+
+    def steps(self, schema: pl.Schema) -> tuple[pl.Schema, list[pl.Expr]]:
+        """What :meth:`encode_features` does to rows of a schema: first the columns to cast, then the features.
+
+        Finding it out takes longer than encoding a few rows: who encodes many requests keeps it.
+        """
+        kinds = self._kinds(schema)
+        return kinds, self._features(pl.Schema({**schema, **kinds}))
 
     def encode(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """Encoded features, ``label.<task>`` (int8, null where unknown) and what the spec has beside them.
 
         That is ``sample_weight.<task>`` (float32) and ``group`` (int64).
         """
-        typed = self._typed(rows)
-        schema = typed.collect_schema()
+        schema = rows.collect_schema()
+        kinds = self._kinds(schema)
+        typed, schema = rows.cast(kinds), pl.Schema({**schema, **kinds})
         labels = [t.expression.cast(pl.Int8).alias(LABEL + n) for n, t in self.spec.tasks.items()]
         # NaN is greater than every number to Polars; in a label's source it is unknown, as it is in a feature.
         sources = {c for t in self.spec.tasks.values() for c in t.sources if schema[c].is_float()}
@@ -154,9 +163,8 @@ class Encoder:
                 columns.append(given.alias(WEIGHT + name))
         return columns + [self._value(n, schema).alias(VALUE + n) for n in self.spec.value_features]
 
-    def _typed(self, rows: pl.LazyFrame) -> pl.LazyFrame:
-        """The rows of a request as the training rows were, where its table format knew less of types."""
-        schema = rows.collect_schema()
+    def _kinds(self, schema: pl.Schema) -> pl.Schema:
+        """The types that columns of a request had when training, where its table format knew less of types."""
         # A list column without a single value has no type, and no list operation takes it.
         lists = [c for name in self.spec.multi_hot_features for c in self.spec.columns(name)]
         kinds: dict[str, pl.DataType] = {c: pl.List(pl.Null) for c in lists if schema.get(c) == pl.Null}
@@ -164,7 +172,7 @@ class Encoder:
         kinds |= {
             c: pl.Float32() for c, kind in self.dtypes.items() if kind == "Float32" and schema.get(c) == pl.Float64
         }
-        return rows.with_columns(pl.col(column).cast(kind) for column, kind in kinds.items())
+        return pl.Schema(kinds)
 
     def _integer_categories(self, schema: pl.Schema) -> list[str]:
         kinds = (Categorical, Cross)

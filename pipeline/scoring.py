@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +25,7 @@ from pipeline.windows import Window
 
 # Name of a model's files among the artifacts of its MLflow model.
 ARTIFACT = "scorer"
-_BATCH = 8192
+_BATCH, _KEPT = 8192, 64
 
 
 class _Network(Declared):
@@ -56,6 +56,7 @@ class Scorer:
     model: SharedBottom
     tasks: tuple[str, ...]
     digest: str
+    _kept: dict[Any, tuple[pl.Schema, list[pl.Expr]]] = field(default_factory=dict, repr=False)
 
     @staticmethod
     def write(
@@ -103,7 +104,8 @@ class Scorer:
         known = self._known(rows)
         # Not in streaming: its many pieces would each build the map of a vocabulary, and a request has few rows.
         plan = pl.QueryOptFlags(comm_subexpr_elim=False)
-        encoded = self.encoder.encode_features(known.lazy()).collect(engine="in-memory", optimizations=plan)
+        kinds, features = self._steps(known.schema)
+        encoded = known.lazy().cast(kinds).select(features).collect(engine="in-memory", optimizations=plan)
         if problems := self._unequal(encoded):
             raise InputError.of("cannot score", problems)
         return Window.of(encoded, self.encoder.spec, ())
@@ -119,6 +121,16 @@ class Scorer:
             row = int((~probability_NT.isfinite().all(1)).nonzero()[0])
             raise InputError(f"cannot score row {row}: a number in it is beyond float32; clip it, or declare `clip`")
         return pl.from_numpy(probability_NT.double().numpy(), schema=list(self.tasks))
+
+    def _steps(self, schema: pl.Schema) -> tuple[pl.Schema, list[pl.Expr]]:
+        key = tuple(schema.items())
+        steps = self._kept.get(key)
+        if steps is None:
+            # Which columns a request leaves null is up to who asks: what is kept of that has an end.
+            if len(self._kept) >= _KEPT:
+                self._kept.clear()
+            steps = self._kept[key] = self.encoder.steps(schema)
+        return steps
 
     def _known(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The columns that are asked for, those that may be left out filled in."""

@@ -92,10 +92,7 @@ UNSEALED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a pipe": (piped, f"`{WEIGHTS}` is no regular file"),
     "a pickle beside": (with_pickle, "`model.pkl` is no part of a model"),
     "a pickle for weights": (pickled_weights, f"`{WEIGHTS}` has"),
-    "a folder for a file": (
-        lambda f: (f / ENCODER).unlink() or (f / ENCODER).mkdir(),
-        f"`{ENCODER}` is no regular file",
-    ),
+    "a folder for a file": (emptied, f"`{ENCODER}` is no regular file"),
     "a thousand files": (many_files, "`part-0` is no part of a model"),
     "no weights": (lambda f: (f / WEIGHTS).unlink(), f"`{WEIGHTS}` is missing"),
     "cut weights": (lambda f: os.truncate(f / WEIGHTS, 1000), "has 1000 bytes, and had"),

@@ -89,7 +89,8 @@ def asked(address: str, body: bytes | dict[str, Any], kind: str = "application/j
 
 def records(rows: pl.DataFrame) -> list[dict[str, Any]]:
     """Rows as a caller writes them: numbers, text, lists, ISO times, null."""
-    return json.loads(json.dumps(rows.to_dicts(), default=lambda value: value.isoformat()))
+    found: list[dict[str, Any]] = json.loads(json.dumps(rows.to_dicts(), default=lambda value: value.isoformat()))
+    return found
 
 
 def scores(answer: tuple[int, Any]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:

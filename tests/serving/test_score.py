@@ -100,8 +100,10 @@ def test_one_command_at_a_time_writes_to_a_folder(models: Models, rows: pl.DataF
         assert score("--model", models("plain").uri, "in", "out")[0] == 4
 
 
-def spoilt(change: pl.DataFrame, name: str = "in/b.parquet") -> None:
-    change.write_parquet(name)
+def both(rows: pl.DataFrame) -> None:
+    """Other rows in both files."""
+    for name in "ab":
+        rows.write_parquet(f"in/{name}.parquet")
 
 
 WRONG: dict[str, tuple[Any, list[str], str]] = {
@@ -113,7 +115,7 @@ WRONG: dict[str, tuple[Any, list[str], str]] = {
     "into its source": (lambda rows: None, ["in", "in"], "where rows are read from"),
     "a column to keep is missing": (lambda rows: None, ["in", "out", "--keep", "nothing"], "`nothing` is to be kept"),
     "a task for a name": (
-        lambda rows: [spoilt(rows.with_columns(wish=1), f"in/{n}.parquet") for n in "ab"],
+        lambda rows: both(rows.with_columns(wish=1)),
         ["in", "out", "--keep", "wish"],
         "called as a task",
     ),
@@ -139,19 +141,23 @@ WRONG: dict[str, tuple[Any, list[str], str]] = {
         ["in", "out"],
         "in/c.parquet is not a readable",
     ),
-    "another schema": (lambda rows: spoilt(rows.drop("viewed")), ["in", "out"], "in/b.parquet differs: `viewed`"),
+    "another schema": (
+        lambda rows: rows.drop("viewed").write_parquet("in/b.parquet"),
+        ["in", "out"],
+        "in/b.parquet differs: `viewed`",
+    ),
     "a column missing": (
-        lambda rows: [spoilt(rows.drop("item"), f"in/{n}.parquet") for n in "ab"],
+        lambda rows: both(rows.drop("item")),
         ["in", "out"],
         "`item`",
     ),
     "a wrong type": (
-        lambda rows: [spoilt(rows.with_columns(price=pl.lit("x")), f"in/{n}.parquet") for n in "ab"],
+        lambda rows: both(rows.with_columns(price=pl.lit("x"))),
         ["in", "out"],
         "column `price` (feature `price`) holds String",
     ),
     "weights of another length": (
-        lambda rows: spoilt(rows.with_columns(strength=pl.lit([1.0] * 9))),
+        lambda rows: rows.with_columns(strength=pl.lit([1.0] * 9)).write_parquet("in/b.parquet"),
         ["in", "out"],
         "in/b.parquet, rows from 0 on: cannot score",
     ),
