@@ -21,6 +21,7 @@ from features.contract import InputError
 from jobs import compare, doctor, fetch, label, methods, prepare, report, search, synth, train
 from jobs.console import err
 from pipeline.outbox import AwayError
+from pipeline.passwords import without_passwords
 
 FAILED, WRONG_INPUT, LOCKED, INTERRUPTED = 1, 2, 4, 130
 
@@ -35,12 +36,10 @@ class _Commands(TyperGroup):
         """Run a command; an error that the user can mend is a message and an exit code, not a traceback."""
         try:
             return super().invoke(ctx)
-        except InputError as error:
-            err.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
-            raise typer.Exit(WRONG_INPUT) from None
-        except AwayError as error:
-            err.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
-            raise typer.Exit(FAILED) from None
+        except (InputError, AwayError) as error:
+            message = without_passwords(f"error: {error}")
+            err.print(message, style="red", highlight=False, markup=False, soft_wrap=True)
+            raise typer.Exit(WRONG_INPUT if isinstance(error, InputError) else FAILED) from None
         except Timeout as error:
             err.print(f"error: another run holds {error.lock_file}; wait for it to end", style="red", markup=False)
             raise typer.Exit(LOCKED) from None
