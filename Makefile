@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready-$(VARIANT)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
-.PHONY: setup demo check test slow debug docs figures lock clean
+.PHONY: setup demo check test slow debug docs figures lock audit clean
 
 setup: $(READY)
 
@@ -60,6 +60,10 @@ lock: setup
 		| grep -vE '^(nvidia-|cuda-|triton)' > requirements/lock.txt.new
 	mv requirements/lock.txt.new requirements/lock.txt
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --no-header requirements/lock.txt requirements/cuda.txt > /dev/null
+
+# Known holes in the pinned versions; asks a database on the internet.
+audit: setup
+	$(BIN)/uv tool run pip-audit --disable-pip --no-deps -r requirements/lock.txt -r requirements/$(VARIANT).txt
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis debug prepared runs mlruns mlartifacts mlflow.db*

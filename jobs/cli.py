@@ -36,6 +36,7 @@ from jobs import (
 )
 from jobs.console import FAILED, INTERRUPTED, LOCKED, WRONG_INPUT, err
 from pipeline.outbox import AwayError
+from pipeline.passwords import without_passwords
 
 # Commands import MLflow only when they run, after this: a training job calls nobody unless its user says so.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -48,12 +49,10 @@ class _Commands(TyperGroup):
         """Run a command; an error that the user can mend is a message and an exit code, not a traceback."""
         try:
             return super().invoke(ctx)
-        except InputError as error:
-            err.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
-            raise typer.Exit(WRONG_INPUT) from None
-        except AwayError as error:
-            err.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
-            raise typer.Exit(FAILED) from None
+        except (InputError, AwayError) as error:
+            message = without_passwords(f"error: {error}")
+            err.print(message, style="red", highlight=False, markup=False, soft_wrap=True)
+            raise typer.Exit(WRONG_INPUT if isinstance(error, InputError) else FAILED) from None
         except Timeout as error:
             err.print(f"error: another run holds {error.lock_file}; wait for it to end", style="red", markup=False)
             raise typer.Exit(LOCKED) from None

@@ -15,7 +15,7 @@ from pipeline.comparison import Comparison, Planned
 from pipeline.config import RunConfig
 from pipeline.database import check_database
 from pipeline.interruption import uninterrupted
-from pipeline.line import Line, is_away, said
+from pipeline.line import Line, impatient, is_away, said
 from pipeline.mlflow_names import params_of
 from pipeline.outbox import AwayError, Entry, Outbox
 from pipeline.prepared import Prepared
@@ -31,8 +31,23 @@ _COMPARED = "gradops.run_ids"
 
 
 def log_report(result: Result, report: Path) -> str | None:
-    """Log a report to the parent run of what it shows, and return that run's id; None where nobody recorded it."""
-    client = connect()
+    """Log a report to the parent run of what it shows, and return that run's id; None where nobody recorded it.
+
+    Raises:
+        AwayError: If the store is away.
+    """
+    try:
+        with impatient():
+            return _log_report(connect(), result, report)
+    except MlflowException as error:
+        if not is_away(error):
+            raise
+        fix = "give the command again once it is back"
+        reason = f"{shown_store()} cannot be reached ({said(error)})"
+        raise AwayError(f"{reason}: {report} is written, and not logged to MLflow; {fix}") from None
+
+
+def _log_report(client: MlflowClient, result: Result, report: Path) -> str | None:
     experiment = client.get_experiment_by_name(result.name)
     if experiment is None:
         return None

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sqlite3
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from pipeline import doctor
+from pipeline.finding import Finding
+from pipeline.outbox import Entry, Outbox
+from pipeline.store_doctor import examine_stores
+from tests.conftest import debug_config
 
 
-def findings(folder: Path) -> dict[str, doctor.Finding]:
+def findings(folder: Path) -> dict[str, Finding]:
     return {finding.subject: finding for finding in doctor.examine(folder)}
 
 
@@ -26,8 +32,12 @@ def test_this_installation_is_well(tmp_path: Path) -> None:
         "trio import",
         "device",
         "tracking store",
+        "artifacts",
+        "unsent runs",
+        "port 5000",
         "free disk",
     }
+    assert not list(tmp_path.iterdir()), "the doctor writes nothing"
 
 
 def test_a_broken_trio_a_missing_store_and_a_full_disk_are_named(
@@ -37,15 +47,15 @@ def test_a_broken_trio_a_missing_store_and_a_full_disk_are_named(
     monkeypatch.setattr(doctor, "_version", installed.get)
     usage = SimpleNamespace(total=2**40, used=2**40, free=2**20)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # the discard port: nobody answers
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # restored afterwards; the doctor sets it
-    monkeypatch.setattr(doctor, "_imports", lambda: doctor.Finding("trio import", True, ""))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:s3cret@127.0.0.1:9")  # the discard port: nobody answers
+    monkeypatch.setattr(doctor, "_imports", lambda: Finding("trio import", True, ""))
     found = findings(tmp_path)
     wrong = {subject: finding for subject, finding in found.items() if not finding.ok}
     assert wrong.keys() == {"fbgemm builds", "torch", "torchrec", "tracking store", "free disk"}
     assert "uninstall both" in wrong["fbgemm builds"].fix
     assert "2.12.0" in wrong["torch"].found
     assert all(finding.fix for finding in wrong.values())
+    assert not any("s3cret" in finding.found + finding.fix for finding in found.values())
 
 
 def test_an_import_that_fails_is_told_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,3 +64,63 @@ def test_an_import_that_fails_is_told_with_its_reason(tmp_path: Path, monkeypatc
     finding = doctor._imports()
     assert not finding.ok
     assert "libtorch_cuda.so" in finding.found
+
+
+def stores(*overrides: str) -> dict[str, Finding]:
+    configs = [debug_config(Path.cwd(), *overrides)] if overrides else []
+    return {finding.subject: finding for finding in examine_stores(configs)}
+
+
+def tables(revision: str | None) -> None:
+    """A database with MLflow's mark of its tables' revision, or empty."""
+    with sqlite3.connect("mlflow.db") as database:
+        database.execute("CREATE TABLE other (name TEXT)")
+        if revision:
+            database.execute("CREATE TABLE alembic_version (version_num TEXT)")
+            database.execute("INSERT INTO alembic_version VALUES (?)", [revision])
+    database.close()
+
+
+def test_tables_of_another_mlflow_are_told_and_not_touched() -> None:
+    tables("0123456789ab")
+    before = Path("mlflow.db").read_bytes()
+    (finding,) = stores().values()
+    assert not finding.ok
+    assert "its tables are 0123456789ab" in finding.found
+    assert "mlflow db upgrade" in finding.fix
+    assert Path("mlflow.db").read_bytes() == before
+
+
+def test_an_empty_database_is_left_empty() -> None:
+    tables(None)
+    before = Path("mlflow.db").read_bytes()
+    (finding,) = stores().values()
+    assert finding.ok
+    assert "made by the first run" in finding.found
+    assert Path("mlflow.db").read_bytes() == before
+
+
+def test_a_folder_of_artifacts_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
+    found = stores()["artifacts"]
+    assert not found.ok
+    assert "cannot be written" in found.found
+
+
+def test_the_database_of_a_search_is_looked_at() -> None:
+    found = stores("search.storage='postgresql+psycopg://me:s3cret@127.0.0.1:9/none'")["study store"]
+    assert not found.ok
+    assert "search.storage" in found.fix
+    assert "s3cret" not in found.found
+
+
+def test_what_waits_to_be_sent_is_counted(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "here" / "runs")
+    for fingerprint in ("a", "b", "gone"):
+        (outbox.runs / fingerprint).mkdir(parents=True)
+        outbox.keep(Entry("shop", "uniform seed 0", fingerprint, {}, {}))
+    (outbox.runs / "gone").rmdir()
+    found = doctor._unsent(tmp_path, [])
+    assert (found.ok, found.subject) == (False, "unsent runs")
+    assert f"2 in {outbox.folder}" in found.found
+    assert "once the tracking store is reached" in found.fix

@@ -116,7 +116,7 @@ def assert_recorded_once(name: str, run: Run) -> None:
     assert experiment is not None
     (found,) = client.search_runs([experiment.experiment_id])
     assert (found.info.status, found.data.tags["gradops.fingerprint"]) == ("FINISHED", run.fingerprint)
-    expected: dict[str, list[tuple[int, float]]] = {}
+    expected: dict[str, list[tuple[int, Any]]] = {}
     for metric, value, step in [m for epoch in run.history for m in of_epoch(epoch)] + of_result(run):
         expected.setdefault(metric, []).append((step, pytest.approx(value, nan_ok=True)))
     assert found.data.metrics.keys() == expected.keys()

