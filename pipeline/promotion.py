@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -113,8 +112,7 @@ def record(model: RegisteredModel, decision: Decision) -> None:
     against = "none" if decision.champion is None else str(decision.champion)
     tags = {"gate": "passed" if decision.passed else "refused", "gate.why": decision.why, "gate.at": decision.at}
     tags |= {"gate.champion": against, "gate.data": decision.data, "gate.rows": str(decision.rows)}
-    # What MLflow takes in a tag's name; a check that was made elsewhere may be called anything.
-    tags |= {re.sub(r"[^\w\-./: ]", " ", f"gate.{check.name}"): check.found for check in decision.checks}
+    tags["gate.checks"] = "; ".join(f"{check.name}: {check.found}" for check in decision.checks)
     if run_id := model.version(decision.candidate).run_id:
         stem = f"gate/version-{decision.candidate}-after-{against}-{decision.data}"
         evidence = json.dumps({**asdict(decision), "passed": decision.passed}, indent=1)

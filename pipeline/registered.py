@@ -84,7 +84,7 @@ class RegisteredModel:
         """A version's model. None of the code that travels with it is run.
 
         Raises:
-            InputError: If its files are gone.
+            InputError: If its files cannot be read.
         """
         with TemporaryDirectory() as folder, self._files(number) as uri:
             files = mlflow.artifacts.download_artifacts(artifact_uri=f"{uri}/artifacts/{ARTIFACT}", dst_path=folder)
@@ -94,7 +94,7 @@ class RegisteredModel:
         """Column to type, as a version's signature declares them.
 
         Raises:
-            InputError: If its files are gone.
+            InputError: If its files cannot be read.
         """
         with self._files(number):
             signature = mlflow.models.get_model_info(f"models:/{self.name}/{number}").signature
@@ -104,11 +104,11 @@ class RegisteredModel:
         """See that a version could serve.
 
         Raises:
-            InputError: If its files are gone.
+            InputError: If its files cannot be read.
         """
         with self._files(number) as uri:
             if not mlflow.artifacts.list_artifacts(artifact_uri=uri):
-                raise FileNotFoundError(uri)
+                raise FileNotFoundError("there are none")
 
     def point(self, alias: str, number: int) -> None:
         """Move an alias."""
@@ -148,8 +148,11 @@ class RegisteredModel:
         try:
             yield uri
         except (MlflowException, OSError) as error:
+            reason = str(error).partition("\n")[0]
             fix = "restore them, or choose a version that has its files; a champion without can lose its alias"
-            raise InputError(f"the files of `{self.name}` version {number} are not at {uri}; {fix}") from error
+            raise InputError(
+                f"the files of `{self.name}` version {number} cannot be read at {uri} ({reason}); {fix}"
+            ) from error
 
     def _find(self, name: str) -> Any:
         try:

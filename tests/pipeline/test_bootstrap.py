@@ -24,7 +24,7 @@ def rows(count: int, seed: int, tasks: int = 3) -> tuple[Floats, Floats, Floats]
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 40), st.integers(1, 5))
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_the_auc_of_a_resample_is_scikit_learns(seed: int, count: int, levels: int) -> None:
     """Ties, unknown labels, rows drawn never or often."""
     generator = np.random.default_rng(seed)

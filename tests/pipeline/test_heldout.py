@@ -107,3 +107,17 @@ def test_a_column_that_a_model_reads_and_the_rows_lack(shops: Shops, tmp_path: P
     changed = config.model_copy(update={"spec": spec, "data": data})
     with pytest.raises(InputError, match="lacks columns that a registered model reads: 1 problem"):
         held_out(changed, prepare(changed), [scorer], 10_000)
+
+
+def test_by_days_they_are_those_of_the_last(shops: Shops, tmp_path: Path) -> None:
+    """The candidate is of another day's data, so that nothing but its files says how it reads the rows."""
+    scorer, day = shops[0][3], pl.date(2026, 1, 1) + pl.duration(days=pl.col("click") // 300)
+    (tmp_path / "log").mkdir()
+    clicks(1500).with_columns(day=day).write_parquet(tmp_path / "log" / "0.parquet")
+    by_days = 'time = "day"\nvalidation = 2026-01-04\ntest = 2026-01-05'
+    toml = TOML.format(folder=tmp_path, log="log").replace('key = "click"\nvalidation = 0.2\ntest = 0.4', by_days)
+    (tmp_path / "days.toml").write_text(toml)
+    config = load(tmp_path / "days.toml")
+    found = held_out(config, prepare(config), [scorer], 10_000)
+    expected = scorer.score(clicks(1500).tail(300)).cast(pl.Float32)
+    polars.testing.assert_frame_equal(found.scores[0], expected, abs_tol=1e-6)
