@@ -112,7 +112,7 @@ def test_of_two_processes_that_judged_against_one_champion_one_wins(model: Regis
     with moving(2) as one, moving(3) as other:
         begin(one)
         begin(other)
-        said = [process.communicate(timeout=60)[0].strip() for process in (one, other)]
+        said = [process.communicate(timeout=120)[0].strip() for process in (one, other)]
     assert sorted(said) == ["False", "True"]
     assert model.aliases == {"champion": [2, 3][said.index("True")], "previous": 1}
     assert model.claimed() is None
@@ -126,7 +126,7 @@ def test_a_process_killed_while_it_moves_leaves_a_champion_and_the_next_command_
     aliases(model, champion=1)
     with moving(3, killed_at=killed_at) as process:
         begin(process)
-        assert process.wait(timeout=60) == -signal.SIGKILL
+        assert process.wait(timeout=120) == -signal.SIGKILL
     assert model.aliases == left
     settle(model)
     assert model.aliases == {"champion": 3, "previous": 1}

@@ -83,6 +83,8 @@ def test_pieces_do_not_change_what_is_found(shops: Shops, monkeypatch: pytest.Mo
     pieces = held_out(config, prepared, [scorer], 10_000)
     polars.testing.assert_frame_equal(pieces.labels, whole.labels)
     polars.testing.assert_frame_equal(pieces.scores[0], whole.scores[0], abs_tol=1e-6)
+    assert pieces.unit_N is not None
+    assert whole.unit_N is not None
     assert np.array_equal(pieces.unit_N, whole.unit_N)
 
 
