@@ -25,7 +25,7 @@ CONFIG = GateConfig(resamples=200, calibration=(0.9, 1.1))
 def contender(few: Few, number: int = 2, **changed: Any) -> Contender:
     _, prepared = few
     scorer = Scorer(
-        prepared.encoder(), changed.pop("model", torch.nn.Linear(1, 1)), changed.pop("tasks", ("buy", "wish"))
+        prepared.encoder(), changed.pop("model", torch.nn.Linear(1, 1)), changed.pop("tasks", ("buy", "wish")), ""
     )
     known = {"inputs": {"item": "text", "price": "any"}, "split": prepared.split, "data": "another"}
     return Contender(number, scorer, **(known | changed))
