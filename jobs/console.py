@@ -7,11 +7,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 from filelock import FileLock
 from rich.console import Console
+from rich.progress import Progress, ProgressColumn
 
 if TYPE_CHECKING:
     from pipeline.config import RunConfig
@@ -53,3 +54,21 @@ def show(text: Any, data: Any, as_json: bool) -> None:
         sys.stdout.write(json.dumps(data, indent=1, default=str) + "\n")
     else:
         out.print(text, highlight=False)
+
+
+class Bars:
+    """Bars on a terminal while the block runs, and none elsewhere.
+
+    Args:
+        columns: What a bar shows.
+    """
+
+    def __init__(self, *columns: ProgressColumn) -> None:
+        self._bars = Progress(*columns, console=err, disable=not err.is_terminal)
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from types import TracebackType
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-
-from jobs.console import err
+from jobs.console import Bars, err
 from pipeline.comparison import Planned
 from pipeline.prepared import Prepared
 from pipeline.ranks import neighbours
@@ -23,24 +21,15 @@ def surveyed(planned: list[Planned], prepared: Prepared, workers: int) -> Survey
     return survey
 
 
-class TrainingProgress:
+class TrainingProgress(Bars):
     """Shows planned runs as they train. A :class:`pipeline.comparison.Observer`."""
 
     def __init__(self, planned: list[Planned]) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._bars = Progress(*columns, console=err, disable=not err.is_terminal)
+        super().__init__(*columns)
         self._total, self._done = len(planned), 0
         self._all = self._bars.add_task("runs", total=self._total)
         self._tasks: dict[str, TaskID] = {}
-
-    def __enter__(self) -> TrainingProgress:
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bars.stop()
 
     def epoch(self, planned: Planned, epoch: Epoch) -> None:
         """Move the run's bar, or print a line."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from jobs.console import AsJson, err, show
+from jobs.console import AsJson, Bars, err, show
 
 _Model = Annotated[
     str,
@@ -49,23 +48,14 @@ def main(
     show(text, summary | {"out": out, "model": model}, as_json)
 
 
-class _Shown:
+class _Shown(Bars):
     """A bar on a terminal, a line a part elsewhere. A :class:`pipeline.score_parts.Observer`."""
 
     def __init__(self) -> None:
         columns = (TextColumn("rows"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bars = Progress(*columns, console=err, disable=not err.is_terminal)
+        super().__init__(*columns)
         self._bar = self._bars.add_task("rows", total=None)
         self._total, self._done = 0, 0
-
-    def __enter__(self) -> _Shown:
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bars.stop()
 
     def begin(self, rows: int, done: int) -> None:
         """Say how many there are."""

@@ -7,16 +7,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import mlflow
 from mlflow.exceptions import MlflowException
 
 from features.contract import InputError
+from pipeline.packaging import fetched
 from pipeline.recorder import FINGERPRINT
-from pipeline.scoring import ARTIFACT, Scorer
+from pipeline.scoring import Scorer
 from pipeline.tracking import connect
 
 CHAMPION, PREVIOUS = "champion", "previous"
@@ -86,9 +85,8 @@ class RegisteredModel:
         Raises:
             InputError: If its files cannot be read.
         """
-        with TemporaryDirectory() as folder, self._files(number) as uri:
-            files = mlflow.artifacts.download_artifacts(artifact_uri=f"{uri}/artifacts/{ARTIFACT}", dst_path=folder)
-            return Scorer.load(Path(files))
+        with fetched(f"models:/{self.name}/{number}") as folder:
+            return Scorer.load(folder)
 
     def inputs(self, number: int) -> dict[str, str]:
         """Column to type, as a version's signature declares them.
