@@ -47,7 +47,7 @@ MODEL = "models:/clicklog@champion"
 ROUNDS, BATCH, WARM_UP = 3, 8192, 60
 
 
-def main(rows: int = 200_000, seconds: float = 10, soak: float = 0, threads: int = 1) -> None:
+def main(rows: int = 500_000, seconds: float = 10, soak: float = 0, threads: int = 1) -> None:
     """Measure files and requests, or soak a server.
 
     Args:
@@ -84,6 +84,7 @@ def _files() -> None:
     with fetched(MODEL) as folder:
         scorer = Scorer.load(folder)
     rows = pl.read_parquet("data/clicklog/**/*.parquet")
+    rows.write_parquet("rows.parquet", row_group_size=1 << 16)
     window = scorer.window(rows)
     batches = [window.batch(start, min(start + BATCH, len(window))) for start in range(0, len(window), BATCH)]
     rounds = count()
@@ -94,7 +95,7 @@ def _files() -> None:
                 scorer.model(batch.bags, batch.value_BV).sigmoid()
 
     def whole() -> None:
-        Scoring.of(scorer, "data/clicklog", Path(f"scores-{next(rounds)}"), None).run(_Silent())
+        Scoring.of(scorer, "rows.parquet", Path(f"scores-{next(rounds)}"), None).run(_Silent())
 
     ways = {"bare forward": forward, "encode and forward": lambda: scorer.score(rows), "gradops score": whole}
     clocks = {"rows/s": time.perf_counter, "rows a second of a core": time.process_time}

@@ -71,7 +71,7 @@ def declared(scorer: Scorer, feature: str, **changes: Any) -> Scorer:
     return replace(scorer, encoder=replace(scorer.encoder, spec=FeatureSpec.model_validate(content)), _kept={})
 
 
-@pytest.mark.parametrize("value", [None, float("nan")])
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
 def test_what_is_required_may_not_be_null(models: Models, scorer: Scorer, value: float | None) -> None:
     rows = models("plain").rows.head(3).with_columns(price=pl.Series([1.0, value, 2.0]))
     scorer.score(rows)
