@@ -165,7 +165,8 @@ class Scorer:
 
 
 def _missing(values: pl.Series) -> int:
-    return values.null_count() + (int(values.is_nan().sum() or 0) if values.dtype.is_float() else 0)
+    """Rows without a value; of floats NaN and infinities are none."""
+    return len(values) - int(values.is_finite().sum()) if values.dtype.is_float() else values.null_count()
 
 
 def network(encoder: Encoder, tasks: Sequence[str], shape: Mapping[str, Any], weights: Path) -> SharedBottom:

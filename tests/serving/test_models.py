@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import resource
+from dataclasses import replace
+from typing import Any
+
 import mlflow
 import numpy as np
+import polars as pl
 import pytest
 from mlflow.exceptions import MlflowException
+from mlflow.pyfunc import scoring_server
 
+from features.contract import InputError
+from features.spec import FeatureSpec
 from pipeline.packaging import fetched
+from pipeline.score_http import Answers, answer_requests
+from pipeline.score_requests import Limits
 from pipeline.scoring import Scorer
 from tests.serving.conftest import METHODS, Models
 
@@ -46,3 +56,81 @@ def test_a_frame_that_does_not_fit_is_one_error(models: Models) -> None:
     with pytest.raises(MlflowException, match=r"2 problem(.|\n)*`seen`(.|\n)*`price`") as error:
         served.predict(rows.assign(price="cheap", seen=1))
     assert error.value.get_http_status_code() == 400
+
+
+@pytest.fixture
+def scorer(models: Models) -> Scorer:
+    with fetched(models("plain").uri) as folder:
+        return Scorer.load(folder)
+
+
+def declared(scorer: Scorer, feature: str, **changes: Any) -> Scorer:
+    """The same model, had one of its features been declared otherwise."""
+    content = scorer.encoder.spec.model_dump()
+    content["features"][feature] |= changes
+    return replace(scorer, encoder=replace(scorer.encoder, spec=FeatureSpec.model_validate(content)), _kept={})
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
+def test_what_is_required_may_not_be_null(models: Models, scorer: Scorer, value: float | None) -> None:
+    rows = models("plain").rows.head(3).with_columns(price=pl.Series([1.0, value, 2.0]))
+    scorer.score(rows)
+    with pytest.raises(InputError, match=r"`price` .* is null in 1 row.*; it is `required`"):
+        declared(scorer, "price", required=True, optional=False).score(rows)
+
+
+def test_a_number_beyond_float32_is_an_error_and_no_score(models: Models, scorer: Scorer) -> None:
+    rows = models("plain").rows.head(3).with_columns(price=pl.Series([1.0, 2.0, 1e300]))
+    scorer.score(rows)
+    with pytest.raises(InputError, match="cannot score row 2: a number in it is beyond float32"):
+        declared(scorer, "price", raw=True, clip=None).score(rows)
+
+
+def test_a_feature_is_not_required_and_optional(scorer: Scorer) -> None:
+    with pytest.raises(ValueError, match="a feature is `required` or `optional`, found both"):
+        declared(scorer, "price", required=True)
+
+
+def test_a_column_is_optional_if_all_that_read_it_are(scorer: Scorer) -> None:
+    assert declared(scorer, "item", optional=True).encoder.spec.optional_columns == ["item", "price"]
+    assert declared(scorer, "user", optional=True).encoder.spec.optional_columns == ["price"], "a cross reads it, too"
+
+
+@pytest.mark.parametrize("text", ["many", "0", "-1", "1.5", ""])
+def test_a_limit_is_a_positive_number(text: str) -> None:
+    assert Limits.of({"GRADOPS_MAX_REQUEST_ROWS": "7"}) == Limits(rows=7)
+    with pytest.raises(
+        InputError, match=f"`GRADOPS_MAX_REQUEST_BYTES` should be a positive whole number, found `{text}`"
+    ):
+        Limits.of({"GRADOPS_MAX_REQUEST_BYTES": text})
+
+
+@pytest.mark.slow
+def test_a_million_categories_fit_where_they_are_allowed(models: Models, scorer: Scorer) -> None:
+    row = models("plain").rows.head(1).drop("user", "item")
+    numbers = pl.int_range(1_000_000, eager=True)
+    rows = row.join(pl.DataFrame({"item": numbers, "user": numbers.cast(pl.String)}), how="cross")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert scorer.score(rows).height == 1_000_000
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2 << 20, "KiB"
+
+
+def test_who_answers_only_within_mlflows_server(scorer: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = scoring_server.invocations
+    assert not answer_requests(scorer)
+    monkeypatch.setenv("__pyfunc_model_path__", "somewhere")
+    monkeypatch.setattr(scoring_server, "invocations", lambda request: request)
+    assert not answer_requests(scorer), "another form than the one we know"
+    monkeypatch.setattr(scoring_server, "invocations", own)
+    assert answer_requests(scorer)
+    assert isinstance(scoring_server.invocations, Answers)
+
+
+def test_what_nobody_foresaw_is_not_shown_to_the_caller(scorer: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a secret")
+
+    monkeypatch.setattr(Scorer, "score", broken)
+    answer = Answers(scorer, Limits())(b'{"inputs": [{"item": 1}]}', "application/json", None, None)
+    assert answer.status == 500
+    assert "secret" not in answer.response
