@@ -26,6 +26,7 @@ from jobs.cli import app
 from pipeline import line
 from pipeline.comparison import Planned
 from pipeline.config import RunConfig
+from pipeline.config_file import load
 from pipeline.mlflow_names import of_epoch, of_result
 from pipeline.outbox import Outbox
 from pipeline.prepared import Prepared
@@ -33,6 +34,7 @@ from pipeline.runs import Run
 from pipeline.tracking import Tracker, connect
 from pipeline.training import train
 from tests.conftest import ROLES, ROOT, debug_config
+from tests.pipeline.search.searching import assert_whole
 from tests.pipeline.serving import Server, free_port
 
 CALLS = (
@@ -271,3 +273,24 @@ def wait_until(is_so: Any, seconds: float = 300) -> None:
     while not is_so():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_search_without_its_server_is_finished_and_registered_later(
+    workers: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    store = f"sqlite:///{tmp_path}/search.db"  # of its own: the module's has another experiment of this name
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    code, out, err = run("search", "--trials", "4", "--workers", workers)
+    assert (code, out) == (1, ""), err
+    assert "nothing can be registered without it" in err
+    assert "Traceback" not in err
+    waiting = len(Outbox(Path("debug/runs")).waiting())
+    assert waiting == 4 + 4, "single-task, uniform and the points"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    code, _, err = run("search", "--trials", "4", "--workers", workers)
+    assert code == 0, err
+    assert not Outbox(Path("debug/runs")).waiting()
+    overrides = [f"data.{role}={ROOT}/tests/data/census/{file}.parquet" for role, file in ROLES.items()]
+    assert_whole(load(ROOT / "configs" / "debug.toml", [*overrides, "search.trials=4"]), 4)
