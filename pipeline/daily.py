@@ -59,6 +59,7 @@ class Daily:
         Raises:
             InputError: If the config does not fit the job, the day has no files, or the days before it do not fit the
                 config. Nothing is recorded then.
+            AwayError: If the tracking store is away. What was trained is kept; the same command goes on from there.
         """
         files = self._files(day)
         before = self.diary.of(day)
@@ -96,8 +97,12 @@ class Daily:
             if self._is_sound(config, without=entry.day):
                 return entry.changed(status="rejected", reasons=[str(error)])
             raise
-        entry = self._begun(entry, before, config, prepared)
-        return self._judged(entry, config.changed({"train.start_from": entry.start_from}), prepared)
+        identity = fingerprint(["day", config.name, str(entry.day), entry.files])
+        with Tracker(config, prepared, day=(f"day {entry.day}", identity)) as tracker:
+            entry = self._begun(entry, before, config, prepared, tracker)
+            entry = self._judged(entry, config.changed({"train.start_from": entry.start_from}), prepared, tracker)
+            tracker.attach(self.diary.write_page(entry))
+        return entry
 
     def _days(self, day: date) -> tuple[list[date], dict[date, Status]]:
         """The days to read, the new one last, and those of the window that are left out."""
@@ -142,29 +147,26 @@ class Daily:
             return False
         return True
 
-    def _begun(self, entry: Entry, before: Entry | None, config: RunConfig, prepared: Prepared) -> Entry:
+    def _begun(
+        self, entry: Entry, before: Entry | None, config: RunConfig, prepared: Prepared, tracker: Tracker
+    ) -> Entry:
         """Decide what the run starts from, and write that down: a killed job's next one starts from the same."""
         if before is not None and before.data == prepared.fingerprint:
             start_from = before.start_from
         else:
-            last = champion_run(config.name) if config.daily.warm_start else None
+            last = champion_run(tracker.client, config.name) if config.daily.warm_start else None
             start_from = last if last and can_start(config, prepared, last) else ""
         return self.diary.save(entry.changed(start_from=start_from, data=prepared.fingerprint, rows=prepared.rows))
 
-    def _judged(self, entry: Entry, config: RunConfig, prepared: Prepared) -> Entry:
-        planned = Planned(config.train.method, config)
-        found = summary(prepared)
+    def _judged(self, entry: Entry, config: RunConfig, prepared: Prepared, tracker: Tracker) -> Entry:
+        planned, found = Planned(config.train.method, config), summary(prepared)
         entry = entry.changed(drift=[asdict(one) for one in found.drifts[:_SHOWN]], positives=found.positives)
-        identity = fingerprint(["day", config.name, str(entry.day), entry.files])
-        with Tracker(config, prepared, day=(f"day {entry.day}", identity)) as tracker:
-            with self.watch(planned) as progress:
-                (run,) = complete([planned], prepared, [progress, tracker], workers=1)
-            version = offer(config, prepared, run, tracker)
-            checks = day_checks(config, prepared, run, found)
-            decision = promote(config, prepared, version, checks)
-            entry = _decided(entry, run, decision, suspect=not all(check.passed for check in checks))
-            tracker.attach(self.diary.write_page(entry))
-        return entry
+        with self.watch(planned) as progress:
+            (run,) = complete([planned], prepared, [progress, tracker], workers=1)
+        version = offer(config, prepared, run, tracker)
+        checks = day_checks(config, prepared, run, found)
+        decision = promote(config, prepared, version, checks)
+        return _decided(entry, run, decision, suspect=not all(check.passed for check in checks))
 
 
 def _decided(entry: Entry, run: Run, decision: Decision, *, suspect: bool) -> Entry:

@@ -11,6 +11,7 @@ from typing import Any
 
 import mlflow
 from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
 
 from features.contract import InputError
 from pipeline.packaging import fetched
@@ -165,9 +166,8 @@ def _version(found: Any) -> Version:
     return Version(int(found.version), dict(found.tags), found.run_id or None)
 
 
-def champion_run(name: str) -> str | None:
+def champion_run(client: MlflowClient, name: str) -> str | None:
     """Fingerprint of the run that a model's champion was made of; None without a champion."""
-    client = connect()
     for model in client.search_registered_models(f"name = '{name}'"):
         if (champion := model.aliases.get(CHAMPION)) is not None:
             return client.get_model_version(name, str(champion)).tags.get(FINGERPRINT)
