@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -377,23 +374,3 @@ def test_the_registered_model_gives_the_trained_probabilities_from_raw_rows(done
     alone = served.predict(one[features])
     assert alone.shape == (1, 3)
     assert alone.notna().all(axis=None)
-
-
-def test_the_registered_model_loads_without_torchrec_and_without_pickle(done: Done, tmp_path: Path) -> None:
-    code = """
-import sys, warnings
-warnings.simplefilter("ignore")
-for name in ("torchrec", "fbgemm_gpu", "optuna", "gradops"):
-    sys.modules[name] = None
-sys.path[:] = [p for p in sys.path if p != sys.argv[1]]
-import mlflow, pandas as pd
-model = mlflow.pyfunc.load_model("models:/debug@champion")
-print(model.predict(pd.read_parquet(sys.argv[2])).shape)
-"""
-    features = list(done.prepared.encoder().dtypes)
-    raw_test_rows(done).select(features).head(5).write_parquet(tmp_path / "rows.parquet")
-    environment = {**os.environ, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    root = str(Path(__file__).parents[2])
-    command = [sys.executable, "-c", code, root, str(tmp_path / "rows.parquet")]
-    finished = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
-    assert finished.stdout.strip().endswith("(5, 3)"), finished.stderr[-2000:]
