@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -34,21 +34,19 @@ def main(
     loaded = load(config, overrides)
     daily = Daily(loaded, lambda planned: TrainingProgress([planned]))
     done, codes = [], [0]
-    with locked(loaded):
-        for each in _days((since or day).date(), day.date()):
-            entry, now = (daily.admit(each), True) if admit else daily.run(each)
-            done.append(entry)
-            if now or each == day.date():  # a back-fill passes days that were refused long ago
-                codes.append(_CODES.get(entry.status, 0))
-            if not as_json:
-                out.print(_line(entry, now), highlight=False, markup=False, soft_wrap=True)
-    if as_json:
-        show(None, [entry.model_dump(mode="json") for entry in done], as_json=True)
+    try:
+        with locked(loaded):
+            for each in daily.days((since or day).date(), day.date()):
+                entry, now = (daily.admit(each), True) if admit else daily.run(each)
+                done.append(entry)
+                if now or each == day.date():  # a back-fill passes days that were found wanting long ago
+                    codes.append(_CODES.get(entry.status, 0))
+                if not as_json:
+                    out.print(_line(entry, now), highlight=False, markup=False, soft_wrap=True)
+    finally:
+        if as_json:
+            show(None, [entry.model_dump(mode="json") for entry in done], as_json=True)
     raise typer.Exit(min(filter(None, codes), default=0))
-
-
-def _days(first: date, last: date) -> list[date]:
-    return [first + timedelta(n) for n in range((last - first).days + 1)]
 
 
 def _line(entry: Entry, now: bool) -> str:

@@ -158,17 +158,23 @@ class SharedBottom(nn.Module):
         Raises:
             InputError: If tensors are missing or of another shape. All are listed.
         """
-        mine = {name: value for name, value in self.state_dict().items() if not name.startswith("head_transform.")}
-        misfits = {name: _misfit(name, value, state.get(name)) for name, value in mine.items()}
-        if problems := [f"{name} {problem}" for name, problem in misfits.items() if problem]:
+        if problems := self.misfits({name: value.shape for name, value in state.items()}):
             raise InputError.of("weights do not fit the network that is to start from them", problems)
         turned = {
             name: torch.linalg.solve(matrix_DD.double(), state[name].double(), left=False)
             for name, matrix_DD in self._read_through().items()
         }
-        for name, value in mine.items():
+        for name, value in self._plain_tensors().items():
             saved = turned.get(name, state[name])
             value[: len(saved)] = saved.to(value.dtype)
+
+    def misfits(self, shapes: Mapping[str, Sequence[int]]) -> list[str]:
+        """Why weights of these shapes cannot be taken over; empty if they can."""
+        found = {name: _misfit(name, value.shape, shapes.get(name)) for name, value in self._plain_tensors().items()}
+        return [f"{name} {problem}" for name, problem in found.items() if problem]
+
+    def _plain_tensors(self) -> dict[str, Tensor]:
+        return {name: value for name, value in self.state_dict().items() if not name.startswith("head_transform.")}
 
     def _read_through(self) -> dict[str, Tensor]:
         """The name of each tower's first weights, to the matrix of its head transform; empty without any."""
@@ -198,13 +204,13 @@ class SharedBottom(nn.Module):
         return torch.cat([tower(view) for tower, view in zip(self.towers, views, strict=True)], dim=1)
 
 
-def _misfit(name: str, mine: Tensor, saved: Tensor | None) -> str | None:
-    """Why saved weights cannot take the place of a network's own."""
+def _misfit(name: str, mine: Sequence[int], saved: Sequence[int] | None) -> str | None:
+    """Why weights of a shape cannot take the place of a network's own."""
     if saved is None:
         return "is missing"
     is_table = name.startswith("embedding.")
-    fits = saved.shape[1:] == mine.shape[1:] and (len(saved) <= len(mine) if is_table else len(saved) == len(mine))
-    return None if fits else f"is {[*saved.shape]} there and {[*mine.shape]} here"
+    fits = [*saved][1:] == [*mine][1:] and (saved[0] <= mine[0] if is_table else saved[0] == mine[0])
+    return None if fits else f"is {[*saved]} there and {[*mine]} here"
 
 
 def _layers(width: int, units: Sequence[int], dropout: float) -> nn.Sequential:

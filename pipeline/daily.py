@@ -24,7 +24,7 @@ from pipeline.diary import Diary
 from pipeline.drift import summary
 from pipeline.files import fingerprint, sha256_file
 from pipeline.gate import Decision
-from pipeline.prepare import prepare
+from pipeline.prepare import OneClassError, prepare
 from pipeline.prepared import Prepared
 from pipeline.promotion import promote
 from pipeline.registered import champion_run
@@ -63,14 +63,39 @@ class Daily:
         """
         files = self._files(day)
         before = self.diary.of(day)
-        if before is not None and before.files == files and before.is_decided:
+        known = before is not None and before.files == files
+        if before is not None and known and before.is_settled:
             return before, False
-        return self.diary.save(self._done(Entry(day=day, status="begun", files=files), before)), True
+        entry = self._done(Entry(day=day, status="begun", files=files), before)
+        if before is not None and known and before.status == entry.status == "rejected":
+            return before, False
+        return self.diary.save(entry), True
 
     def admit(self, day: date) -> Entry:
-        """Let later days read a day, whatever was found of it: a person knows better."""
-        entry = Entry(day=day, status="admitted", files=self._files(day), reasons=["admitted by hand"])
-        return self.diary.save(entry)
+        """Let later days read a day that a check has found suspect: a person knows better.
+
+        Raises:
+            InputError: If a model was judged by the day and nothing was wrong with it, or it breaks the contract, which
+                later days would break with it.
+        """
+        files, before = self._files(day), self.diary.of(day)
+        if before is not None and before.is_decided and not before.is_left_out:
+            raise InputError(f"{day} is {before.status}: later days read it already")
+        config = self._reading(*self._days(day))
+        rawdata.check(config, rawdata.find(config))
+        reasons = ["admitted by hand"]
+        return self.diary.save(Entry(day=day, status="admitted", files=files, by_hand=True, reasons=reasons))
+
+    def days(self, first: date, last: date) -> list[date]:
+        """The days of a back-fill: all but those before the log begins, and those whose absence is accepted.
+
+        That is where days may be empty, or where the day is left out.
+        """
+        there, accepted = self._there(), {*self.diary.left_out(), *self.config.data.without}
+        every = [first + timedelta(n) for n in range((last - first).days + 1)]
+        wanted = [day for day in every if day >= min(there, default=last) and day not in accepted]
+        may_be_empty = self.config.contract.empty_days
+        return [day for day in every if day in there or day == last or (day in wanted and not may_be_empty)]
 
     @property
     def diary(self) -> Diary:
@@ -79,6 +104,8 @@ class Daily:
 
     def _files(self, day: date) -> dict[str, str]:
         _check(self.config)
+        if not self.config.data.reads(day):
+            raise InputError(f"{day} is not read: see `data.since`, `data.until` and `data.without`")
         found = [path for path in parquet.find(self.config.data.train) if day_of(path) == day]
         if not found:
             fix = f"wait for it, or see where `data.train` ({self.config.data.train}) points"
@@ -93,8 +120,12 @@ class Daily:
         config = self._config(days, left_out)
         try:
             prepared = prepare(config)
+        except OneClassError as error:
+            # Where the days before it lack a class, too, it is too early to judge.
+            status = "suspect" if error.splits == {"test"} else "admitted"
+            return entry.changed(status=status, reasons=[str(error)])
         except InputError as error:
-            if self._is_sound(config, without=entry.day):
+            if self._breaks(config, entry.day):
                 return entry.changed(status="rejected", reasons=[str(error)])
             raise
         identity = fingerprint(["day", config.name, str(entry.day), entry.files])
@@ -107,9 +138,13 @@ class Daily:
     def _days(self, day: date) -> tuple[list[date], dict[date, Status]]:
         """The days to read, the new one last, and those of the window that are left out."""
         first = day - timedelta(self.config.daily.window - 1)
-        there = {found for path in parquet.find(self.config.data.train) if (found := day_of(path))}
         left_out = {d: s for d, s in self.diary.left_out().items() if first <= d < day}
-        return sorted(d for d in there if first <= d <= day and d not in left_out), left_out
+        return sorted(d for d in self._there() if first <= d <= day and d not in left_out), left_out
+
+    def _there(self) -> set[date]:
+        """The days that there are files of, and that the config lets be read."""
+        found = {day_of(path) for path in parquet.find(self.config.data.train)}
+        return {day for day in found if day is not None and self.config.data.reads(day)}
 
     def _undecidable(self, day: date, days: list[date]) -> str | None:
         """Why no model can be judged by a day."""
@@ -129,7 +164,8 @@ class Daily:
         return entry.changed(status="admitted", reasons=[reason])
 
     def _reading(self, days: list[date], left_out: dict[date, Status]) -> RunConfig:
-        wanted = {"since": days[0], "until": days[-1], "without": tuple(left_out), "grow": True}
+        without = (*self.config.data.without, *left_out)
+        wanted = {"since": days[0], "until": days[-1], "without": without, "grow": True}
         return self.config.changed({f"data.{key}": value for key, value in wanted.items()})
 
     def _config(self, days: list[date], left_out: dict[date, Status]) -> RunConfig:
@@ -138,24 +174,21 @@ class Daily:
         split = self.config.split.model_copy(update={"validation": days[-2], "test": days[-1]})
         return reading.model_copy(update={"split": split})
 
-    def _is_sound(self, config: RunConfig, without: date) -> bool:
-        """Whether the other days keep to the contract: then what is wrong is the new one."""
-        others = config.changed({"data.without": (*config.data.without, without)})
-        try:
-            rawdata.check(others, rawdata.find(others))
-        except InputError:
-            return False
-        return True
+    def _breaks(self, config: RunConfig, day: date) -> bool:
+        """Whether it is a day that breaks the contract: all days do so together, and the others do not."""
+        others = config.changed({"data.without": (*config.data.without, day)})
+        return not _is_sound(config) and _is_sound(others)
 
     def _begun(
         self, entry: Entry, before: Entry | None, config: RunConfig, prepared: Prepared, tracker: Tracker
     ) -> Entry:
         """Decide what the run starts from, and write that down: a killed job's next one starts from the same."""
         if before is not None and before.data == prepared.fingerprint:
-            start_from = before.start_from
+            last: str | None = before.start_from
         else:
-            last = champion_run(tracker.client, config.name) if config.daily.warm_start else None
-            start_from = last if last and can_start(config, prepared, last) else ""
+            last = champion_run(tracker.client, config.name)
+        is_warm = config.daily.warm_start and last and can_start(config, prepared, last)
+        start_from = last if is_warm else ""
         return self.diary.save(entry.changed(start_from=start_from, data=prepared.fingerprint, rows=prepared.rows))
 
     def _judged(self, entry: Entry, config: RunConfig, prepared: Prepared, tracker: Tracker) -> Entry:
@@ -167,6 +200,14 @@ class Daily:
         checks = day_checks(config, prepared, run, found)
         decision = promote(config, prepared, version, checks)
         return _decided(entry, run, decision, suspect=not all(check.passed for check in checks))
+
+
+def _is_sound(config: RunConfig) -> bool:
+    try:
+        rawdata.check(config, rawdata.find(config))
+    except InputError:
+        return False
+    return True
 
 
 def _decided(entry: Entry, run: Run, decision: Decision, *, suspect: bool) -> Entry:

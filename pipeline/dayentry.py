@@ -20,6 +20,7 @@ class Entry(BaseModel):
         day: The day.
         status: What became of it.
         files: SHA-256 of each of its raw files.
+        by_hand: Whether a person has admitted it: while its files stay as they are nothing else is decided of it.
         reasons: Why it was refused, rejected or only admitted.
         left_out: Earlier days that its run did not read, to their statuses.
         start_from: The run that its own started from; empty for a start from the seed.
@@ -41,6 +42,7 @@ class Entry(BaseModel):
     day: date
     status: Status
     files: dict[str, str] = {}
+    by_hand: bool = False
     reasons: list[str] = []
     left_out: dict[date, Status] = {}
     start_from: str = ""
@@ -60,6 +62,11 @@ class Entry(BaseModel):
     def is_decided(self) -> bool:
         """Whether a model was judged by it."""
         return self.status in _DECIDED
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether its files, as they are, have nothing more to be asked."""
+        return self.is_decided or self.by_hand
 
     @property
     def is_left_out(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -173,14 +173,32 @@ class _Preparation:
         return {"rows": rows, "tasks": named}
 
 
+class OneClassError(InputError):
+    """A split has no rows, or not both classes of every task.
+
+    Args:
+        message: Every problem.
+        splits: The splits that have one.
+    """
+
+    def __init__(self, message: str, splits: Collection[str]) -> None:
+        super().__init__(message)
+        self.splits = frozenset(splits)
+
+
 def _check_counts(counts: dict[str, Any]) -> None:
-    problems = [f"{split} has no rows" for split, found in counts.items() if not found["rows"]]
-    problems += [
-        f"{split}: task `{task}` has {n['positives']} positives among {n['known']} known labels of {found['rows']} rows"
-        for split, found in counts.items()
-        for task, n in found["tasks"].items()
-        if found["rows"] and not 0 < n["positives"] < n["known"]
-    ]
-    if problems:
+    problems = {split: [*_one_class(split, found)] for split, found in counts.items()}
+    if every := [problem for found in problems.values() for problem in found]:
         fix = "add rows, change the split's shares or seed, or mend the task's expression"
-        raise InputError.of(f"every split needs rows, and both classes of every task; {fix}", problems)
+        error = InputError.of(f"every split needs rows, and both classes of every task; {fix}", every)
+        raise OneClassError(str(error), [split for split, found in problems.items() if found])
+
+
+def _one_class(split: str, found: dict[str, Any]) -> Iterator[str]:
+    if not found["rows"]:
+        yield f"{split} has no rows"
+        return
+    for task, n in found["tasks"].items():
+        if not 0 < n["positives"] < n["known"]:
+            known = f"{n['known']} known labels of {found['rows']} rows"
+            yield f"{split}: task `{task}` has {n['positives']} positives among {known}"

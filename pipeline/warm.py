@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from features.contract import InputError
 from gradops.group import Alone, Group
+from models.portable import PortableEmbedding
 from models.shared_bottom import SharedBottom
 from pipeline.config import RunConfig
 from pipeline.prepared import Prepared
@@ -45,10 +48,20 @@ def warm_start(model: SharedBottom, config: RunConfig, prepared: Prepared, group
 def can_start(config: RunConfig, prepared: Prepared, run: str) -> bool:
     """Whether the weights of a finished run are there and fit a config on prepared data."""
     folder = config.runs / run
-    if not (folder / WEIGHTS).exists() or not descends(prepared, folder):
+    if not (folder / WEIGHTS).exists() or not descends(prepared, folder) or _config(folder).tasks != config.tasks:
         return False
-    trained = _config(folder)
-    return (trained.model, trained.tasks) == (config.model, config.tasks)
+    encoder = prepared.encoder()
+    with torch.device("meta"):  # shapes are all that is asked
+        model = SharedBottom(
+            PortableEmbedding(encoder.tables()),
+            values=len(encoder.spec.value_features),
+            tasks=len(config.tasks),
+            **config.model.network,
+        )
+    with safe_open(folder / WEIGHTS, framework="pt") as saved:
+        shapes = {name: saved.get_slice(name).get_shape() for name in saved.keys()}  # noqa: SIM118  # no mapping
+    # A table's width may grow with its vocabulary.
+    return not model.misfits(shapes)
 
 
 def descends(prepared: Prepared, folder: Path) -> bool:

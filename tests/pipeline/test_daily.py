@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
 from datetime import date
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import polars as pl
 
+from jobs.progress import TrainingProgress
 from pipeline.config_file import load
+from pipeline.daily import Daily
 from pipeline.diary import Diary
 from pipeline.registered import RegisteredModel
 from pipeline.tracking import connect
@@ -170,7 +173,56 @@ def test_a_person_may_admit_a_day() -> None:
     code, out, _ = daily(4, "--admit")
     assert code == 0
     assert "admitted by hand" in out
+    assert daily(4, "--since", "2026-01-03")[0] == 0, "it is not asked again"
     assert not Diary(load(Path("shop.toml"))).left_out()
+    code, _, err = daily(3, "--admit")
+    assert code == 2
+    assert "2026-01-03 is promoted: later days read it already" in err
+
+
+def test_what_would_break_later_days_is_not_admitted() -> None:
+    open_shop(3)
+    write_day(4).write_bytes(b"PAR1")
+    assert daily(4)[0] == 2
+    code, _, err = daily(4, "--admit")
+    assert code == 2
+    assert "is not a readable Parquet file" in err
+    assert entry(4).status == "rejected"
+
+
+def test_a_day_without_a_class_is_suspect_and_days_before_it_are_only_too_few() -> None:
+    open_shop(3)
+    expected = {1: (0, "admitted: .*train: task `buy` has 0"), 3: (3, "suspect: .*test: task `buy` has 0")}
+    for number, (code, words) in expected.items():
+        path = Path(f"log/dt=2026-01-0{number}/part-0.parquet")
+        rows = pl.read_parquet(path)
+        rows.with_columns(bought=pl.lit(0, pl.Int8)).write_parquet(path)
+        found, out, _ = daily(3)
+        assert found == code
+        assert re.search(f"2026-01-03 {words} positives", out)
+        rows.write_parquet(path)
+
+
+def test_a_back_fill_begins_with_the_log_and_passes_days_that_may_be_empty() -> None:
+    open_shop(2)
+    write_day(4)
+    code, out, err = daily(4, "--since", "2025-12-25")
+    assert code == 2
+    assert [line.split()[0] for line in out.splitlines()] == ["2026-01-01", "2026-01-02"]
+    assert "there is no file below a folder dt=2026-01-03" in err
+    job = Daily(load(Path("shop.toml"), ["contract.empty_days=true"]), lambda planned: TrainingProgress([planned]))
+    assert job.days(date(2026, 1, 1), date(2026, 1, 4)) == [date(2026, 1, n) for n in (1, 2, 4)]
+
+
+def test_days_that_the_config_leaves_out_are_not_read() -> None:
+    open_shop(3)
+    without = ["--set", "data.without=[2026-01-02]"]
+    code, out, _ = daily(3, *without)
+    assert code == 0
+    assert "2 of the 3 days that the first run needs" in out
+    code, _, err = daily(2, *without)
+    assert code == 2
+    assert "2026-01-02 is not read" in err
 
 
 def test_no_files_and_an_unfit_config_are_said_at_once() -> None:

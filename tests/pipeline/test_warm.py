@@ -81,6 +81,12 @@ def test_only_what_the_data_has_grown_from_fits(days: Days) -> None:
         job_of(next_config(run), anew)
 
 
+def test_a_table_that_has_become_wider_is_another_network(days: Days, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = first_run(days)
+    monkeypatch.setattr("features.encoder.usual_width", lambda _: 32)
+    assert not can_start(next_config(run), days[1], run.fingerprint)
+
+
 def test_what_cannot_be_started_from_is_refused(days: Days) -> None:
     run = first_run(days)
     with pytest.raises(InputError, match="there are no weights in"):
