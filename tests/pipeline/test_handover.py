@@ -163,6 +163,7 @@ def test_a_claim_whose_answer_was_lost_is_ours(model: RegisteredModel, monkeypat
     create = MlflowClient.create_registered_model
 
     def twice(*arguments: Any, **options: Any) -> Any:
+        monkeypatch.setattr(MlflowClient, "create_registered_model", create)
         create(*arguments, **options)
         return create(*arguments, **options)
 
