@@ -72,9 +72,7 @@ def held_out(config: RunConfig, prepared: Prepared, scorers: Sequence[Scorer], l
             for scoring in scorings:
                 scoring.add(piece)
     if not any(beside.height for beside in besides):
-        found = (
-            f"`gate.rows` = {limit} of {start} test rows means those of one group in {step}, and there is no such group"
-        )
+        found = f"`gate.rows` = {limit} of {start} test rows: of {step} groups one is taken, and it has none"
         raise InputError(f"{found}; raise `gate.rows`, or group by a column of more values")
     every = pl.concat(besides)
     labels = every.select(pl.col(LABEL + task).alias(task) for task in encoder.spec.tasks)

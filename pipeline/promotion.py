@@ -163,7 +163,7 @@ def _scorer(model: RegisteredModel, number: int) -> Scorer | InputError:
     Raises:
         InputError: If its files cannot be fetched, which says nothing of them.
     """
-    model.check_files(number)
+    model.check_files(number)  # a folder that is gone reads as an empty one below
     try:
         return model.scorer(number)
     except InputError as error:

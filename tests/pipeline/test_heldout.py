@@ -104,7 +104,7 @@ def test_of_few_groups_so_few_rows_may_be_none(shops: Shops) -> None:
     config, _, _, scorer = shops[0]
     spec = config.spec.model_copy(update={"group": "bought"})
     prepared = prepare(config.model_copy(update={"spec": spec}))
-    with pytest.raises(InputError, match=r"`gate.rows` = 1 of \d+ test rows .*; raise `gate.rows`"):
+    with pytest.raises(InputError, match=r"`gate.rows` = 1 of \d+ test rows: .*; raise `gate.rows`"):
         held_out(config, prepared, [scorer], 1)
 
 
