@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 
 import polars as pl
-import torch
 
 from pipeline.bootstrap import Paired, paired
 from pipeline.gate_config import GateConfig
 from pipeline.heldout import HeldOut
 from pipeline.prepared import Prepared
-from pipeline.scoring import Scorer
+from pipeline.statistics import Array
 
 
 @dataclass(frozen=True)
@@ -73,22 +72,17 @@ class Contender:
 
     Args:
         number: Of the version.
-        scorer: Its model.
+        tasks: What it predicts.
         inputs: Column to type of its signature.
         split: How the data that it was trained on was split; None where nobody knows.
         data: Fingerprint of that data.
     """
 
     number: int
-    scorer: Scorer
+    tasks: tuple[str, ...]
     inputs: Mapping[str, str]
     split: Mapping[str, object] | None
     data: str | None
-
-    @property
-    def tasks(self) -> tuple[str, ...]:
-        """What it predicts."""
-        return self.scorer.tasks
 
 
 def judge(
@@ -98,34 +92,39 @@ def judge(
 
     Args:
         candidate: What wants to serve.
-        champion: What serves; without one only the rules count, and an AUC above a half.
+        champion: What serves; without one, or one that cannot score the rows, only the rules count, and an AUC above a
+            half.
         rows: Held-out rows, scored by the candidate, then by the champion.
         prepared: What they are the test rows of.
         config: The rules.
     """
-    checks = [_finite(candidate.scorer), _unseen(candidate, prepared)]
+    checks = [_unseen(candidate, prepared)]
     if champion is not None:
         checks += [_same_inputs(candidate, champion, config), _same_tasks(candidate, champion, config)]
-    checks += _enough(rows, candidate.tasks, config)
-    probabilities = _probabilities("scores", rows.scores[0])
-    checks.append(probabilities)
-    if champion is not None:
-        comparable = _probabilities("champion", rows.scores[1])
-        if not comparable.passed:
-            rule = "whatever serves now gives no probabilities: the candidate is not compared with it"
-            checks.append(replace(comparable, passed=True, rule=rule))
-            champion = None
-    if probabilities.passed:
-        shared = [task for task in candidate.tasks if champion is None or task in champion.tasks]
-        checks += [*_calibrated(rows, candidate.tasks, config), *_accurate(rows, shared, champion, config)]
+    checks += [*_enough(rows, candidate.tasks, config), _scored(rows)]
+    if champion is not None and 1 in rows.unscored:
+        checks.append(in_nobodys_way(rows.unscored[1]))
+        champion = None
+    if 0 not in rows.unscored:
+        checks += [*_calibrated(rows, candidate.tasks, config), *_accurate(rows, candidate.tasks, champion, config)]
     return tuple(checks)
 
 
-def _finite(scorer: Scorer) -> Check:
-    named = scorer.model.state_dict().items()
-    broken = [name for name, tensor in named if tensor.is_floating_point() and not torch.isfinite(tensor).all()]
-    found = f"NaN or infinite in {', '.join(broken)}" if broken else f"all {len(named)} tensors are finite"
-    return Check("weights", not broken, found, "every weight is a finite number")
+def readable(problem: str = "") -> Check:
+    """Whether a candidate's files are a model; without that nothing else can be asked of it."""
+    rule = "the files are as they were packaged, every weight a finite number"
+    return Check("weights", not problem, _line(problem) or "all of them", rule)
+
+
+def in_nobodys_way(problem: str) -> Check:
+    """What is wrong with a champion that there is nothing to compare with."""
+    rule = "whatever serves now gives no scores: the candidate is not compared with it"
+    return Check("champion", True, _line(problem), rule)
+
+
+def _line(text: str) -> str:
+    """A message of several lines in one, for tags and tables."""
+    return " ".join(text.split())
 
 
 def _unseen(candidate: Contender, prepared: Prepared) -> Check:
@@ -174,11 +173,9 @@ def _enough(rows: HeldOut, tasks: Sequence[str], config: GateConfig) -> Iterator
         yield Check(f"labels of {task}", enough, f"{positives} positives, {negatives} negatives", rule)
 
 
-def _probabilities(name: str, scores: pl.DataFrame) -> Check:
-    wrong = {task: int((~scores.get_column(task).is_between(0, 1)).sum()) for task in scores.columns}
-    found = ", ".join(f"{n} of {scores.height} scores of {task} are not" for task, n in wrong.items() if n)
-    rule = "every score is a number from 0 to 1"
-    return Check(name, not found, found or f"{scores.height} rows, all of them", rule)
+def _scored(rows: HeldOut) -> Check:
+    problem = _line(rows.unscored.get(0, ""))
+    return Check("scores", not problem, problem or f"{len(rows)} rows, all of them", "every row gets a score")
 
 
 def _calibrated(rows: HeldOut, tasks: Sequence[str], config: GateConfig) -> Iterator[Check]:
@@ -196,7 +193,7 @@ def _accurate(rows: HeldOut, tasks: Sequence[str], champion: Contender | None, c
     confident = f"with {config.level:.0%} confidence over all tasks"
     result = _compared(rows, tasks, config, alone=champion is None)
     for task, auc, other, lower in zip(tasks, result.auc_T, result.other_T, result.lower_T, strict=True):
-        if champion is None:
+        if champion is None or task not in champion.tasks:
             found, rule = f"{auc:.4f}, at least {0.5 + lower:.4f}", f"above 0.5 {confident}"
             yield Check(f"AUC of {task}", bool(lower > 0), found, rule)
         else:
@@ -207,7 +204,7 @@ def _accurate(rows: HeldOut, tasks: Sequence[str], champion: Contender | None, c
 
 def _compared(rows: HeldOut, tasks: Sequence[str], config: GateConfig, *, alone: bool) -> Paired:
     labels_NT = rows.labels.select(pl.col(tasks).cast(pl.Float32).fill_null(float("nan"))).to_numpy()
-    scores_NT, *others = (scores.select(tasks).to_numpy() for scores in rows.scores[: 1 if alone else 2])
+    scores_NT, *others = (_columns(scores, tasks) for scores in rows.scores[: 1 if alone else 2])
     return paired(
         labels_NT,
         scores_NT,
@@ -217,3 +214,9 @@ def _compared(rows: HeldOut, tasks: Sequence[str], config: GateConfig, *, alone:
         level=config.level,
         seed=config.seed,
     )
+
+
+def _columns(scores: pl.DataFrame, tasks: Sequence[str]) -> Array:
+    """A model's scores of tasks; of one that it does not predict all the same, which is an AUC of a half."""
+    unknown = [pl.lit(0.5, pl.Float32).alias(task) for task in tasks if task not in scores.columns]
+    return scores.with_columns(unknown).select(tasks).to_numpy()

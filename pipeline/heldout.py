@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -32,11 +32,13 @@ class HeldOut:
         labels: A column a task: 1, 0, or null where unknown.
         scores: Of each model, a column for each task that it predicts.
         unit_N: Number of what each row belongs to, such as its user; None where the spec has no group.
+        unscored: Place of a model that cannot score them all, to why. It has no scores then.
     """
 
     labels: pl.DataFrame
     scores: tuple[pl.DataFrame, ...]
     unit_N: npt.NDArray[np.int64] | None
+    unscored: Mapping[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.labels.height
@@ -54,11 +56,12 @@ def held_out(config: RunConfig, prepared: Prepared, scorers: Sequence[Scorer], l
         limit: Most rows. Of more every so manieth is taken, or all rows of so many groups by their hash.
 
     Raises:
-        InputError: If raw files are missing or have changed, or lack a column that a model reads.
+        InputError: If raw files are missing or have changed, or lack a column that a model reads, or no group is among
+            so few rows. Not if a model cannot score the rows: the others are scored all the same.
     """
     encoder, step = prepared.encoder(), max(1, -(-prepared.rows["test"] // limit))
     besides: list[pl.DataFrame] = []
-    scores: list[list[pl.DataFrame]] = [[] for _ in scorers]
+    scorings = [_Scoring(scorer) for scorer in scorers]
     start = 0
     for rows in _test_rows(config, prepared, scorers):
         beside = _beside(encoder, rows).with_row_index("row", offset=start)
@@ -66,11 +69,43 @@ def held_out(config: RunConfig, prepared: Prepared, scorers: Sequence[Scorer], l
         taken = _sample(beside, step)
         besides.append(beside.filter(taken))
         for piece in rows.filter(taken).iter_slices(_AT_A_TIME):
-            for scored, scorer in zip(scores, scorers, strict=True):
-                scored.append(scorer.score(piece).cast(pl.Float32))
+            for scoring in scorings:
+                scoring.add(piece)
+    if not any(beside.height for beside in besides):
+        found = f"`gate.rows` = {limit} of {start} test rows: of {step} groups one is taken, and it has none"
+        raise InputError(f"{found}; raise `gate.rows`, or group by a column of more values")
     every = pl.concat(besides)
     labels = every.select(pl.col(LABEL + task).alias(task) for task in encoder.spec.tasks)
-    return HeldOut(labels, tuple(map(pl.concat, scores)), _units(every))
+    unscored = {place: scoring.problem for place, scoring in enumerate(scorings) if scoring.problem}
+    return HeldOut(labels, tuple(scoring.scores() for scoring in scorings), _units(every), unscored)
+
+
+@dataclass
+class _Scoring:
+    """What one model says of the rows: nothing at all once it cannot score some of them.
+
+    Args:
+        scorer: The model.
+        parts: Scores of the rows so far.
+        problem: Why it cannot; empty as long as it can.
+    """
+
+    scorer: Scorer
+    parts: list[pl.DataFrame] = field(default_factory=list)
+    problem: str = ""
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Score more rows."""
+        if self.problem:
+            return
+        try:
+            self.parts.append(self.scorer.score(rows).cast(pl.Float32))
+        except InputError as error:
+            self.parts, self.problem = [], str(error)
+
+    def scores(self) -> pl.DataFrame:
+        """Of all rows, a column for each task."""
+        return pl.concat([pl.DataFrame(schema=dict.fromkeys(self.scorer.tasks, pl.Float32)), *self.parts])
 
 
 def _beside(encoder: Encoder, rows: pl.DataFrame) -> pl.DataFrame:

@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 
 from features.contract import InputError
 from pipeline.config import RunConfig
-from pipeline.gate import Check, Contender, Decision, judge
+from pipeline.gate import Check, Contender, Decision, in_nobodys_way, judge, readable
 from pipeline.handover import Move, hand_over, settle
 from pipeline.heldout import held_out
+from pipeline.line import is_away
 from pipeline.prepared import Prepared
 from pipeline.registered import CHAMPION, PREVIOUS, RegisteredModel
 from pipeline.registry import DATA, SPLIT
+from pipeline.scoring import Scorer
 
 
 def promote(config: RunConfig, prepared: Prepared, version: int, extra: Sequence[Check] = ()) -> Decision:
@@ -30,7 +32,8 @@ def promote(config: RunConfig, prepared: Prepared, version: int, extra: Sequence
         extra: Checks that were made elsewhere.
 
     Raises:
-        InputError: If there is no such version, or the rows cannot be scored by it or by the champion.
+        InputError: If there is no such version, the files of it or of the champion cannot be fetched, or the rows
+            cannot be read. What is in a version's files is judged.
     """
     model = RegisteredModel(config.name)
     model.version(version)
@@ -52,12 +55,8 @@ def decide(config: RunConfig, prepared: Prepared, version: int, extra: Sequence[
     if champion == version:
         served = Check("champion", True, f"version {version} is in service", "a version is judged before it serves")
         return Decision(config.name, version, champion, (served,), prepared.fingerprint, 0, now)
-    numbers = [version] if champion is None else [version, champion]
-    contenders = [_contender(model, number) for number in numbers]
-    _check_tasks(contenders[0], config)
-    rows = held_out(config, prepared, [contender.scorer for contender in contenders], config.gate.rows)
-    checks = judge(contenders[0], contenders[1] if champion is not None else None, rows, prepared, config.gate)
-    return Decision(config.name, version, champion, (*checks, *extra), prepared.fingerprint, len(rows), now)
+    checks, rows = _judged(config, prepared, model, version, champion)
+    return Decision(config.name, version, champion, (*checks, *extra), prepared.fingerprint, rows, now)
 
 
 @dataclass(frozen=True)
@@ -139,10 +138,44 @@ def _promotion(decision: Decision) -> Move:
     return Move(decision.candidate, decision.champion, tags)
 
 
-def _contender(model: RegisteredModel, number: int) -> Contender:
+def _judged(
+    config: RunConfig, prepared: Prepared, model: RegisteredModel, version: int, champion: int | None
+) -> tuple[list[Check], int]:
+    """What a version showed, and on how many rows."""
+    scorer, rival = _scorer(model, version), None if champion is None else _scorer(model, champion)
+    if isinstance(scorer, InputError):
+        return [readable(str(scorer))], 0
+    candidate = _contender(model, version, scorer)
+    _check_tasks(candidate, config)
+    checks, scorers, serving = [readable()], [scorer], None
+    if isinstance(rival, InputError):
+        checks.append(in_nobodys_way(str(rival)))
+    elif champion is not None and rival is not None:
+        scorers.append(rival)
+        serving = _contender(model, champion, rival)
+    rows = held_out(config, prepared, scorers, config.gate.rows)
+    return [*checks, *judge(candidate, serving, rows, prepared, config.gate)], len(rows)
+
+
+def _scorer(model: RegisteredModel, number: int) -> Scorer | InputError:
+    """A version's model, or what is wrong with it.
+
+    Raises:
+        InputError: If its files cannot be fetched, which says nothing of them.
+    """
+    model.check_files(number)  # a folder that is gone reads as an empty one below
+    try:
+        return model.scorer(number)
+    except InputError as error:
+        if error.__cause__ is not None and is_away(error.__cause__):
+            raise
+        return error
+
+
+def _contender(model: RegisteredModel, number: int, scorer: Scorer) -> Contender:
     tags = model.version(number).tags
     split = json.loads(tags[SPLIT]) if SPLIT in tags else None
-    return Contender(number, model.scorer(number), model.inputs(number), split, tags.get(DATA))
+    return Contender(number, scorer.tasks, model.inputs(number), split, tags.get(DATA))
 
 
 def _check_tasks(candidate: Contender, config: RunConfig) -> None:

@@ -7,14 +7,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-import torch
 
 from pipeline.config import RunConfig
 from pipeline.gate import Check, Contender, judge
 from pipeline.gate_config import GateConfig
 from pipeline.heldout import HeldOut
 from pipeline.prepared import Prepared
-from pipeline.scoring import Scorer
 
 Few = tuple[RunConfig, Prepared]
 
@@ -23,12 +21,8 @@ CONFIG = GateConfig(resamples=200, calibration=(0.9, 1.1))
 
 
 def contender(few: Few, number: int = 2, **changed: Any) -> Contender:
-    _, prepared = few
-    scorer = Scorer(
-        prepared.encoder(), changed.pop("model", torch.nn.Linear(1, 1)), changed.pop("tasks", ("buy", "wish")), ""
-    )
-    known = {"inputs": {"item": "text", "price": "any"}, "split": prepared.split, "data": "another"}
-    return Contender(number, scorer, **(known | changed))
+    known = {"tasks": ("buy", "wish"), "inputs": {"item": "text", "price": "any"}, "split": few[1].split}
+    return Contender(number, **(known | {"data": "another"} | changed))
 
 
 def rows(*skills: float) -> HeldOut:
@@ -79,34 +73,6 @@ def test_an_equal_one_passes_only_where_rows_tell_that_it_is(few: Few) -> None:
     assert checks["AUC of buy"].rule == "no more than 0.0001 below version 1 with 95% confidence over all tasks"
 
 
-def test_weights_that_are_no_numbers(few: Few) -> None:
-    model = torch.nn.Linear(2, 1)
-    with torch.no_grad():
-        model.weight[0, 1] = torch.inf
-    checks = judged(few, rows(0.9), model=model)
-    assert refused(checks) == {"weights"}
-    assert checks["weights"].found == "NaN or infinite in weight"
-
-
-@pytest.mark.parametrize("bad", [float("nan"), -0.1, 1.1, float("inf")])
-def test_scores_that_are_no_probabilities_are_not_compared(few: Few, bad: float) -> None:
-    found = rows(0.9, 0.8)
-    found.scores[0][5, "wish"] = bad
-    checks = judged(few, found)
-    assert refused(checks) == {"scores"}
-    assert checks["scores"].found == f"1 of {ROWS} scores of wish are not"
-    assert not any(name.startswith(("AUC", "calibration")) for name in checks)
-
-
-def test_a_champion_that_gives_no_numbers_is_in_nobodys_way(few: Few) -> None:
-    found = rows(0.8, 0.9)
-    found.scores[1][5, "wish"] = float("nan")
-    checks = judged(few, found)
-    assert not refused(checks)
-    assert "is not compared with it" in checks["champion"].rule
-    assert checks["AUC of buy"].rule == "above 0.5 with 95% confidence over all tasks"
-
-
 def test_labels_too_few_to_tell(few: Few) -> None:
     found = rows(0.9)
     labels = found.labels.with_columns(buy=pl.when(pl.int_range(ROWS) < 150).then("buy"), wish=pl.lit(None, pl.Int8))
@@ -133,6 +99,22 @@ def test_other_inputs_and_tasks_have_to_be_allowed(few: Few) -> None:
     allowed = judged(few, found, CONFIG.model_copy(update={"allow_signature_change": True}), **changed)
     assert not refused(allowed)
     assert "AUC of wish" not in allowed
+
+
+@pytest.mark.parametrize("skill", [0.9, 0.0])
+@pytest.mark.parametrize("tasks", [("buy", "like"), ("like",)])
+def test_a_task_that_the_champion_does_not_predict_is_held_against_a_half(
+    few: Few, tasks: tuple[str, ...], skill: float
+) -> None:
+    found = rows(skill, skill)
+    found = HeldOut(found.labels, (found.scores[0], found.scores[1].rename({"wish": "like"}).select(tasks)), None)
+    config = CONFIG.model_copy(update={"allow_signature_change": True, "margin": 0.05, "calibration": (0.0, 9.0)})
+    checks = {c.name: c for c in judge(contender(few), contender(few, 1, tasks=tasks), found, few[1], config)}
+    alone = {"AUC of buy", "AUC of wish"} - {f"AUC of {task}" for task in tasks}
+    assert refused(checks) == (set() if skill else alone)
+    for task in ("buy", "wish"):
+        against = "0.05 below version 1" if task in tasks else "above 0.5"
+        assert against in checks[f"AUC of {task}"].rule
 
 
 def by_days(prepared: Prepared, test: str) -> Prepared:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow.tracking import MlflowClient
 
 from pipeline import handover
 from pipeline.handover import Move, hand_over, settle
@@ -154,6 +155,22 @@ def test_who_was_taken_for_dead_moves_nothing(model: RegisteredModel, monkeypatc
     assert not hand_over(model, Move(3, 1, {}))
     assert model.aliases == {"champion": 1}
     assert (model.claimed() or {})["id"] == "another"
+
+
+def test_a_claim_whose_answer_was_lost_is_ours(model: RegisteredModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store made it, and MLflow's own second try is told that there is one already."""
+    aliases(model, champion=2, previous=1)
+    create = MlflowClient.create_registered_model
+
+    def twice(*arguments: Any, **options: Any) -> Any:
+        monkeypatch.setattr(MlflowClient, "create_registered_model", create)
+        create(*arguments, **options)
+        return create(*arguments, **options)
+
+    monkeypatch.setattr(MlflowClient, "create_registered_model", twice)
+    assert rollback("shop", "at once").champion == 1
+    assert model.aliases == {"champion": 1, "previous": 2}
+    assert model.claimed() is None
 
 
 def test_a_move_waits_for_one_that_is_being_made(model: RegisteredModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,27 @@ def test_of_many_rows_whole_groups_are_taken(shops: Shops) -> None:
     assert 0.5 < taken.sum() / 200 < 1.5
     polars.testing.assert_frame_equal(some.labels, every.labels.filter(taken))
     polars.testing.assert_frame_equal(some.scores[0], every.scores[0].filter(taken), abs_tol=1e-6)
+
+
+def test_of_few_groups_so_few_rows_may_be_none(shops: Shops) -> None:
+    config, _, _, scorer = shops[0]
+    spec = config.spec.model_copy(update={"group": "bought"})
+    prepared = prepare(config.model_copy(update={"spec": spec}))
+    with pytest.raises(InputError, match=r"`gate.rows` = 1 of \d+ test rows: .*; raise `gate.rows`"):
+        held_out(config, prepared, [scorer], 1)
+
+
+def test_a_model_that_cannot_score_the_rows_keeps_none_from_it(shops: Shops, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, prepared, _, scorer = shops[0]
+    spoilt = Scorer(scorer.encoder, copy.deepcopy(scorer.model), scorer.tasks, "")
+    for weight in spoilt.model.parameters():
+        weight.fill_(3e38)  # finite, and no sum of them is
+    monkeypatch.setattr(heldout, "_AT_A_TIME", 200)
+    found = held_out(config, prepared, [scorer, spoilt], 10_000)
+    assert found.scores[0].height == len(found)
+    assert (found.scores[1].columns, found.scores[1].height) == (["buy", "wish"], 0)
+    assert list(found.unscored) == [1]
+    assert "beyond float32" in found.unscored[1]
 
 
 def test_a_column_that_a_model_reads_and_the_rows_lack(shops: Shops, tmp_path: Path) -> None:

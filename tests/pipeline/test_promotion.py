@@ -10,16 +10,20 @@ from typing import Any
 import mlflow
 import polars as pl
 import pytest
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from features.contract import InputError
 from jobs.cli import app
-from pipeline import promotion
+from pipeline import promotion, score_folder
 from pipeline.gate import Check, Decision
 from pipeline.prepare import prepare
 from pipeline.promotion import decide, promote, rollback
+from pipeline.registered import RegisteredModel
 from pipeline.registry import offer
 from pipeline.runs import find
+from pipeline.score_folder import WEIGHTS
+from pipeline.scoring import ARTIFACT
 from pipeline.tracking import Tracker
 from tests.pipeline.shop import Shop, registered, shop
 
@@ -122,6 +126,58 @@ def test_a_way_back_without_files_is_none(shop: Shop, monkeypatch: pytest.Monkey
     with pytest.raises(InputError, match=r"files of `shop` version 1 cannot be read at .*there are none"):
         rollback("shop", "")
     assert model.aliases == {"champion": 2, "previous": 1}
+
+
+def filled(value: float) -> Callable[[Path], None]:
+    """Give every weight a value of its own sign, and seal the files again."""
+
+    def fill(files: Path) -> None:
+        state = load_file(files / WEIGHTS)
+        save_file({name: tensor.sign() * value for name, tensor in state.items()}, files / WEIGHTS)
+        score_folder.seal(files)
+
+    return fill
+
+
+SPOILT = {
+    "weights that are no numbers": (filled(float("nan")), "weights", "NaN or infinite weights"),
+    "scores that are none": (filled(3e38), "scores", "beyond float32"),
+    "an older version's files": (lambda files: (files / score_folder.MANIFEST).unlink(), "weights", "no model of ours"),
+}
+
+
+def added(model: RegisteredModel, source: Path) -> int:
+    """A version that is as version 2, but for its files."""
+    like = model.version(2)
+    return int(model.client.create_model_version("shop", str(source), like.run_id, tags=dict(like.tags)).version)
+
+
+@pytest.mark.parametrize(("spoil", "check", "message"), SPOILT.values(), ids=SPOILT)
+def test_a_version_that_gives_no_scores_is_refused_and_in_nobodys_way(
+    shop: Shop, tmp_path: Path, spoil: Callable[[Path], None], check: str, message: str
+) -> None:
+    model = shop.model()
+    files = Path(mlflow.artifacts.download_artifacts("models:/shop/2", dst_path=str(tmp_path / "files")))
+    spoil(files / "artifacts" / ARTIFACT)
+    number = added(model, files)
+    refused = promote(shop.config, shop.prepared, number)
+    assert failed(refused) == [check]
+    assert message in refused.why
+    assert (model.version(number).tags["gate"], model.aliases) == ("refused", {})
+    model.point("champion", number)
+    passed = {check.name: check for check in promote(shop.config, shop.prepared, 2).checks}
+    assert message in passed["champion"].found
+    assert passed["AUC of buy"].rule == "above 0.5 with 95% confidence over all tasks"
+    assert model.aliases == {"champion": 2, "previous": number}
+
+
+def test_a_champion_whose_files_cannot_be_fetched_keeps_its_place(shop: Shop, tmp_path: Path) -> None:
+    """Nobody knows what is in them: the store may only be away."""
+    model = shop.model()
+    model.point("champion", added(model, tmp_path / "gone"))
+    with pytest.raises(InputError, match="files of `shop` version 4 cannot be read"):
+        promote(shop.config, shop.prepared, 2)
+    assert model.aliases == {"champion": 4}
 
 
 def test_a_champion_that_changed_while_a_version_was_judged_is_judged_against(
