@@ -15,10 +15,13 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 from mlflow.tracking import MlflowClient
+from requests import ConnectionError as RequestsConnectionError
+from requests import HTTPError, Response
 from typer.testing import CliRunner
 
 from features.contract import InputError
@@ -28,7 +31,8 @@ from pipeline.comparison import Planned
 from pipeline.config import RunConfig
 from pipeline.config_file import load
 from pipeline.mlflow_names import of_epoch, of_result
-from pipeline.outbox import Outbox
+from pipeline.outbox import AwayError, Outbox
+from pipeline.packaging import fetched
 from pipeline.prepared import Prepared
 from pipeline.runs import Run
 from pipeline.tracking import Tracker, connect
@@ -294,3 +298,64 @@ def test_a_search_without_its_server_is_finished_and_registered_later(
     assert not Outbox(Path("debug/runs")).waiting()
     overrides = [f"data.{role}={ROOT}/tests/data/census/{file}.parquet" for role, file in ROLES.items()]
     assert_whole(load(ROOT / "configs" / "debug.toml", [*overrides, "search.trials=4"]), 4)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("promote", str(ROOT / "configs" / "debug.toml"), "--version", "1"),
+        ("rollback", "debug"),
+        ("score", "nothing.parquet", "out", "--model", "models:/debug@champion"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_command_that_needs_the_server_ends_with_one_message(
+    trained: Trained, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:s3cret@127.0.0.1:{free_port()}")
+    options = [*places(), "--set", f"data.prepared={trained.config.data.prepared}"] if command[0] == "promote" else []
+    result = CliRunner().invoke(app, [*command, *options])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "cannot be reached" in result.stderr
+    assert "once it is back" in result.stderr
+    assert "s3cret" not in result.stderr
+    assert isinstance(result.exception, SystemExit), "no traceback"
+
+
+def answered(status: int) -> HTTPError:
+    """What an artifact server's answer becomes."""
+    response = Response()
+    response.status_code = status
+    return HTTPError(f"{status} Server Error", response=response)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_outage"),
+    [
+        (answered(503), True),
+        (answered(404), False),
+        (RequestsConnectionError("refused"), True),
+        (MlflowException("nobody answers"), True),
+        (MlflowException.invalid_parameter_value("no such thing"), False),
+        (FileNotFoundError("gone"), False),
+    ],
+    ids=str,
+)
+def test_a_model_that_cannot_be_fetched_is_wrong_input_only_where_the_server_answers(
+    error: Exception, is_outage: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(**_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", fails)
+    monkeypatch.setattr(mlflow.artifacts, "list_artifacts", lambda **_: ["a file"])
+    expected = AwayError if is_outage else InputError
+    with pytest.raises(expected), line.reached("try later"), fetched("models:/debug@champion"):
+        pass
+
+
+def test_an_upload_that_breaks_is_an_outage(trained: Trained) -> None:
+    config = trained.named("upload")
+    with pytest.raises(AwayError, match="nothing can be registered"), Tracker(config, trained.prepared):
+        raise answered(502)
