@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -26,6 +27,8 @@ from pipeline.store import store_uri as store_uri
 
 TRIAL, PARETO = "gradops.trial", "gradops.pareto"
 _COMPARED = "gradops.run_ids"
+
+_log = logging.getLogger(__name__)
 
 
 class Tracker:
@@ -244,15 +247,36 @@ class Tracker:
         return self._recorder
 
     def _deliver(self, now: bool) -> bool:
-        """Send the finished runs that wait, of this command or another; whether the store was there all the while."""
+        """Send the finished runs that wait, of this command or another; whether the store was there all the while.
+
+        One that the store does not take is left for a person: it keeps no other run, and no command, waiting.
+        """
         if not self._line.attempt(lambda: self._begun().ask(), now=now):
             return False
         with self._outbox.alone() as waiting:
             for entry in waiting:
-                if not self._line.attempt(lambda: self._begun().deliver(entry, self._outbox.runs)):  # noqa: B023
+                if not self._line.attempt(lambda: self._deliver_one(entry)):  # noqa: B023
                     return False
-                self._outbox.sent(entry)
         return True
+
+    def _deliver_one(self, entry: Entry) -> None:
+        recorder = self._begun()
+        try:
+            recorder.deliver(entry, self._outbox.runs)
+        # A run's result may be damaged, too: a value that is none, or one that is missing or too many.
+        except (*STORE_ERRORS, ValueError, TypeError, KeyError) as error:
+            if is_away(error):
+                raise
+            recorder.ask()
+            _log.warning(
+                "%s, a run of `%s`, is not recorded (%s); mend that, or delete %s to do without its record",
+                entry.label,
+                entry.experiment,
+                said(error),
+                self._outbox.path(entry),
+            )
+        else:
+            self._outbox.sent(entry)
 
     def _entry(self, planned: Planned, fingerprint: str) -> Entry:
         data = self._prepared.fingerprint

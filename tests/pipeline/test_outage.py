@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from pipeline.comparison import Planned
 from pipeline.config import RunConfig
 from pipeline.config_file import load
 from pipeline.mlflow_names import of_epoch, of_result
-from pipeline.outbox import AwayError, Outbox
+from pipeline.outbox import AwayError, Entry, Outbox
 from pipeline.packaging import fetched
 from pipeline.prepared import Prepared
 from pipeline.runs import Run
@@ -189,6 +190,49 @@ def test_a_store_that_does_not_let_us_in_is_an_error_at_the_start_only(trained: 
     with Tracker(config, trained.prepared):
         pass
     assert_recorded_once("denied", trained.run)
+
+
+def spoil_result(outbox: Outbox, entry: Entry) -> None:
+    (outbox.runs / entry.fingerprint / "result.json").write_text("{}")
+
+
+def delete_experiment(outbox: Outbox, entry: Entry) -> None:
+    connect().delete_experiment(connect().create_experiment(entry.experiment))
+
+
+def lengthen_param(outbox: Outbox, entry: Entry) -> None:
+    outbox.keep(replace(entry, params={**entry.params, "no/such//name?": "x"}))
+
+
+@pytest.mark.parametrize("spoil", [spoil_result, delete_experiment, lengthen_param])
+def test_an_entry_that_cannot_be_sent_keeps_nothing_else_waiting(
+    trained: Trained, spoil: Callable[[Outbox, Entry], None], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = trained.named(f"after-{spoil.__name__}").model_copy(update={"runs": tmp_path / "runs"})
+    shutil.copytree(trained.run.folder, config.runs / trained.run.fingerprint)
+    shutil.copytree(trained.run.folder, config.runs / "spoilt")
+    outbox = Outbox(config.runs)
+    with breaking(1), Tracker(config, trained.prepared) as tracker:
+        observe(tracker, config, trained.run)
+    (good,) = outbox.waiting()
+    bad = replace(good, experiment=f"spoilt-{spoil.__name__}", fingerprint="spoilt", label="a bad run")
+    outbox.keep(bad)
+    os.utime(outbox.path(bad), (0, 0))  # the first in the row
+    spoil(outbox, bad)
+    caplog.clear()
+    with Tracker(config, trained.prepared):
+        pass
+    assert_recorded_once(config.name, trained.run)
+    assert [entry.label for entry in outbox.waiting()] == ["a bad run"]
+    (said,) = [record.message for record in caplog.records]
+    assert re.search(r"a bad run, a run of `spoilt-.*`, is not recorded .*; mend that, or delete .*spoilt.*json", said)
+
+
+def test_an_entry_whose_run_is_not_there_does_not_wait(trained: Trained) -> None:
+    outbox = Outbox(Path("runs"))
+    outbox.keep(Entry("nobody", "uniform", "gone", {}, {}))
+    Path("runs/gone").mkdir()
+    assert outbox.waiting() == []
 
 
 def test_what_is_wrong_with_us_is_no_outage(trained: Trained) -> None:
