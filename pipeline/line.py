@@ -66,8 +66,7 @@ class Line:
                 send()
         except (*STORE_ERRORS, InputError) as error:
             if is_first and is_refused(error):
-                fix = "check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, and what the user may do there"
-                raise InputError(f"{self._store} does not let us in ({said(error)}); {fix}") from None
+                raise _refusal(self._store, error) from None
             is_lost = is_refused(error) or is_away(error) or isinstance(error, OSError)
             if not is_lost and (is_first or not isinstance(error, InputError)):
                 raise
@@ -118,11 +117,14 @@ def reached(otherwise: str) -> Iterator[None]:
 
     Raises:
         AwayError: If it is.
+        InputError: If it does not let us in.
     """
     try:
         with impatient():
             yield
     except STORE_ERRORS as error:
+        if is_refused(error):
+            raise _refusal(shown_store(), error) from None
         if not is_away(error):
             raise
         raise AwayError(f"{shown_store()} cannot be reached ({said(error)}): {otherwise}") from None
@@ -147,6 +149,11 @@ def _is_outage(status: int) -> bool:
 def is_refused(error: BaseException) -> bool:
     """Whether a store is there, and does not let us in."""
     return isinstance(error, MlflowException) and error.get_http_status_code() in _REFUSED
+
+
+def _refusal(store: str, error: BaseException) -> InputError:
+    fix = "check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, and what the user may do there"
+    return InputError(f"{store} does not let us in ({said(error)}); {fix}")
 
 
 def said(error: BaseException) -> str:

@@ -367,6 +367,11 @@ def test_a_command_that_needs_the_server_ends_with_one_message(
     assert isinstance(result.exception, SystemExit), "no traceback"
 
 
+def test_a_store_that_refuses_a_command_is_wrong_input() -> None:
+    with pytest.raises(InputError, match="does not let us in"), line.reached("try later"):
+        raise MlflowException("no", error_code=PERMISSION_DENIED)
+
+
 def answered(status: int) -> HTTPError:
     """What an artifact server's answer becomes."""
     response = Response()
@@ -382,6 +387,7 @@ def answered(status: int) -> HTTPError:
         (RequestsConnectionError("refused"), True),
         (MlflowException("nobody answers"), True),
         (MlflowException.invalid_parameter_value("no such thing"), False),
+        (MlflowException("no", error_code=PERMISSION_DENIED), False),
         (FileNotFoundError("gone"), False),
     ],
     ids=str,
