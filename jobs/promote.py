@@ -46,6 +46,7 @@ def main(
 ) -> None:
     """Judge a registered version against the champion on held-out rows, and put it in service if it passes."""
     from pipeline.config_file import load
+    from pipeline.line import reached
     from pipeline.prepare import prepare
     from pipeline.promotion import decide, promote
 
@@ -53,8 +54,9 @@ def main(
     allowed = ["gate.allow_signature_change=true"] if allow_signature_change else []
     loaded = load(config, [*overrides, *allowed])
     prepared = prepare(loaded)
-    chosen = version or _chosen(loaded, prepared, alias, prefer, at_least)
-    decision = (decide if dry_run else promote)(loaded, prepared, chosen)
+    with reached("once it is back the same command does the rest"):
+        chosen = version or _chosen(loaded, prepared, alias, prefer, at_least)
+        decision = (decide if dry_run else promote)(loaded, prepared, chosen)
     _show(decision, dry_run, as_json)
     if not decision.passed:
         raise typer.Exit(REFUSED)

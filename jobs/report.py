@@ -29,9 +29,9 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Write one HTML file that shows a comparison or a search, and log it to MLflow."""
+    from pipeline.recorder import log_report
     from pipeline.report import write
     from pipeline.results import load
-    from pipeline.tracking import log_report
 
     result = load(_path(subject, runs, overrides))
     target = output or result.path.with_suffix(".html")

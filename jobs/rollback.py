@@ -23,10 +23,13 @@ def main(
 ) -> None:
     """Put the version in service that served before the champion; it is not judged again."""
     from pipeline.config_file import load
+    from pipeline.line import reached
     from pipeline.promotion import rollback
 
     name = load(Path(subject), overrides).name if subject.endswith(".toml") else subject
-    done = rollback(name, reason)
+    # Not "the same command": one that was cut short is finished by the next, which would then undo it.
+    with reached("once it is back look which version serves, and roll back if it is the wrong one"):
+        done = rollback(name, reason)
     show(
         f"version {done.champion} is the champion of {name} again; version {done.previous} is `previous`",
         asdict(done),

@@ -34,12 +34,13 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Score Parquet files with a registered model; an interrupted command goes on with the parts that are missing."""
+    from pipeline.line import reached
     from pipeline.packaging import fetched
     from pipeline.score_parts import Scoring
     from pipeline.scoring import Scorer
 
     kept = None if keep is None else [name.strip() for name in keep.split(",") if name.strip()]
-    with fetched(model) as folder:
+    with reached("nothing is scored; give the command again once it is back"), fetched(model) as folder:
         scorer = Scorer.load(folder)
     with _Shown() as shown:
         summary = Scoring.of(scorer, source, out, kept).run(shown, overwrite=overwrite)

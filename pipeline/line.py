@@ -10,12 +10,15 @@ from contextlib import contextmanager
 from textwrap import shorten
 
 from mlflow.exceptions import MlflowException
+from requests import HTTPError, RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
 from features.contract import InputError
+from pipeline.outbox import AwayError
 from pipeline.passwords import without_passwords
+from pipeline.store import shown_store
 
-# What comes of a store that is not there; HTTP errors of artifacts are OSErrors.
+# What comes of a store that is not there; HTTP errors of artifacts are OSErrors, and so are those of a folder of them.
 STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)
 _REFUSED = (401, 403)
 # MLflow's own are 7 retries of 120 seconds: for a job that can do nothing else meanwhile.
@@ -63,9 +66,9 @@ class Line:
                 send()
         except (*STORE_ERRORS, InputError) as error:
             if is_first and is_refused(error):
-                fix = "check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, and what the user may do there"
-                raise InputError(f"{self._store} does not let us in ({said(error)}); {fix}") from None
-            if not is_away(error) and not is_refused(error) and (is_first or not isinstance(error, InputError)):
+                raise _refusal(self._store, error) from None
+            is_lost = is_refused(error) or is_away(error) or isinstance(error, OSError)
+            if not is_lost and (is_first or not isinstance(error, InputError)):
                 raise
             self._lost(error, time.monotonic() - began)
             return False
@@ -105,17 +108,52 @@ def impatient(retries: int = _RETRIES, seconds: int = _SECONDS) -> Iterator[None
             os.environ.pop(name, None)
 
 
+@contextmanager
+def reached(otherwise: str) -> Iterator[None]:
+    """A store that is away while the block runs, or goes away, ends it within seconds and with one message.
+
+    Args:
+        otherwise: What that leaves behind, and the fix.
+
+    Raises:
+        AwayError: If it is.
+        InputError: If it does not let us in.
+    """
+    try:
+        with impatient():
+            yield
+    except STORE_ERRORS as error:
+        if is_refused(error):
+            raise _refusal(shown_store(), error) from None
+        if not is_away(error):
+            raise
+        raise AwayError(f"{shown_store()} cannot be reached ({said(error)}): {otherwise}") from None
+
+
 def is_away(error: BaseException) -> bool:
-    """Whether a store is not there for the moment; one that answers and refuses is."""
+    """Whether a store is not there for the moment; one that answers and refuses is.
+
+    An OSError of another kind is that of a file here, or of a lock.
+    """
     if isinstance(error, MlflowException):
-        status = error.get_http_status_code()
-        return bool(status >= 500 or status == 429)
-    return isinstance(error, SQLAlchemyError | OSError)
+        return _is_outage(error.get_http_status_code())
+    if isinstance(error, HTTPError) and error.response is not None:
+        return _is_outage(error.response.status_code)
+    return isinstance(error, SQLAlchemyError | RequestException)
+
+
+def _is_outage(status: int) -> bool:
+    return status >= 500 or status == 429
 
 
 def is_refused(error: BaseException) -> bool:
     """Whether a store is there, and does not let us in."""
     return isinstance(error, MlflowException) and error.get_http_status_code() in _REFUSED
+
+
+def _refusal(store: str, error: BaseException) -> InputError:
+    fix = "check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, and what the user may do there"
+    return InputError(f"{store} does not let us in ({said(error)}); {fix}")
 
 
 def said(error: BaseException) -> str:

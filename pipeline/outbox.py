@@ -58,17 +58,20 @@ class Outbox:
 
     def keep(self, entry: Entry) -> None:
         """Remember a finished run."""
-        with atomic(self._path(entry)) as draft:
+        with atomic(self.path(entry)) as draft:
             draft.write_text(json.dumps(asdict(entry), indent=1))
 
     def waiting(self) -> list[Entry]:
-        """Every entry whose run is still there, the oldest first."""
+        """Every entry whose run is still there, with its result, the oldest first."""
+        # Not above: it brings torch, and every command imports this file for its error.
+        from pipeline.runs import RESULT
+
         found: list[tuple[int, Entry]] = []
         for path in self.folder.glob("[!.]*.json"):
             with suppress(FileNotFoundError):  # another process may send it at this moment
                 found.append((path.stat().st_mtime_ns, _read(path)))
         ordered = [entry for _, entry in sorted(found, key=lambda pair: pair[0])]
-        return [entry for entry in ordered if (self.runs / entry.fingerprint).is_dir()]
+        return [entry for entry in ordered if (self.runs / entry.fingerprint / RESULT).is_file()]
 
     @contextmanager
     def alone(self) -> Iterator[list[Entry]]:
@@ -86,9 +89,10 @@ class Outbox:
 
     def sent(self, entry: Entry) -> None:
         """Forget a run that is recorded."""
-        self._path(entry).unlink(missing_ok=True)
+        self.path(entry).unlink(missing_ok=True)
 
-    def _path(self, entry: Entry) -> Path:
+    def path(self, entry: Entry) -> Path:
+        """The file of an entry."""
         return self.folder / f"{entry.experiment}-{entry.fingerprint}.json"
 
 

@@ -21,6 +21,7 @@ from features.contract import InputError
 from features.encoder import Encoder
 from features.kinds import MultiHot, Numeric, Time
 from pipeline.config import ModelConfig
+from pipeline.line import is_away
 from pipeline.prepared import Prepared
 from pipeline.runs import CONFIG, WEIGHTS, Run
 from pipeline.score_folder import MANIFEST
@@ -28,6 +29,8 @@ from pipeline.scoring import ARTIFACT, Scorer
 from pipeline.tracking import connect
 
 _ROOT = Path(__file__).parent.parent
+# Of a URI of another kind MLflow says the same if it knows no such kind as if nobody answers.
+_IN_THE_STORE = ("models:", "runs:", "mlflow-artifacts:")
 # What a served model imports: its own code travels with it, these are installed beside it. MLflow without its tracking
 # server, training flavours and charts serves all the same.
 _REQUIREMENTS = (
@@ -123,18 +126,42 @@ def fetched(model: str) -> Iterator[Path]:
 
     Raises:
         InputError: If there is no such model.
+        MlflowException: If the store is away.
     """
     if ":/" not in model:
         yield _own_files(Path(model), model)
         return
     connect()
+    where = "give models:/NAME@ALIAS, models:/NAME/VERSION, a run's model URI or a folder"
     with TemporaryDirectory() as folder:
-        try:
+        with reading(model, f"there is no model at {model}", where):
             found = mlflow.artifacts.download_artifacts(artifact_uri=model, dst_path=folder)
-        except (MlflowException, OSError, ValueError) as error:
-            where = "give models:/NAME@ALIAS, models:/NAME/VERSION, a run's model URI or a folder"
-            raise InputError(f"there is no model at {model} ({error}); {where}") from error
         yield _own_files(Path(found), model)
+
+
+@contextmanager
+def reading(uri: str, wrong: str, fix: str) -> Iterator[None]:
+    """See that a model has files, and say so if they cannot be read in the block.
+
+    Args:
+        uri: Where they are.
+        wrong: What is wrong if they cannot.
+        fix: How it is mended.
+
+    Raises:
+        InputError: If they are not there, or not to be read.
+        MlflowException: If the store is away, which is nobody's input.
+    """
+    try:
+        # Asked first: MLflow's error of a download is the same where a file is gone and where the server is.
+        if not mlflow.artifacts.list_artifacts(artifact_uri=uri):
+            raise FileNotFoundError("there are none of its files")
+        yield
+    except (MlflowException, OSError, ValueError) as error:
+        if is_away(error) and uri.startswith(_IN_THE_STORE):
+            raise
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{wrong} ({reason}); {fix}") from error
 
 
 def _own_files(folder: Path, model: str) -> Path:

@@ -14,9 +14,12 @@ from mlflow.tracking import MlflowClient
 
 from features.contract import InputError
 from pipeline.comparison import SINGLE_TASK, Comparison, Split
+from pipeline.line import reached
 from pipeline.mlflow_names import LAST, at_zero, of_epoch, of_result, of_row, plain
 from pipeline.outbox import Entry
+from pipeline.results import Result
 from pipeline.runs import CONFIG, RESULT, Epoch, Run
+from pipeline.store import connect
 
 FINGERPRINT = "gradops.fingerprint"
 PARENT = "mlflow.parentRunId"
@@ -186,6 +189,24 @@ class Recorder:
 
     def _search(self, query: str) -> Any:
         return self.client.search_runs([self.experiment], query, max_results=1)
+
+
+def log_report(result: Result, report: Path) -> str | None:
+    """Log a report to the parent run of what it shows, and return that run's id; None where nobody recorded it.
+
+    Raises:
+        AwayError: If the store is away.
+    """
+    with reached(f"{report} is written, and not logged to MLflow; give the command again once it is back"):
+        client = connect()
+        experiment = client.get_experiment_by_name(result.name)
+        if experiment is None:
+            return None
+        query = f"tags.`{FINGERPRINT}` = '{result.fingerprint}'"
+        for run in client.search_runs([experiment.experiment_id], query, max_results=1):
+            client.log_artifact(run.info.run_id, str(report))
+            return str(run.info.run_id)
+    return None
 
 
 def _milliseconds(epochs: Sequence[Epoch]) -> int:

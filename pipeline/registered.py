@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from features.contract import InputError
-from pipeline.packaging import fetched
+from pipeline.packaging import fetched, reading
 from pipeline.recorder import FINGERPRINT
 from pipeline.scoring import Scorer
 from pipeline.tracking import connect
@@ -105,9 +105,8 @@ class RegisteredModel:
         Raises:
             InputError: If its files cannot be read.
         """
-        with self._files(number) as uri:
-            if not mlflow.artifacts.list_artifacts(artifact_uri=uri):
-                raise FileNotFoundError("there are none")
+        with self._files(number):
+            pass
 
     def point(self, alias: str, number: int) -> None:
         """Move an alias."""
@@ -142,16 +141,11 @@ class RegisteredModel:
                 raise
 
     @contextmanager
-    def _files(self, number: int) -> Iterator[str]:
+    def _files(self, number: int) -> Iterator[None]:
         uri = self.client.get_model_version_download_uri(self.name, str(number))
-        try:
-            yield uri
-        except (MlflowException, OSError) as error:
-            reason = str(error).partition("\n")[0]
-            fix = "restore them, or choose a version that has its files; a champion without can lose its alias"
-            raise InputError(
-                f"the files of `{self.name}` version {number} cannot be read at {uri} ({reason}); {fix}"
-            ) from error
+        fix = "restore them, or choose a version that has its files; a champion without can lose its alias"
+        with reading(uri, f"the files of `{self.name}` version {number} cannot be read at {uri}", fix):
+            yield
 
     def _find(self, name: str) -> Any:
         try:

@@ -7,14 +7,15 @@ from math import isnan
 from statistics import mean
 
 import mlflow
-from mlflow.tracking import MlflowClient
 
 from pipeline.candidates import Candidate, Single, TradeOffs, worth_keeping
 from pipeline.config import RunConfig
+from pipeline.handover import Move, hand_over
 from pipeline.interruption import uninterrupted
 from pipeline.packaging import log_model
 from pipeline.prepared import Prepared
 from pipeline.recorder import FINGERPRINT
+from pipeline.registered import CHAMPION, RegisteredModel
 from pipeline.runs import Run
 from pipeline.tracking import Tracker
 
@@ -53,7 +54,7 @@ def register(tradeoffs: TradeOffs, tracker: Tracker, *, only_best: bool = False)
     aliases = {alias: versions[one.system] for alias, one in chosen.items()}
     for alias, number in aliases.items():
         client.set_registered_model_alias(name, alias, str(number))
-    return {"champion": _champion(client, name, aliases["balanced"]), **aliases}
+    return {CHAMPION: _champion(name, aliases["balanced"]), **aliases}
 
 
 @uninterrupted()
@@ -74,11 +75,11 @@ def offer(config: RunConfig, prepared: Prepared, run: Run, tracker: Tracker) -> 
     return _version_of(candidate, single, tracker)
 
 
-def _champion(client: MlflowClient, name: str, otherwise: int) -> int:
-    current = client.get_registered_model(name).aliases.get("champion")
-    if current is None:
-        client.set_registered_model_alias(name, "champion", str(otherwise))
-    return int(current or otherwise)
+def _champion(name: str, otherwise: int) -> int:
+    model = RegisteredModel(name)
+    if CHAMPION not in model.aliases:
+        hand_over(model, Move(otherwise, None, {}))
+    return model.aliases[CHAMPION]
 
 
 def _version_of(candidate: Candidate, tradeoffs: TradeOffs, tracker: Tracker) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -87,7 +87,7 @@ class Scoring:
 
         Args:
             observer: Is told of each part.
-            overwrite: Whether scores of other rows or of another model are removed first.
+            overwrite: Whether scores of other rows or of another model are removed first; never what is not ours.
 
         Returns:
             What was done, to be printed.
@@ -106,7 +106,7 @@ class Scoring:
             for chunk, kept, window in ahead(partial(self._read, chunk) for chunk in missing):
                 self._write(chunk, kept, window)
                 observer.scored(chunk.rows)
-            self._note(complete=True)
+            self._note(self._identity, complete=True)
         parts = len(self._parts)
         return {"rows": rows, "parts": parts, "found_done": parts - len(missing), "tasks": list(self.scorer.tasks)}
 
@@ -127,16 +127,21 @@ class Scoring:
     def _claim(self, overwrite: bool) -> None:
         """Make sure that what is in the folder, if anything is, are parts of these scores."""
         record = self.out / RECORD
-        if overwrite:
-            # The record first: parts without one are never taken for anybody's.
-            for path in (record, *self.out.glob("part-*.parquet")):
-                path.unlink(missing_ok=True)
-        fix = "give another folder, or --overwrite to replace the scores in it"
         if not record.exists():
             if any(not path.name.startswith(".") for path in self.out.iterdir()):
+                fix = "give another folder, or empty this one"
                 raise InputError(f"{self.out} is not empty and has no {RECORD}, so its content is not ours; {fix}")
-            self._note(complete=False)
+            self._note(self._identity, complete=False)
             return
+        if overwrite:
+            # Nobody's first: a command that is killed before the last part is gone leaves a folder that is still ours,
+            # and in it no part that is taken for the new scores.
+            self._note(dict.fromkeys(self._identity), complete=False)
+            for path in self.out.glob("part-*.parquet"):
+                path.unlink()
+            self._note(self._identity, complete=False)
+            return
+        fix = "give another folder, or --overwrite to replace the scores in it"
         try:
             found = json.loads(record.read_text())["identity"]
             differing = [name for name, value in self._identity.items() if found[name] != value]
@@ -146,9 +151,9 @@ class Scoring:
             what = "its " + ", ".join(f"`{name}`" for name in differing)
             raise InputError(f"{self.out} holds scores of another command: {what} in {RECORD} differ; {fix}")
 
-    def _note(self, *, complete: bool) -> None:
+    def _note(self, identity: Mapping[str, Any], *, complete: bool) -> None:
         with atomic(self.out / RECORD) as draft:
-            draft.write_text(json.dumps({"complete": complete, "identity": self._identity}, indent=1))
+            draft.write_text(json.dumps({"complete": complete, "identity": identity}, indent=1))
 
     def _read(self, chunk: Chunk) -> tuple[Chunk, pl.DataFrame, Window]:
         columns = dict.fromkeys([*self.keep, *self.scorer.columns])

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 
 from mlflow.entities import RunStatus
-from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from pipeline.comparison import Comparison, Planned
 from pipeline.config import RunConfig
 from pipeline.database import check_database
 from pipeline.interruption import uninterrupted
-from pipeline.line import Line, impatient, is_away, said
+from pipeline.line import STORE_ERRORS, Line, is_away, said
 from pipeline.mlflow_names import params_of
 from pipeline.outbox import AwayError, Entry, Outbox
 from pipeline.prepared import Prepared
-from pipeline.recorder import DATA, FINGERPRINT, PARENT, Recorder, Recording
-from pipeline.results import Result
+from pipeline.recorder import DATA, PARENT, Recorder, Recording
 from pipeline.runs import Epoch, Run, folder_of
 from pipeline.store import connect as connect
 from pipeline.store import shown_store
@@ -29,33 +28,7 @@ from pipeline.store import store_uri as store_uri
 TRIAL, PARETO = "gradops.trial", "gradops.pareto"
 _COMPARED = "gradops.run_ids"
 
-
-def log_report(result: Result, report: Path) -> str | None:
-    """Log a report to the parent run of what it shows, and return that run's id; None where nobody recorded it.
-
-    Raises:
-        AwayError: If the store is away.
-    """
-    try:
-        with impatient():
-            return _log_report(connect(), result, report)
-    except MlflowException as error:
-        if not is_away(error):
-            raise
-        fix = "give the command again once it is back"
-        reason = f"{shown_store()} cannot be reached ({said(error)})"
-        raise AwayError(f"{reason}: {report} is written, and not logged to MLflow; {fix}") from None
-
-
-def _log_report(client: MlflowClient, result: Result, report: Path) -> str | None:
-    experiment = client.get_experiment_by_name(result.name)
-    if experiment is None:
-        return None
-    query = f"tags.`{FINGERPRINT}` = '{result.fingerprint}'"
-    for run in client.search_runs([experiment.experiment_id], query, max_results=1):
-        client.log_artifact(run.info.run_id, str(report))
-        return str(run.info.run_id)
-    return None
+_log = logging.getLogger(__name__)
 
 
 class Tracker:
@@ -115,9 +88,9 @@ class Tracker:
                 recorder.client.set_terminated(run_id, status)
 
         # Where the block failed, its own error is the one to see; the next comparison closes what stays open.
-        with suppress(MlflowException) if kind else nullcontext():
+        with suppress(*STORE_ERRORS) if kind else nullcontext():
             self._send(close, now=kind is None)
-        if isinstance(error, MlflowException) and is_away(error):
+        if error is not None and is_away(error):
             raise self._away(said(error)) from None
 
     @property
@@ -274,15 +247,36 @@ class Tracker:
         return self._recorder
 
     def _deliver(self, now: bool) -> bool:
-        """Send the finished runs that wait, of this command or another; whether the store was there all the while."""
+        """Send the finished runs that wait, of this command or another; whether the store was there all the while.
+
+        One that the store does not take is left for a person: it keeps no other run, and no command, waiting.
+        """
         if not self._line.attempt(lambda: self._begun().ask(), now=now):
             return False
         with self._outbox.alone() as waiting:
             for entry in waiting:
-                if not self._line.attempt(lambda: self._begun().deliver(entry, self._outbox.runs)):  # noqa: B023
+                if not self._line.attempt(lambda: self._deliver_one(entry)):  # noqa: B023
                     return False
-                self._outbox.sent(entry)
         return True
+
+    def _deliver_one(self, entry: Entry) -> None:
+        recorder = self._begun()
+        try:
+            recorder.deliver(entry, self._outbox.runs)
+        # A run's result may be damaged, too: a value that is none, or one that is missing or too many.
+        except (*STORE_ERRORS, ValueError, TypeError, KeyError) as error:
+            if is_away(error):
+                raise
+            recorder.ask()
+            _log.warning(
+                "%s, a run of `%s`, is not recorded (%s); mend that, or delete %s to do without its record",
+                entry.label,
+                entry.experiment,
+                said(error),
+                self._outbox.path(entry),
+            )
+        else:
+            self._outbox.sent(entry)
 
     def _entry(self, planned: Planned, fingerprint: str) -> Entry:
         data = self._prepared.fingerprint

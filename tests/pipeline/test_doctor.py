@@ -118,8 +118,9 @@ def test_what_waits_to_be_sent_is_counted(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path / "here" / "runs")
     for fingerprint in ("a", "b", "gone"):
         (outbox.runs / fingerprint).mkdir(parents=True)
+        (outbox.runs / fingerprint / "result.json").touch()
         outbox.keep(Entry("shop", "uniform seed 0", fingerprint, {}, {}))
-    (outbox.runs / "gone").rmdir()
+    (outbox.runs / "gone" / "result.json").unlink()
     found = doctor._unsent(tmp_path, [])
     assert (found.ok, found.subject) == (False, "unsent runs")
     assert f"2 in {outbox.folder}" in found.found

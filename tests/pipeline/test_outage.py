@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 from mlflow.tracking import MlflowClient
+from requests import ConnectionError as RequestsConnectionError
+from requests import HTTPError, Response
 from typer.testing import CliRunner
 
 from features.contract import InputError
@@ -28,7 +32,8 @@ from pipeline.comparison import Planned
 from pipeline.config import RunConfig
 from pipeline.config_file import load
 from pipeline.mlflow_names import of_epoch, of_result
-from pipeline.outbox import Outbox
+from pipeline.outbox import AwayError, Entry, Outbox
+from pipeline.packaging import fetched
 from pipeline.prepared import Prepared
 from pipeline.runs import Run
 from pipeline.tracking import Tracker, connect
@@ -187,6 +192,49 @@ def test_a_store_that_does_not_let_us_in_is_an_error_at_the_start_only(trained: 
     assert_recorded_once("denied", trained.run)
 
 
+def spoil_result(outbox: Outbox, entry: Entry) -> None:
+    (outbox.runs / entry.fingerprint / "result.json").write_text("{}")
+
+
+def delete_experiment(outbox: Outbox, entry: Entry) -> None:
+    connect().delete_experiment(connect().create_experiment(entry.experiment))
+
+
+def lengthen_param(outbox: Outbox, entry: Entry) -> None:
+    outbox.keep(replace(entry, params={**entry.params, "no/such//name?": "x"}))
+
+
+@pytest.mark.parametrize("spoil", [spoil_result, delete_experiment, lengthen_param])
+def test_an_entry_that_cannot_be_sent_keeps_nothing_else_waiting(
+    trained: Trained, spoil: Callable[[Outbox, Entry], None], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = trained.named(f"after-{spoil.__name__}").model_copy(update={"runs": tmp_path / "runs"})
+    shutil.copytree(trained.run.folder, config.runs / trained.run.fingerprint)
+    shutil.copytree(trained.run.folder, config.runs / "spoilt")
+    outbox = Outbox(config.runs)
+    with breaking(1), Tracker(config, trained.prepared) as tracker:
+        observe(tracker, config, trained.run)
+    (good,) = outbox.waiting()
+    bad = replace(good, experiment=f"spoilt-{spoil.__name__}", fingerprint="spoilt", label="a bad run")
+    outbox.keep(bad)
+    os.utime(outbox.path(bad), (0, 0))  # the first in the row
+    spoil(outbox, bad)
+    caplog.clear()
+    with Tracker(config, trained.prepared):
+        pass
+    assert_recorded_once(config.name, trained.run)
+    assert [entry.label for entry in outbox.waiting()] == ["a bad run"]
+    (said,) = [record.message for record in caplog.records]
+    assert re.search(r"a bad run, a run of `spoilt-.*`, is not recorded .*; mend that, or delete .*spoilt.*json", said)
+
+
+def test_an_entry_whose_run_is_not_there_does_not_wait(trained: Trained) -> None:
+    outbox = Outbox(Path("runs"))
+    outbox.keep(Entry("nobody", "uniform", "gone", {}, {}))
+    Path("runs/gone").mkdir()
+    assert outbox.waiting() == []
+
+
 def test_what_is_wrong_with_us_is_no_outage(trained: Trained) -> None:
     config, wrong = trained.named("wrong"), MlflowException.invalid_parameter_value("no such thing")
     with breaking(5, error=wrong), pytest.raises(MlflowException), Tracker(config, trained.prepared) as tracker:
@@ -294,3 +342,70 @@ def test_a_search_without_its_server_is_finished_and_registered_later(
     assert not Outbox(Path("debug/runs")).waiting()
     overrides = [f"data.{role}={ROOT}/tests/data/census/{file}.parquet" for role, file in ROLES.items()]
     assert_whole(load(ROOT / "configs" / "debug.toml", [*overrides, "search.trials=4"]), 4)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("promote", str(ROOT / "configs" / "debug.toml"), "--version", "1"),
+        ("rollback", "debug"),
+        ("score", "nothing.parquet", "out", "--model", "models:/debug@champion"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_command_that_needs_the_server_ends_with_one_message(
+    trained: Trained, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:s3cret@127.0.0.1:{free_port()}")
+    options = [*places(), "--set", f"data.prepared={trained.config.data.prepared}"] if command[0] == "promote" else []
+    result = CliRunner().invoke(app, [*command, *options])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "cannot be reached" in result.stderr
+    assert "once it is back" in result.stderr
+    assert "s3cret" not in result.stderr
+    assert isinstance(result.exception, SystemExit), "no traceback"
+
+
+def test_a_store_that_refuses_a_command_is_wrong_input() -> None:
+    with pytest.raises(InputError, match="does not let us in"), line.reached("try later"):
+        raise MlflowException("no", error_code=PERMISSION_DENIED)
+
+
+def answered(status: int) -> HTTPError:
+    """What an artifact server's answer becomes."""
+    response = Response()
+    response.status_code = status
+    return HTTPError(f"{status} Server Error", response=response)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_outage"),
+    [
+        (answered(503), True),
+        (answered(404), False),
+        (RequestsConnectionError("refused"), True),
+        (MlflowException("nobody answers"), True),
+        (MlflowException.invalid_parameter_value("no such thing"), False),
+        (MlflowException("no", error_code=PERMISSION_DENIED), False),
+        (FileNotFoundError("gone"), False),
+    ],
+    ids=str,
+)
+def test_a_model_that_cannot_be_fetched_is_wrong_input_only_where_the_server_answers(
+    error: Exception, is_outage: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(**_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", fails)
+    monkeypatch.setattr(mlflow.artifacts, "list_artifacts", lambda **_: ["a file"])
+    expected = AwayError if is_outage else InputError
+    with pytest.raises(expected), line.reached("try later"), fetched("models:/debug@champion"):
+        pass
+
+
+def test_an_upload_that_breaks_is_an_outage(trained: Trained) -> None:
+    config = trained.named("upload")
+    with pytest.raises(AwayError, match="nothing can be registered"), Tracker(config, trained.prepared):
+        raise answered(502)

@@ -90,8 +90,33 @@ def test_scores_of_something_else_are_not_mixed(models: Models, rows: pl.DataFra
     assert pl.read_parquet("out/*.parquet").height == 300
     Path("theirs").mkdir()
     Path("theirs/part-00000-0000.parquet").write_text("somebody's")
-    code, printed = score("--model", models("plain").uri, "in", "theirs")
-    assert (code, "its content is not ours" in printed) == (2, True)
+    for options in ([], ["--overwrite"]):
+        code, printed = score("--model", models("plain").uri, "in", "theirs", *options)
+        assert (code, "its content is not ours" in printed) == (2, True)
+    assert Path("theirs/part-00000-0000.parquet").read_text() == "somebody's"
+
+
+def test_an_overwrite_that_is_killed_leaves_the_folder_ours_and_no_old_scores(
+    models: Models, rows: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = (("--model", models(name).uri, "in", "out") for name in METHODS)
+    assert score(*old)[0] == 0
+    unlink = Path.unlink
+
+    def killed(path: Path, missing_ok: bool = False) -> None:
+        if path.name == "part-00001-0000.parquet":
+            raise KeyboardInterrupt
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", killed)
+        assert score(*new, "--overwrite")[0] == 130
+    assert not json.loads(Path("out/score.json").read_text())["complete"]
+    for command in (old, new):
+        code, printed = score(*command)
+        assert (code, "holds scores of another command" in printed) == (2, True)
+    code, printed = score(*new, "--overwrite")
+    assert (code, "found done" in printed) == (0, False)
 
 
 def test_one_command_at_a_time_writes_to_a_folder(models: Models, rows: pl.DataFrame) -> None:
