@@ -30,12 +30,13 @@ def main(
     from jobs.progress import TrainingProgress
     from pipeline.config_file import load
     from pipeline.daily import Daily
+    from pipeline.line import reached
 
     loaded = load(config, overrides)
     daily = Daily(loaded, lambda planned: TrainingProgress([planned]))
     done, codes = [], [0]
     try:
-        with locked(loaded):
+        with locked(loaded), reached("what was trained is kept; once it is back the same command does the rest"):
             for each in daily.days((since or day).date(), day.date()):
                 entry, now = (daily.admit(each), True) if admit else daily.run(each)
                 done.append(entry)
