@@ -130,7 +130,9 @@ class RegisteredModel:
     def claimed(self) -> dict[str, Any] | None:
         """What somebody is about to move."""
         found = self._find(self._claim)
-        return None if found is None else dict(json.loads(found.tags[_CONTENT]))
+        # A store reads a model, then its tags: of one that is deleted in between there are none left.
+        content = None if found is None else found.tags.get(_CONTENT)
+        return None if content is None else dict(json.loads(content))
 
     def release(self) -> None:
         """It is moved."""

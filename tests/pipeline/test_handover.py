@@ -188,3 +188,21 @@ def test_a_move_waits_for_one_that_is_being_made(model: RegisteredModel, monkeyp
     assert not hand_over(model, Move(3, 1, {}))
     assert len(waited) == 1
     assert model.aliases == {"champion": 2}
+
+
+def test_a_claim_that_vanishes_while_it_is_read_is_none(
+    model: RegisteredModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert model.claim({"champion": 2})
+    whole = model.client.get_registered_model
+
+    def half(name: str) -> Any:
+        found = whole(name)
+        found._tags.clear()
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(model.client, "get_registered_model", half)
+        assert model.claimed() is None
+    assert model.claimed() == {"champion": 2}
+    model.release()
