@@ -61,14 +61,13 @@ class Daily:
                 config. Nothing is recorded then.
             AwayError: If the tracking store is away. What was trained is kept; the same command goes on from there.
         """
-        files = self._files(day)
-        before = self.diary.of(day)
-        known = before is not None and before.files == files
-        if before is not None and known and before.is_settled:
-            return before, False
+        files, before = self._files(day), self.diary.of(day)
+        known = before if before is not None and before.files == files else None
+        if known is not None and known.is_settled:
+            return known, False
         entry = self._done(Entry(day=day, status="begun", files=files), before)
-        if before is not None and known and before.status == entry.status == "rejected":
-            return before, False
+        if known is not None and known.status == entry.status == "rejected":
+            return known, False
         return self.diary.save(entry), True
 
     def admit(self, day: date) -> Entry:
@@ -81,8 +80,7 @@ class Daily:
         files, before = self._files(day), self.diary.of(day)
         if before is not None and before.is_decided and not before.is_left_out:
             raise InputError(f"{day} is {before.status}: later days read it already")
-        config = self._reading(*self._days(day))
-        rawdata.check(config, rawdata.find(config))
+        _check_rows(self._reading(*self._days(day)))
         reasons = ["admitted by hand"]
         return self.diary.save(Entry(day=day, status="admitted", files=files, by_hand=True, reasons=reasons))
 
@@ -156,9 +154,8 @@ class Daily:
         return None
 
     def _only_checked(self, entry: Entry, reason: str) -> Entry:
-        config = self._reading([entry.day], {})
         try:
-            rawdata.check(config, rawdata.find(config))
+            _check_rows(self._reading([entry.day], {}))
         except InputError as error:
             return entry.changed(status="rejected", reasons=[str(error)])
         return entry.changed(status="admitted", reasons=[reason])
@@ -202,9 +199,13 @@ class Daily:
         return _decided(entry, run, decision, suspect=not all(check.passed for check in checks))
 
 
+def _check_rows(config: RunConfig) -> None:
+    rawdata.check(config, rawdata.find(config))
+
+
 def _is_sound(config: RunConfig) -> bool:
     try:
-        rawdata.check(config, rawdata.find(config))
+        _check_rows(config)
     except InputError:
         return False
     return True

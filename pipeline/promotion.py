@@ -12,7 +12,6 @@ from pipeline.config import RunConfig
 from pipeline.gate import Check, Contender, Decision, in_nobodys_way, judge, readable
 from pipeline.handover import Move, hand_over, settle
 from pipeline.heldout import held_out
-from pipeline.line import is_away
 from pipeline.prepared import Prepared
 from pipeline.registered import CHAMPION, PREVIOUS, RegisteredModel
 from pipeline.registry import DATA, SPLIT
@@ -161,14 +160,12 @@ def _scorer(model: RegisteredModel, number: int) -> Scorer | InputError:
     """A version's model, or what is wrong with it.
 
     Raises:
-        InputError: If its files cannot be fetched, which says nothing of them.
+        InputError: If its files are not there, which says nothing of them.
     """
     model.check_files(number)  # a folder that is gone reads as an empty one below
     try:
         return model.scorer(number)
     except InputError as error:
-        if error.__cause__ is not None and is_away(error.__cause__):
-            raise
         return error
 
 
