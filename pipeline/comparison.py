@@ -125,7 +125,7 @@ class Comparison:
     @cached_property
     def confidence(self) -> Confidence:
         """How sure its differences in test AUC are."""
-        return confidence(self.config, self.rows, self.systems, self.baselines)
+        return confidence(self.config.tasks, self.rows, self.systems, self.baselines)
 
     @property
     def seeds(self) -> range:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.config import RunConfig
 from pipeline.runs import Run
 from pipeline.scores import TestRows, scores_of
 from pipeline.statistics import LEVEL, Difference, Estimate, intervals
@@ -61,19 +60,19 @@ class Confidence:
 
 
 def confidence(
-    config: RunConfig, rows: TestRows, systems: Mapping[str, Sequence[Run]], baselines: Sequence[str]
+    tasks: Sequence[str], rows: TestRows, systems: Mapping[str, Sequence[Run]], baselines: Sequence[str]
 ) -> Confidence:
     """Intervals from the scores of the test rows, computed anew for runs that have none yet.
 
     Args:
-        config: What was compared.
+        tasks: The tasks of each system.
         rows: The test rows.
         systems: System to its runs. One with a single seed, beside others with several, counts as without variation.
         baselines: The systems that all others are measured against.
     """
-    tasks, names = config.tasks, list(systems)
+    names = list(systems)
     seeds = sorted({run.seed for runs in systems.values() for run in runs})
-    scores = _scores(config, rows, systems, seeds)
+    scores = _scores(tasks, rows, systems, seeds)
     estimate = Estimate.of(rows.labels(tasks), scores, rows.unit_N, rows.share)
     found = []
     for against, baseline in ((names.index(baseline), baseline) for baseline in baselines):
@@ -86,7 +85,7 @@ def confidence(
 
 
 def _scores(
-    config: RunConfig, rows: TestRows, systems: Mapping[str, Sequence[Run]], seeds: Sequence[int]
+    tasks: Sequence[str], rows: TestRows, systems: Mapping[str, Sequence[Run]], seeds: Sequence[int]
 ) -> Iterator[npt.NDArray[np.float32]]:
     """Each seed's scores: rows x systems and tasks."""
     for seed in seeds:
@@ -94,8 +93,8 @@ def _scores(
         for runs in systems.values():
             # The seed's own run comes after that of the first seed, which stands in where there is no other.
             by_task = {task: run for run in runs if run.seed in (runs[0].seed, seed) for task in run.tasks}
-            held = {run.fingerprint: scores_of(run, rows, config.model) for run in by_task.values()}
-            columns += [held[by_task[t].fingerprint][:, by_task[t].tasks.index(t)] for t in config.tasks]
+            held = {run.fingerprint: scores_of(run, rows) for run in by_task.values()}
+            columns += [held[by_task[t].fingerprint][:, by_task[t].tasks.index(t)] for t in tasks]
         yield np.stack(columns, axis=1)
 
 

@@ -126,5 +126,5 @@ def _notes(result: Result) -> list[str]:
     if result.confidence.intervals:
         own.append("u is the difference from uniform, s that from single-task, each with its interval.")
     else:
-        own.append("No intervals: `gradops compare` of the trade-offs that matter, over several seeds, has them.")
+        own.append("No intervals: the study is not finished, or was finished before they were kept; search again.")
     return [*own, *result.notes]

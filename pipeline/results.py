@@ -15,6 +15,7 @@ from pipeline.boosting import BOOSTING
 from pipeline.comparison import SINGLE_TASK, UNIFORM
 from pipeline.confidence import Confidence, Interval
 from pipeline.runs import RESULT, Run
+from pipeline.search.points import read
 
 COMPARISONS, STUDIES = "comparisons", "studies"
 BASELINES = (SINGLE_TASK, UNIFORM, BOOSTING)
@@ -79,7 +80,8 @@ class Result:
         tasks: Their names.
         seeds: Of the runs.
         points: The trade-offs and the baselines.
-        confidence: How sure the differences are; without intervals for a study.
+        confidence: How sure the differences are, of a comparison's systems or of the points on a study's front; without
+            intervals where a study is not finished.
         rows: The figures of a comparison's table, by system.
         notes: What a reader should know.
         made: Config, data fingerprint and versions.
@@ -189,19 +191,19 @@ def _trials(content: Mapping[str, Any], path: Path) -> list[Point]:
     baselines = [_baseline(name, runs, path) for name, runs in content["baselines"].items()]
     trials = [
         Point(
-            name=f"trial {point['trial']}: {point['method']}",
-            method=point["method"],
-            params=point["params"],
+            name=point.label,
+            method=point.method,
+            params=point.params,
             baseline=False,
-            chosen=point["pareto"],
-            state=point["state"],
-            runs=point["runs"],
-            val=point["val"] or {},
-            test=point["test"] or {},
-            val_sd=point["val_sd"],
-            test_sd=point["test_sd"],
+            chosen=point.pareto,
+            state=point.state,
+            runs=point.runs,
+            val=point.val,
+            test=point.test,
+            val_sd=point.val_sd,
+            test_sd=point.test_sd,
         )
-        for point in content["points"]
+        for point in map(read, content["points"])
     ]
     return [point for point in baselines if point is not None] + trials
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +21,7 @@ from pipeline.config import ModelConfig
 from pipeline.files import atomic
 from pipeline.prepared import Prepared
 from pipeline.ranking import NO_GROUP
-from pipeline.runs import WEIGHTS, Run
+from pipeline.runs import CONFIG, WEIGHTS, Run
 from pipeline.scoring import network
 from pipeline.windows import Window
 
@@ -62,7 +64,7 @@ class TestRows:
         """Share of all rows that are in the sample."""
         return len(self) / self.total
 
-    def labels(self, tasks: tuple[str, ...]) -> npt.NDArray[np.float32]:
+    def labels(self, tasks: Sequence[str]) -> npt.NDArray[np.float32]:
         """Rows x tasks: 0, 1, or NaN where unknown."""
         columns = [pl.col(LABEL + task).cast(pl.Float32).fill_null(float("nan")) for task in tasks]
         return self._beside.select(columns).to_numpy()
@@ -94,17 +96,16 @@ class TestRows:
         return self._sample.select(n for n in names if n == GROUP or n.startswith(LABEL)).collect()
 
 
-def scores_of(run: Run, rows: TestRows, model: ModelConfig) -> npt.NDArray[np.float32]:
+def scores_of(run: Run, rows: TestRows) -> npt.NDArray[np.float32]:
     """Rows x tasks of probabilities: read where a run has them, else computed from its weights and kept.
 
     Args:
         run: A finished run.
         rows: The rows.
-        model: The run's network.
     """
     held = stored(run.folder, rows)
     if held is None:
-        held = _computed(run, rows, model)
+        held = _computed(run, rows)
         with atomic(run.folder / SCORES) as draft:
             save_file(as_tensors(held, rows), draft)
     return held
@@ -127,9 +128,10 @@ def as_tensors(probability_NT: npt.NDArray[np.float32], rows: TestRows) -> dict[
     return {"probability_NT": torch.from_numpy(probability_NT), "step": torch.tensor(rows.step)}
 
 
-def _computed(run: Run, rows: TestRows, model: ModelConfig) -> npt.NDArray[np.float32]:
+def _computed(run: Run, rows: TestRows) -> npt.NDArray[np.float32]:
     """By the network that would be served."""
     encoder = rows.prepared.encoder()
+    model = ModelConfig.model_validate(json.loads((run.folder / CONFIG).read_text())["model"])  # a search varies it
     net = network(encoder, run.tasks, model.network, run.folder / WEIGHTS)
     window = Window.of(rows.features, encoder.spec, ())
     batches = (window.batch(start, min(start + _BATCH, len(window))) for start in range(0, len(window), _BATCH))

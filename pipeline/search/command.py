@@ -13,6 +13,7 @@ from filelock import FileLock
 from features.contract import InputError
 from pipeline.candidates import Candidate
 from pipeline.comparison import Comparison, Observer, trained
+from pipeline.confidence import Confidence, confidence
 from pipeline.config import CompareConfig, RunConfig
 from pipeline.prepared import Prepared
 from pipeline.registry import register
@@ -58,14 +59,26 @@ class Searched:
             InputError: If a run is on another machine.
         """
         baselines = Baselines.of(self.comparison)
-        return [Candidate(p.name, self._best_seed(p), p.val, baselines.delta_m_pct(p)) for p in self.front]
+        return [
+            Candidate(p.name, max(self._runs(p), key=lambda run: mean_auc(run.val)), p.val, baselines.delta_m_pct(p))
+            for p in self.front
+        ]
 
-    def _best_seed(self, point: Point) -> Run:
+    def confidence(self) -> Confidence:
+        """How sure the differences in test AUC of the points on the front are.
+
+        Raises:
+            InputError: If a run is on another machine.
+        """
+        systems = self.comparison.systems | {point.label: self._runs(point) for point in self.front}
+        return confidence(self.config.tasks, self.comparison.rows, systems, self.comparison.baselines)
+
+    def _runs(self, point: Point) -> list[Run]:
         folders = [self.config.runs / name for name in point.runs]
         if missing := [str(folder) for folder in folders if not folder.exists()]:
             fix = "set `runs` to one folder that all machines share, or search again where it is"
             raise InputError(f"of trial {point.trial}, which is on the front, {', '.join(missing)} is not here; {fix}")
-        return max(map(Run.load, folders), key=lambda run: mean_auc(run.val))
+        return [Run.load(folder) for folder in folders]
 
 
 class Search:
@@ -113,6 +126,7 @@ class Search:
             self._work(baselines, tracker, lambda: told(self._save(baselines, tracker)))
             with self._alone:
                 searched = Searched(self.config, self.prepared, comparison, self._save(baselines, tracker), self.path)
+                save(self.path, self.config, self.prepared, baselines, searched.points, searched.confidence())
                 tracker.close_lost(self.study.running)
                 aliases = register(searched, tracker, only_best=True)
                 tracker.studied(self.path, [i for point in searched.front for i in point.mlflow_run_ids])

@@ -12,6 +12,7 @@ from statistics import mean, stdev
 from typing import Any, Literal
 
 from pipeline.comparison import SINGLE_TASK, Comparison
+from pipeline.confidence import Confidence
 from pipeline.config import RunConfig
 from pipeline.evaluation import delta_m_pct
 from pipeline.files import atomic
@@ -56,6 +57,11 @@ class Point:
     curves: list[list[float]] = field(default_factory=list)
     reason: str = ""
     pareto: bool = False
+
+    @property
+    def label(self) -> str:
+        """Where it is in the study, and its method."""
+        return f"trial {self.trial}: {self.method}"
 
     @property
     def name(self) -> str:
@@ -118,14 +124,24 @@ def with_front(points: Sequence[Point], baselines: Baselines, not_below: Sequenc
     return [replace(p, pareto=p.trial in front) for p in sorted(points, key=lambda p: p.trial)]
 
 
-def save(path: Path, config: RunConfig, prepared: Prepared, baselines: Baselines, points: Sequence[Point]) -> None:
-    """Write the study's file, whole or not at all."""
+def save(
+    path: Path,
+    config: RunConfig,
+    prepared: Prepared,
+    baselines: Baselines,
+    points: Sequence[Point],
+    confidence: Confidence | None = None,
+) -> None:
+    """Write the study's file, whole or not at all; how sure its differences are is known at its end."""
     first = config.train.seed
     content: dict[str, Any] = {"kind": "study", "name": config.search.study or config.name}
     content |= {"data": prepared.fingerprint, "config": config.model_dump(mode="json")}
     content |= {"versions": {package: version(package) for package in _VERSIONS}, "tasks": list(config.tasks)}
     content |= {"seeds": list(range(first, first + config.search.seeds)), "baselines": baselines.runs}
     content["points"] = [asdict(point) for point in points]
+    if confidence is not None:
+        content["intervals"] = [asdict(interval) for interval in confidence.intervals]
+        content["notes"] = [f"Intervals of the points on the front: {confidence.note}."]
     with atomic(path) as draft:
         draft.write_text(json.dumps(content, indent=1))
 

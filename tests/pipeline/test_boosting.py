@@ -62,7 +62,7 @@ def test_scores_are_those_of_the_weights(done: Comparison) -> None:
     for system in ("uniform", SINGLE_TASK, BOOSTING):
         for run in done.systems[system]:
             columns = [done.config.tasks.index(task) for task in run.tasks]
-            scores_NT = scores_of(run, rows, done.config.model)
+            scores_NT = scores_of(run, rows)
             found = task_metrics(labels_NT[:, columns], scores_NT, run.tasks)
             assert found[run.tasks[0]]["auc"] == pytest.approx(run.test[run.tasks[0]]["auc"], abs=1e-6)
 
@@ -119,7 +119,7 @@ def test_a_sample_of_the_test_rows_is_of_whole_groups() -> None:
         assert not categorical or (column.min() >= 0 and column.max() < 255)
     run = boosting.boost(config, prepared, part)
     assert run.test["cart"]["gauc"] > 0
-    assert len(scores_of(run, part, config.model)) == len(part)
+    assert len(scores_of(run, part)) == len(part)
 
 
 def test_rare_categories_are_one_and_frequent_ones_come_first() -> None:

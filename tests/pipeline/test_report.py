@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow.tracking import MlflowClient
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.support.wait import WebDriverWait
 
 from pipeline.comparison import SINGLE_TASK, Comparison, compare, identity
 from pipeline.config import RunConfig
@@ -23,65 +19,14 @@ from pipeline.results import load, newest
 from pipeline.tracking import Tracker
 from tests.conftest import debug_config
 from tests.jobs.test_cli import run
+from tests.pipeline.browser import assert_is_whole, chromium, opened
 
-FLAGS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
---disable-component-update --disable-sync""".split()
 HOSTILE = "<script>document.title = 'taken'</script><img src=x onerror=\"document.title = 'taken'\">"
-PHONE = 390
-
-
-@dataclass(frozen=True)
-class Page:
-    """An opened report.
-
-    Args:
-        driver: The browser.
-        errors: What it wrote to its console.
-        requests: Addresses that it asked for.
-    """
-
-    driver: webdriver.Chrome
-    errors: list[dict[str, Any]]
-    requests: set[str]
-
-    def says(self, script: str) -> Any:
-        return self.driver.execute_script(f"return {script}")
-
-    def points(self, chart: str) -> int:
-        """Points that are drawn and visible in a chart."""
-        return int(self.says(f"document.querySelectorAll('#{chart} .scatterlayer .points path').length"))
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    chromedriver = shutil.which("chromedriver")
-    if not chromium or not chromedriver:
-        pytest.skip("no Chromium with its chromedriver on PATH: apt-get install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, Service(chromedriver))
-    try:
-        yield driver
-    finally:
-        driver.quit()
-
-
-def opened(driver: webdriver.Chrome, page: Path) -> Page:
-    size = {"width": PHONE, "height": 844, "deviceScaleFactor": 1, "mobile": True}
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    driver.get("about:blank")
-    for log in ("browser", "performance"):
-        driver.get_log(log)
-    driver.get(page.as_uri())
-    drawn = "[...document.querySelectorAll('.plotly-graph-div')].every(e => e.querySelector('.main-svg'))"
-    WebDriverWait(driver, 60).until(lambda _: driver.execute_script(f"return {drawn}"))
-    messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
-    requests = {m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"}
-    return Page(driver, driver.get_log("browser"), requests)
+    yield from chromium(tmp_path_factory.mktemp("browser"))
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +71,7 @@ def study(comparison: Comparison) -> Path:
         }
         for number, (system, alpha) in enumerate(shown.items())
     ]
-    empty: dict[str, Any] = {"runs": [], "val": None, "test": None, "pareto": False, "state": "pruned"}
+    empty: dict[str, Any] = {"runs": [], "val": {}, "test": {}, "pareto": False, "state": "pruned"}
     points.append(points[0] | empty | {"trial": 2, "method": HOSTILE})
     baselines = {name: [r.fingerprint for r in comparison.systems[name]] for name in (SINGLE_TASK, "uniform")}
     content = json.loads(comparison.path.read_text())
@@ -135,13 +80,6 @@ def study(comparison: Comparison) -> Path:
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(content | {"kind": "study", "baselines": baselines, "points": points}))
     return path
-
-
-def assert_is_whole(page: Page) -> None:
-    assert not page.errors
-    assert {address.partition(":")[0] for address in page.requests} <= {"file", "data", "blob"}
-    assert page.says("document.documentElement.scrollWidth") <= PHONE, "nothing is wider than the screen"
-    assert page.says("[...document.querySelectorAll('.main-svg')].every(e => e.clientWidth <= innerWidth)")
 
 
 def test_a_comparison_opens_on_a_phone(done: Comparison, browser: webdriver.Chrome) -> None:

@@ -17,12 +17,14 @@ from mlflow.tracking import MlflowClient
 
 from features.contract import InputError
 from pipeline import runs
-from pipeline.comparison import Planned, complete
+from pipeline.comparison import SINGLE_TASK, UNIFORM, Planned, complete
 from pipeline.config import RunConfig
 from pipeline.evaluation import delta_m_pct
 from pipeline.front import on_front
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
+from pipeline.report import write
+from pipeline.results import load
 from pipeline.search.command import Search, Searched
 from pipeline.search.points import Baselines, Point
 from pipeline.search.pruning import BehindError, MedianRule
@@ -73,6 +75,26 @@ def test_a_search_finishes_what_was_asked_for(done: tuple[RunConfig, Prepared, S
         assert point.test == {task: run.test[task]["auc"] for task in config.tasks}
         assert (point.method, point.val_sd) == (run.method, None)
     assert [p.pareto for p in found.points] == on_front([[*p.val.values()] for p in found.points])
+
+
+def test_the_front_has_its_intervals(done: tuple[RunConfig, Prepared, Searched], tmp_path: Path) -> None:
+    _, _, found = done
+    result = load(found.path)
+    front = {point.name for point in result.points if point.chosen}
+    assert front == {point.label for point in found.front}
+    for baseline, other in ((UNIFORM, SINGLE_TASK), (SINGLE_TASK, UNIFORM)):
+        assert {system for system, _ in result.confidence.against(baseline)} == front | {other}
+    for point in found.front:
+        uniform = found.comparison.systems[UNIFORM][0]
+        for task, auc in point.test.items():
+            interval = result.confidence.against(UNIFORM)[point.label, task]
+            assert interval.delta == pytest.approx(auc - uniform.test[task]["auc"], abs=1e-6)
+    write(result, tmp_path / "study.html")
+    page = (tmp_path / "study.html").read_text()
+    assert page.count('<span class="line ') == 8 * (len(front) + 1), (
+        "each of the front against both baselines, these against each other"
+    )
+    assert "Intervals of the points on the front: intervals hold all at once" in page
 
 
 def test_the_best_by_validation_are_registered_and_the_front_is_logged(

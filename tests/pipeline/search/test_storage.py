@@ -12,14 +12,18 @@ import optuna
 import pytest
 from optuna.storages import run_grpc_proxy_server
 from optuna.trial import TrialState
+from selenium import webdriver
 
 from features.contract import InputError
 from pipeline.config import RunConfig
 from pipeline.prepared import Prepared
+from pipeline.report import write
+from pipeline.results import load, newest
 from pipeline.search.points import Point
 from pipeline.search.storage import Heartbeats, Leases, _KernelLock, open_storage, quiet
 from pipeline.search.study import Study
 from tests.conftest import debug_config
+from tests.pipeline.browser import assert_is_whole, chromium, opened
 from tests.pipeline.postgres import postgres_url
 from tests.pipeline.search.searching import assert_whole, kill_one, start
 
@@ -29,6 +33,11 @@ THIRTY = ("search.trials=30", "search.workers=3", "train.max_steps=0", "train.ep
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[str]:
     yield from postgres_url()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    yield from chromium(tmp_path_factory.mktemp("browser"))
 
 
 def study_in(folder: Path, few: tuple[RunConfig, Prepared], *overrides: str) -> Study:
@@ -165,14 +174,22 @@ def test_half_a_line_of_a_killed_process_is_cut_off(tmp_path: Path, few: tuple[R
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["journal", "postgresql"])
-def test_thirty_trials_of_three_workers_one_of_whom_is_killed_twice(kind: str, postgres: str, tmp_path: Path) -> None:
+def test_thirty_trials_of_three_workers_one_of_whom_is_killed_twice(
+    kind: str, postgres: str, browser: webdriver.Chrome, tmp_path: Path
+) -> None:
     storage = (f"search.storage='{postgres}'", "search.heartbeat=2") if kind == "postgresql" else ()
     options, log = (*THIRTY, *storage), tmp_path / "log"
     command = start(tmp_path, log, *options)
     for after in (5, 15):
         kill_one(command, log, after)
     assert command.wait(1000) == 0, log.read_text()
-    assert_whole(debug_config(tmp_path, *options), 30)
+    config = debug_config(tmp_path, *options)
+    assert_whole(config, 30)
+    write(load(newest(config.runs, "debug")), tmp_path / "study.html")
+    page = opened(browser, tmp_path / "study.html")
+    assert_is_whole(page)
+    assert all(page.points(f"pair-{i}") == 32 for i in range(3)), "every trial, single-task and uniform"
+    assert page.points("gains") == 2 * 30 * 3, "two splits, every alpha, three tasks"
 
 
 @pytest.mark.slow
