@@ -1,0 +1,89 @@
+"""A run killed at random moments, many times over, ends as one that was let alone."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import RunConfig
+from pipeline.prepared import Prepared
+from pipeline.runs import find
+from tests.conftest import ROLES, ROOT
+from tests.pipeline.test_resume import LONGER, assert_same, config_in, unbroken_run
+
+CHILD = """
+import sys
+from pathlib import Path
+from pipeline.config_file import load
+from pipeline.job import Job
+from pipeline.prepare import prepare
+from pipeline.training import train
+
+step = Job._train_on
+
+def told(self, batch):
+    losses_T = step(self, batch)
+    print(self.step, flush=True)
+    return losses_T
+
+Job._train_on = told
+config = load(Path(sys.argv[1]), sys.argv[2:])
+train(config, prepare(config))
+"""
+
+
+@dataclass
+class Life:
+    """One process that trains until it is killed, or done."""
+
+    first: int
+    last: int
+    killed: bool
+
+
+def live(command: list[str], steps: int, seconds: float) -> Life:
+    """Let a process train for some steps and some time more, and kill it; or to its end, with no steps."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        told = [int(next(process.stdout)) for _ in range(steps)]
+        time.sleep(seconds)
+        if steps:
+            process.send_signal(signal.SIGKILL)
+        told += [int(line) for line in process.stdout if line.endswith("\n")]
+    assert process.returncode in (0, -signal.SIGKILL)
+    return Life(told[0], told[-1], process.returncode != 0)
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments_change_nothing(tmp_path: Path, few: tuple[RunConfig, Prepared]) -> None:
+    """In the middle of a step, of a checkpoint, of a validation."""
+    kills, steps = 25, 300
+    options = (
+        f"train.max_steps={steps}",
+        "train.epochs=30",
+        "train.checkpoint_every=5",
+        "train.method=gradops(alpha=-2)",
+    )
+    config = config_in(tmp_path, few, *options)
+    overrides = [*LONGER, *options, f"runs={config.runs}", f"data.prepared={config.data.prepared}"]
+    overrides += [f"data.{role}={ROOT}/tests/data/census/{file}.parquet" for role, file in ROLES.items()]
+    command = [sys.executable, "-c", CHILD, str(ROOT / "configs" / "debug.toml"), *overrides]
+    chance = random.Random(0)
+    lives = [live(command, chance.randint(1, 8), chance.uniform(0, 0.25)) for _ in range(kills)]
+    assert all(life.killed for life in lives)
+    lives.append(live(command, 0, 0.0))
+    assert lives[-1].last == steps
+    for before, after in pairwise(lives):
+        assert before.last - config.train.checkpoint_every < after.first <= before.last + 1
+    run = find(config, few[1])
+    assert run is not None
+    assert_same(run, unbroken_run(tmp_path, few, *options))
+    assert not list(config.runs.rglob("*.draft"))
