@@ -154,11 +154,9 @@ def _course(runs: Sequence[Run], name: str) -> tuple[Floats, Floats]:
 
 def _hover(point: Point) -> str:
     """What a point is, in the few tags that Plotly knows; all names are text."""
-    settings = [f"{name} = {value}" for name, value in point.params.items()]
-    lines = [point.name, *settings]
-    lines += [f"{task}: test {auc:.4f}, validation {point.val[task]:.4f}" for task, auc in point.test.items()]
+    aucs = [f"{task}: test {auc:.4f}, validation {point.val[task]:.4f}" for task, auc in point.test.items()]
     shown = ", ".join(point.runs[:3]) + (f" and {len(point.runs) - 3} more" if len(point.runs) > 3 else "")
-    return "<br>".join(map(escape, [*lines, f"run {shown}"]))
+    return "<br>".join(map(escape, [point.name, *aucs, f"run {shown}"]))
 
 
 def _kind(point: Point) -> str:

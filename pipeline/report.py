@@ -86,9 +86,8 @@ def _columns(result: Result) -> list[str]:
 
 
 def _row(result: Result, point: Point) -> TableRow:
-    name = f"{point.name} ({', '.join(f'{k} = {v}' for k, v in point.params.items())})" if point.params else point.name
     if point.state != "complete":
-        return TableRow(name, False, [Cell(point.state)] + [Cell("")] * len(result.tasks))
+        return TableRow(point.name, False, [Cell(point.state)] + [Cell("")] * len(result.tasks))
     spread = point.test_sd or {}
     cells = [
         Cell(_figure(point.test.get(task), spread.get(task)), _differences(result, point, task))
@@ -99,7 +98,7 @@ def _row(result: Result, point: Point) -> TableRow:
         row = result.rows[point.name]
         rank = "-" if row["mean_rank"] is None else f"{row['mean_rank']:.2f}"
         cells += [Cell(f"{row['delta_m_pct']:+.2f}"), Cell(rank)]
-    return TableRow(name, point.chosen, cells)
+    return TableRow(point.name, point.chosen, cells)
 
 
 def _figure(auc: float | None, spread: float | None) -> str:

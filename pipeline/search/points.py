@@ -60,8 +60,8 @@ class Point:
 
     @property
     def label(self) -> str:
-        """Where it is in the study, and its method."""
-        return f"trial {self.trial}: {self.method}"
+        """Where it is in the study, its method, and what else was chosen."""
+        return f"trial {self.trial}: {self.name}"
 
     @property
     def name(self) -> str:

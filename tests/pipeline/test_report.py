@@ -59,7 +59,7 @@ def study(comparison: Comparison) -> Path:
         {
             "trial": number,
             "method": "gradops",
-            "params": {"alpha": alpha, HOSTILE: HOSTILE},
+            "params": {"alpha": alpha, HOSTILE: 1.0},
             "runs": [run.fingerprint for run in comparison.systems[system]],
             "val": means(system, "val"),
             "test": means(system, "test"),
