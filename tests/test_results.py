@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.boosting import BOOSTING
 from pipeline.comparison import SINGLE_TASK, UNIFORM
 from pipeline.results import Point, Result, load
 from tests.conftest import ROOT
 
-FILES = sorted((ROOT / "docs" / "results").glob("*.json"))
+RESULTS = ROOT / "docs" / "results"
+FILES, PAGES = sorted(RESULTS.glob("*.json")), sorted(RESULTS.glob("*.html"))
 LINES = (ROOT / "docs" / "results-census.md").read_text().splitlines()
 README = (ROOT / "README.md").read_text()
 # What the paper's table calls them; the others are called what they are.
@@ -45,11 +47,16 @@ def rows_of(system: str) -> list[list[str]]:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_every_row_is_that_of_its_file(file: Path) -> None:
     result = load(file)
+    assert len(result.complete) > 5
     for point in result.points if result.kind == "comparison" else ():
-        name = point.name if point.name in (SINGLE_TASK, "boosting") else f"`{point.name}`"
+        name = point.name if point.name in (SINGLE_TASK, BOOSTING) else f"`{point.name}`"
         assert figures(result, point) in [row[:5] for row in rows_of(name)], name
-    page = file.with_suffix(".html").read_text()
-    assert all(part in page for part in (result.made["data"], *(escape(point.name) for point in result.points)))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_page_shows_all_of_its_file(page: Path) -> None:
+    result, html = load(page.with_suffix(".json")), page.read_text()
+    assert all(part in html for part in (result.made["data"], *(escape(point.name) for point in result.points)))
 
 
 def test_the_papers_figures_are_those_of_its_table() -> None:
@@ -62,7 +69,7 @@ def test_the_papers_figures_are_those_of_its_table() -> None:
 
 
 def test_the_readmes_table_of_several_seeds_is_of_the_same_runs() -> None:
-    result = load(ROOT / "docs" / "results" / "census-full.json")
+    result = load(RESULTS / "census-full.json")
     shown = [
         "uniform",
         "pcgrad",
