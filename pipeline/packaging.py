@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -20,10 +19,9 @@ from mlflow.types.schema import AnyType
 from features.contract import InputError
 from features.encoder import Encoder
 from features.kinds import MultiHot, Numeric, Time
-from pipeline.config import ModelConfig
 from pipeline.line import is_away
 from pipeline.prepared import Prepared
-from pipeline.runs import CONFIG, WEIGHTS, Run
+from pipeline.runs import WEIGHTS, Run
 from pipeline.score_folder import MANIFEST
 from pipeline.scoring import ARTIFACT, Scorer
 from pipeline.tracking import connect
@@ -48,13 +46,11 @@ _REQUIREMENTS = (
 
 def log_model(run: Run, prepared: Prepared, run_id: str) -> str:
     """Log a run's model to its MLflow run."""
-    # A search may have changed the network from run to run.
-    network = ModelConfig.model_validate(json.loads((run.folder / CONFIG).read_text())["model"]).network
     encoder, fitted = prepared.folder / "encoder", prepared.encoder()
     with TemporaryDirectory() as folder, mlflow.start_run(run_id=run_id):
         files = Path(folder) / ARTIFACT
         weights = run.folder / WEIGHTS
-        Scorer.write(files, encoder=encoder, weights=weights, tasks=tuple(run.tasks), network=network)
+        Scorer.write(files, encoder=encoder, weights=weights, tasks=tuple(run.tasks), network=run.network)
         info = mlflow.pyfunc.log_model(
             name="model",
             # A path: MLflow runs the file when it loads the model, and pickles nothing.

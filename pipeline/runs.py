@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from features.contract import InputError
-from pipeline.config import RunConfig
+from pipeline.config import ModelConfig, RunConfig
 from pipeline.files import durable, fingerprint
 from pipeline.prepared import Prepared
 
@@ -82,6 +82,12 @@ class Run:
     def fingerprint(self) -> str:
         """Equal config and data, equal fingerprint."""
         return self.folder.name
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """Its layers, as its own config has them: a search may change them from run to run."""
+        config = json.loads((self.folder / CONFIG).read_text())
+        return ModelConfig.model_validate(config["model"]).network
 
     def save(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,11 +16,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from features.encoder import GROUP, LABEL
-from pipeline.config import ModelConfig
 from pipeline.files import atomic
 from pipeline.prepared import Prepared
 from pipeline.ranking import NO_GROUP
-from pipeline.runs import CONFIG, WEIGHTS, Run
+from pipeline.runs import WEIGHTS, Run
 from pipeline.scoring import network
 from pipeline.windows import Window
 
@@ -131,8 +129,7 @@ def as_tensors(probability_NT: npt.NDArray[np.float32], rows: TestRows) -> dict[
 def _computed(run: Run, rows: TestRows) -> npt.NDArray[np.float32]:
     """By the network that would be served."""
     encoder = rows.prepared.encoder()
-    model = ModelConfig.model_validate(json.loads((run.folder / CONFIG).read_text())["model"])  # a search varies it
-    net = network(encoder, run.tasks, model.network, run.folder / WEIGHTS)
+    net = network(encoder, run.tasks, run.network, run.folder / WEIGHTS)
     window = Window.of(rows.features, encoder.spec, ())
     batches = (window.batch(start, min(start + _BATCH, len(window))) for start in range(0, len(window), _BATCH))
     with torch.no_grad():
