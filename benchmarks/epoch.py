@@ -22,7 +22,7 @@ import torch
 from pipeline.batches import Batches
 from pipeline.building import job_of
 from pipeline.config import RunConfig
-from pipeline.config_file import load
+from pipeline.config_file import load_config
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
 from pipeline.windows import Batch
@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--method", nargs="+", default=METHODS)
     parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
-    config = load(chosen.config)
+    config = load_config(chosen.config)
     prepared = prepare(config)
     torch.set_num_threads(config.train.threads)
     runs = {}

@@ -24,7 +24,7 @@ NULL, OUT_OF_VOCABULARY, FIRST_KNOWN = 1, 2, 3
 
 def prepare(config: RunConfig, out: Path) -> None:
     """Encode the rows of a config and write a Parquet file a split."""
-    rows = pd.concat([pd.read_parquet(path) for path in parquet.find(config.data.train)], ignore_index=True)
+    rows = pd.concat([pd.read_parquet(path) for path in parquet.find_files(config.data.train)], ignore_index=True)
     day = rows[config.split.time].dt.date
     is_train = (day < config.split.validation).to_numpy()
     encoded = pd.DataFrame(_columns(config.spec, rows, is_train))

@@ -45,11 +45,11 @@ def _measured(way: str, log: Path) -> dict[str, float]:
 def one(way: str, log: Path) -> None:
     """Prepare the log in one way, and print seconds and peak memory."""
     from benchmarks import pandas_peer
-    from pipeline.config_file import load
+    from pipeline.config_file import load_config
     from pipeline.prepare import prepare
 
     with TemporaryDirectory(dir=log.parent) as out:
-        config = load(CONFIG, [f"data.train={log}/**/*.parquet", f"data.prepared={out}"])
+        config = load_config(CONFIG, [f"data.train={log}/**/*.parquet", f"data.prepared={out}"])
         started = time.perf_counter()
         if way == "bare":
             import polars as pl

@@ -32,8 +32,9 @@ import polars as pl
 import torch
 import typer
 
-from pipeline.comparison import compare, identity
-from pipeline.config_file import load
+from pipeline.compare import compare
+from pipeline.comparison import identity
+from pipeline.config_file import load_config
 from pipeline.packaging import fetched
 from pipeline.prepare import prepare
 from pipeline.registry import register
@@ -74,7 +75,7 @@ def main(rows: int = 500_000, seconds: float = 10, soak: float = 0, threads: int
 def _register(rows: int) -> None:
     generate(Options(rows=rows, users=20_000, items=5_000), Path("data/clicklog"))
     few = ["train.max_steps=10", "compare.methods=['uniform']", "compare.boosting=false", "compare.workers=1"]
-    config = load(ROOT / "configs" / "clicklog.toml", few)
+    config = load_config(ROOT / "configs" / "clicklog.toml", few)
     prepared = prepare(config)
     with Tracker(config, prepared, identity(config, prepared)) as tracker:
         register(compare(config, prepared, [tracker]), tracker)

@@ -9,18 +9,6 @@ from features.kinds import Categorical, Cross, Feature, MultiHot, Time
 from features.spec import FeatureSpec, Task
 
 
-class InputError(ValueError):
-    """What the user gave is wrong. The message lists every problem found, the rule and the fix.
-
-    Commands turn it into exit code 2, which is why it is a type of its own.
-    """
-
-    @classmethod
-    def of(cls, subject: str, problems: list[str]) -> InputError:
-        """One error for all the problems of one subject."""
-        return cls("\n".join([f"{subject}: {len(problems)} problem(s)", *(f"  - {p}" for p in problems)]))
-
-
 def check_features(spec: FeatureSpec, schema: pl.Schema, subject: str) -> list[str]:
     """Problems of the feature columns: missing, or of a type that the feature cannot take."""
     problems = []

@@ -16,7 +16,8 @@ from polars.datatypes import DataTypeClass
 from pydantic import BaseModel, ConfigDict
 
 from features import transforms
-from features.contract import InputError, check_features
+from features.contract import check_features
+from features.errors import InputError
 from features.kinds import Categorical, Cross, MultiHot, Numeric, Time
 from features.spec import FeatureSpec
 

@@ -11,7 +11,8 @@ from typing import Annotated
 import polars as pl
 from pydantic import Field, field_validator, model_validator
 
-from features.kinds import Cross, Declared, Feature, Known, MultiHot, Name, Numeric, Width
+from features.declared import Declared
+from features.kinds import Cross, Feature, Known, MultiHot, Name, Numeric, Width
 
 
 class Task(Declared):

@@ -97,7 +97,7 @@ def empty_blocks(tasks: int, shared: Sequence[Tensor]) -> list[Tensor]:
     return [block.view(tasks, -1) for block in shared[0].new_empty(sum(sizes)).split(sizes)]
 
 
-def find(outputs: Sequence[Tensor], shared: Sequence[Tensor], leaf: Tensor | None) -> Chain | None:
+def find_chain(outputs: Sequence[Tensor], shared: Sequence[Tensor], leaf: Tensor | None) -> Chain | None:
     """The chain from a leaf to T views of one tensor, or to that tensor T times.
 
     A hook on a tensor inside the chain would not run. Those on outputs, parameters and the leaf can be seen, and rule

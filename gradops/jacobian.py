@@ -135,7 +135,7 @@ def each(roots: Roots, shared: Sequence[Tensor], leaf_BE: Tensor | None, rows: i
         leaf_BE: The leaf to find cotangents at, if there is one.
         rows: Only those of the batch's first rows; roots are then at the shared representation.
     """
-    layers = chain.find(roots.outputs, shared, leaf_BE)
+    layers = chain.find_chain(roots.outputs, shared, leaf_BE)
     if layers is not None:
         blocks, cotangent_BTE = layers.back(torch.stack([c[:rows] for c in roots.cotangents], dim=1))
         return TaskGradients(blocks, [] if leaf_BE is None else [cotangent_BTE.to(leaf_BE.dtype)])

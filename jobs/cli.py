@@ -17,7 +17,7 @@ import typer
 from filelock import Timeout
 from typer.core import TyperGroup
 
-from features.contract import InputError
+from features.errors import InputError
 from jobs import (
     compare,
     daily,
@@ -35,7 +35,7 @@ from jobs import (
     train,
 )
 from jobs.console import FAILED, INTERRUPTED, LOCKED, WRONG_INPUT, err
-from pipeline.outbox import AwayError
+from pipeline.errors import AwayError
 from pipeline.passwords import without_passwords
 
 # Commands import MLflow only when they run, after this: a training job calls nobody unless its user says so.

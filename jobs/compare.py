@@ -45,8 +45,9 @@ def main(
 ) -> None:
     """Train single-task models and every method, compare them, and register the trade-offs worth keeping."""
     from jobs.progress import TrainingProgress, surveyed
-    from pipeline.comparison import boosters, compare, identity, plan
-    from pipeline.config_file import load
+    from pipeline.compare import compare
+    from pipeline.comparison import boosters, identity, plan
+    from pipeline.config_file import load_config
     from pipeline.prepare import prepare
     from pipeline.registry import register
     from pipeline.tracking import Tracker
@@ -54,7 +55,7 @@ def main(
     chosen = {"compare.seeds": seeds, "train.epochs": epochs, "compare.workers": workers}
     options = [f"{key}={value}" for key, value in chosen.items() if value is not None]
     options += [] if methods is None else [f"compare.methods={_split(methods)}"]
-    loaded = load(config, [*overrides, *options])
+    loaded = load_config(config, [*overrides, *options])
     prepared = prepare(loaded)
     planned = plan(loaded)
     survey = surveyed(planned, prepared, loaded.compare.workers)

@@ -27,11 +27,11 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Split, fit encoders on the training rows, encode and write; prepared data that is there is kept."""
-    from pipeline.config_file import load
+    from pipeline.config_file import load_config
     from pipeline.engine import ENGINES
     from pipeline.prepare import prepare
 
-    loaded = load(config, overrides)
+    loaded = load_config(config, overrides)
     with ENGINES[engine]() as workers:
         prepared = prepare(loaded, workers)
     splits = prepared.manifest["splits"]

@@ -45,14 +45,14 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Judge a registered version against the champion on held-out rows, and put it in service if it passes."""
-    from pipeline.config_file import load
+    from pipeline.config_file import load_config
     from pipeline.line import reached
     from pipeline.prepare import prepare
     from pipeline.promotion import decide, promote
 
     _check_one_way(version, alias, prefer, at_least)
     allowed = ["gate.allow_signature_change=true"] if allow_signature_change else []
-    loaded = load(config, [*overrides, *allowed])
+    loaded = load_config(config, [*overrides, *allowed])
     prepared = prepare(loaded)
     with reached("once it is back the same command does the rest"):
         chosen = version or _chosen(loaded, prepared, alias, prefer, at_least)
@@ -63,7 +63,7 @@ def main(
 
 
 def _check_one_way(version: int | None, alias: str | None, prefer: str, at_least: list[str]) -> None:
-    from features.contract import InputError
+    from features.errors import InputError
 
     ways = {"--version": version, "--alias": alias, "--prefer or --at-least": prefer or at_least}
     if len(given := [way for way, value in ways.items() if value]) > 1:
@@ -71,7 +71,7 @@ def _check_one_way(version: int | None, alias: str | None, prefer: str, at_least
 
 
 def _chosen(config: RunConfig, prepared: Prepared, alias: str | None, prefer: str, at_least: list[str]) -> int:
-    from features.contract import InputError
+    from features.errors import InputError
     from pipeline.preference import Preference
     from pipeline.registered import RegisteredModel
 

@@ -31,9 +31,9 @@ def main(
     """Write one HTML file that shows a comparison or a search, and log it to MLflow."""
     from pipeline.recorder import log_report
     from pipeline.report import write
-    from pipeline.results import load
+    from pipeline.results import load_result
 
-    result = load(_path(subject, runs, overrides))
+    result = load_result(_path(subject, runs, overrides))
     target = output or result.path.with_suffix(".html")
     write(result, target)
     run_id = log_report(result, target)
@@ -43,12 +43,12 @@ def main(
 
 def _path(subject: str, runs: Path, overrides: Sequence[str]) -> Path:
     """The result file that is meant."""
-    from pipeline.config_file import load
+    from pipeline.config_file import load_config
     from pipeline.results import newest
 
     if subject.endswith(".json"):
         return Path(subject)
     if subject.endswith(".toml"):
-        config = load(Path(subject), overrides)
+        config = load_config(Path(subject), overrides)
         return newest(config.runs, config.name)
     return newest(runs, subject)

@@ -22,11 +22,11 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Put the version in service that served before the champion; it is not judged again."""
-    from pipeline.config_file import load
+    from pipeline.config_file import load_config
     from pipeline.line import reached
     from pipeline.promotion import rollback
 
-    name = load(Path(subject), overrides).name if subject.endswith(".toml") else subject
+    name = load_config(Path(subject), overrides).name if subject.endswith(".toml") else subject
     # Not "the same command": one that was cut short is finished by the next, which would then undo it.
     with reached("once it is back look which version serves, and roll back if it is the wrong one"):
         done = rollback(name, reason)

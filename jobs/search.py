@@ -34,14 +34,14 @@ def main(
     """Search the trade-off curve over methods and their options, and register its best; a study may be joined."""
     from jobs.progress import TrainingProgress, surveyed
     from pipeline.comparison import plan
-    from pipeline.config_file import load
+    from pipeline.config_file import load_config
     from pipeline.prepare import prepare
     from pipeline.search.command import Search
     from pipeline.search.study import Study
 
     chosen = {"trials": trials, "seeds": seeds, "workers": workers, "storage": storage and f'"{storage}"'}
     options = [f"search.{key}={value}" for key, value in chosen.items() if value is not None]
-    loaded = load(config, [*overrides, *options])
+    loaded = load_config(config, [*overrides, *options])
     prepared = prepare(loaded)
     search = Search(loaded, prepared, Study(loaded, prepared))
     planned = plan(search.compared)

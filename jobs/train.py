@@ -15,8 +15,8 @@ import typer
 from jobs.console import AsJson, Config, Overrides, locked, show
 
 if TYPE_CHECKING:
-    from pipeline.comparison import Observer, Planned
     from pipeline.config import RunConfig
+    from pipeline.plan import Observer, Planned
     from pipeline.prepared import Prepared
 
 
@@ -30,12 +30,13 @@ def main(
 ) -> None:
     """Train one model, or find it done, and record it in MLflow; under torchrun on all ranks together."""
     from jobs.progress import surveyed
-    from pipeline.comparison import Planned, complete
-    from pipeline.config_file import load
+    from pipeline.config_file import load_config
+    from pipeline.plan import Planned
     from pipeline.prepare import prepare
     from pipeline.ranks import on_first, once, together
+    from pipeline.runner import complete
 
-    loaded = load(config, overrides)
+    loaded = load_config(config, overrides)
     prepared = prepare(loaded)  # of ranks the first to come does it, and the others wait
     planned = [Planned(loaded.train.method, loaded)]
     with together(checked=checked) as group, ExitStack() as stack:

@@ -12,7 +12,7 @@ from torchrec.sparse.jagged_tensor import KeyedJaggedTensor, KeyedTensor
 
 from features.encoder import Table
 from models.cut import Bags, Layout
-from models.shared_bottom import Embedding
+from models.embedding_base import Embedding
 
 
 class TorchRecEmbedding(Embedding):

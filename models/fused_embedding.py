@@ -12,10 +12,10 @@ from fbgemm_gpu.tbe.config.embedding_config import BoundsCheckMode, ComputeDevic
 from torch import Tensor, nn
 from torch.nn import functional
 
-from features.contract import InputError
 from features.encoder import Table
+from features.errors import InputError
 from models.cut import Bags, Layout
-from models.shared_bottom import Embedding
+from models.embedding_base import Embedding
 from models.table_optimizers import FUSED
 
 _PLACES = {

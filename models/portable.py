@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from features.encoder import Table
 from models.cut import Bags, Layout
-from models.shared_bottom import Embedding
+from models.embedding_base import Embedding
 
 
 class PortableEmbedding(Embedding):

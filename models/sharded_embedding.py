@@ -23,16 +23,16 @@ from torchrec.distributed.batched_embedding_kernel import BaseBatchedEmbeddingBa
 from torchrec.distributed.embeddingbag import EmbeddingBagCollectionSharder
 from torchrec.distributed.types import ShardingEnv
 
-from features.contract import InputError
 from features.encoder import Table
+from features.errors import InputError
 from features.transforms import FIRST_KNOWN
 from models import embedding
 from models.cut import Bags, Layout, TableCut
+from models.embedding_base import Embedding
 from models.fused_embedding import EPS, check_widths, fused_rule
 from models.row_owners import RowOwners
 from models.shard import Shard
 from models.sharding import Sharding
-from models.shared_bottom import Embedding
 
 # Weights drawn at a time; a multiple of the 16 that torch's normal numbers are made in, so that pieces are the whole.
 _DRAWN = 1 << 20

@@ -20,8 +20,8 @@ from torchrec.distributed.sharding_plan import (
 )
 from torchrec.distributed.types import EmbeddingModuleShardingPlan
 
-from features.contract import InputError
 from features.encoder import Table
+from features.errors import InputError
 from models.fused_embedding import COLUMNS
 
 Kind = Literal["row_wise", "table_wise", "column_wise", "data_parallel"]

@@ -19,15 +19,15 @@ from pipeline.batches import WINDOW
 from pipeline.config import RunConfig
 from pipeline.files import fingerprint
 from pipeline.metrics import Evaluator
+from pipeline.plan import BOOSTING
 from pipeline.prepared import Prepared
 from pipeline.ranking import NO_GROUP
-from pipeline.runs import Metrics, Run, load
+from pipeline.runs import Metrics, Run, load_run
 from pipeline.scores import SCORES, TestRows, as_tensors, stored
 
 if TYPE_CHECKING:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-BOOSTING = "boosting"
 ROWS = 500_000  # that it trains on; boosting holds 8 bytes of each column of these, and a second copy while it starts
 SETTINGS: dict[str, Any] = {"learning_rate": 0.1, "max_iter": 1000, "n_iter_no_change": 20}
 _CATEGORIES = 254  # and one for all others: scikit-learn's bins are 255
@@ -76,17 +76,17 @@ class Columns:
         return rows.select(columns).fill_null(float("nan")).to_numpy()
 
 
-def find(config: RunConfig, prepared: Prepared, rows: TestRows) -> Run | None:
+def find_boosted(config: RunConfig, prepared: Prepared, rows: TestRows) -> Run | None:
     """The finished model of a config's one task, if there is one with its scores of these rows.
 
     Raises:
         InputError: If it is damaged.
     """
-    folder = folder_of(config, prepared)
-    return None if stored(folder, rows) is None else load(folder, SCORES)
+    folder = boosted_folder(config, prepared)
+    return None if stored(folder, rows) is None else load_run(folder, SCORES)
 
 
-def folder_of(config: RunConfig, prepared: Prepared) -> Path:
+def boosted_folder(config: RunConfig, prepared: Prepared) -> Path:
     """Where the model of a config's one task is, or will be. The network's settings are no part of it."""
     parts = {"format": _FORMAT, "data": prepared.fingerprint, "boosting": SETTINGS, "rows": ROWS}
     return config.runs / fingerprint(parts | {"tasks": config.tasks, "seed": config.train.seed})
@@ -110,7 +110,7 @@ def boost(config: RunConfig, prepared: Prepared, rows: TestRows) -> Run:
     model = _fitted(columns, train, _read(prepared, "val", task), task, config.train.seed)
     probability_N = model.predict_proba(columns.of(rows.features))[:, 1:].astype(np.float32)
     run = Run(
-        folder=folder_of(config, prepared),
+        folder=boosted_folder(config, prepared),
         tasks=[task],
         method=BOOSTING,
         seed=config.train.seed,

@@ -10,17 +10,18 @@ from functools import partial
 import torch
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from features.contract import InputError
 from features.encoder import Encoder
+from features.errors import InputError
 from features.spec import FeatureSpec
 from gradops import MultiTaskOptimizer
 from gradops.group import Alone, Group
 from gradops.methods import parse
 from gradops.rotation import Rotation, Rotations
 from models.embedding import TorchRecEmbedding
+from models.embedding_base import Embedding
 from models.fused_embedding import FusedEmbedding
 from models.sharded_embedding import ShardedEmbedding
-from models.shared_bottom import Embedding, SharedBottom
+from models.shared_bottom import SharedBottom
 from models.table_optimizers import TABLE_OPTIMIZERS, choices
 from pipeline.batches import Batches
 from pipeline.config import ModelConfig, RunConfig

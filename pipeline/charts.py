@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from pipeline.comparison import UNIFORM
+from pipeline.plan import UNIFORM
 from pipeline.results import Point, Result
 from pipeline.runs import Run
 from pipeline.statistics import Floats

@@ -21,7 +21,7 @@ from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
-from features.contract import InputError
+from features.errors import InputError
 from gradops.group import Alone, Group
 from pipeline.files import durable, sha256_file, sweep
 from pipeline.ranks import on_first, once

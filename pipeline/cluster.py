@@ -24,7 +24,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline.prepared import versions
 
 Item = TypeVar("Item")

@@ -3,62 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Literal, Protocol
 
-from gradops.group import Alone, Group
-from pipeline import boosting, runs
-from pipeline.boosting import BOOSTING, note
+from pipeline.boosting import boosted_folder, note
 from pipeline.candidates import Candidate
 from pipeline.confidence import Confidence, confidence
 from pipeline.config import RunConfig
 from pipeline.evaluation import Ties, delta_m_pct, mean_rank
 from pipeline.files import fingerprint
+from pipeline.plan import BOOSTING, SINGLE_TASK, UNIFORM, Planned, Split
 from pipeline.prepared import Prepared
-from pipeline.processes import train_in_processes
-from pipeline.ranks import once
-from pipeline.runs import Epoch, Run, mean_auc
+from pipeline.runs import Run, mean_auc, run_folder
 from pipeline.scores import TestRows
-from pipeline.survey import at_once
-from pipeline.table import save
-from pipeline.training import tidy, train
-
-SINGLE_TASK, UNIFORM = "single-task", "uniform"
-Split = Literal["val", "test"]
-
-
-@dataclass(frozen=True)
-class Planned:
-    """One run of a comparison.
-
-    Args:
-        system: The row of the table it belongs to.
-        config: What it trains.
-        trial: The trial of a search that it is for.
-    """
-
-    system: str
-    config: RunConfig
-    trial: int | None = None
-
-    @property
-    def label(self) -> str:
-        """The run as a person would name it."""
-        task = f" {self.config.tasks[0]}" if self.system in (SINGLE_TASK, BOOSTING) else ""
-        return f"{self.system}{task} seed {self.config.train.seed}"
-
-
-class Observer(Protocol):
-    """Told what happens to each run, in one process and one thread."""
-
-    def epoch(self, planned: Planned, epoch: Epoch) -> None:
-        """An epoch ended."""
-
-    def finished(self, planned: Planned, run: Run, reused: bool) -> None:
-        """A run ended, or was found done."""
 
 
 @dataclass(frozen=True)
@@ -181,83 +140,8 @@ def boosters(config: RunConfig) -> list[Planned]:
 
 def identity(config: RunConfig, prepared: Prepared) -> str:
     """The fingerprint of a comparison, known before it is run."""
-    folders = [(p.system, runs.folder_of(p.config, prepared).name) for p in plan(config)]
-    return fingerprint(folders + [(p.system, boosting.folder_of(p.config, prepared).name) for p in boosters(config)])
-
-
-def compare(config: RunConfig, prepared: Prepared, observers: Sequence[Observer]) -> Comparison:
-    """Train whatever of a comparison is not done yet, and save its tables.
-
-    Raises:
-        InputError: As :func:`pipeline.training.train`.
-    """
-    comparison, everyone = trained(config, prepared, observers), _Everyone(observers)
-    boosted = [_boosted(p, prepared, comparison.rows, everyone) for p in boosters(config)]
-    if boosted:
-        comparison = replace(comparison, systems={**comparison.systems, BOOSTING: boosted})
-    save(comparison)
-    return comparison
-
-
-def trained(config: RunConfig, prepared: Prepared, observers: Sequence[Observer]) -> Comparison:
-    """The networks of a comparison, not saved."""
-    planned = plan(config)
-    systems: dict[str, list[Run]] = {}
-    for p, run in zip(planned, complete(planned, prepared, observers, config.compare.workers), strict=True):
-        systems.setdefault(p.system, []).append(run)
-    return Comparison(config, prepared, systems, TestRows(prepared))
-
-
-def complete(
-    planned: list[Planned],
-    prepared: Prepared,
-    observers: Sequence[Observer],
-    workers: int,
-    group: Group = Alone(),
-) -> list[Run]:
-    """Every planned run, in order: found where it is finished, trained where it is not.
-
-    Finished runs are found by their config and the data's fingerprint, and unfinished ones by their checkpoints, so an
-    interrupted comparison goes on where it stopped and a longer one trains only what is new.
-
-    Args:
-        planned: What is wanted.
-        prepared: The data.
-        observers: Told of every epoch and run.
-        workers: Runs trained at the same time; 0 for one a core.
-        group: The ranks that train each run together, one run after another, each of which calls this.
-    """
-    everyone = _Everyone(observers)
-    found = once(lambda: [_found(p.config, prepared) for p in planned], group)
-    for p, run in zip(planned, found, strict=True):
-        if run is not None:
-            everyone.finished(p, run, reused=True)
-    missing = [p for p, run in zip(planned, found, strict=True) if run is None]
-    at_a_time = at_once(workers, len(missing)) if group.size == 1 else 1
-    trained = iter(_train_all(missing, prepared, everyone, at_a_time, group))
-    return [next(trained) if run is None else run for run in found]
-
-
-def _boosted(planned: Planned, prepared: Prepared, rows: TestRows, observer: Observer) -> Run:
-    found = boosting.find(planned.config, prepared, rows)
-    run = found or boosting.boost(planned.config, prepared, rows)
-    observer.finished(planned, run, reused=found is not None)
-    return run
-
-
-@dataclass(frozen=True)
-class _Everyone:
-    """Several observers as one."""
-
-    observers: Sequence[Observer]
-
-    def epoch(self, planned: Planned, epoch: Epoch) -> None:
-        for observer in self.observers:
-            observer.epoch(planned, epoch)
-
-    def finished(self, planned: Planned, run: Run, reused: bool) -> None:
-        for observer in self.observers:
-            observer.finished(planned, run, reused)
+    folders = [(p.system, run_folder(p.config, prepared).name) for p in plan(config)]
+    return fingerprint(folders + [(p.system, boosted_folder(p.config, prepared).name) for p in boosters(config)])
 
 
 def _seeds(config: RunConfig) -> range:
@@ -267,25 +151,6 @@ def _seeds(config: RunConfig) -> range:
 def _changed(config: RunConfig, method: str, tasks: Sequence[str], seed: int) -> RunConfig:
     train_config = config.train.model_copy(update={"method": method, "tasks": tuple(tasks), "seed": seed})
     return config.model_copy(update={"train": train_config})
-
-
-def _found(config: RunConfig, prepared: Prepared) -> Run | None:
-    """A finished run, tidied."""
-    run = runs.find(config, prepared)
-    if run is not None:
-        tidy(config, prepared)
-    return run
-
-
-def _train_all(planned: list[Planned], prepared: Prepared, observer: Observer, workers: int, group: Group) -> list[Run]:
-    """Train, in this process or in several, and return the runs in the order of the plan."""
-    if workers > 1:
-        return train_in_processes(planned, prepared, observer, workers)
-    finished = []
-    for p in planned:
-        finished.append(train(p.config, prepared, partial(observer.epoch, p), group))
-        observer.finished(p, finished[-1], reused=False)
-    return finished
 
 
 def _aucs(found: list[Run], task: str, split: Split) -> list[float]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import torch
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from features.kinds import Declared
+from features.declared import Declared
 from features.spec import FeatureSpec
 from gradops.base import GramianMethod
 from gradops.methods import parse

@@ -11,11 +11,11 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline.config import RunConfig
 
 
-def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     """Read a config; ``extends = "other.toml"`` at its top takes every key it does not set from that file.
 
     Args:

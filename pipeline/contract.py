@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from features.kinds import Declared
+from features.declared import Declared
 
 LeakAuc = Annotated[float, Field(ge=0, le=1)]
 

@@ -13,9 +13,8 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline import parquet, rawdata
-from pipeline.comparison import Observer, Planned, complete
 from pipeline.config import RunConfig
 from pipeline.daychecks import day_checks
 from pipeline.dayentry import Entry, Status
@@ -24,11 +23,13 @@ from pipeline.diary import Diary
 from pipeline.drift import summary
 from pipeline.files import fingerprint, sha256_file
 from pipeline.gate import Decision
+from pipeline.plan import Observer, Planned
 from pipeline.prepare import OneClassError, prepare
 from pipeline.prepared import Prepared
 from pipeline.promotion import promote
 from pipeline.registered import champion_run
 from pipeline.registry import offer
+from pipeline.runner import complete
 from pipeline.runs import Run
 from pipeline.tracking import Tracker
 from pipeline.warm import can_start
@@ -104,7 +105,7 @@ class Daily:
         _check(self.config)
         if not self.config.data.reads(day):
             raise InputError(f"{day} is not read: see `data.since`, `data.until` and `data.without`")
-        found = [path for path in parquet.find(self.config.data.train) if day_of(path) == day]
+        found = [path for path in parquet.find_files(self.config.data.train) if day_of(path) == day]
         if not found:
             fix = f"wait for it, or see where `data.train` ({self.config.data.train}) points"
             raise InputError(f"there is no file below a folder dt={day}: {fix}")
@@ -141,7 +142,7 @@ class Daily:
 
     def _there(self) -> set[date]:
         """The days that there are files of, and that the config lets be read."""
-        found = {day_of(path) for path in parquet.find(self.config.data.train)}
+        found = {day_of(path) for path in parquet.find_files(self.config.data.train)}
         return {day for day in found if day is not None and self.config.data.reads(day)}
 
     def _undecidable(self, day: date, days: list[date]) -> str | None:
@@ -200,7 +201,7 @@ class Daily:
 
 
 def _check_rows(config: RunConfig) -> None:
-    rawdata.check(config, rawdata.find(config))
+    rawdata.check_raw_data(config, rawdata.find_raw_files(config))
 
 
 def _is_sound(config: RunConfig) -> bool:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline.ahead import ahead
 
 Item = TypeVar("Item")

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field, PositiveInt, model_validator
 
-from features.kinds import Count, Declared
+from features.declared import Declared
+from features.kinds import Count
 
 Margin = Annotated[float, Field(ge=0, lt=1)]
 Level = Annotated[float, Field(gt=0.5, lt=1)]

@@ -21,7 +21,7 @@ from pipeline.split import SplitConfig
 Parts = Mapping[str, Mapping[str, Sequence[str]]]
 
 
-def find(config: RunConfig, inputs: Mapping[str, Any]) -> Prepared | None:
+def find_base(config: RunConfig, inputs: Mapping[str, Any]) -> Prepared | None:
     """Data prepared from exactly these inputs, else the base to grow from, else None.
 
     Args:

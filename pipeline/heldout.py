@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from features.contract import InputError
 from features.encoder import GROUP, LABEL, Encoder
+from features.errors import InputError
 from pipeline import parquet, rawdata
 from pipeline.chunks import Reading, chunks
 from pipeline.config import RunConfig
@@ -150,7 +150,7 @@ def _files(config: RunConfig, prepared: Prepared) -> Iterator[tuple[str, Path]]:
     Raises:
         InputError: If one of them is not.
     """
-    for role, paths in rawdata.find(config).items():
+    for role, paths in rawdata.find_raw_files(config).items():
         digests = prepared.manifest["sources"][role]
         if len(paths) != len(digests):
             raise InputError(f"data.{role} has {len(paths)} files, and had {len(digests)}; {_AGAIN}")

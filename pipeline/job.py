@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
-from features.contract import InputError
+from features.errors import InputError
 from gradops import Microbatch, MultiTaskOptimizer
 from gradops.group import Alone, Group, gathered, total
 from models.cut import TableCut

@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 from filelock import FileLock
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline import parquet
 from pipeline.attribution import TASKS, Events, label_day, parse_window, units
 from pipeline.files import atomic, sha256_file, sweep
@@ -59,7 +59,7 @@ def label_events(pattern: str, out: Path, events: Events, window: str) -> dict[s
             is damaged. Nothing is left half written.
         filelock.Timeout: If another process writes to the same folder.
     """
-    paths, problems = parquet.find(pattern), []
+    paths, problems = parquet.find_files(pattern), []
     if not paths:
         problems.append(f"there is no Parquet file at `{pattern}`; paths are relative to {Path.cwd()}")
     schemas, wrong = parquet.schemas(paths)

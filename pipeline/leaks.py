@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from features.contract import InputError
 from features.encoder import ID, LABEL, VALUE
+from features.errors import InputError
 from features.fitting import fit
 from features.kinds import Numeric
 from features.spec import FeatureSpec
@@ -28,7 +28,7 @@ _BUCKETS = 32
 Floats = npt.NDArray[np.float64]
 
 
-def check(config: RunConfig, paths: list[Path]) -> None:
+def check_leakage(config: RunConfig, paths: list[Path]) -> None:
     """Refuse features that know a label.
 
     Ids are scored by the mean label of their training half, numbers by themselves, in the other half.

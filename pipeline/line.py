@@ -13,8 +13,8 @@ from mlflow.exceptions import MlflowException
 from requests import HTTPError, RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
-from features.contract import InputError
-from pipeline.outbox import AwayError
+from features.errors import InputError
+from pipeline.errors import AwayError
 from pipeline.passwords import without_passwords
 from pipeline.store import shown_store
 

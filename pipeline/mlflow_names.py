@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from gradops.methods import parse
-from pipeline.boosting import BOOSTING, SETTINGS
-from pipeline.comparison import Planned, Row
+from pipeline.boosting import SETTINGS
+from pipeline.comparison import Row
 from pipeline.config import RunConfig
+from pipeline.plan import BOOSTING, Planned
 from pipeline.runs import Epoch, Metrics, Run
 
 LAST = "train.seconds"  # of an epoch: with it in the store, all of the epoch is

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 from torch.optim import Adam, Optimizer
 
-from features.contract import InputError
+from features.errors import InputError
 from models.fused_embedding import FusedEmbedding
 from models.fused_optimizer import FusedOptimizer
 from models.joint_optimizer import JointOptimizer

@@ -13,13 +13,6 @@ from filelock import FileLock, Timeout
 from pipeline.files import atomic
 
 
-class AwayError(Exception):
-    """The tracking server is away, and what was asked for cannot be done without it. What was trained is kept.
-
-    Commands turn it into a message and exit code 1.
-    """
-
-
 @dataclass(frozen=True)
 class Entry:
     """What is to be recorded of a run, beside its folder.

@@ -16,8 +16,8 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.types.schema import AnyType
 
-from features.contract import InputError
 from features.encoder import Encoder
+from features.errors import InputError
 from features.kinds import MultiHot, Numeric, Time
 from pipeline.line import is_away
 from pipeline.prepared import Prepared

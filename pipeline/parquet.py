@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from features.contract import InputError
+from features.errors import InputError
 
 # Polars gives up on some damaged pages by a panic, which is no Exception.
 _DAMAGED = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
@@ -28,7 +28,7 @@ class DamagedError(InputError):
         return f"{self.path} is not a readable Parquet file ({self._reason}); remove or replace it"
 
 
-def find(pattern: str) -> list[Path]:
+def find_files(pattern: str) -> list[Path]:
     """The files of a path, a folder (with those below it) or a glob, in order."""
     return sorted(Path(pattern).rglob("*.parquet")) if Path(pattern).is_dir() else sorted(map(Path, glob(pattern)))
 

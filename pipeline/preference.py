@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline.registered import Version
 from pipeline.registry import DATA, VAL_AUC
 

@@ -13,8 +13,8 @@ from typing import Any
 import polars as pl
 from filelock import FileLock
 
-from features.contract import InputError
 from features.encoder import LABEL, Encoder
+from features.errors import InputError
 from features.fitting import Fitter, Learnt
 from pipeline import growth, leaks, rawdata
 from pipeline.chunks import DONE, Chunk, Reading, chunks, count, encode
@@ -40,7 +40,7 @@ def prepare(config: RunConfig, engine: Engine = HERE) -> Prepared:
         InputError: If files are missing, or columns or values do not fit the config (all problems at once), or features
             know a label, or a split is empty or holds a single class of some task. Nothing is written then.
     """
-    sources = rawdata.find(config)
+    sources = rawdata.find_raw_files(config)
     config.data.prepared.mkdir(parents=True, exist_ok=True)
     engine.reach([path for paths in sources.values() for path in paths], config.data.prepared)
     digests = {role: list(engine.map(sha256_file, paths, threads=2)) for role, paths in sources.items()}
@@ -52,7 +52,7 @@ def prepare(config: RunConfig, engine: Engine = HERE) -> Prepared:
         "sources": digests,
     }
     with FileLock(config.data.prepared / ".lock"):
-        found = growth.find(config, inputs) if config.data.grow else None
+        found = growth.find_base(config, inputs) if config.data.grow else None
         if found is not None and growth.is_same(found, inputs):
             return found
         base = growth.Base(found, by_time=config.split.time is not None)
@@ -60,8 +60,8 @@ def prepare(config: RunConfig, engine: Engine = HERE) -> Prepared:
         folder = config.data.prepared / fingerprint(inputs)
         if (done := Prepared.find(folder)) is not None:
             return done
-        rawdata.check(config, sources, engine)
-        leaks.check(config, sources["train"])
+        rawdata.check_raw_data(config, sources, engine)
+        leaks.check_leakage(config, sources["train"])
         return _Preparation(config, engine, sources, digests, base).write(inputs, folder)
 
 

@@ -16,7 +16,7 @@ from pipeline.runs import Epoch, Run
 from pipeline.training import train
 
 if TYPE_CHECKING:
-    from pipeline.comparison import Observer, Planned
+    from pipeline.plan import Observer, Planned
 
 
 def train_in_processes(planned: list[Planned], prepared: Prepared, observer: Observer, workers: int) -> list[Run]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline.config import RunConfig
 from pipeline.gate import Check, Contender, Decision, in_nobodys_way, judge, readable
 from pipeline.handover import Move, hand_over, settle

@@ -11,7 +11,7 @@ from mlflow.models import set_model
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline.score_http import answer_requests
 from pipeline.score_requests import frame_of
 from pipeline.scoring import ARTIFACT, Scorer

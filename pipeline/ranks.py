@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
-from features.contract import InputError
+from features.errors import InputError
 from gradops.group import Alone, Group, Ranks
 
 Result = TypeVar("Result")

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import polars as pl
 
-from features.contract import InputError, check_table
+from features.contract import check_table
+from features.errors import InputError
 from pipeline import days, duplicates, parquet, values
 from pipeline.config import RunConfig
 from pipeline.engine import HERE, Engine
 
 
-def find(config: RunConfig) -> dict[str, list[Path]]:
+def find_raw_files(config: RunConfig) -> dict[str, list[Path]]:
     """The files of each role, ``train`` and perhaps ``holdout``: each there to be hashed, none looked into.
 
     Raises:
@@ -23,18 +24,18 @@ def find(config: RunConfig) -> dict[str, list[Path]]:
     """
     patterns = {"train": config.data.train} | ({"holdout": config.data.holdout} if config.data.holdout else {})
     found = {
-        role: [path for path in parquet.find(pattern) if config.data.reads(days.day_of(path))]
+        role: [path for path in parquet.find_files(pattern) if config.data.reads(days.day_of(path))]
         for role, pattern in patterns.items()
     }
     if missing := [f"data.{role}: no Parquet file at `{patterns[role]}`" for role, paths in found.items() if not paths]:
         where = f"paths are relative to the folder of the command, now {Path.cwd()}"
         raise InputError.of(f"raw data is not there ({where}; `gradops fetch census` fetches census)", missing)
     if not all(path.is_file() and os.access(path, os.R_OK) for paths in found.values() for path in paths):
-        check(config, found)
+        check_raw_data(config, found)
     return found
 
 
-def check(config: RunConfig, sources: dict[str, list[Path]], engine: Engine = HERE) -> None:
+def check_raw_data(config: RunConfig, sources: dict[str, list[Path]], engine: Engine = HERE) -> None:
     """Hold files, schemas and values against the config, before anything is written.
 
     Args:
@@ -55,7 +56,7 @@ def check(config: RunConfig, sources: dict[str, list[Path]], engine: Engine = HE
     both = sorted(set(sources["train"]) & set(sources.get("holdout", [])))
     problems += [f"{path} is in data.train and in data.holdout; a row is trained on or held out" for path in both]
     every = {p: s for found in files.values() for p, s in found.items()}
-    broken, damaged = values.check(every, values.rules(config), engine)
+    broken, damaged = values.check_values(every, values.rules(config), engine)
     sound = {role: {p: s for p, s in found.items() if p not in damaged} for role, found in files.items()}
     problems += [*broken, *duplicates.problems(sound, config.contract.unique, engine)]
     if problems:

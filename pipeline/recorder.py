@@ -12,11 +12,12 @@ import mlflow
 from mlflow.entities import LifecycleStage, Metric, Param, RunStatus
 from mlflow.tracking import MlflowClient
 
-from features.contract import InputError
-from pipeline.comparison import SINGLE_TASK, Comparison, Split
+from features.errors import InputError
+from pipeline.comparison import Comparison
 from pipeline.line import reached
 from pipeline.mlflow_names import LAST, at_zero, of_epoch, of_result, of_row, plain
 from pipeline.outbox import Entry
+from pipeline.plan import SINGLE_TASK, Split
 from pipeline.results import Result
 from pipeline.runs import CONFIG, RESULT, Epoch, Run
 from pipeline.store import connect

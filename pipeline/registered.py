@@ -13,7 +13,7 @@ import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline.packaging import fetched, reading
 from pipeline.recorder import FINGERPRINT
 from pipeline.scoring import Scorer

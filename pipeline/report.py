@@ -12,9 +12,9 @@ from jinja2 import Environment, StrictUndefined
 from plotly.offline import get_plotlyjs
 
 from pipeline import charts
-from pipeline.comparison import SINGLE_TASK, UNIFORM
 from pipeline.confidence import BETTER, Interval
 from pipeline.files import atomic
+from pipeline.plan import SINGLE_TASK, UNIFORM
 from pipeline.results import Point, Result
 
 if TYPE_CHECKING:

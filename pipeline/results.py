@@ -9,11 +9,10 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from features.contract import InputError
+from features.errors import InputError
 from gradops.methods import parse
-from pipeline.boosting import BOOSTING
-from pipeline.comparison import SINGLE_TASK, UNIFORM
 from pipeline.confidence import Confidence, Interval
+from pipeline.plan import BOOSTING, SINGLE_TASK, UNIFORM
 from pipeline.runs import RESULT, Run
 from pipeline.search.points import read
 
@@ -114,7 +113,7 @@ class Result:
         return [Run.load(folder) for folder in folders if (folder / RESULT).exists()]
 
 
-def load(path: Path) -> Result:
+def load_result(path: Path) -> Result:
     """Read what :func:`save` or a search wrote.
 
     Raises:

@@ -12,7 +12,7 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline.config import ModelConfig, RunConfig
 from pipeline.files import durable, fingerprint
 from pipeline.prepared import Prepared
@@ -143,26 +143,26 @@ def differences(saved: Mapping[str, Any], present: Mapping[str, Any], prefix: st
     return found
 
 
-def folder_of(config: RunConfig, prepared: Prepared) -> Path:
+def run_folder(config: RunConfig, prepared: Prepared) -> Path:
     """Where the run of a config on prepared data is, or will be."""
     return config.runs / fingerprint(depends_on(config, prepared))
 
 
 def checkpoints_of(config: RunConfig, prepared: Prepared) -> Path:
     """Where the checkpoints of the run are until it is finished: a folder of a run holds a finished one."""
-    return config.runs / "checkpoints" / folder_of(config, prepared).name
+    return config.runs / "checkpoints" / run_folder(config, prepared).name
 
 
-def find(config: RunConfig, prepared: Prepared) -> Run | None:
+def find_run(config: RunConfig, prepared: Prepared) -> Run | None:
     """The finished run of a config on prepared data, if there is one.
 
     Raises:
         InputError: If it is damaged.
     """
-    return load(folder_of(config, prepared), WEIGHTS)
+    return load_run(run_folder(config, prepared), WEIGHTS)
 
 
-def load(folder: Path, file: str) -> Run | None:
+def load_run(folder: Path, file: str) -> Run | None:
     """The run in a folder, if its result, its config and the file that it left behind are there.
 
     Raises:

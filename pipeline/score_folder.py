@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from pyarrow import ArrowException
 from safetensors import SafetensorError, safe_open
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline.files import sha256_file
 
 MODEL, WEIGHTS, ENCODER, MANIFEST = "model.json", "weights.safetensors", "encoder", "manifest.json"
@@ -31,7 +31,7 @@ def seal(folder: Path) -> None:
     (folder / MANIFEST).write_text(json.dumps({"files": files}, indent=1))
 
 
-def check(folder: Path) -> str:
+def check_folder(folder: Path) -> str:
     """Make sure that a folder holds a model's files and nothing else, each of the content that was sealed.
 
     Returns:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from mlflow.pyfunc import scoring_server
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline.score_requests import Limits, rows_of
 
 if TYPE_CHECKING:

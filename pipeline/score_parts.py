@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import polars as pl
 from filelock import FileLock
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline import parquet
 from pipeline.ahead import ahead
 from pipeline.chunks import Chunk, chunks
@@ -64,7 +64,7 @@ class Scoring:
         Raises:
             InputError: With all problems of all files.
         """
-        paths = tuple(parquet.find(source))
+        paths = tuple(parquet.find_files(source))
         if not paths:
             raise InputError(f"no Parquet file at `{source}` (paths are relative to the folder of the command)")
         found, problems = parquet.schemas(list(paths))

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from features.contract import InputError
+from features.errors import InputError
 
 _BYTES, _ROWS = "GRADOPS_MAX_REQUEST_BYTES", "GRADOPS_MAX_REQUEST_ROWS"
 FORMATS = ("dataframe_split", "dataframe_records", "inputs", "instances")

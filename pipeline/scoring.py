@@ -14,9 +14,10 @@ from pydantic import Field, PositiveInt, ValidationError
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from features.contract import InputError
+from features.declared import Declared
 from features.encoder import ID, WEIGHT, Encoder
-from features.kinds import Declared, Name
+from features.errors import InputError
+from features.kinds import Name
 from models.portable import PortableEmbedding
 from models.shared_bottom import SharedBottom
 from pipeline import score_folder
@@ -76,7 +77,7 @@ class Scorer:
         Raises:
             InputError: If the folder is not as it was written, or what is in it does not fit together.
         """
-        digest = score_folder.check(folder)
+        digest = score_folder.check_folder(folder)
         try:
             encoder = Encoder.load(folder / ENCODER)
             content = _Model.model_validate_json((folder / MODEL).read_bytes())

@@ -10,7 +10,7 @@ from typing import Annotated
 import polars as pl
 from pydantic import Field, model_validator
 
-from features.kinds import Declared
+from features.declared import Declared
 from features.transforms import stable_hash
 
 SPLITS = ("train", "val", "test")

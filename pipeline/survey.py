@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from features.contract import InputError
 from features.encoder import Table
+from features.errors import InputError
 from models.table_optimizers import choices
 from pipeline.config import RunConfig
 from pipeline.footprint import Footprint, largest, table_bytes
 from pipeline.memory import available_memory, free_disk
 from pipeline.prepared import Prepared
-from pipeline.runs import find
+from pipeline.runner import concurrency
+from pipeline.runs import find_run
 
 _PROCESS = 300 << 20  # what a worker holds before it trains: 264 MiB of its own after its imports
-
-
-def at_once(workers: int, runs: int) -> int:
-    """How many of some runs are trained at the same time; 0 workers stand for one a core."""
-    return min(workers or os.cpu_count() or 1, runs)
 
 
 @dataclass(frozen=True)
@@ -60,8 +55,8 @@ class Survey:
             workers: Runs trained at the same time; 0 for one a core.
             ranks: How many on this machine share a run, and how many altogether.
         """
-        missing = sum(find(config, prepared) is None for config in configs)
-        number = at_once(workers, missing)
+        missing = sum(find_run(config, prepared) is None for config in configs)
+        number = concurrency(workers, missing)
         config, tables = max(configs, key=lambda c: len(c.tasks)), prepared.encoder().tables()
         others = {
             name: _needed(Footprint.on_ranks(_stepped_by(config, name), prepared, tables, *ranks), number)

@@ -11,16 +11,18 @@ from types import TracebackType
 from mlflow.entities import RunStatus
 from mlflow.tracking import MlflowClient
 
-from pipeline.comparison import Comparison, Planned
+from pipeline.comparison import Comparison
 from pipeline.config import RunConfig
 from pipeline.database import check_database
+from pipeline.errors import AwayError
 from pipeline.interruption import uninterrupted
 from pipeline.line import STORE_ERRORS, Line, is_away, said
 from pipeline.mlflow_names import params_of
-from pipeline.outbox import AwayError, Entry, Outbox
+from pipeline.outbox import Entry, Outbox
+from pipeline.plan import Planned
 from pipeline.prepared import Prepared
 from pipeline.recorder import DATA, PARENT, Recorder, Recording
-from pipeline.runs import Epoch, Run, folder_of
+from pipeline.runs import Epoch, Run, run_folder
 from pipeline.store import connect as connect
 from pipeline.store import shown_store
 from pipeline.store import store_uri as store_uri
@@ -110,7 +112,7 @@ class Tracker:
         """Log an epoch's losses, validation metrics and sampled step reports."""
         recording = self._open.get(planned.label)
         if recording is None:
-            fingerprint = folder_of(planned.config, self._prepared).name
+            fingerprint = run_folder(planned.config, self._prepared).name
             recording = self._open[planned.label] = Recording(self._entry(planned, fingerprint))
         recording.epochs.append(epoch)
         self._send(lambda recorder: recorder.send(recording, self._parent))

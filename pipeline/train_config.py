@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from features.kinds import Declared
+from features.declared import Declared
 from gradops.gauge import Gauge, Measure
 from gradops.methods import METHODS, parse, write
 from models.table_optimizers import TABLE_OPTIMIZERS, choices

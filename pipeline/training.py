@@ -15,7 +15,7 @@ from pipeline.interruption import uninterrupted
 from pipeline.job import Job, generator_seed
 from pipeline.prepared import Prepared
 from pipeline.ranks import once
-from pipeline.runs import WEIGHTS, Epoch, Run, checkpoints_of, depends_on, find, folder_of
+from pipeline.runs import WEIGHTS, Epoch, Run, checkpoints_of, depends_on, find_run, run_folder
 
 
 def train(
@@ -49,7 +49,7 @@ def train(
     torch.set_num_threads(config.train.threads)
     checkpoints = _checkpoints(config, prepared, group)
     with torch.random.fork_rng(devices=[]), checkpoints.alone():
-        finished = once(lambda: find(config, prepared), group)
+        finished = once(lambda: find_run(config, prepared), group)
         if finished is not None:  # by another process, while this one waited for its turn
             for epoch in finished.history:
                 on_epoch(epoch)
@@ -130,7 +130,7 @@ def _finished(job: Job, config: RunConfig, prepared: Prepared, rest: Callable[[]
     """The run of the job's best epoch, written to its folder."""
     job.model.load_state_dict(job.best)
     run = Run(
-        folder=folder_of(config, prepared),
+        folder=run_folder(config, prepared),
         tasks=job.tasks,
         method=config.train.method,
         seed=config.train.seed,

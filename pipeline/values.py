@@ -52,7 +52,9 @@ def rules(config: RunConfig) -> list[Rule]:
     return found + ([_dated(config.split.time)] if config.split.time else [])
 
 
-def check(files: Mapping[Path, pl.Schema], rules: list[Rule], engine: Engine = HERE) -> tuple[list[str], list[Path]]:
+def check_values(
+    files: Mapping[Path, pl.Schema], rules: list[Rule], engine: Engine = HERE
+) -> tuple[list[str], list[Path]]:
     """Read what the rules are about, a file at a time.
 
     Returns:

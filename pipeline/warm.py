@@ -9,13 +9,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from features.contract import InputError
+from features.errors import InputError
 from gradops.group import Alone, Group
 from models.portable import PortableEmbedding
 from models.shared_bottom import SharedBottom
 from pipeline.config import RunConfig
 from pipeline.prepared import Prepared
-from pipeline.runs import CONFIG, WEIGHTS, folder_of
+from pipeline.runs import CONFIG, WEIGHTS, run_folder
 
 
 def warm_start(model: SharedBottom, config: RunConfig, prepared: Prepared, group: Group = Alone()) -> None:
@@ -67,7 +67,7 @@ def can_start(config: RunConfig, prepared: Prepared, run: str) -> bool:
 def descends(prepared: Prepared, folder: Path) -> bool:
     """Whether the run in a folder was trained on this data, or on data that it has grown from."""
     trained = _config(folder)
-    return any(folder_of(trained, data).name == folder.name for data in _lineage(prepared))
+    return any(run_folder(trained, data).name == folder.name for data in _lineage(prepared))
 
 
 def _lineage(prepared: Prepared) -> Iterator[Prepared]:

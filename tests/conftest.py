@@ -9,7 +9,7 @@ from hypothesis import settings
 
 from features.encoder import Encoder
 from pipeline.config import RunConfig
-from pipeline.config_file import load
+from pipeline.config_file import load_config
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
 
@@ -30,7 +30,7 @@ def debug_config(folder: Path, *overrides: str) -> RunConfig:
     places = [f"runs={folder}/runs", f"data.prepared={folder}/prepared"]
     places += [f"data.{role}={ROOT}/tests/data/census/{file}.parquet" for role, file in ROLES.items()]
     # Without boosting: a second for each of the many comparisons that are not about it.
-    return load(ROOT / "configs" / "debug.toml", [*places, "compare.boosting=false", *overrides])
+    return load_config(ROOT / "configs" / "debug.toml", [*places, "compare.boosting=false", *overrides])
 
 
 ROLES = {"train": "train", "holdout": "test"}

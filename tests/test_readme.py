@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from features.spec import Task
 from gradops.catalogue import markdown
 from gradops.methods import METHODS
 from pipeline.config import CompareConfig, DataConfig, ModelConfig
-from pipeline.config_file import load
+from pipeline.config_file import load_config
 from pipeline.contract import ContractConfig
 from pipeline.gate_config import GateConfig
 from pipeline.prepare import prepare
@@ -56,7 +57,7 @@ def test_the_config_for_your_own_parquet_prepares_a_click_log(tmp_path: Path) ->
     for day, part in enumerate(log.iter_slices(1000)):
         (tmp_path / "logs").mkdir(exist_ok=True)
         part.write_parquet(tmp_path / "logs" / f"day-{day}.parquet")
-    prepared = prepare(load(tmp_path / "shop.toml", ["spec.tasks.wish.positive=wished"]))
+    prepared = prepare(load_config(tmp_path / "shop.toml", ["spec.tasks.wish.positive=wished"]))
     splits = prepared.manifest["splits"]
     assert sum(split["rows"] for split in splits.values()) == rows
     known = sum(split["tasks"]["cart"]["known"] for split in splits.values())
@@ -68,9 +69,9 @@ def test_the_guide_to_your_own_data_is_true_of_a_generated_log() -> None:
     Path("shop.toml").write_text(toml)
     generate(Options(rows=7000, users=500, items=100), Path("logs"))
     before = prepare(
-        load(Path("shop.toml"), ["data.grow=true", "split.validation=2026-01-05", "split.test=2026-01-06"])
+        load_config(Path("shop.toml"), ["data.grow=true", "split.validation=2026-01-05", "split.test=2026-01-06"])
     )
-    later = prepare(load(Path("shop.toml"), ["data.grow=true"]))
+    later = prepare(load_config(Path("shop.toml"), ["data.grow=true"]))
     assert before.rows == {"train": 4000, "val": 1000, "test": 2000}
     assert later.manifest["grown_from"] == before.fingerprint
 
@@ -81,14 +82,13 @@ def test_the_training_loop_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert "tensor" in capsys.readouterr().out
 
 
-def test_every_file_has_its_line_in_the_tree() -> None:
-    """Packages and modules alike; a folder that is described as a whole stands for its files."""
-    whole = {"gradops/methods", "pipeline/sources", "jobs"}
-    for package in ("features", "gradops", "models", "pipeline"):
-        for path in (ROOT / package).rglob("*.py"):
-            folder = str(path.parent.relative_to(ROOT))
-            if path.name != "__init__.py" and folder not in whole:
-                assert re.search(rf"\b{re.escape(path.name)}\b", README), path
+def test_every_package_says_what_it_is_and_has_its_line_in_the_architecture() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    for package in ("features", "gradops", "models", "pipeline", "jobs"):
+        for init in (ROOT / package).rglob("__init__.py"):
+            folder = init.parent.relative_to(ROOT)
+            assert ast.get_docstring(ast.parse(init.read_text())), f"{init} has no docstring"
+            assert f"`{folder}/`" in page, f"{folder} has no line in docs/architecture.md"
 
 
 def test_every_key_of_a_config_is_documented() -> None:

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.boosting import BOOSTING
-from pipeline.comparison import SINGLE_TASK, UNIFORM
-from pipeline.results import Point, Result, load
+from pipeline.plan import BOOSTING, SINGLE_TASK, UNIFORM
+from pipeline.results import Point, Result, load_result
 from tests.conftest import ROOT
 
 RESULTS = ROOT / "docs" / "results"
@@ -46,7 +45,7 @@ def rows_of(system: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_every_row_is_that_of_its_file(file: Path) -> None:
-    result = load(file)
+    result = load_result(file)
     assert len(result.complete) > 5
     for point in result.points if result.kind == "comparison" else ():
         name = point.name if point.name in (SINGLE_TASK, BOOSTING) else f"`{point.name}`"
@@ -55,7 +54,7 @@ def test_every_row_is_that_of_its_file(file: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_page_shows_all_of_its_file(page: Path) -> None:
-    result, html = load(page.with_suffix(".json")), page.read_text()
+    result, html = load_result(page.with_suffix(".json")), page.read_text()
     assert all(part in html for part in (result.made["data"], *(escape(point.name) for point in result.points)))
 
 
@@ -69,7 +68,7 @@ def test_the_papers_figures_are_those_of_its_table() -> None:
 
 
 def test_the_readmes_table_of_several_seeds_is_of_the_same_runs() -> None:
-    result = load(RESULTS / "census-full.json")
+    result = load_result(RESULTS / "census-full.json")
     shown = [
         "uniform",
         "pcgrad",

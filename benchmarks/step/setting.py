@@ -12,8 +12,9 @@ from features.encoder import Table
 from gradops.rotation import Rotations
 from models.cut import Bags
 from models.embedding import TorchRecEmbedding
+from models.embedding_base import Embedding
 from models.fused_embedding import FusedEmbedding
-from models.shared_bottom import Embedding, SharedBottom
+from models.shared_bottom import SharedBottom
 
 Tables = Literal["fused", "sparse", "dense"]  # one kernel that steps them, or gradients of rows, or of whole tables
 

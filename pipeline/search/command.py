@@ -10,20 +10,22 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline.candidates import Candidate
-from pipeline.comparison import Comparison, Observer, trained
+from pipeline.compare import trained
+from pipeline.comparison import Comparison
 from pipeline.confidence import Confidence, confidence
 from pipeline.config import CompareConfig, RunConfig
+from pipeline.plan import Observer
 from pipeline.prepared import Prepared
 from pipeline.registry import register
+from pipeline.runner import concurrency
 from pipeline.runs import Run, mean_auc
 from pipeline.search.crew import MOST_LOSSES, Crew
 from pipeline.search.points import Baselines, Point, save, with_front
 from pipeline.search.storage import folder_of, reachable
 from pipeline.search.study import Study
 from pipeline.search.tradeoff import Worker
-from pipeline.survey import at_once
 from pipeline.tracking import Tracker
 
 Told = Callable[[Sequence[Point]], None]
@@ -142,7 +144,7 @@ class Search:
 
     def _work(self, baselines: Baselines, tracker: Tracker, on_points: Callable[[], None]) -> None:
         """Finish every point, here or in workers."""
-        size = at_once(self.config.search.workers, self.study.places - len(self.study.points()))
+        size = concurrency(self.config.search.workers, self.study.places - len(self.study.points()))
         if size == 1:
             Worker(self.config, self.prepared, self.study, baselines, tracker, on_points).work()
         elif size:

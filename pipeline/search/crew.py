@@ -8,7 +8,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline.config import RunConfig
 from pipeline.interruption import end_with_parent
 from pipeline.prepared import Prepared

@@ -11,12 +11,13 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Literal
 
-from pipeline.comparison import SINGLE_TASK, Comparison
+from pipeline.comparison import Comparison
 from pipeline.confidence import Confidence
 from pipeline.config import RunConfig
 from pipeline.evaluation import delta_m_pct
 from pipeline.files import atomic
 from pipeline.front import on_front
+from pipeline.plan import SINGLE_TASK
 from pipeline.prepared import Prepared
 from pipeline.runs import Metrics, Run
 

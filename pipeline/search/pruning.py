@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from pipeline.comparison import Planned
+from pipeline.plan import Planned
 from pipeline.runs import Epoch, Run
 from pipeline.search.points import Point
 

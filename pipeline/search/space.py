@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from features.contract import InputError
+from features.errors import InputError
 from gradops.base import Method
 from gradops.catalogue import search_space
 from gradops.methods import METHODS, parse, write

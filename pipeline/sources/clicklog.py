@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline.evaluation import task_metrics
 from pipeline.files import atomic, sweep
 from pipeline.sources.clicktruth import TASKS, Truth

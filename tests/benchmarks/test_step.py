@@ -13,8 +13,9 @@ from benchmarks.step.setting import SETTINGS, Setting
 from benchmarks.step.timing import multiplications
 from benchmarks.step.ways import EXACT, UNIFORM, WAYS
 from models.cut import Bags
+from models.embedding_base import Embedding
 from models.loss import masked_cross_entropy
-from models.shared_bottom import Embedding, SharedBottom
+from models.shared_bottom import SharedBottom
 from tests.gradops import reference
 
 # Two tasks: PCGrad's random orders are then one.

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.contract import InputError, check_table
+from features.contract import check_table
 from features.encoder import Encoder
+from features.errors import InputError
 from features.fitting import fit
 from features.spec import FeatureSpec
 from features.transforms import FIRST_KNOWN, NULL, OUT_OF_VOCABULARY, bucket_edges, bucket_id

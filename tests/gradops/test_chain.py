@@ -59,7 +59,7 @@ def test_a_chain_gives_what_autograd_gives(
     leaf_BE = leaf(dtype, WIDE - values)
     starts = roots(net(torch.cat([leaf_BE, torch.randn(BATCH, values, dtype=dtype)], dim=1)), tasks)
     shared = list(net.parameters())
-    found = chain.find(starts.outputs, shared, leaf_BE)
+    found = chain.find_chain(starts.outputs, shared, leaf_BE)
     assert found is not None
     each = jacobian.each(starts, shared, leaf_BE)
     *expected, at_leaf_TX = by_autograd(starts, [*shared, leaf_BE])
@@ -88,7 +88,7 @@ def test_in_half_precision_it_is_autograds_own_arithmetic() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         z_BD = net(leaf_BE)
     starts, shared = roots(z_BD, 3), list(net.parameters())
-    assert chain.find(starts.outputs, shared, leaf_BE) is not None
+    assert chain.find_chain(starts.outputs, shared, leaf_BE) is not None
     each = jacobian.each(starts, shared, leaf_BE)
     *expected, at_leaf_TX = by_autograd(starts, [*shared, leaf_BE])
     assert all(block.dtype == torch.float32 for block in each.blocks)
@@ -102,7 +102,7 @@ def test_dropout_as_cuda_has_it() -> None:
     layer, leaf_BE = nn.Linear(WIDE, 4).double(), leaf()
     z_BD, _ = torch.native_dropout(layer(leaf_BE).relu(), 0.4, True)
     starts, shared = roots(z_BD, 2), list(layer.parameters())
-    assert chain.find(starts.outputs, shared, leaf_BE) is not None
+    assert chain.find_chain(starts.outputs, shared, leaf_BE) is not None
     for ours, autograds in zip(jacobian.each(starts, shared, leaf_BE).blocks, by_autograd(starts, shared), strict=True):
         torch.testing.assert_close(ours, autograds)
 
@@ -110,7 +110,7 @@ def test_dropout_as_cuda_has_it() -> None:
 def test_without_a_leaf() -> None:
     net = network([4, 3], bias=True, dropout=0.0, relu=True, dtype=torch.float64)
     starts, shared = roots(net(leaf().detach()), 2), list(net.parameters())
-    assert chain.find(starts.outputs, shared, None) is not None
+    assert chain.find_chain(starts.outputs, shared, None) is not None
     each = jacobian.each(starts, shared, None)
     assert not each.cotangents
     for ours, autograds in zip(each.blocks, by_autograd(starts, shared), strict=True):
@@ -148,7 +148,7 @@ def test_anything_else_goes_by_autograd(name: str) -> None:
     through, shared = NO_CHAINS[name]
     leaf_BE = leaf()
     starts = roots(through(leaf_BE), 3)
-    assert chain.find(starts.outputs, shared, leaf_BE) is None
+    assert chain.find_chain(starts.outputs, shared, leaf_BE) is None
     each = jacobian.each(starts, shared, leaf_BE)
     for ours, weight in zip(each.blocks, shared, strict=True):
         pairs = zip(starts.outputs, starts.cotangents, strict=True)
@@ -172,7 +172,7 @@ def test_constants_of_any_type_are_layers(name: str) -> None:
     torch.manual_seed(0)
     leaf_BE = leaf()
     starts, shared = roots(CHAINS[name](leaf_BE), 3), [*FIRST.parameters()]
-    assert chain.find(starts.outputs, shared, leaf_BE) is not None
+    assert chain.find_chain(starts.outputs, shared, leaf_BE) is not None
     each = jacobian.each(starts, shared, leaf_BE)
     *expected, at_leaf_TX = by_autograd(starts, [*shared, leaf_BE])
     for ours, autograds in zip(each.blocks, expected, strict=True):
@@ -185,7 +185,7 @@ def test_a_weight_may_be_turned_in_either_way(turn: Callable[[Tensor], Tensor]) 
     torch.manual_seed(0)
     leaf_BE = leaf()
     starts = roots(leaf_BE @ turn(FIRST.weight), 3)
-    assert chain.find(starts.outputs, [FIRST.weight], leaf_BE) is not None
+    assert chain.find_chain(starts.outputs, [FIRST.weight], leaf_BE) is not None
     (block,) = jacobian.each(starts, [FIRST.weight], leaf_BE).blocks
     torch.testing.assert_close(block, by_autograd(starts, [FIRST.weight])[0])
 
@@ -193,7 +193,7 @@ def test_a_weight_may_be_turned_in_either_way(turn: Callable[[Tensor], Tensor]) 
 def test_a_sparse_input_goes_by_autograd() -> None:
     layer = nn.Linear(WIDE, 4).double()
     starts, shared = roots(layer(leaf().detach().to_sparse()), 2), list(layer.parameters())
-    assert chain.find(starts.outputs, shared, None) is None
+    assert chain.find_chain(starts.outputs, shared, None) is None
     jacobian.each(starts, shared, None)
 
 
@@ -211,4 +211,4 @@ def test_a_hook_runs(place: str) -> None:
 def test_outputs_of_two_ways_are_no_chain() -> None:
     layer, leaf_BE = nn.Linear(WIDE, 4).double(), leaf()
     outputs = (layer(leaf_BE), layer(leaf_BE))
-    assert chain.find(outputs, list(layer.parameters()), leaf_BE) is None
+    assert chain.find_chain(outputs, list(layer.parameters()), leaf_BE) is None

@@ -12,7 +12,7 @@ import polars.testing
 import pytest
 from filelock import FileLock
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline import labelling
 from pipeline.attribution import TASKS, Events
 from pipeline.labelling import label_events

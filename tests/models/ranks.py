@@ -22,12 +22,13 @@ from gradops.methods import parse
 from gradops.rotation import Rotations
 from models import sharded_embedding
 from models.cut import Bags, TableCut
+from models.embedding_base import Embedding
 from models.joint_optimizer import JointOptimizer
 from models.loss import cross_entropy, label_shares
 from models.sharded_embedding import ShardedEmbedding
 from models.sharded_optimizer import ShardedOptimizer
 from models.sharding import Kind, Sharding
-from models.shared_bottom import Embedding, SharedBottom
+from models.shared_bottom import SharedBottom
 from tests.models import networks
 
 # Three widths, a table that two features read, and fewer rows than some worlds have ranks.

@@ -11,17 +11,18 @@ from torch import Tensor
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from features.contract import InputError
 from features.encoder import Table
+from features.errors import InputError
 from gradops import MultiTaskOptimizer
 from gradops.methods import parse
 from models.cut import Bags
 from models.embedding import TorchRecEmbedding
+from models.embedding_base import Embedding
 from models.fused_embedding import FusedEmbedding
 from models.fused_optimizer import FusedOptimizer
 from models.joint_optimizer import JointOptimizer
 from models.portable import PortableEmbedding
-from models.shared_bottom import Embedding, SharedBottom
+from models.shared_bottom import SharedBottom
 from models.table_optimizers import FUSED, TABLE_OPTIMIZERS
 from tests.models import networks
 from tests.models.test_table_optimizers import BATCH, bags, losses

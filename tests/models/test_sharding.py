@@ -11,8 +11,8 @@ import torch
 import torch.distributed as dist
 from torch.optim import SGD
 
-from features.contract import InputError
 from features.encoder import Table
+from features.errors import InputError
 from models import embedding
 from models.cut import Bags
 from models.joint_optimizer import JointOptimizer

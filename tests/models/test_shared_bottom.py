@@ -85,6 +85,6 @@ def test_task_gradients_go_back_side_by_side() -> None:
     for rows in (slice(None), slice(0, 5)):
         leaf_BE = cut.leaf_BE[rows].detach().requires_grad_()
         _, views = model.through(leaf_BE, networks.values(16, 0).float()[rows])
-        assert chain.find(views, model.shared_parameters(), leaf_BE) is not None
+        assert chain.find_chain(views, model.shared_parameters(), leaf_BE) is not None
     trace = model.trace(networks.bags(16, 0, weighted=False), networks.values(16, 0).float())
-    assert chain.find(trace.views, model.shared_parameters(), trace.cut.leaf_BE) is not None
+    assert chain.find_chain(trace.views, model.shared_parameters(), trace.cut.leaf_BE) is not None

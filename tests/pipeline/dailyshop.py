@@ -12,7 +12,7 @@ import polars as pl
 from typer.testing import CliRunner
 
 from jobs.cli import app
-from pipeline.config_file import load
+from pipeline.config_file import load_config
 from pipeline.dayentry import Entry
 from pipeline.diary import Diary
 from tests.conftest import ROOT
@@ -77,7 +77,7 @@ def daily(number: int, *options: str) -> tuple[int, str, str]:
 
 
 def entry(number: int) -> Entry:
-    found = Diary(load(Path("shop.toml"))).of(date(2026, 1, number))
+    found = Diary(load_config(Path("shop.toml"))).of(date(2026, 1, number))
     assert found is not None
     return found
 

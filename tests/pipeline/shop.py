@@ -11,13 +11,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipeline.comparison import Planned, complete
 from pipeline.config import RunConfig
-from pipeline.config_file import load
+from pipeline.config_file import load_config
+from pipeline.plan import Planned
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
 from pipeline.registered import RegisteredModel
 from pipeline.registry import offer
+from pipeline.runner import complete
 from pipeline.tracking import Tracker
 
 TOML = """
@@ -108,10 +109,10 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
             (folder / log).mkdir()
             clicks(wrong=log == "wrong").write_parquet(folder / log / "part.parquet")
             (folder / f"{log}.toml").write_text(TOML.format(folder=folder, log=log))
-        config = load(folder / "log.toml")
-        assert trained(load(folder / "log.toml", ["train.max_steps=20"])) == 1
+        config = load_config(folder / "log.toml")
+        assert trained(load_config(folder / "log.toml", ["train.max_steps=20"])) == 1
         assert trained(config) == 2
-        assert trained(load(folder / "wrong.toml")) == 3
+        assert trained(load_config(folder / "wrong.toml")) == 3
         yield Shop(folder, config, prepare(config))
 
 

@@ -11,13 +11,15 @@ import polars as pl
 import pytest
 
 from pipeline import boosting
-from pipeline.boosting import BOOSTING, Columns
+from pipeline.boosting import Columns
 from pipeline.candidates import worth_keeping
-from pipeline.comparison import SINGLE_TASK, Comparison, boosters, compare, identity
+from pipeline.compare import compare
+from pipeline.comparison import Comparison, boosters, identity
 from pipeline.confidence import Interval
 from pipeline.config import RunConfig
-from pipeline.config_file import load
+from pipeline.config_file import load_config
 from pipeline.evaluation import task_metrics
+from pipeline.plan import BOOSTING, SINGLE_TASK
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
 from pipeline.scores import SCORES, TestRows, scores_of
@@ -48,9 +50,9 @@ def test_boosting_is_a_row_without_a_rank(done: Comparison) -> None:
 def test_it_is_found_again_and_is_part_of_the_comparison(done: Comparison) -> None:
     rows = TestRows(done.prepared)
     for planned, run in zip(boosters(done.config), done.systems[BOOSTING], strict=True):
-        assert boosting.find(planned.config, done.prepared, rows) == run
+        assert boosting.find_boosted(planned.config, done.prepared, rows) == run
         other = replace(rows, limit=100)
-        assert boosting.find(planned.config, done.prepared, other) is None, "its scores are of other rows"
+        assert boosting.find_boosted(planned.config, done.prepared, other) is None, "its scores are of other rows"
     without = done.config.model_copy(update={"compare": done.config.compare.model_copy(update={"boosting": False})})
     assert identity(without, done.prepared) != done.fingerprint
     assert compare(done.config, done.prepared, []) == done
@@ -101,7 +103,7 @@ def test_what_holds_zero_has_no_mark(low: float, high: float, mark: str) -> None
 
 def test_a_sample_of_the_test_rows_is_of_whole_groups() -> None:
     generate(Options(rows=7000, users=200, items=50), Path("data/clicklog"))
-    config = load(ROOT / "configs" / "clicklog.toml", ["train.tasks=['cart']", "train.seed=3"])
+    config = load_config(ROOT / "configs" / "clicklog.toml", ["train.tasks=['cart']", "train.seed=3"])
     prepared = prepare(config)
     whole, part = TestRows(prepared), TestRows(prepared, limit=300)
     assert (len(whole), whole.step, whole.share) == (1000, 1, 1.0)
@@ -123,7 +125,7 @@ def test_a_sample_of_the_test_rows_is_of_whole_groups() -> None:
 
 
 def test_rare_categories_are_one_and_frequent_ones_come_first() -> None:
-    spec = load(ROOT / "configs" / "debug.toml").spec
+    spec = load_config(ROOT / "configs" / "debug.toml").spec
     ids = np.concatenate([np.repeat(7, 5), np.repeat(3, 9), np.arange(100, 400)])
     names = [n for n in spec.id_features if n == "sex"]
     expression = boosting._category(pl.DataFrame({f"id.{names[0]}": ids}), names[0])

@@ -13,7 +13,7 @@ import polars as pl
 import polars.testing
 import pytest
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline.sources import census
 from tests.conftest import ROOT
 
@@ -168,13 +168,13 @@ def test_the_real_data_is_what_the_papers_describe(real: tuple[Path, Path]) -> N
 
 def test_one_epoch_on_the_real_data_learns_every_task(real: tuple[Path, Path], tmp_path: Path) -> None:
     """A floor against chance-level towers, which published code has shipped; the main job's figures are far above."""
-    from pipeline.config_file import load
+    from pipeline.config_file import load_config
     from pipeline.prepare import prepare
     from pipeline.training import train
 
     options = [f"data.train={real[0]}", f"data.holdout={real[1]}", "train.epochs=1"]
     places = [f"data.prepared={tmp_path}/prepared", f"runs={tmp_path}/runs"]
-    config = load(ROOT / "configs" / "census.toml", options + places)
+    config = load_config(ROOT / "configs" / "census.toml", options + places)
     prepared = prepare(config)
     shares = {t: n["positives"] / n["known"] for t, n in prepared.manifest["splits"]["train"]["tasks"].items()}
     assert shares == pytest.approx({"income": 0.062, "marital": 0.434, "education": 0.336}, abs=1e-3)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline.checkpoint import Checkpoints
 
 KILLABLE = ((os, "fsync"), (os, "replace"), (os, "rename"), (shutil, "rmtree"), (torch, "save"), (Path, "replace"))

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock, Timeout
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline.sources import clicklog
 from pipeline.sources.clicklog import Options, generate, parts, truth_folder
 from pipeline.sources.clicktruth import RATES, TASKS, Truth, mixing

@@ -17,12 +17,12 @@ import polars as pl
 import pytest
 from ray import cluster_utils
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline import chunks
 from pipeline.chunks import Chunk, Reading
 from pipeline.cluster import Cluster, joined
 from pipeline.config import RunConfig
-from pipeline.config_file import load
+from pipeline.config_file import load_config
 from pipeline.engine import ENGINES, HERE, Engine
 from pipeline.prepare import prepare
 from pipeline.sources.clicklog import Options, generate
@@ -44,7 +44,7 @@ def cluster() -> Iterator[Cluster]:
 def config() -> RunConfig:
     """A generated log of every kind of feature, at paths relative to the test's folder."""
     generate(Options(rows=7000, users=500, items=100), Path("log"))
-    return load(ROOT / "configs" / "clicklog.toml", ["data.train=log", "data.prepared=by-threads"])
+    return load_config(ROOT / "configs" / "clicklog.toml", ["data.train=log", "data.prepared=by-threads"])
 
 
 def elsewhere(config: RunConfig, folder: str) -> RunConfig:

@@ -23,10 +23,12 @@ from gradops.methods import parse, write
 from pipeline.batches import Batches
 from pipeline.building import build_model
 from pipeline.candidates import worth_keeping
-from pipeline.comparison import SINGLE_TASK, Comparison, Planned, compare, identity, plan
+from pipeline.compare import compare
+from pipeline.comparison import Comparison, identity, plan
 from pipeline.config import RunConfig
 from pipeline.evaluation import delta_m_pct, task_metrics
 from pipeline.mlflow_names import plain
+from pipeline.plan import SINGLE_TASK, Planned
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
 from pipeline.registry import register

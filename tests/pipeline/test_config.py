@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from features.contract import InputError
-from pipeline.config_file import load
+from features.errors import InputError
+from pipeline.config_file import load_config
 from tests.conftest import ROOT, debug_config
 
 CONFIGS = sorted((ROOT / "configs").glob("*.toml"))
@@ -15,11 +15,11 @@ CONFIGS = sorted((ROOT / "configs").glob("*.toml"))
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.name)
 def test_every_config_that_we_ship_loads(path: Path) -> None:
-    assert load(path).name == path.stem
+    assert load_config(path).name == path.stem
 
 
 def test_a_config_takes_what_it_does_not_set_from_the_one_it_extends() -> None:
-    census, paper = load(ROOT / "configs" / "census.toml"), load(ROOT / "configs" / "census-paper.toml")
+    census, paper = load_config(ROOT / "configs" / "census.toml"), load_config(ROOT / "configs" / "census-paper.toml")
     assert paper.spec.tasks == census.spec.tasks
     ours, theirs = (config.spec.features["capital_gains"].model_dump() for config in (census, paper))
     assert (ours["buckets"], theirs["buckets"]) == (64, 0)
@@ -74,18 +74,18 @@ def test_all_mistakes_are_named_at_once(tmp_path: Path) -> None:
 
 def test_files_that_are_no_config(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
-        load(tmp_path / "nowhere.toml")
+        load_config(tmp_path / "nowhere.toml")
     (tmp_path / "broken.toml").write_text("name = ")
     with pytest.raises(InputError, match="is not TOML"):
-        load(tmp_path / "broken.toml")
+        load_config(tmp_path / "broken.toml")
     (tmp_path / "self.toml").write_text('extends = "self.toml"')
     with pytest.raises(InputError, match="extends itself"):
-        load(tmp_path / "self.toml")
+        load_config(tmp_path / "self.toml")
 
 
 def test_without_a_holdout_rows_must_be_left_to_train_on(tmp_path: Path) -> None:
     text = (ROOT / "configs" / "census.toml").read_text().replace('holdout = "data/census/test.parquet"\n', "")
     (tmp_path / "one.toml").write_text(text)
     with pytest.raises(InputError, match="leave rows to train on"):
-        load(tmp_path / "one.toml")
-    assert load(tmp_path / "one.toml", ["split.test=0.1", "split.validation=0.1"]).data.holdout is None
+        load_config(tmp_path / "one.toml")
+    assert load_config(tmp_path / "one.toml", ["split.test=0.1", "split.validation=0.1"]).data.holdout is None

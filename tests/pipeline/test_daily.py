@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from jobs.progress import TrainingProgress
-from pipeline.config_file import load
+from pipeline.config_file import load_config
 from pipeline.daily import Daily
 from pipeline.diary import Diary
 from pipeline.registered import RegisteredModel
@@ -162,7 +162,7 @@ def test_what_is_wrong_with_other_days_is_no_fault_of_the_new_one() -> None:
     code, _, err = daily(3)
     assert code == 2
     assert "log/dt=2026-01-02/part-0.parquet is not a readable Parquet file" in err
-    assert Diary(load(Path("shop.toml"))).of(date(2026, 1, 3)) is None
+    assert Diary(load_config(Path("shop.toml"))).of(date(2026, 1, 3)) is None
 
 
 def test_a_person_may_admit_a_day() -> None:
@@ -174,7 +174,7 @@ def test_a_person_may_admit_a_day() -> None:
     assert code == 0
     assert "admitted by hand" in out
     assert daily(4, "--since", "2026-01-03")[0] == 0, "it is not asked again"
-    assert not Diary(load(Path("shop.toml"))).left_out()
+    assert not Diary(load_config(Path("shop.toml"))).left_out()
     code, _, err = daily(3, "--admit")
     assert code == 2
     assert "2026-01-03 is promoted: later days read it already" in err
@@ -210,7 +210,9 @@ def test_a_back_fill_begins_with_the_log_and_passes_days_that_may_be_empty() -> 
     assert code == 2
     assert [line.split()[0] for line in out.splitlines()] == ["2026-01-01", "2026-01-02"]
     assert "there is no file below a folder dt=2026-01-03" in err
-    job = Daily(load(Path("shop.toml"), ["contract.empty_days=true"]), lambda planned: TrainingProgress([planned]))
+    job = Daily(
+        load_config(Path("shop.toml"), ["contract.empty_days=true"]), lambda planned: TrainingProgress([planned])
+    )
     assert job.days(date(2026, 1, 1), date(2026, 1, 4)) == [date(2026, 1, n) for n in (1, 2, 4)]
 
 

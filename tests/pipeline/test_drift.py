@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipeline.config_file import load
+from pipeline.config_file import load_config
 from pipeline.drift import Drift, comparable, summary
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
@@ -54,7 +54,7 @@ def prepared(*, moved: bool) -> Prepared:
     Path("log").mkdir()
     for number in (1, 2, 3):
         day(number, moved=moved and number == 3).write_parquet(f"log/{number}.parquet")
-    return prepare(load(Path("shop.toml")))
+    return prepare(load_config(Path("shop.toml")))
 
 
 def by_name(data: Prepared) -> dict[str, Drift]:

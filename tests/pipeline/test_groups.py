@@ -10,10 +10,10 @@ import polars as pl
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline.batches import Batches
 from pipeline.config import RunConfig
-from pipeline.config_file import load
+from pipeline.config_file import load_config
 from pipeline.metrics import Evaluator
 from pipeline.prepare import prepare
 from pipeline.ranking import NO_GROUP
@@ -29,7 +29,7 @@ def config(tmp_path: Path) -> RunConfig:
     rows = log(2000, 0).with_columns(shopper=pl.when(pl.col("click") % 8 > 0).then(pl.col("click") * 7919 % 20))
     rows.write_parquet(tmp_path / "log" / "all" / "part.parquet")
     (tmp_path / "clicks.toml").write_text(TOML.replace("[spec]\n", '[spec]\ngroup = "shopper"\n'))
-    return load(tmp_path / "clicks.toml")
+    return load_config(tmp_path / "clicks.toml")
 
 
 def test_a_run_has_the_gauc_that_a_loop_over_its_test_rows_finds(config: RunConfig) -> None:
@@ -82,5 +82,5 @@ def test_a_group_that_is_no_column_of_single_values_is_refused(
     config: RunConfig, tmp_path: Path, group: str, message: str
 ) -> None:
     with pytest.raises(InputError) as error:
-        prepare(load(tmp_path / "clicks.toml", [f"spec.group={group}"]))
+        prepare(load_config(tmp_path / "clicks.toml", [f"spec.group={group}"]))
     assert message in str(error.value)

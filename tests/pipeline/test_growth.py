@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 
 from features.transforms import FIRST_KNOWN
 from pipeline.config import RunConfig
-from pipeline.config_file import load
+from pipeline.config_file import load_config
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
 from tests.conftest import vocabularies
@@ -55,7 +55,7 @@ def write_day(number: int) -> None:
 
 def config(validation: int, *overrides: str) -> RunConfig:
     days = [f"split.validation={date(2026, 1, validation)}", f"split.test={date(2026, 1, validation + 1)}"]
-    return load(Path("shop.toml"), [*days, *overrides])
+    return load_config(Path("shop.toml"), [*days, *overrides])
 
 
 @pytest.fixture
@@ -148,10 +148,10 @@ def test_a_split_by_key_keeps_every_file(first: Prepared) -> None:
         Path("shop.toml").read_text().replace('time = "at"\nvalidation = 2026-01-03\ntest = 2026-01-04', 'key = "at"')
     )
     Path("keys.toml").write_text(text)
-    before = prepare(load(Path("keys.toml"), shares))
+    before = prepare(load_config(Path("keys.toml"), shares))
     write_day(5)
-    after = prepare(load(Path("keys.toml"), shares))
+    after = prepare(load_config(Path("keys.toml"), shares))
     for split in ("train", "val", "test"):
         assert parts(after, split).items() > parts(before, split).items()
-    anew = prepare(load(Path("keys.toml"), [*shares, "data.grow=false"]))
+    anew = prepare(load_config(Path("keys.toml"), [*shares, "data.grow=false"]))
     assert vocabularies(anew.encoder()) == vocabularies(after.encoder())

@@ -10,10 +10,10 @@ import polars as pl
 import polars.testing
 import pytest
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline import chunks, heldout
 from pipeline.config import RunConfig
-from pipeline.config_file import load
+from pipeline.config_file import load_config
 from pipeline.evaluation import task_metrics
 from pipeline.heldout import held_out
 from pipeline.prepare import prepare
@@ -41,7 +41,7 @@ def shops(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[RunConfig, Pre
         for part, piece in enumerate(rows.iter_slices(500)):
             piece.write_parquet(folder / log / f"{part}.parquet")
         (folder / f"{log}.toml").write_text(TOML.format(folder=folder, log=log))
-        config = load(folder / f"{log}.toml", ["train.epochs=1"])
+        config = load_config(folder / f"{log}.toml", ["train.epochs=1"])
         prepared = prepare(config)
         run = train(config, prepared)
         found.append((config, prepared, run, scorer_of(config, prepared, run, folder / f"{log}.scorer")))
@@ -141,7 +141,7 @@ def test_by_days_they_are_those_of_the_last(shops: Shops, tmp_path: Path) -> Non
     by_days = 'time = "day"\nvalidation = 2026-01-04\ntest = 2026-01-05'
     toml = TOML.format(folder=tmp_path, log="log").replace('key = "click"\nvalidation = 0.2\ntest = 0.4', by_days)
     (tmp_path / "days.toml").write_text(toml)
-    config = load(tmp_path / "days.toml")
+    config = load_config(tmp_path / "days.toml")
     found = held_out(config, prepare(config), [scorer], 10_000)
     expected = scorer.score(clicks(1500).tail(300)).cast(pl.Float32)
     polars.testing.assert_frame_equal(found.scores[0], expected, abs_tol=1e-6)

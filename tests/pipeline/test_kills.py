@@ -15,7 +15,7 @@ import pytest
 
 from pipeline.config import RunConfig
 from pipeline.prepared import Prepared
-from pipeline.runs import find
+from pipeline.runs import find_run
 from tests.conftest import ROLES, ROOT
 from tests.pipeline.test_resume import LONGER, assert_same, config_in, unbroken_run
 
@@ -83,7 +83,7 @@ def test_kills_at_random_moments_change_nothing(tmp_path: Path, few: tuple[RunCo
     assert lives[-1].last == steps
     for before, after in pairwise(lives):
         assert before.last - config.train.checkpoint_every < after.first <= before.last + 1
-    run = find(config, few[1])
+    run = find_run(config, few[1])
     assert run is not None
     assert_same(run, unbroken_run(tmp_path, few, *options))
     assert not list(config.runs.rglob("*.draft"))

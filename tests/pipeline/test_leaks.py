@@ -10,10 +10,10 @@ import polars as pl
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline import leaks, parquet
 from pipeline.config import RunConfig
-from pipeline.config_file import load
+from pipeline.config_file import load_config
 from pipeline.prepare import prepare
 from pipeline.sources.clicklog import Options, generate
 from tests.conftest import ROOT, debug_config
@@ -74,13 +74,13 @@ def log(rows: int = 20_000, rate: float = 0.05) -> pl.DataFrame:
 def config(folder: Path, rows: pl.DataFrame, features: dict[str, str] = FOUND, *overrides: str) -> RunConfig:
     rows.write_parquet("log.parquet")
     (folder / "clicks.toml").write_text(KEYS + "".join(f"{name} = {text}\n" for name, text in features.items()))
-    return load(folder / "clicks.toml", overrides)
+    return load_config(folder / "clicks.toml", overrides)
 
 
 def refused(found: RunConfig) -> list[str]:
     """The features of the error."""
     try:
-        leaks.check(found, parquet.find(found.data.train))
+        leaks.check_leakage(found, parquet.find_files(found.data.train))
     except InputError as error:
         return re.findall("feature `(.*?)` alone", str(error))
     return []
@@ -116,7 +116,7 @@ def test_real_features_are_not_refused(tmp_path: Path) -> None:
     """Among them a family status that tells a marital status with 0.977, here on few rows."""
     census = debug_config(tmp_path)
     assert refused(census) == []
-    rows = leaks._sample(census, parquet.find(census.data.train))
+    rows = leaks._sample(census, parquet.find_files(census.data.train))
     found = {(name, task): auc for name, task, auc, _ in leaks._aucs(census.spec, rows, ())}
     assert max(found, key=lambda pair: found[pair]) == ("det_hh_fam_stat", "marital")
     assert len(found) == len(census.spec.features) * len(census.spec.tasks)
@@ -124,14 +124,14 @@ def test_real_features_are_not_refused(tmp_path: Path) -> None:
 
 def test_a_generated_log_is_not_refused(tmp_path: Path) -> None:
     generate(Options(rows=20_000, users=2000, items=500), tmp_path / "log")
-    made = load(ROOT / "configs" / "clicklog.toml", [f"data.train={tmp_path}/log/**/*.parquet"])
+    made = load_config(ROOT / "configs" / "clicklog.toml", [f"data.train={tmp_path}/log/**/*.parquet"])
     assert refused(made) == []
 
 
 def test_an_auc_is_scikit_learns(tmp_path: Path) -> None:
     """Of a number by itself, in the better direction, and of an id by the mean label of the other half."""
     made = config(tmp_path, log(2000, 0.3), {}, "contract.leak_auc=0.1")
-    rows = leaks._sample(made, parquet.find(made.data.train))
+    rows = leaks._sample(made, parquet.find_files(made.data.train))
     found = {name: auc for name, _, auc, _ in leaks._aucs(made.spec, rows, ())}
     learnt, judged = rows.gather_every(2), rows.gather_every(2, 1)
     prior = learnt.get_column("bought").mean()
@@ -147,7 +147,7 @@ def test_the_sample_is_bounded_and_spread_over_the_files(tmp_path: Path, monkeyp
     made = config(tmp_path, log(2000))
     for place, part in enumerate(log(20_000).iter_slices(1500)):
         part.write_parquet(tmp_path / f"part-{place:02}.parquet")
-    paths = parquet.find(str(tmp_path / "part-*.parquet"))
+    paths = parquet.find_files(str(tmp_path / "part-*.parquet"))
     pieces = list(leaks._pieces(paths))
     assert sum(length for _, _, length in pieces) == 1000
     assert {path for path, _, _ in pieces} == set(paths)

@@ -17,12 +17,12 @@ import polars.testing
 import pytest
 import torch
 
-from features.contract import InputError
+from features.errors import InputError
 from features.kinds import MultiHot
 from pipeline import chunks
 from pipeline.batches import Batches
 from pipeline.config import RunConfig
-from pipeline.config_file import load
+from pipeline.config_file import load_config
 from pipeline.evaluation import task_metrics
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
@@ -95,7 +95,7 @@ def config(tmp_path: Path) -> RunConfig:
         folder.mkdir(parents=True)
         log(700, day).write_parquet(folder / "part.parquet", row_group_size=200)
     (tmp_path / "clicks.toml").write_text(TOML)
-    return load(tmp_path / "clicks.toml")
+    return load_config(tmp_path / "clicks.toml")
 
 
 def served(config: RunConfig, prepared: Prepared, run: Run) -> tuple[Scorer, pl.DataFrame]:
@@ -140,7 +140,7 @@ def test_days_train_validate_and_test(config: RunConfig, tmp_path: Path) -> None
     text = (tmp_path / "clicks.toml").read_text()
     by_time = 'time = "at"\nvalidation = 2026-01-02\ntest = 2026-01-03'
     (tmp_path / "days.toml").write_text(text.replace('key = "click"\nvalidation = 0.2\ntest = 0.2', by_time))
-    splits = prepare(load(tmp_path / "days.toml")).manifest["splits"]
+    splits = prepare(load_config(tmp_path / "days.toml")).manifest["splits"]
     assert [splits[name]["rows"] for name in ("train", "val", "test")] == [700, 700, 700]
 
 
@@ -153,7 +153,7 @@ def test_days_train_validate_and_test(config: RunConfig, tmp_path: Path) -> None
 )
 def test_a_split_is_by_key_or_by_time(config: RunConfig, tmp_path: Path, override: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        load(tmp_path / "clicks.toml", [override])
+        load_config(tmp_path / "clicks.toml", [override])
 
 
 def test_a_row_without_a_time_is_refused(config: RunConfig, tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_row_without_a_time_is_refused(config: RunConfig, tmp_path: Path) -> N
     by_time = 'time = "at"\nvalidation = 2026-01-02\ntest = 2026-01-03'
     (tmp_path / "days.toml").write_text(text.replace('key = "click"\nvalidation = 0.2\ntest = 0.2', by_time))
     with pytest.raises(InputError, match="`at` decides the split and is null in 11 rows"):
-        prepare(load(tmp_path / "days.toml"))
+        prepare(load_config(tmp_path / "days.toml"))
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -13,7 +13,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import LambdaLR
 
-from features.contract import InputError
+from features.errors import InputError
 from gradops import MultiTaskOptimizer
 from gradops.methods import parse
 from models.joint_optimizer import JointOptimizer

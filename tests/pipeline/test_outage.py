@@ -20,13 +20,14 @@ from mlflow.tracking import MlflowClient
 from requests import ConnectionError as RequestsConnectionError
 from requests import HTTPError, Response
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline import line
-from pipeline.comparison import Planned
 from pipeline.config import RunConfig
+from pipeline.errors import AwayError
 from pipeline.mlflow_names import of_epoch, of_result
-from pipeline.outbox import AwayError, Entry, Outbox
+from pipeline.outbox import Entry, Outbox
 from pipeline.packaging import fetched
+from pipeline.plan import Planned
 from pipeline.prepared import Prepared
 from pipeline.runs import Run
 from pipeline.tracking import Tracker, connect

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from jobs.cli import app
 from pipeline.config import RunConfig
-from pipeline.config_file import load
+from pipeline.config_file import load_config
 from pipeline.outbox import Outbox
 from pipeline.prepared import Prepared
 from pipeline.runs import Run
@@ -127,7 +127,7 @@ def test_a_search_without_its_server_is_finished_and_registered_later(
     assert code == 0, err
     assert not Outbox(Path("debug/runs")).waiting()
     overrides = [f"data.{role}={ROOT}/tests/data/census/{file}.parquet" for role, file in ROLES.items()]
-    assert_whole(load(ROOT / "configs" / "debug.toml", [*overrides, "search.trials=4"]), 4)
+    assert_whole(load_config(ROOT / "configs" / "debug.toml", [*overrides, "search.trials=4"]), 4)
 
 
 @pytest.mark.parametrize(

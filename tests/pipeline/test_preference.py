@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline.preference import Preference
 from pipeline.registered import Version
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline.config import RunConfig
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
@@ -75,9 +75,9 @@ def test_one_file_is_split_three_ways(tmp_path: Path) -> None:
     text = text.replace('holdout = "data/census/test.parquet"\n', f'prepared = "{tmp_path}/prepared"\n')
     text = text.replace("validation = 0.5\ntest = 0.5", "validation = 0.2\ntest = 0.2")
     (tmp_path / "one.toml").write_text(text)
-    from pipeline.config_file import load
+    from pipeline.config_file import load_config
 
-    splits = prepare(load(tmp_path / "one.toml")).manifest["splits"]
+    splits = prepare(load_config(tmp_path / "one.toml")).manifest["splits"]
     assert sum(s["rows"] for s in splits.values()) == 1500
     assert splits["train"]["rows"] > 800
 

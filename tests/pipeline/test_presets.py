@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.config import RunConfig
-from pipeline.config_file import load
+from pipeline.config_file import load_config
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
 from pipeline.sources.clicklog import Options, generate
@@ -21,12 +21,12 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunConfig, Prepared]
     places = [f"data.train={folder}/log/**/*.parquet", f"data.prepared={folder}/prepared", f"runs={folder}/runs"]
     small = [f"spec.features.{name}.buckets=5000" for name in ("user_id", "item_id")]
     steps = ["train.max_steps=4", "train.epochs=1", "train.batch_size=512"]
-    config = load(ROOT / "configs" / "clicklog-wide.toml", [*places, *small, *steps])
+    config = load_config(ROOT / "configs" / "clicklog-wide.toml", [*places, *small, *steps])
     return config, prepare(config)
 
 
 def test_the_wide_click_log_is_what_it_says() -> None:
-    wide, narrow = (load(ROOT / "configs" / f"{name}.toml") for name in ("clicklog-wide", "clicklog"))
+    wide, narrow = (load_config(ROOT / "configs" / f"{name}.toml") for name in ("clicklog-wide", "clicklog"))
     assert wide.model.bottom == (1024, 512, 256, 128)
     assert wide.spec.width == 16
     assert wide.train.batch_size >= 2048

@@ -13,7 +13,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
-from features.contract import InputError
+from features.errors import InputError
 from jobs.cli import app
 from pipeline import promotion, score_folder
 from pipeline.gate import Check, Decision
@@ -21,7 +21,7 @@ from pipeline.prepare import prepare
 from pipeline.promotion import decide, promote, rollback
 from pipeline.registered import RegisteredModel
 from pipeline.registry import offer
-from pipeline.runs import find
+from pipeline.runs import find_run
 from pipeline.score_folder import WEIGHTS
 from pipeline.scoring import ARTIFACT
 from pipeline.tracking import Tracker
@@ -82,7 +82,7 @@ def test_judging_alone_changes_nothing(shop: Shop) -> None:
 
 
 def test_an_offered_run_is_registered_once(shop: Shop) -> None:
-    run = find(shop.config, shop.prepared)
+    run = find_run(shop.config, shop.prepared)
     assert run is not None
     with Tracker(shop.config, shop.prepared) as tracker:
         assert offer(shop.config, shop.prepared, run, tracker) == 2

@@ -24,13 +24,13 @@ import torch.distributed as dist
 from safetensors.torch import load_file
 from torch.multiprocessing.spawn import start_processes
 
-from features.contract import InputError
+from features.errors import InputError
 from models.loss import cross_entropy
 from pipeline import job
 from pipeline.config import RunConfig
 from pipeline.prepared import Prepared
 from pipeline.ranks import together
-from pipeline.runs import PLACEMENT, WEIGHTS, Run, checkpoints_of, find
+from pipeline.runs import PLACEMENT, WEIGHTS, Run, checkpoints_of, find_run
 from pipeline.training import train
 from tests.conftest import ROLES, ROOT, debug_config
 from tests.pipeline.test_resume import KilledError, assert_same, at_step, interrupt, kill, newest_step
@@ -185,7 +185,7 @@ def lived(few: Few, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_of(name: str, lived: Path, few: Few, *overrides: str) -> Run:
-    run = find(config_in(lived / name, few, *overrides), few[1])
+    run = find_run(config_in(lived / name, few, *overrides), few[1])
     assert run is not None
     return run
 
@@ -289,7 +289,7 @@ def test_a_killed_rank_is_started_again_by_torchrun(lived: Path, few: Few, tmp_p
         os.kill(random.Random(0).choice(workers(process.pid)), signal.SIGKILL)
         _, messages = process.communicate()
     assert process.returncode == 0, messages
-    run = find(config, few[1])
+    run = find_run(config, few[1])
     assert run is not None
     assert_same(run, run_of("unbroken", lived, few))
     assert not any((config.runs / "checkpoints").iterdir())
@@ -306,7 +306,7 @@ def test_a_scheduler_ends_torchrun_and_the_next_one_goes_on(lived: Path, few: Fe
     assert newest_step(config, few[1]) % 8, "a step between two checkpoints is finished and saved"
     with torchrun(config, few) as process:
         process.communicate()
-    run = find(config, few[1])
+    run = find_run(config, few[1])
     assert run is not None
     assert_same(run, run_of("unbroken", lived, few))
 
@@ -331,7 +331,7 @@ def test_kills_at_random_moments_change_nothing(few: Few, tmp_path: Path) -> Non
     with torchrun(unbroken, few, *longer) as process:
         process.communicate()
     chance, kills = random.Random(0), 0
-    while find(config, few[1]) is None:
+    while find_run(config, few[1]) is None:
         with torchrun(config, few, *longer) as process:
             for one in (True, True, True, False):  # torchrun starts them again three times
                 wait_for(partial(_ended_or_newer, process, newest_file(config, few), _text(newest_file(config, few))))
@@ -341,7 +341,7 @@ def test_kills_at_random_moments_change_nothing(few: Few, tmp_path: Path) -> Non
                     kills += 1
             process.communicate()
     assert kills >= 20
-    run, wanted = find(config, few[1]), find(unbroken, few[1])
+    run, wanted = find_run(config, few[1]), find_run(unbroken, few[1])
     assert run is not None
     assert wanted is not None
     assert_same(run, wanted)

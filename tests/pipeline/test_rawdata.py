@@ -15,10 +15,10 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline import rawdata
 from pipeline.config import RunConfig
-from pipeline.config_file import load
+from pipeline.config_file import load_config
 from pipeline.prepare import prepare
 from tests.conftest import ROOT
 
@@ -83,17 +83,17 @@ def config(tmp_path: Path) -> RunConfig:
     for day in range(1, 5):
         write(clicks(day), day)
     (tmp_path / "clicks.toml").write_text(TOML)
-    return load(tmp_path / "clicks.toml")
+    return load_config(tmp_path / "clicks.toml")
 
 
 def overridden(*overrides: str) -> RunConfig:
-    return load(Path("clicks.toml"), overrides)
+    return load_config(Path("clicks.toml"), overrides)
 
 
 def problems(config: RunConfig) -> list[str]:
     """What is wrong with the raw rows; an error that says how many problems there are lists as many."""
     try:
-        rawdata.check(config, rawdata.find(config))
+        rawdata.check_raw_data(config, rawdata.find_raw_files(config))
     except InputError as error:
         subject, *lines = str(error).split("\n")
         assert subject == f"raw data does not fit the config: {len(lines)} problem(s)"
@@ -269,6 +269,6 @@ def test_prepared_data_that_is_there_is_not_checked_again(config: RunConfig, mon
     def unwanted(*_: Sequence[object]) -> None:
         raise AssertionError("rows are read for nothing")
 
-    monkeypatch.setattr(rawdata, "check", unwanted)
+    monkeypatch.setattr(rawdata, "check_raw_data", unwanted)
     again = prepare(overridden("contract.unique=['click', 'user']"))
     assert again.folder == prepared.folder  # what is checked does not change what is written

@@ -11,11 +11,13 @@ import pytest
 from mlflow.tracking import MlflowClient
 from selenium import webdriver
 
-from pipeline.comparison import SINGLE_TASK, Comparison, compare, identity
+from pipeline.compare import compare
+from pipeline.comparison import Comparison, identity
 from pipeline.config import RunConfig
+from pipeline.plan import SINGLE_TASK
 from pipeline.prepared import Prepared
 from pipeline.report import write
-from pipeline.results import load, newest
+from pipeline.results import load_result, newest
 from pipeline.tracking import Tracker
 from tests.conftest import debug_config
 from tests.jobs.test_cli import run
@@ -101,7 +103,7 @@ def test_a_comparison_opens_on_a_phone(done: Comparison, browser: webdriver.Chro
 
 
 def test_a_study_opens_and_names_in_it_are_text(done: Comparison, browser: webdriver.Chrome, tmp_path: Path) -> None:
-    write(load(study(done)), tmp_path / "study.html")
+    write(load_result(study(done)), tmp_path / "study.html")
     page = opened(browser, tmp_path / "study.html")
     assert_is_whole(page)
     assert page.says("document.title") == "debug: study"
@@ -131,5 +133,5 @@ def test_the_newest_result_of_a_config_is_meant(done: Comparison, tmp_path: Path
 def test_a_report_is_the_same_twice(done: Comparison, tmp_path: Path) -> None:
     pages = [tmp_path / name for name in ("first.html", "second.html")]
     for page in pages:
-        write(load(done.path), page)
+        write(load_result(done.path), page)
     assert pages[0].read_text() == pages[1].read_text()

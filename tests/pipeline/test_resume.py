@@ -16,16 +16,17 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from features.contract import InputError
+from features.errors import InputError
 from models.loss import cross_entropy
 from pipeline import job
 from pipeline.checkpoint import Checkpoints
-from pipeline.comparison import Planned, complete
 from pipeline.config import RunConfig
 from pipeline.job import Job
 from pipeline.metrics import Evaluator
+from pipeline.plan import Planned
 from pipeline.prepared import Prepared
-from pipeline.runs import WEIGHTS, Epoch, Run, checkpoints_of, depends_on, find
+from pipeline.runner import complete
+from pipeline.runs import WEIGHTS, Epoch, Run, checkpoints_of, depends_on, find_run
 from pipeline.training import train
 from pipeline.windows import Batch
 from tests.conftest import debug_config
@@ -168,7 +169,7 @@ def test_without_a_number_of_steps_each_epoch_is_saved(tmp_path: Path, few: tupl
 
 def test_how_a_run_is_saved_is_no_part_of_it(tmp_path: Path, few: tuple[RunConfig, Prepared]) -> None:
     run = train(config_in(tmp_path, few), few[1])
-    assert find(config_in(tmp_path, few, "train.checkpoint_every=3", "train.keep_checkpoints=1"), few[1]) == run
+    assert find_run(config_in(tmp_path, few, "train.checkpoint_every=3", "train.keep_checkpoints=1"), few[1]) == run
 
 
 def test_a_checkpoint_of_another_config_is_refused_before_training(
@@ -238,5 +239,5 @@ def test_what_a_finished_run_could_not_remove_is_removed_when_it_is_found(
         train(config, few[1])
     monkeypatch.undo()
     assert newest_step(config, few[1]) == 40
-    assert complete([Planned("uniform", config)], few[1], [], workers=1) == [find(config, few[1])]
+    assert complete([Planned("uniform", config)], few[1], [], workers=1) == [find_run(config, few[1])]
     assert not any((config.runs / "checkpoints").iterdir())

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from features.contract import InputError
 from features.encoder import Encoder
+from features.errors import InputError
 from pipeline import survey
 from pipeline.comparison import plan
 from pipeline.config import RunConfig
 from pipeline.prepared import Prepared
-from pipeline.survey import Survey, at_once, size
+from pipeline.runner import concurrency
+from pipeline.survey import Survey, size
 from pipeline.training import train
 from tests.conftest import debug_config
 from tests.jobs.test_cli import DEBUG, places, run
@@ -105,7 +106,7 @@ def test_bytes_for_a_person(number: int, text: str) -> None:
 
 @pytest.mark.parametrize(("workers", "runs", "number"), [(1, 5, 1), (4, 3, 3), (2, 0, 0), (0, 0, 0)])
 def test_no_more_processes_than_runs(workers: int, runs: int, number: int) -> None:
-    assert at_once(workers, runs) == number
+    assert concurrency(workers, runs) == number
 
 
 @pytest.mark.parametrize("command", ["train", "compare"])

@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline import building
 from pipeline.batches import Batches
 from pipeline.building import build_model, one_cycle
 from pipeline.config import RunConfig
 from pipeline.prepared import Prepared
-from pipeline.runs import WEIGHTS, Epoch, Run, find
+from pipeline.runs import WEIGHTS, Epoch, Run, find_run
 from pipeline.training import train
 from tests.conftest import debug_config
 
@@ -40,15 +40,15 @@ def test_a_seed_gives_one_run(tmp_path: Path, few: tuple[RunConfig, Prepared], m
 
 def test_a_run_is_found_by_what_it_depends_on(tmp_path: Path, few: tuple[RunConfig, Prepared]) -> None:
     config = config_in(tmp_path, few)
-    assert find(config, few[1]) is None
+    assert find_run(config, few[1]) is None
     seen: list[Epoch] = []
     run = train(config, few[1], seen.append)
-    assert find(config, few[1]) == run == Run.load(run.folder)
+    assert find_run(config, few[1]) == run == Run.load(run.folder)
     assert seen == run.history
-    assert find(config_in(tmp_path, few, "train.lr=0.1"), few[1]) is None
-    assert find(config_in(tmp_path, few, "model.dropout=0"), few[1]) is None
+    assert find_run(config_in(tmp_path, few, "train.lr=0.1"), few[1]) is None
+    assert find_run(config_in(tmp_path, few, "model.dropout=0"), few[1]) is None
     # How a comparison is made is nothing to a run.
-    assert find(config_in(tmp_path, few, "compare.seeds=3"), few[1]) == run
+    assert find_run(config_in(tmp_path, few, "compare.seeds=3"), few[1]) == run
     saved = json.loads((run.folder / "config.json").read_text())
     assert saved == config.model_dump(mode="json")
 
@@ -175,7 +175,7 @@ def test_a_diverging_run_says_what_to_change(
     config = config_in(tmp_path, few, *LONGER, "train.lr=1e30", f"train.method={method}", steps)
     with pytest.raises(InputError, match=r"no longer finite.*`train.lr`"):
         train(config, few[1])
-    assert find(config, few[1]) is None
+    assert find_run(config, few[1]) is None
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99"])
@@ -191,7 +191,7 @@ def test_a_damaged_run_is_trained_again_or_named(tmp_path: Path, few: tuple[RunC
     run = train(config, few[1])
     (run.folder / "result.json").write_text('{"tasks"')
     with pytest.raises(InputError, match=f"delete {run.folder}"):
-        find(config, few[1])
+        find_run(config, few[1])
     (run.folder / "weights.safetensors").unlink()
-    assert find(config, few[1]) is None
+    assert find_run(config, few[1]) is None
     assert train(config, few[1]).test == run.test

@@ -9,13 +9,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from features.contract import InputError
+from features.errors import InputError
 from gradops.group import Alone
 from pipeline.building import job_of
 from pipeline.config import RunConfig
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
-from pipeline.runs import WEIGHTS, Run, folder_of
+from pipeline.runs import WEIGHTS, Run, run_folder
 from pipeline.training import train
 from pipeline.warm import can_start, warm_start
 from tests.pipeline.test_growth import CONFIG, config, write_day
@@ -66,7 +66,7 @@ def test_new_rows_of_a_table_are_as_the_seed_draws_them(days: Days) -> None:
 def test_another_start_is_another_run(days: Days) -> None:
     run = first_run(days)
     warm, cold = next_config(run), config(4, *QUICK)
-    assert folder_of(warm, days[1]) != folder_of(cold, days[1])
+    assert run_folder(warm, days[1]) != run_folder(cold, days[1])
     assert train(warm, days[1]).val != train(cold, days[1]).val
 
 

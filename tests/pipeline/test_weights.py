@@ -8,12 +8,12 @@ import polars as pl
 import pytest
 import torch
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline.batches import Batches
 from pipeline.config import RunConfig
-from pipeline.config_file import load
+from pipeline.config_file import load_config
 from pipeline.prepare import prepare
-from pipeline.runs import Run, folder_of
+from pipeline.runs import Run, run_folder
 from pipeline.split import side
 from pipeline.training import train
 from tests.pipeline.test_log_to_served import TOML, log
@@ -32,11 +32,11 @@ def config(tmp_path: Path) -> RunConfig:
     )
     rows.write_parquet(tmp_path / "log" / "all" / "part.parquet")
     (tmp_path / "clicks.toml").write_text(TOML)
-    return load(tmp_path / "clicks.toml")
+    return load_config(tmp_path / "clicks.toml")
 
 
 def trained(folder: Path, *overrides: str) -> Run:
-    config = load(folder / "clicks.toml", [NETWORK, *overrides])
+    config = load_config(folder / "clicks.toml", [NETWORK, *overrides])
     return train(config, prepare(config))
 
 
@@ -61,18 +61,20 @@ def test_a_tasks_weight_is_that_of_the_static_method(config: RunConfig, tmp_path
 
 
 def test_another_task_weight_is_another_run_on_the_same_data(config: RunConfig, tmp_path: Path) -> None:
-    other = load(tmp_path / "clicks.toml", ["spec.tasks.wish.weight=0.5"])
+    other = load_config(tmp_path / "clicks.toml", ["spec.tasks.wish.weight=0.5"])
     prepared = prepare(config)
     assert prepare(other).folder == prepared.folder
-    assert folder_of(other, prepared) != folder_of(config, prepared)
+    assert run_folder(other, prepared) != run_folder(config, prepared)
     # A run without the task does not know its weight.
     tasks = "train.tasks=['purchase']"
-    alone, other = (load(tmp_path / "clicks.toml", [tasks, *more]) for more in ([], ["spec.tasks.wish.weight=0.5"]))
-    assert folder_of(other, prepared) == folder_of(alone, prepared)
+    alone, other = (
+        load_config(tmp_path / "clicks.toml", [tasks, *more]) for more in ([], ["spec.tasks.wish.weight=0.5"])
+    )
+    assert run_folder(other, prepared) == run_folder(alone, prepared)
 
 
 def test_batches_have_weights_only_to_train_and_only_if_a_task_does(config: RunConfig, tmp_path: Path) -> None:
-    weighted = load(tmp_path / "clicks.toml", ["spec.tasks.wish.sample_weight=worth"])
+    weighted = load_config(tmp_path / "clicks.toml", ["spec.tasks.wish.sample_weight=worth"])
     folder = prepare(weighted).folder / "train"
     source = Batches(folder, weighted.spec, ["purchase", "wish"], batch_size=64)
     assert all(batch.weight_BT is None for batch in source.in_order())
@@ -87,7 +89,7 @@ def test_batches_have_weights_only_to_train_and_only_if_a_task_does(config: RunC
 def test_weights_that_are_no_numbers_are_all_named(config: RunConfig, tmp_path: Path) -> None:
     overrides = ["spec.tasks.wish.sample_weight=viewed", "spec.tasks.purchase.sample_weight=wroth"]
     with pytest.raises(InputError) as error:
-        prepare(load(tmp_path / "clicks.toml", overrides))
+        prepare(load_config(tmp_path / "clicks.toml", overrides))
     for part in ("`viewed` (sample weight of task `wish`) holds Boolean", "`wroth` (sample weight of task `purchase`)"):
         assert part in str(error.value)
 
@@ -95,4 +97,4 @@ def test_weights_that_are_no_numbers_are_all_named(config: RunConfig, tmp_path: 
 @pytest.mark.parametrize("weight", ["0", "-1", "inf", "nan"])
 def test_a_task_weight_is_positive(config: RunConfig, tmp_path: Path, weight: str) -> None:
     with pytest.raises(InputError, match=r"spec\.tasks\.wish\.weight: Input should be"):
-        load(tmp_path / "clicks.toml", [f"spec.tasks.wish.weight={weight}"])
+        load_config(tmp_path / "clicks.toml", [f"spec.tasks.wish.weight={weight}"])

@@ -17,10 +17,12 @@ import polars as pl
 import pytest
 from filelock import FileLock
 
-from pipeline.comparison import SINGLE_TASK, compare, identity, plan
+from pipeline.compare import compare
+from pipeline.comparison import identity, plan
 from pipeline.config import RunConfig
-from pipeline.config_file import load
+from pipeline.config_file import load_config
 from pipeline.metrics import Evaluator
+from pipeline.plan import SINGLE_TASK
 from pipeline.prepare import prepare
 from pipeline.registry import register
 from pipeline.split import side
@@ -65,7 +67,7 @@ def registered(folder: Path, name: str) -> Registered:
     """Train one method and register it."""
     overrides = [f"name={name}", f"compare.methods=['{METHODS[name]}']", "compare.boosting=false"]
     places = [f"runs={folder}/runs", f"data.prepared={folder}/prepared", f"data.train={folder}/log/*/*.parquet"]
-    config = load(folder / "clicks.toml", [*overrides, *places])
+    config = load_config(folder / "clicks.toml", [*overrides, *places])
     prepared = prepare(config)
     (planned,) = (p for p in plan(config) if p.system != SINGLE_TASK)
     with pytest.MonkeyPatch.context() as patch:

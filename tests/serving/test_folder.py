@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline import score_folder
 from pipeline.packaging import fetched
 from pipeline.scoring import Scorer

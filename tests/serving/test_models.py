@@ -13,7 +13,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import scoring_server
 
-from features.contract import InputError
+from features.errors import InputError
 from features.spec import FeatureSpec
 from pipeline.packaging import fetched
 from pipeline.score_http import Answers, answer_requests

@@ -15,16 +15,17 @@ import mlflow
 import pytest
 from mlflow.tracking import MlflowClient
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline import runs
-from pipeline.comparison import SINGLE_TASK, UNIFORM, Planned, complete
 from pipeline.config import RunConfig
 from pipeline.evaluation import delta_m_pct
 from pipeline.front import on_front
+from pipeline.plan import SINGLE_TASK, UNIFORM, Planned
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
 from pipeline.report import write
-from pipeline.results import load
+from pipeline.results import load_result
+from pipeline.runner import complete
 from pipeline.search.command import Search, Searched
 from pipeline.search.points import Baselines, Point
 from pipeline.search.pruning import BehindError, MedianRule
@@ -79,7 +80,7 @@ def test_a_search_finishes_what_was_asked_for(done: tuple[RunConfig, Prepared, S
 
 def test_the_front_has_its_intervals(done: tuple[RunConfig, Prepared, Searched], tmp_path: Path) -> None:
     _, _, found = done
-    result = load(found.path)
+    result = load_result(found.path)
     front = {point.name for point in result.points if point.chosen}
     assert front == {point.label for point in found.front}
     for baseline, other in ((UNIFORM, SINGLE_TASK), (SINGLE_TASK, UNIFORM)):

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from features.contract import InputError
+from features.errors import InputError
 from gradops.methods import METHODS, parse
 from pipeline.config import RunConfig
-from pipeline.config_file import load
+from pipeline.config_file import load_config
 from pipeline.passwords import without_passwords
 from pipeline.search.space import Space
 from tests.conftest import ROOT, debug_config
@@ -131,7 +131,9 @@ def test_a_wrong_section_is_one_message(override: str, problem: str) -> None:
 
 def test_the_presets_have_a_search() -> None:
     for name in ("census", "census-paper", "clicklog", "clicklog-wide", "debug"):
-        alphas = [trial.get("gradops.alpha") for trial in Space(load(ROOT / "configs" / f"{name}.toml")).prescribed()]
+        alphas = [
+            trial.get("gradops.alpha") for trial in Space(load_config(ROOT / "configs" / f"{name}.toml")).prescribed()
+        ]
         assert alphas[:2] == [0.0, -10.0], name
 
 

@@ -14,11 +14,11 @@ from optuna.storages import run_grpc_proxy_server
 from optuna.trial import TrialState
 from selenium import webdriver
 
-from features.contract import InputError
+from features.errors import InputError
 from pipeline.config import RunConfig
 from pipeline.prepared import Prepared
 from pipeline.report import write
-from pipeline.results import load, newest
+from pipeline.results import load_result, newest
 from pipeline.search.points import Point
 from pipeline.search.storage import Heartbeats, Leases, _KernelLock, open_storage, quiet
 from pipeline.search.study import Study
@@ -185,7 +185,7 @@ def test_thirty_trials_of_three_workers_one_of_whom_is_killed_twice(
     assert command.wait(1000) == 0, log.read_text()
     config = debug_config(tmp_path, *options)
     assert_whole(config, 30)
-    write(load(newest(config.runs, "debug")), tmp_path / "study.html")
+    write(load_result(newest(config.runs, "debug")), tmp_path / "study.html")
     page = opened(browser, tmp_path / "study.html")
     assert_is_whole(page)
     assert all(page.points(f"pair-{i}") == 32 for i in range(3)), "every trial, single-task and uniform"
