@@ -25,7 +25,7 @@ from models.embedding import TorchRecEmbedding
 from models.fused_embedding import FusedEmbedding
 from models.loss import masked_cross_entropy
 from models.shared_bottom import SharedBottom
-from models.table_optimizers import TABLE_OPTIMIZERS, choices
+from models.table_optimizers.names import TABLE_OPTIMIZERS, choices
 from pipeline.optimizers import optimizer_of
 from pipeline.train_config import TrainConfig
 

@@ -16,7 +16,7 @@ from features.encoder import Table
 from features.errors import InputError
 from models.cut import Bags, Layout
 from models.embedding_base import Embedding
-from models.table_optimizers import FUSED
+from models.table_optimizers.names import FUSED
 
 _PLACES = {
     "cpu": (EmbeddingLocation.HOST, ComputeDevice.CPU),
@@ -37,7 +37,7 @@ class FusedEmbedding(Embedding):
 
     Args:
         tables: The tables; their features one after another are the pooled columns.
-        optimizer: The rule, by its name in :mod:`models.table_optimizers`.
+        optimizer: The rule, by its name in :mod:`models.table_optimizers.names`.
 
     Raises:
         InputError: If a width is no multiple of 4. All tables of such a width are listed.

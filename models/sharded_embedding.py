@@ -51,7 +51,7 @@ class ShardedEmbedding(Embedding):
 
     Args:
         tables: The tables; their features one after another are the pooled columns.
-        optimizer: The rule, by its name in :mod:`models.table_optimizers`.
+        optimizer: The rule, by its name in :mod:`models.table_optimizers.names`.
         sharding: What each rank holds.
         weighted: Whether bags come with entry weights.
         device: This rank's device.

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from features.encoder import Table
 from models.fused_optimizer import FusedOptimizer
-from models.row_optimizer import RowOptimizer
 from models.shard import Shard, local_part
 from models.sharded_embedding import ShardedEmbedding
-from models.table_optimizers import TABLE_OPTIMIZERS
+from models.table_optimizers.names import TABLE_OPTIMIZERS
+from models.table_optimizers.row_optimizer import RowOptimizer
 
 
 class ShardedOptimizer(FusedOptimizer):

@@ -22,7 +22,7 @@ from models.embedding_base import Embedding
 from models.fused_embedding import FusedEmbedding
 from models.sharded_embedding import ShardedEmbedding
 from models.shared_bottom import SharedBottom
-from models.table_optimizers import TABLE_OPTIMIZERS, choices
+from models.table_optimizers.names import TABLE_OPTIMIZERS, choices
 from pipeline.batches import Batches
 from pipeline.config import ModelConfig, RunConfig
 from pipeline.job import EpochSoFar, Job

@@ -14,7 +14,7 @@ from torch import Tensor
 from features.encoder import ID, Table
 from models.portable import PortableEmbedding
 from models.shared_bottom import SharedBottom
-from models.table_optimizers import TABLE_OPTIMIZERS
+from models.table_optimizers.names import TABLE_OPTIMIZERS
 from pipeline.batches import WINDOW
 from pipeline.config import RunConfig
 from pipeline.prepared import Prepared

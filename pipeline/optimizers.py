@@ -13,12 +13,12 @@ from torch.optim import Adam, Optimizer
 from features.errors import InputError
 from models.fused_embedding import FusedEmbedding
 from models.fused_optimizer import FusedOptimizer
-from models.joint_optimizer import JointOptimizer
-from models.row_optimizer import RowOptimizer
 from models.sharded_embedding import ShardedEmbedding
 from models.sharded_optimizer import ShardedOptimizer
 from models.shared_bottom import SharedBottom
-from models.table_optimizers import TABLE_OPTIMIZERS
+from models.table_optimizers.joint_optimizer import JointOptimizer
+from models.table_optimizers.names import TABLE_OPTIMIZERS
+from models.table_optimizers.row_optimizer import RowOptimizer
 from pipeline.train_config import TrainConfig
 
 

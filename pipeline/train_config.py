@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 from features.declared import Declared
 from gradops.gauge import Gauge, Measure
 from gradops.methods import METHODS, parse, write
-from models.table_optimizers import TABLE_OPTIMIZERS, choices
+from models.table_optimizers.names import TABLE_OPTIMIZERS, choices
 
 MethodText = Annotated[str, Field(description="A method as `gradops.methods.parse` reads it.")]
 
@@ -53,10 +53,11 @@ class TrainConfig(Declared):
         schedule: ``"constant"``, or ``"one_cycle"`` (a fifth of the steps up, then down to 0 along a cosine).
         patience: Epochs without a better mean validation AUC before stopping; 0 to never stop early.
         clip_norm: Longest gradient of all dense and table parameters together; 0 for no clipping.
-        table_optimizer: What steps the embedding tables, by its name in :mod:`models.table_optimizers`; Adam steps the
-            rest of the network.
+        table_optimizer: What steps the embedding tables, by its name in :mod:`models.table_optimizers.names`; Adam
+            steps the rest of the network.
         table_kernel: How tables are held: ``"plain"``, stepped from their gradients, or ``"fused"``, stepped inside the
-            backward pass; :mod:`models.table_optimizers` says which optimizers go with it. Nothing is clipped then.
+            backward pass; :mod:`models.table_optimizers.names` says which optimizers go with it. Nothing is clipped
+            then.
         table_lr: The tables' rate, under the same schedule; 0 for ``lr``.
         start_from: Fingerprint of the finished run whose weights it starts from, its data an ancestor of this run's;
             empty for a start from the seed.

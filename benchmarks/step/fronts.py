@@ -12,8 +12,8 @@ from torch.optim import SGD, Adam, Optimizer
 from benchmarks.step.ours import SPARSE
 from benchmarks.step.setting import Tables
 from models.cut import Bags
-from models.joint_optimizer import JointOptimizer
 from models.shared_bottom import SharedBottom
+from models.table_optimizers.joint_optimizer import JointOptimizer
 from pipeline.optimizers import optimizer_of
 
 

@@ -23,12 +23,12 @@ from gradops.rotation import Rotations
 from models import sharded_embedding
 from models.cut import Bags, TableCut
 from models.embedding_base import Embedding
-from models.joint_optimizer import JointOptimizer
 from models.loss import cross_entropy, label_shares
 from models.sharded_embedding import ShardedEmbedding
 from models.sharded_optimizer import ShardedOptimizer
 from models.sharding import Kind, Sharding
 from models.shared_bottom import SharedBottom
+from models.table_optimizers.joint_optimizer import JointOptimizer
 from tests.models import networks
 
 # Three widths, a table that two features read, and fewer rows than some worlds have ranks.

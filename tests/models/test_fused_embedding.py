@@ -20,12 +20,12 @@ from models.embedding import TorchRecEmbedding
 from models.embedding_base import Embedding
 from models.fused_embedding import FusedEmbedding
 from models.fused_optimizer import FusedOptimizer
-from models.joint_optimizer import JointOptimizer
 from models.portable import PortableEmbedding
 from models.shared_bottom import SharedBottom
-from models.table_optimizers import FUSED, TABLE_OPTIMIZERS
+from models.table_optimizers.joint_optimizer import JointOptimizer
+from models.table_optimizers.names import FUSED, TABLE_OPTIMIZERS
 from tests.models import networks
-from tests.models.test_table_optimizers import BATCH, bags, losses
+from tests.models.table_optimizers.test_table_optimizers import BATCH, bags, losses
 
 # As in test_table_optimizers, "b" is read by two features; the widths are such as the kernel takes.
 TABLES = [Table("a", 400, 4, ("a",)), Table("b", 300, 12, ("b", "c"))]

@@ -15,11 +15,11 @@ from features.encoder import Table
 from features.errors import InputError
 from models import embedding
 from models.cut import Bags
-from models.joint_optimizer import JointOptimizer
 from models.portable import PortableEmbedding
 from models.sharded_embedding import ShardedEmbedding
 from models.sharded_optimizer import ShardedOptimizer
 from models.sharding import Kind, Sharding
+from models.table_optimizers.joint_optimizer import JointOptimizer
 from tests.models import ranks
 
 SIZES = Sharding(row_wise_from=1000, data_parallel_below=100)

@@ -14,7 +14,7 @@ from features.encoder import Table
 from gradops import MultiTaskOptimizer
 from gradops.methods import parse
 from models.loss import masked_cross_entropy
-from models.table_optimizers import TABLE_OPTIMIZERS, choices
+from models.table_optimizers.names import TABLE_OPTIMIZERS, choices
 from pipeline.batches import Batches
 from pipeline.building import build_model, front_of
 from pipeline.config import RunConfig

@@ -16,11 +16,11 @@ from torch.optim.lr_scheduler import LambdaLR
 from features.errors import InputError
 from gradops import MultiTaskOptimizer
 from gradops.methods import parse
-from models.joint_optimizer import JointOptimizer
 from models.loss import masked_cross_entropy
-from models.row_optimizer import RowOptimizer
 from models.shared_bottom import SharedBottom
-from models.table_optimizers import FUSED, TABLE_OPTIMIZERS
+from models.table_optimizers.joint_optimizer import JointOptimizer
+from models.table_optimizers.names import FUSED, TABLE_OPTIMIZERS
+from models.table_optimizers.row_optimizer import RowOptimizer
 from pipeline import optimizers
 from pipeline.config import ModelConfig, RunConfig
 from pipeline.optimizers import clip_gradients, optimizer_of
@@ -31,7 +31,7 @@ from pipeline.train_config import TrainConfig
 from pipeline.training import train
 from tests.conftest import debug_config
 from tests.models import networks
-from tests.models.test_table_optimizers import BATCH, bags, losses, model
+from tests.models.table_optimizers.test_table_optimizers import BATCH, bags, losses, model
 from tests.pipeline.test_log_to_served import config as clicks  # noqa: F401  # a fixture
 
 SPARSE = [name for name, kind in TABLE_OPTIMIZERS.items() if kind]

@@ -14,16 +14,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from features.encoder import Table
 from gradops import MultiTaskOptimizer
 from gradops.methods import METHODS, parse
-from models.adagrad import Adagrad
 from models.cut import Bags
 from models.embedding import TorchRecEmbedding
-from models.lazy_adam import LazyAdam
 from models.loss import masked_cross_entropy
-from models.row_optimizer import RowOptimizer
-from models.rowwise_adagrad import RowwiseAdagrad
-from models.sgd import SGD
 from models.shared_bottom import SharedBottom
-from models.table_optimizers import TABLE_OPTIMIZERS
+from models.table_optimizers.adagrad import Adagrad
+from models.table_optimizers.lazy_adam import LazyAdam
+from models.table_optimizers.names import TABLE_OPTIMIZERS
+from models.table_optimizers.row_optimizer import RowOptimizer
+from models.table_optimizers.rowwise_adagrad import RowwiseAdagrad
+from models.table_optimizers.sgd import SGD
 from tests.models import networks
 
 # Many more rows than a batch reads, so that most wait; "b" is read by two features.

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.row_optimizer import RowOptimizer
+from models.table_optimizers.row_optimizer import RowOptimizer
 
 
 class Adagrad(RowOptimizer):

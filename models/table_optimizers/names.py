@@ -19,11 +19,11 @@ itself. Other devices have no fused kernel.
 
 from __future__ import annotations
 
-from models.adagrad import Adagrad
-from models.lazy_adam import LazyAdam
-from models.row_optimizer import RowOptimizer
-from models.rowwise_adagrad import RowwiseAdagrad
-from models.sgd import SGD
+from models.table_optimizers.adagrad import Adagrad
+from models.table_optimizers.lazy_adam import LazyAdam
+from models.table_optimizers.row_optimizer import RowOptimizer
+from models.table_optimizers.rowwise_adagrad import RowwiseAdagrad
+from models.table_optimizers.sgd import SGD
 
 # None: tables are stepped with the rest of the network, from dense gradients.
 TABLE_OPTIMIZERS: dict[str, type[RowOptimizer] | None] = {

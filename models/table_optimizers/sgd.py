@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from models.row_optimizer import RowOptimizer
+from models.table_optimizers.row_optimizer import RowOptimizer
 
 
 class SGD(RowOptimizer):

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.adagrad import Adagrad
+from models.table_optimizers.adagrad import Adagrad
 
 
 class RowwiseAdagrad(Adagrad):

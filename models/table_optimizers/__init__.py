@@ -1,0 +1,1 @@
+"""The optimizers that step embedding tables, one a file; :mod:`models.table_optimizers.names` lists them."""
