@@ -20,9 +20,9 @@ import torch
 from features.encoder import Table
 from gradops import MultiTaskOptimizer
 from gradops.methods import Uniform
-from models.cut import Bags
-from models.embedding import TorchRecEmbedding
-from models.fused_embedding import FusedEmbedding
+from models.embedding.cut import Bags
+from models.embedding.fused import FusedEmbedding
+from models.embedding.torchrec import TorchRecEmbedding
 from models.loss import masked_cross_entropy
 from models.shared_bottom import SharedBottom
 from models.table_optimizers.names import TABLE_OPTIMIZERS, choices

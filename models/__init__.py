@@ -1,4 +1,4 @@
-"""What is trained. TorchRec lives in :mod:`models.embedding`, and for several ranks in :mod:`models.sharding`."""
+"""The networks that are trained; TorchRec and fbgemm are used here and nowhere else."""
 
 import logging
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from features.errors import InputError
-from models.cut import Bags, TableCut
-from models.embedding_base import Embedding
+from models.embedding.base import Embedding
+from models.embedding.cut import Bags, TableCut
 
 
 class HeadTransform(Protocol):
@@ -45,7 +45,8 @@ class SharedBottom(nn.Module):
     The defaults are the network of the GradOPS paper on Census-income: two ReLU layers of 192 units, dropout 0.3.
 
     Args:
-        embedding: TorchRec's (:mod:`models.embedding`) to train, the plain one (:mod:`models.portable`) to serve.
+        embedding: TorchRec's (:mod:`models.embedding.torchrec`) to train, the plain one
+            (:mod:`models.embedding.portable`) to serve.
         values: Number of numeric values beside the embeddings.
         tasks: Number of tasks, T.
         bottom: Units of each shared layer, each followed by ReLU and dropout.

@@ -17,10 +17,10 @@ from gradops import MultiTaskOptimizer
 from gradops.group import Alone, Group
 from gradops.methods import parse
 from gradops.rotation import Rotation, Rotations
-from models.embedding import TorchRecEmbedding
-from models.embedding_base import Embedding
-from models.fused_embedding import FusedEmbedding
-from models.sharded_embedding import ShardedEmbedding
+from models.embedding.base import Embedding
+from models.embedding.fused import FusedEmbedding
+from models.embedding.sharded import ShardedEmbedding
+from models.embedding.torchrec import TorchRecEmbedding
 from models.shared_bottom import SharedBottom
 from models.table_optimizers.names import TABLE_OPTIMIZERS, choices
 from pipeline.batches import Batches

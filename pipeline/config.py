@@ -15,7 +15,7 @@ from features.spec import FeatureSpec
 from gradops.base import GramianMethod
 from gradops.methods import parse
 from gradops.rotation import Rotations
-from models.sharding import Kind, Sharding
+from models.embedding.sharding import Kind, Sharding
 from pipeline.contract import ContractConfig
 from pipeline.daily_config import DailyConfig
 from pipeline.gate_config import GateConfig
@@ -100,7 +100,7 @@ class CompareConfig(Declared):
 
 
 class ShardingConfig(Declared):
-    """How several ranks share the tables; see :class:`models.sharding.Sharding`. No part of a run's identity.
+    """How several ranks share the tables; see :class:`models.embedding.sharding.Sharding`. No part of a run's identity.
 
     Args:
         row_wise_from: Weights from which on a table's rows are divided among all ranks.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from features.encoder import ID, Table
-from models.portable import PortableEmbedding
+from models.embedding.portable import PortableEmbedding
 from models.shared_bottom import SharedBottom
 from models.table_optimizers.names import TABLE_OPTIMIZERS
 from pipeline.batches import WINDOW

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from features.errors import InputError
 from gradops.group import Alone, Group
-from models.portable import PortableEmbedding
+from models.embedding.portable import PortableEmbedding
 from models.shared_bottom import SharedBottom
 from pipeline.config import RunConfig
 from pipeline.prepared import Prepared

@@ -15,7 +15,7 @@ from torch import Tensor
 from features.encoder import GROUP, ID, LABEL, SAMPLE_WEIGHT, VALUE, WEIGHT
 from features.kinds import MultiHot
 from features.spec import FeatureSpec
-from models.cut import Bags
+from models.embedding.cut import Bags
 from pipeline.ranking import NO_GROUP
 
 

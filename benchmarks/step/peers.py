@@ -17,7 +17,7 @@ from benchmarks.step.fronts import Front
 from benchmarks.step.way import Step, Way
 from gradops.linalg import gramian
 from gradops.methods import GradOPS
-from models.cut import Bags
+from models.embedding.cut import Bags
 from models.loss import masked_cross_entropy
 from models.shared_bottom import SharedBottom
 

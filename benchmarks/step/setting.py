@@ -10,10 +10,10 @@ from torch import Tensor
 
 from features.encoder import Table
 from gradops.rotation import Rotations
-from models.cut import Bags
-from models.embedding import TorchRecEmbedding
-from models.embedding_base import Embedding
-from models.fused_embedding import FusedEmbedding
+from models.embedding.base import Embedding
+from models.embedding.cut import Bags
+from models.embedding.fused import FusedEmbedding
+from models.embedding.torchrec import TorchRecEmbedding
 from models.shared_bottom import SharedBottom
 
 Tables = Literal["fused", "sparse", "dense"]  # one kernel that steps them, or gradients of rows, or of whole tables

@@ -1,7 +1,7 @@
 """Every optimizer that can step embedding tables, by name, and where each can.
 
-Tables are held plain (:mod:`models.embedding`) and stepped from their gradients, or in fbgemm's fused kernel
-(:mod:`models.fused_embedding`), whose backward pass steps them by one of its own rules. Equal names are equal rules.
+Tables are held plain (:mod:`models.embedding.torchrec`) and stepped from their gradients, or in fbgemm's fused kernel
+(:mod:`models.embedding.fused`), whose backward pass steps them by one of its own rules. Equal names are equal rules.
 
 ================  =====  ==========  ===========
 name              plain  fused, cpu  fused, cuda

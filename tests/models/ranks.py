@@ -20,13 +20,13 @@ from features.encoder import Table
 from gradops import Gauge, Microbatch, MultiTaskOptimizer, Ranks
 from gradops.methods import parse
 from gradops.rotation import Rotations
-from models import sharded_embedding
-from models.cut import Bags, TableCut
-from models.embedding_base import Embedding
+from models.embedding import sharded
+from models.embedding.base import Embedding
+from models.embedding.cut import Bags, TableCut
+from models.embedding.sharded import ShardedEmbedding
+from models.embedding.sharded_optimizer import ShardedOptimizer
+from models.embedding.sharding import Kind, Sharding
 from models.loss import cross_entropy, label_shares
-from models.sharded_embedding import ShardedEmbedding
-from models.sharded_optimizer import ShardedOptimizer
-from models.sharding import Kind, Sharding
 from models.shared_bottom import SharedBottom
 from models.table_optimizers.joint_optimizer import JointOptimizer
 from tests.models import networks
@@ -134,12 +134,12 @@ def schedule(step: int) -> float:
 def run(rank: int, world: int, cases: Sequence[Case], folder: Path) -> None:
     """All cases on one rank; the first rank leaves the outcomes in a file."""
     torch.set_num_threads(1)
-    sharded_embedding._DRAWN = 256  # tables are drawn in several pieces
+    sharded._DRAWN = 256  # tables are drawn in several pieces
     dist.init_process_group(
         "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=world, timeout=timedelta(seconds=60)
     )
     assert_differences_are_refused(rank, world)
-    outcomes = {case.name: sharded(case, rank, world) for case in cases}
+    outcomes = {case.name: sharded_steps(case, rank, world) for case in cases}
     if rank == 0:
         torch.save(outcomes, folder / "outcomes")
     dist.destroy_process_group()
@@ -153,7 +153,7 @@ def on_ranks(world: int, cases: Sequence[Case], folder: Path) -> dict[str, Outco
     return outcomes
 
 
-def sharded(case: Case, rank: int, world: int) -> Outcome:
+def sharded_steps(case: Case, rank: int, world: int) -> Outcome:
     """The steps of one rank, which has some rows of every batch."""
     rows = ROWS[world]
     mine = slice(sum(rows[:rank]), sum(rows[: rank + 1]))

@@ -11,8 +11,8 @@ from torch import nn
 from features.transforms import FIRST_KNOWN
 from gradops import chain
 from gradops.rotation import Rotation, Rotations
+from models.embedding.portable import PortableEmbedding
 from models.loss import masked_cross_entropy
-from models.portable import PortableEmbedding
 from models.shared_bottom import SharedBottom
 from tests.models import networks
 

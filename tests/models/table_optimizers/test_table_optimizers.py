@@ -14,8 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from features.encoder import Table
 from gradops import MultiTaskOptimizer
 from gradops.methods import METHODS, parse
-from models.cut import Bags
-from models.embedding import TorchRecEmbedding
+from models.embedding.cut import Bags
+from models.embedding.torchrec import TorchRecEmbedding
 from models.loss import masked_cross_entropy
 from models.shared_bottom import SharedBottom
 from models.table_optimizers.adagrad import Adagrad

@@ -8,12 +8,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from models.cut import RowGradients
+from models.embedding.cut import RowGradients
 
 
 @dataclass(frozen=True)
 class RowOwners:
-    """Row ``r`` is owned by rank ``r % ranks``, wherever its weights lie; implements :class:`models.cut.Owners`.
+    """Row ``r`` is owned by rank ``r % ranks``, wherever its weights lie.
+
+    Implements :class:`models.embedding.cut.Owners`.
 
     A Gram matrix needs gradients and no weights, so that who owns a row need not follow the plan, and one exchange
     serves every plan. Summed on each rank alone, gradients of rows that several ranks read give a Gram matrix that is
@@ -26,7 +28,7 @@ class RowOwners:
     processes: dist.ProcessGroup | None = None
 
     def collected(self, read: RowGradients) -> RowGradients:
-        """See :meth:`models.cut.Owners.collected`."""
+        """See :meth:`models.embedding.cut.Owners.collected`."""
         ranks = dist.get_world_size(self.processes)
         if ranks == 1:
             return read

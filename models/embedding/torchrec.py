@@ -11,15 +11,15 @@ from torchrec.modules.embedding_modules import EmbeddingBagCollection
 from torchrec.sparse.jagged_tensor import KeyedJaggedTensor, KeyedTensor
 
 from features.encoder import Table
-from models.cut import Bags, Layout
-from models.embedding_base import Embedding
+from models.embedding.base import Embedding
+from models.embedding.cut import Bags, Layout
 
 
 class TorchRecEmbedding(Embedding):
     """Tables that one feature or several read, pooled by a sum.
 
-    A mean is a sum with entry weights 1 / length (:class:`models.cut.Bags`): TorchRec's own MEAN adds 1e-6 to the
-    divisor when sharded by rows and is ignored when sharded by grid.
+    A mean is a sum with entry weights 1 / length (:class:`models.embedding.cut.Bags`): TorchRec's own MEAN adds 1e-6 to
+    the divisor when sharded by rows and is ignored when sharded by grid.
 
     Args:
         tables: The tables; their features one after another are the pooled columns.

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from features.encoder import Table
-from models.cut import Bags, Layout, TableCut
+from models.embedding.cut import Bags, Layout, TableCut
 from tests.models import networks
 
 

@@ -26,13 +26,13 @@ from torchrec.distributed.types import ShardingEnv
 from features.encoder import Table
 from features.errors import InputError
 from features.transforms import FIRST_KNOWN
-from models import embedding
-from models.cut import Bags, Layout, TableCut
-from models.embedding_base import Embedding
-from models.fused_embedding import EPS, check_widths, fused_rule
-from models.row_owners import RowOwners
-from models.shard import Shard
-from models.sharding import Sharding
+from models.embedding import torchrec
+from models.embedding.base import Embedding
+from models.embedding.cut import Bags, Layout, TableCut
+from models.embedding.fused import EPS, check_widths, fused_rule
+from models.embedding.row_owners import RowOwners
+from models.embedding.shard import Shard
+from models.embedding.sharding import Sharding
 
 # Weights drawn at a time; a multiple of the 16 that torch's normal numbers are made in, so that pieces are the whole.
 _DRAWN = 1 << 20
@@ -40,14 +40,15 @@ _VECTOR = 16
 
 
 class ShardedEmbedding(Embedding):
-    """Drop-in for :class:`models.embedding.TorchRecEmbedding` on ranks that step together.
+    """Drop-in for :class:`models.embedding.torchrec.TorchRecEmbedding` on ranks that step together.
 
     No rank ever holds a whole table, but those that every rank copies. Losses are the local rows' parts of the losses
     of the whole batch: a cotangent of the pooled embeddings counts as it is, and tables move by the sum over ranks.
     Ranks may have different numbers of rows, and some none. Every pass is an exchange that all ranks take part in.
 
     A backward pass is a step of the tables; rate, state and the step of copied tables are those of a
-    :class:`models.sharded_optimizer.ShardedOptimizer`. What is here for CUDA follows TorchRec's source and was not run.
+    :class:`models.embedding.sharded_optimizer.ShardedOptimizer`. What is here for CUDA follows TorchRec's source and
+    was not run.
 
     Args:
         tables: The tables; their features one after another are the pooled columns.
@@ -76,14 +77,14 @@ class ShardedEmbedding(Embedding):
         super().__init__()
         check_widths(tables)
         self.layout, self.optimizer, self.processes = Layout.of(tables), optimizer, processes
-        self._keys = embedding.feature_keys(tables)
+        self._keys = torchrec.feature_keys(tables)
         group = processes or dist.group.WORLD
         if group is None:
             raise ValueError("`processes` should be a group, or torch.distributed initialised. Found neither.")
         self._ranks = dist.get_world_size(group)
         if optimizer == "rowwise_adagrad":
             _check_whole_rows(tables, sharding, self._ranks)
-        whole = embedding.collection(tables, weighted=weighted, device=torch.device("meta"))
+        whole = torchrec.collection(tables, weighted=weighted, device=torch.device("meta"))
         sharder = EmbeddingBagCollectionSharder(
             fused_params={
                 "optimizer": fused_rule(optimizer, device),
@@ -112,7 +113,7 @@ class ShardedEmbedding(Embedding):
         # Empty bags after the last row: gloo's exchanges need as many rows on every rank.
         even_FB = functional.pad(lengths_FB, (0, self._most(rows, lengths_FB.device) - rows))
         even = replace(bags, lengths_FB=even_FB.flatten())
-        pooled_BE = embedding.in_order(self.collection(embedding.jagged(even, self._keys)).wait(), self._keys)[:rows]
+        pooled_BE = torchrec.in_order(self.collection(torchrec.jagged(even, self._keys)).wait(), self._keys)[:rows]
         if pooled_BE.requires_grad:
             # TorchRec and DistributedDataParallel divide by the ranks: they take losses for means of local rows.
             pooled_BE.register_hook(partial(torch.mul, other=self._ranks))

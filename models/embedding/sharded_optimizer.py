@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from features.encoder import Table
-from models.fused_optimizer import FusedOptimizer
-from models.shard import Shard, local_part
-from models.sharded_embedding import ShardedEmbedding
+from models.embedding.fused_optimizer import FusedOptimizer
+from models.embedding.shard import Shard, local_part
+from models.embedding.sharded import ShardedEmbedding
 from models.table_optimizers.names import TABLE_OPTIMIZERS
 from models.table_optimizers.row_optimizer import RowOptimizer
 

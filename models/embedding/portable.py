@@ -9,12 +9,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from features.encoder import Table
-from models.cut import Bags, Layout
-from models.embedding_base import Embedding
+from models.embedding.base import Embedding
+from models.embedding.cut import Bags, Layout
 
 
 class PortableEmbedding(Embedding):
-    """Drop-in for :class:`models.embedding.TorchRecEmbedding` that needs no TorchRec: its state dict has the same keys.
+    """A drop-in for :class:`models.embedding.torchrec.TorchRecEmbedding` that needs no TorchRec.
+
+    Its state dict has the same keys.
 
     Args:
         tables: The tables; their features one after another are the pooled columns.

@@ -22,7 +22,7 @@ from torchrec.distributed.types import EmbeddingModuleShardingPlan
 
 from features.encoder import Table
 from features.errors import InputError
-from models.fused_embedding import COLUMNS
+from models.embedding.fused import COLUMNS
 
 Kind = Literal["row_wise", "table_wise", "column_wise", "data_parallel"]
 _FUSED, _DENSE = EmbeddingComputeKernel.FUSED.value, EmbeddingComputeKernel.DENSE.value

@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from features.encoder import Table
 from features.errors import InputError
-from models.cut import Bags, Layout
-from models.embedding_base import Embedding
+from models.embedding.base import Embedding
+from models.embedding.cut import Bags, Layout
 from models.table_optimizers.names import FUSED
 
 _PLACES = {
@@ -27,13 +27,14 @@ COLUMNS = 4  # fbgemm reads so many at a time
 
 
 class FusedEmbedding(Embedding):
-    """Drop-in for :class:`models.embedding.TorchRecEmbedding`: its state dict has the same keys.
+    """Drop-in for :class:`models.embedding.torchrec.TorchRecEmbedding`: its state dict has the same keys.
 
     All tables lie in one buffer that one kernel reads and steps, so that a step's cost follows what the batch reads. A
     backward pass through the pooled embeddings is a step of the tables, whether or not an optimizer's ``step`` follows;
-    their gradients are never seen. Rate and state are those of a :class:`models.fused_optimizer.FusedOptimizer`;
-    without one the rate is 0. Mean pooling is by entry weights, as for the others. Tables are zero until they are
-    initialised. What is written here for CUDA follows fbgemm's source and was not run.
+    their gradients are never seen. Rate and state are those of a
+    :class:`models.embedding.fused_optimizer.FusedOptimizer`; without one the rate is 0. Mean pooling is by entry
+    weights, as for the others. Tables are zero until they are initialised. What is written here for CUDA follows
+    fbgemm's source and was not run.
 
     Args:
         tables: The tables; their features one after another are the pooled columns.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from features.transforms import FIRST_KNOWN
-from models.cut import Bags, Layout, TableCut
+from models.embedding.cut import Bags, Layout, TableCut
 
 
 class Embedding(nn.Module):
