@@ -20,11 +20,11 @@ import torch
 from features.encoder import Table
 from gradops import MultiTaskOptimizer
 from gradops.methods import Uniform
+from models.architectures.shared_bottom import SharedBottom
 from models.embedding.cut import Bags
 from models.embedding.fused import FusedEmbedding
 from models.embedding.torchrec import TorchRecEmbedding
 from models.loss import masked_cross_entropy
-from models.shared_bottom import SharedBottom
 from models.table_optimizers.names import TABLE_OPTIMIZERS, choices
 from pipeline.optimizers import optimizer_of
 from pipeline.train_config import TrainConfig

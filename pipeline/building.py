@@ -17,11 +17,11 @@ from gradops import MultiTaskOptimizer
 from gradops.group import Alone, Group
 from gradops.methods import parse
 from gradops.rotation import Rotation, Rotations
+from models.architectures.shared_bottom import SharedBottom
 from models.embedding.base import Embedding
 from models.embedding.fused import FusedEmbedding
 from models.embedding.sharded import ShardedEmbedding
 from models.embedding.torchrec import TorchRecEmbedding
-from models.shared_bottom import SharedBottom
 from models.table_optimizers.names import TABLE_OPTIMIZERS, choices
 from pipeline.batches import Batches
 from pipeline.config import ModelConfig, RunConfig

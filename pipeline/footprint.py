@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from features.encoder import ID, Table
+from models.architectures.shared_bottom import SharedBottom
 from models.embedding.portable import PortableEmbedding
-from models.shared_bottom import SharedBottom
 from models.table_optimizers.names import TABLE_OPTIMIZERS
 from pipeline.batches import WINDOW
 from pipeline.config import RunConfig

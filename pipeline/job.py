@@ -17,9 +17,9 @@ from torch.optim.lr_scheduler import LRScheduler
 from features.errors import InputError
 from gradops import Microbatch, MultiTaskOptimizer
 from gradops.group import Alone, Group, gathered, total
+from models.architectures.shared_bottom import SharedBottom
 from models.embedding.cut import TableCut
 from models.loss import cross_entropy, label_shares
-from models.shared_bottom import SharedBottom
 from pipeline.batches import Batches
 from pipeline.metrics import Evaluator
 from pipeline.runs import Epoch, Metrics

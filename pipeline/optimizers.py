@@ -11,11 +11,11 @@ from torch.nn.utils import get_total_norm
 from torch.optim import Adam, Optimizer
 
 from features.errors import InputError
+from models.architectures.shared_bottom import SharedBottom
 from models.embedding.fused import FusedEmbedding
 from models.embedding.fused_optimizer import FusedOptimizer
 from models.embedding.sharded import ShardedEmbedding
 from models.embedding.sharded_optimizer import ShardedOptimizer
-from models.shared_bottom import SharedBottom
 from models.table_optimizers.joint_optimizer import JointOptimizer
 from models.table_optimizers.names import TABLE_OPTIMIZERS
 from models.table_optimizers.row_optimizer import RowOptimizer

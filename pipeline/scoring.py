@@ -18,8 +18,8 @@ from features.declared import Declared
 from features.encoder import ID, WEIGHT, Encoder
 from features.errors import InputError
 from features.kinds import Name
+from models.architectures.shared_bottom import SharedBottom
 from models.embedding.portable import PortableEmbedding
-from models.shared_bottom import SharedBottom
 from pipeline import score_folder
 from pipeline.score_folder import ENCODER, MODEL, WEIGHTS
 from pipeline.windows import Window

@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 
 from features.errors import InputError
 from gradops.group import Alone, Group
+from models.architectures.shared_bottom import SharedBottom
 from models.embedding.portable import PortableEmbedding
-from models.shared_bottom import SharedBottom
 from pipeline.config import RunConfig
 from pipeline.prepared import Prepared
 from pipeline.runs import CONFIG, WEIGHTS, run_folder

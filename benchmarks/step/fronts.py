@@ -11,8 +11,8 @@ from torch.optim import SGD, Adam, Optimizer
 
 from benchmarks.step.ours import SPARSE
 from benchmarks.step.setting import Tables
+from models.architectures.shared_bottom import SharedBottom
 from models.embedding.cut import Bags
-from models.shared_bottom import SharedBottom
 from models.table_optimizers.joint_optimizer import JointOptimizer
 from pipeline.optimizers import optimizer_of
 

@@ -13,9 +13,9 @@ from gradops import Gauge, MultiTaskOptimizer
 from gradops.base import Method
 from gradops.methods import parse
 from gradops.rotation import Rotations
+from models.architectures.shared_bottom import SharedBottom
 from models.embedding.cut import Bags
 from models.loss import masked_cross_entropy
-from models.shared_bottom import SharedBottom
 from pipeline.optimizers import optimizer_of
 from pipeline.train_config import TrainConfig
 

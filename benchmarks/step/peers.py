@@ -17,9 +17,9 @@ from benchmarks.step.fronts import Front
 from benchmarks.step.way import Step, Way
 from gradops.linalg import gramian
 from gradops.methods import GradOPS
+from models.architectures.shared_bottom import SharedBottom
 from models.embedding.cut import Bags
 from models.loss import masked_cross_entropy
-from models.shared_bottom import SharedBottom
 
 # From the features B x D and T losses to a gradient in every parameter.
 Backward = Callable[[Tensor, Tensor], object]

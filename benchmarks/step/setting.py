@@ -10,11 +10,11 @@ from torch import Tensor
 
 from features.encoder import Table
 from gradops.rotation import Rotations
+from models.architectures.shared_bottom import SharedBottom
 from models.embedding.base import Embedding
 from models.embedding.cut import Bags
 from models.embedding.fused import FusedEmbedding
 from models.embedding.torchrec import TorchRecEmbedding
-from models.shared_bottom import SharedBottom
 
 Tables = Literal["fused", "sparse", "dense"]  # one kernel that steps them, or gradients of rows, or of whole tables
 

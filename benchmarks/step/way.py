@@ -9,8 +9,8 @@ from torch import Tensor
 
 from benchmarks.step.setting import Setting, Tables
 from gradops.rotation import Rotation, Rotations
+from models.architectures.shared_bottom import SharedBottom
 from models.embedding.cut import Bags
-from models.shared_bottom import SharedBottom
 
 Step = Callable[[Bags, Tensor], object]
 

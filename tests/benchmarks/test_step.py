@@ -12,10 +12,10 @@ from benchmarks.step.memory import peak
 from benchmarks.step.setting import SETTINGS, Setting
 from benchmarks.step.timing import multiplications
 from benchmarks.step.ways import EXACT, UNIFORM, WAYS
+from models.architectures.shared_bottom import SharedBottom
 from models.embedding.base import Embedding
 from models.embedding.cut import Bags
 from models.loss import masked_cross_entropy
-from models.shared_bottom import SharedBottom
 from tests.gradops import reference
 
 # Two tasks: PCGrad's random orders are then one.

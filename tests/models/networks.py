@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from features.encoder import Table
+from models.architectures.shared_bottom import HeadTransform, SharedBottom
 from models.embedding.cut import Bags
 from models.embedding.portable import PortableEmbedding
-from models.shared_bottom import HeadTransform, SharedBottom
 
 TABLES = [Table("a", 7, 4, ("a",)), Table("b", 5, 6, ("b",)), Table("c", 11, 4, ("c",))]
 TASKS = 3

@@ -20,6 +20,7 @@ from features.encoder import Table
 from gradops import Gauge, Microbatch, MultiTaskOptimizer, Ranks
 from gradops.methods import parse
 from gradops.rotation import Rotations
+from models.architectures.shared_bottom import SharedBottom
 from models.embedding import sharded
 from models.embedding.base import Embedding
 from models.embedding.cut import Bags, TableCut
@@ -27,7 +28,6 @@ from models.embedding.sharded import ShardedEmbedding
 from models.embedding.sharded_optimizer import ShardedOptimizer
 from models.embedding.sharding import Kind, Sharding
 from models.loss import cross_entropy, label_shares
-from models.shared_bottom import SharedBottom
 from models.table_optimizers.joint_optimizer import JointOptimizer
 from tests.models import networks
 

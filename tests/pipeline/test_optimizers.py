@@ -16,8 +16,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from features.errors import InputError
 from gradops import MultiTaskOptimizer
 from gradops.methods import parse
+from models.architectures.shared_bottom import SharedBottom
 from models.loss import masked_cross_entropy
-from models.shared_bottom import SharedBottom
 from models.table_optimizers.joint_optimizer import JointOptimizer
 from models.table_optimizers.names import FUSED, TABLE_OPTIMIZERS
 from models.table_optimizers.row_optimizer import RowOptimizer

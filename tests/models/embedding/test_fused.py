@@ -15,13 +15,13 @@ from features.encoder import Table
 from features.errors import InputError
 from gradops import MultiTaskOptimizer
 from gradops.methods import parse
+from models.architectures.shared_bottom import SharedBottom
 from models.embedding.base import Embedding
 from models.embedding.cut import Bags
 from models.embedding.fused import FusedEmbedding
 from models.embedding.fused_optimizer import FusedOptimizer
 from models.embedding.portable import PortableEmbedding
 from models.embedding.torchrec import TorchRecEmbedding
-from models.shared_bottom import SharedBottom
 from models.table_optimizers.joint_optimizer import JointOptimizer
 from models.table_optimizers.names import FUSED, TABLE_OPTIMIZERS
 from tests.models import networks

@@ -14,11 +14,11 @@ from gradops import Gauge
 from gradops.base import GramianMethod
 from gradops.group import Alone
 from gradops.methods import parse
+from models.architectures.shared_bottom import SharedBottom
 from models.embedding.cut import Bags
 from models.embedding.portable import PortableEmbedding
 from models.embedding.sharding import Kind
 from models.loss import cross_entropy, label_shares, masked_cross_entropy
-from models.shared_bottom import SharedBottom
 from tests.models import networks, ranks
 from tests.models.ranks import LR, STEPS, TABLE_LR, Case, Outcome
 

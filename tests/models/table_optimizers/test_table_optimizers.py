@@ -14,10 +14,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from features.encoder import Table
 from gradops import MultiTaskOptimizer
 from gradops.methods import METHODS, parse
+from models.architectures.shared_bottom import SharedBottom
 from models.embedding.cut import Bags
 from models.embedding.torchrec import TorchRecEmbedding
 from models.loss import masked_cross_entropy
-from models.shared_bottom import SharedBottom
 from models.table_optimizers.adagrad import Adagrad
 from models.table_optimizers.lazy_adam import LazyAdam
 from models.table_optimizers.names import TABLE_OPTIMIZERS

@@ -13,9 +13,9 @@ from gradops import Gauge, Microbatch, MultiTaskOptimizer, StepReport
 from gradops.gauge import Measure
 from gradops.methods import parse
 from gradops.rotation import Rotations
+from models.architectures.shared_bottom import SharedBottom
 from models.embedding.cut import TableCut
 from models.loss import cross_entropy, label_shares
-from models.shared_bottom import SharedBottom
 from tests.models import networks
 
 BATCH = 40

@@ -11,9 +11,9 @@ from torch import nn
 from features.transforms import FIRST_KNOWN
 from gradops import chain
 from gradops.rotation import Rotation, Rotations
+from models.architectures.shared_bottom import SharedBottom
 from models.embedding.portable import PortableEmbedding
 from models.loss import masked_cross_entropy
-from models.shared_bottom import SharedBottom
 from tests.models import networks
 
 

@@ -10,10 +10,10 @@ from torch import Tensor
 from gradops import MultiTaskOptimizer
 from gradops.methods import parse
 from gradops.rotation import Rotations
+from models.architectures.shared_bottom import SharedBottom
 from models.embedding.cut import Bags
 from models.embedding.torchrec import TorchRecEmbedding
 from models.loss import masked_cross_entropy
-from models.shared_bottom import SharedBottom
 from tests.gradops import reference
 from tests.models import networks
 

@@ -8,8 +8,8 @@ import torch
 from gradops import MultiTaskOptimizer, StepReport
 from gradops.methods import METHODS, parse
 from gradops.rotation import Rotations
+from models.architectures.shared_bottom import SharedBottom
 from models.loss import masked_cross_entropy
-from models.shared_bottom import SharedBottom
 from tests.models import networks
 
 BATCH = 256
