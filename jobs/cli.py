@@ -36,7 +36,7 @@ from jobs import (
 )
 from jobs.console import FAILED, INTERRUPTED, LOCKED, WRONG_INPUT, err
 from pipeline.errors import AwayError
-from pipeline.passwords import without_passwords
+from pipeline.files.redaction import without_passwords
 
 # Commands import MLflow only when they run, after this: a training job calls nobody unless its user says so.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

@@ -17,7 +17,7 @@ from features.spec import FeatureSpec
 from features.transforms import NULL
 from pipeline.batches import WINDOW
 from pipeline.config import RunConfig
-from pipeline.files import fingerprint
+from pipeline.files.atomic import fingerprint
 from pipeline.metrics import Evaluator
 from pipeline.plan import BOOSTING
 from pipeline.prepared import Prepared

@@ -23,7 +23,7 @@ from torch.distributed.checkpoint.state_dict_saver import save
 
 from features.errors import InputError
 from gradops.group import Alone, Group
-from pipeline.files import durable, sha256_file, sweep
+from pipeline.files.atomic import durable, sha256_file, sweep
 from pipeline.ranks import on_first, once
 from pipeline.runs import differences
 

@@ -11,8 +11,8 @@ import polars as pl
 from features.counting import Counting, Part
 from features.encoder import Encoder
 from features.spec import FeatureSpec
-from pipeline import parquet
-from pipeline.files import atomic
+from pipeline.files import parquet
+from pipeline.files.atomic import atomic
 from pipeline.split import SPLITS, SplitConfig
 
 DONE = ".done"

@@ -14,14 +14,15 @@ from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 
 from features.errors import InputError
-from pipeline import parquet, rawdata
+from pipeline import rawdata
 from pipeline.config import RunConfig
 from pipeline.daychecks import day_checks
 from pipeline.dayentry import Entry, Status
-from pipeline.days import day_of
 from pipeline.diary import Diary
 from pipeline.drift import summary
-from pipeline.files import fingerprint, sha256_file
+from pipeline.files import parquet
+from pipeline.files.atomic import fingerprint, sha256_file
+from pipeline.files.partitions import day_of
 from pipeline.gate import Decision
 from pipeline.plan import Observer, Planned
 from pipeline.prepare import OneClassError, prepare

@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.config import RunConfig
 from pipeline.dayentry import Entry, Status
 from pipeline.daypage import markdown
-from pipeline.files import durable
+from pipeline.files.atomic import durable
 
 
 class Diary:

@@ -16,8 +16,8 @@ import numpy.typing as npt
 import polars as pl
 
 from features.transforms import stable_hash
-from pipeline import parquet
 from pipeline.engine import HERE, Engine
+from pipeline.files import parquet
 
 Hashes = npt.NDArray[np.uint64]
 Told = Mapping[str, list[Path]]

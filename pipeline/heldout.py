@@ -12,10 +12,11 @@ import polars as pl
 
 from features.encoder import GROUP, LABEL, Encoder
 from features.errors import InputError
-from pipeline import parquet, rawdata
+from pipeline import rawdata
 from pipeline.chunks import Reading, chunks
 from pipeline.config import RunConfig
-from pipeline.files import sha256_file
+from pipeline.files import parquet
+from pipeline.files.atomic import sha256_file
 from pipeline.prepared import Prepared
 from pipeline.ranking import NO_GROUP
 from pipeline.scoring import Scorer

@@ -14,8 +14,8 @@ from features.errors import InputError
 from features.fitting import fit
 from features.kinds import Numeric
 from features.spec import FeatureSpec
-from pipeline import parquet
 from pipeline.config import RunConfig
+from pipeline.files import parquet
 from pipeline.ranking import Ranked, words
 
 # Rows of the sample, and the pieces that it is read in, spread evenly over all files.

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from features.errors import InputError
 from pipeline.errors import AwayError
-from pipeline.passwords import without_passwords
+from pipeline.files.redaction import without_passwords
 from pipeline.store import shown_store
 
 # What comes of a store that is not there; HTTP errors of artifacts are OSErrors, and so are those of a folder of them.

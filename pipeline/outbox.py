@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from pipeline.files import atomic
+from pipeline.files.atomic import atomic
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from pipeline import growth, leaks, rawdata
 from pipeline.chunks import DONE, Chunk, Reading, chunks, count, encode
 from pipeline.config import RunConfig
 from pipeline.engine import HERE, Engine
-from pipeline.files import atomic, fingerprint, sha256_file, sweep
+from pipeline.files.atomic import atomic, fingerprint, sha256_file, sweep
 from pipeline.growth import Base
 from pipeline.prepared import ENCODER, MANIFEST, PENDING, Prepared, versions
 from pipeline.split import SPLITS

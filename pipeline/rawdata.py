@@ -10,9 +10,10 @@ import polars as pl
 
 from features.contract import check_table
 from features.errors import InputError
-from pipeline import days, duplicates, parquet, values
+from pipeline import duplicates, values
 from pipeline.config import RunConfig
 from pipeline.engine import HERE, Engine
+from pipeline.files import parquet, partitions
 
 
 def find_raw_files(config: RunConfig) -> dict[str, list[Path]]:
@@ -24,7 +25,7 @@ def find_raw_files(config: RunConfig) -> dict[str, list[Path]]:
     """
     patterns = {"train": config.data.train} | ({"holdout": config.data.holdout} if config.data.holdout else {})
     found = {
-        role: [path for path in parquet.find_files(pattern) if config.data.reads(days.day_of(path))]
+        role: [path for path in parquet.find_files(pattern) if config.data.reads(partitions.day_of(path))]
         for role, pattern in patterns.items()
     }
     if missing := [f"data.{role}: no Parquet file at `{patterns[role]}`" for role, paths in found.items() if not paths]:
@@ -52,7 +53,7 @@ def check_raw_data(config: RunConfig, sources: dict[str, list[Path]], engine: En
         files[role], wrong = parquet.schemas(paths)
         problems += [*_schema_problems(config, f"data.{role}", files[role]), *wrong]
         if not config.contract.empty_days:
-            problems += days.problems(f"data.{role}", paths, list(files[role]), config.data.without)
+            problems += partitions.problems(f"data.{role}", paths, list(files[role]), config.data.without)
     both = sorted(set(sources["train"]) & set(sources.get("holdout", [])))
     problems += [f"{path} is in data.train and in data.holdout; a row is trained on or held out" for path in both]
     every = {p: s for found in files.values() for p, s in found.items()}

@@ -13,7 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from pipeline import charts
 from pipeline.confidence import BETTER, Interval
-from pipeline.files import atomic
+from pipeline.files.atomic import atomic
 from pipeline.plan import SINGLE_TASK, UNIFORM
 from pipeline.results import Point, Result
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from features.errors import InputError
 from pipeline.config import ModelConfig, RunConfig
-from pipeline.files import durable, fingerprint
+from pipeline.files.atomic import durable, fingerprint
 from pipeline.prepared import Prepared
 
 RESULT, WEIGHTS, CONFIG, PLACEMENT = "result.json", "weights.safetensors", "config.json", "placement.json"

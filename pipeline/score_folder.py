@@ -12,7 +12,7 @@ from pyarrow import ArrowException
 from safetensors import SafetensorError, safe_open
 
 from features.errors import InputError
-from pipeline.files import sha256_file
+from pipeline.files.atomic import sha256_file
 
 MODEL, WEIGHTS, ENCODER, MANIFEST = "model.json", "weights.safetensors", "encoder", "manifest.json"
 VOCABULARY = f"{ENCODER}/vocabulary.parquet"

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from features.encoder import GROUP, LABEL
-from pipeline.files import atomic
+from pipeline.files.atomic import atomic
 from pipeline.prepared import Prepared
 from pipeline.ranking import NO_GROUP
 from pipeline.runs import WEIGHTS, Run

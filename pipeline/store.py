@@ -8,7 +8,7 @@ import os
 import mlflow
 from mlflow.tracking import MlflowClient
 
-from pipeline.passwords import without_passwords
+from pipeline.files.redaction import without_passwords
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 

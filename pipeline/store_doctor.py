@@ -16,9 +16,9 @@ from mlflow.utils.rest_utils import http_request
 from sqlalchemy.engine import make_url
 
 from pipeline.database import check_database, is_database, revision
+from pipeline.files.redaction import without_passwords
 from pipeline.finding import Finding
 from pipeline.line import impatient, is_refused, said
-from pipeline.passwords import without_passwords
 from pipeline.store import connect, shown_store, store_uri
 
 if TYPE_CHECKING:

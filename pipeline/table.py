@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.candidates import worth_keeping
 from pipeline.confidence import BETTER, WORSE
-from pipeline.files import atomic
+from pipeline.files.atomic import atomic
 
 if TYPE_CHECKING:
     from pipeline.comparison import Comparison, Row

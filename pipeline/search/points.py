@@ -15,7 +15,7 @@ from pipeline.comparison import Comparison
 from pipeline.confidence import Confidence
 from pipeline.config import RunConfig
 from pipeline.evaluation import delta_m_pct
-from pipeline.files import atomic
+from pipeline.files.atomic import atomic
 from pipeline.front import on_front
 from pipeline.plan import SINGLE_TASK
 from pipeline.prepared import Prepared

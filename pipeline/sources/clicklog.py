@@ -27,7 +27,7 @@ from filelock import FileLock
 
 from features.errors import InputError
 from pipeline.evaluation import task_metrics
-from pipeline.files import atomic, sweep
+from pipeline.files.atomic import atomic, sweep
 from pipeline.sources.clicktruth import TASKS, Truth
 from pipeline.sources.clickworld import MAX_A_DAY, World, click_ids
 

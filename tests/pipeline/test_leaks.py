@@ -11,9 +11,10 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from features.errors import InputError
-from pipeline import leaks, parquet
+from pipeline import leaks
 from pipeline.config import RunConfig
 from pipeline.config_file import load_config
+from pipeline.files import parquet
 from pipeline.prepare import prepare
 from pipeline.sources.clicklog import Options, generate
 from tests.conftest import ROOT, debug_config

@@ -11,7 +11,7 @@ from features.errors import InputError
 from gradops.methods import METHODS, parse
 from pipeline.config import RunConfig
 from pipeline.config_file import load_config
-from pipeline.passwords import without_passwords
+from pipeline.files.redaction import without_passwords
 from pipeline.search.space import Space
 from tests.conftest import ROOT, debug_config
 

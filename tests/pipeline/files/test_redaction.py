@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.passwords import without_passwords
+from pipeline.files.redaction import without_passwords
 from tests.conftest import ROLES, ROOT
 
 

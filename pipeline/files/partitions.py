@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
-from pipeline import parquet
+from pipeline.files import parquet
 
 _PART, _SHOWN = "dt=", 7
 
