@@ -28,8 +28,8 @@ def main(
 ) -> None:
     """Split, fit encoders on the training rows, encode and write; prepared data that is there is kept."""
     from pipeline.config_file import load_config
-    from pipeline.engine import ENGINES
     from pipeline.prepare import prepare
+    from pipeline.runtime.executor import ENGINES
 
     loaded = load_config(config, overrides)
     with ENGINES[engine]() as workers:

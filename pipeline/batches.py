@@ -12,7 +12,7 @@ import polars as pl
 
 from features.encoder import GROUP, ID, LABEL, SAMPLE_WEIGHT, VALUE, WEIGHT
 from features.spec import FeatureSpec
-from pipeline.ahead import ahead
+from pipeline.runtime.prefetch import ahead
 from pipeline.windows import Batch, Window
 
 Rows = npt.NDArray[np.int64]

@@ -16,8 +16,8 @@ import numpy.typing as npt
 import polars as pl
 
 from features.transforms import stable_hash
-from pipeline.engine import HERE, Engine
 from pipeline.files import parquet
+from pipeline.runtime.executor import HERE, Engine
 
 Hashes = npt.NDArray[np.uint64]
 Told = Mapping[str, list[Path]]

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pipeline.interruption import uninterrupted
 from pipeline.registered import CHAMPION, PREVIOUS, RegisteredModel
+from pipeline.runtime.signals import uninterrupted
 
 _PATIENCE = 15.0  # seconds without a change before somebody else's move is finished; it takes a tenth of one
 _POLL = 0.2

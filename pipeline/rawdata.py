@@ -12,8 +12,8 @@ from features.contract import check_table
 from features.errors import InputError
 from pipeline import duplicates, values
 from pipeline.config import RunConfig
-from pipeline.engine import HERE, Engine
 from pipeline.files import parquet, partitions
+from pipeline.runtime.executor import HERE, Engine
 
 
 def find_raw_files(config: RunConfig) -> dict[str, list[Path]]:

@@ -11,12 +11,12 @@ import mlflow
 from pipeline.candidates import Candidate, Single, TradeOffs, worth_keeping
 from pipeline.config import RunConfig
 from pipeline.handover import Move, hand_over
-from pipeline.interruption import uninterrupted
 from pipeline.packaging import log_model
 from pipeline.prepared import Prepared
 from pipeline.recorder import FINGERPRINT
 from pipeline.registered import CHAMPION, RegisteredModel
 from pipeline.runs import Run
+from pipeline.runtime.signals import uninterrupted
 from pipeline.tracking import Tracker
 
 # Tags of a version: the data that it was trained on, how that was split, and a prefix of its tasks' validation AUC.

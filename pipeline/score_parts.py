@@ -14,10 +14,10 @@ import polars as pl
 from filelock import FileLock
 
 from features.errors import InputError
-from pipeline.ahead import ahead
 from pipeline.chunks import Chunk, chunks
 from pipeline.files import parquet
 from pipeline.files.atomic import atomic, sha256_file, sweep
+from pipeline.runtime.prefetch import ahead
 from pipeline.scoring import Scorer
 from pipeline.windows import Window
 

@@ -15,7 +15,6 @@ from pipeline.comparison import Comparison
 from pipeline.config import RunConfig
 from pipeline.database import check_database
 from pipeline.errors import AwayError
-from pipeline.interruption import uninterrupted
 from pipeline.line import STORE_ERRORS, Line, is_away, said
 from pipeline.mlflow_names import params_of
 from pipeline.outbox import Entry, Outbox
@@ -23,6 +22,7 @@ from pipeline.plan import Planned
 from pipeline.prepared import Prepared
 from pipeline.recorder import DATA, PARENT, Recorder, Recording
 from pipeline.runs import Epoch, Run, run_folder
+from pipeline.runtime.signals import uninterrupted
 from pipeline.store import connect as connect
 from pipeline.store import shown_store
 from pipeline.store import store_uri as store_uri

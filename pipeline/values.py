@@ -15,8 +15,8 @@ from features.encoder import measured
 from features.kinds import Numeric
 from features.spec import FeatureSpec, Task
 from features.transforms import finite
-from pipeline.engine import HERE, Engine
 from pipeline.files import parquet
+from pipeline.runtime.executor import HERE, Engine
 
 if TYPE_CHECKING:  # it brings torch, which who reads values elsewhere has no use for
     from pipeline.config import RunConfig

@@ -10,8 +10,8 @@ from multiprocessing.process import BaseProcess
 
 from features.errors import InputError
 from pipeline.config import RunConfig
-from pipeline.interruption import end_with_parent
 from pipeline.prepared import Prepared
+from pipeline.runtime.signals import end_with_parent
 from pipeline.search.points import Baselines
 from pipeline.search.storage import reachable
 from pipeline.search.study import Study

@@ -17,9 +17,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from features.errors import InputError
 from pipeline.config import RunConfig
 from pipeline.files.atomic import fingerprint
-from pipeline.interruption import uninterrupted
 from pipeline.prepared import Prepared
 from pipeline.runs import depends_on, differences
+from pipeline.runtime.signals import uninterrupted
 from pipeline.search.points import Point, read
 from pipeline.search.space import Space
 from pipeline.search.storage import give_back, open_storage, quiet, study_of

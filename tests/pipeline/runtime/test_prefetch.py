@@ -8,7 +8,7 @@ from threading import Barrier
 
 import pytest
 
-from pipeline.ahead import ahead
+from pipeline.runtime.prefetch import ahead
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])

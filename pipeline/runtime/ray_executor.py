@@ -88,7 +88,7 @@ class Cluster:
         items: Iterable[Item],
         threads: int = 1,  # noqa: ARG002  # a task a CPU, each in a process of its own
     ) -> Iterator[Result]:
-        """As :meth:`pipeline.engine.Engine.map`; a lost machine's items are done again elsewhere."""
+        """As :meth:`pipeline.runtime.executor.Engine.map`; a lost machine's items are done again elsewhere."""
         bound, folder, waiting = ray.put(function), Path.cwd(), iter(items)
         cpus = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
         # As many again as there are CPUs: the next one is there when a CPU is free.

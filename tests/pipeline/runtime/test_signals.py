@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pipeline.interruption import uninterrupted
+from pipeline.runtime.signals import uninterrupted
 
 
 def interrupt(number: signal.Signals = signal.SIGINT) -> None:

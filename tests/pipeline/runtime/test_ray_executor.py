@@ -20,11 +20,11 @@ from ray import cluster_utils
 from features.errors import InputError
 from pipeline import chunks
 from pipeline.chunks import Chunk, Reading
-from pipeline.cluster import Cluster, joined
 from pipeline.config import RunConfig
 from pipeline.config_file import load_config
-from pipeline.engine import ENGINES, HERE, Engine
 from pipeline.prepare import prepare
+from pipeline.runtime.executor import ENGINES, HERE, Engine
+from pipeline.runtime.ray_executor import Cluster, joined
 from pipeline.sources.clicklog import Options, generate
 from tests.conftest import ROOT
 
@@ -101,7 +101,7 @@ def test_a_machine_that_does_not_see_the_files_is_named(cluster: Cluster) -> Non
 
 
 def test_without_ray_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "pipeline.cluster")
+    monkeypatch.delitem(sys.modules, "pipeline.runtime.ray_executor")
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r"pip install 'gradops\[ray\]'"):
         ENGINES["ray"]()

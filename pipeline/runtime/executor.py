@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from features.errors import InputError
-from pipeline.ahead import ahead
+from pipeline.runtime.prefetch import ahead
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -51,7 +51,7 @@ HERE = Threads()
 
 def _on_ray() -> AbstractContextManager[Engine]:
     try:
-        from pipeline.cluster import joined
+        from pipeline.runtime.ray_executor import joined
     except ModuleNotFoundError as error:
         if error.name != "ray":
             raise

@@ -1,0 +1,1 @@
+"""Signals, work done ahead, and the executors: threads or a Ray cluster."""
