@@ -15,7 +15,7 @@ from statistics import median
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from pipeline.metrics import Evaluator
+from pipeline.evaluation.metrics import Evaluator
 
 BATCH = 8192
 ROUNDS = 3

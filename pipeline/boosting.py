@@ -17,11 +17,11 @@ from features.spec import FeatureSpec
 from features.transforms import NULL
 from pipeline.batches import WINDOW
 from pipeline.config import RunConfig
+from pipeline.evaluation.metrics import Evaluator
+from pipeline.evaluation.ranking import NO_GROUP
 from pipeline.files.atomic import fingerprint
-from pipeline.metrics import Evaluator
 from pipeline.plan import BOOSTING
 from pipeline.prepared import Prepared
-from pipeline.ranking import NO_GROUP
 from pipeline.runs import Metrics, Run, load_run
 from pipeline.scores import SCORES, TestRows, as_tensors, stored
 

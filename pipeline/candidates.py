@@ -7,7 +7,7 @@ from math import nan
 from typing import Protocol
 
 from pipeline.config import RunConfig
-from pipeline.front import on_front
+from pipeline.evaluation.pareto import on_front
 from pipeline.prepared import Prepared
 from pipeline.runs import Run
 

@@ -12,7 +12,7 @@ from pipeline.boosting import boosted_folder, note
 from pipeline.candidates import Candidate
 from pipeline.confidence import Confidence, confidence
 from pipeline.config import RunConfig
-from pipeline.evaluation import Ties, delta_m_pct, mean_rank
+from pipeline.evaluation.multitask import Ties, delta_m_pct, mean_rank
 from pipeline.files.atomic import fingerprint
 from pipeline.plan import BOOSTING, SINGLE_TASK, UNIFORM, Planned, Split
 from pipeline.prepared import Prepared

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.evaluation.intervals import LEVEL, Difference, Estimate, intervals
 from pipeline.runs import Run
 from pipeline.scores import TestRows, scores_of
-from pipeline.statistics import LEVEL, Difference, Estimate, intervals
 
 BETTER, WORSE = "▲", "▼"
 

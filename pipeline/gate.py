@@ -8,11 +8,11 @@ from datetime import date
 
 import polars as pl
 
-from pipeline.bootstrap import Paired, paired
+from pipeline.evaluation.bootstrap import Paired, paired
+from pipeline.evaluation.intervals import Array
 from pipeline.gate_config import GateConfig
 from pipeline.heldout import HeldOut
 from pipeline.prepared import Prepared
-from pipeline.statistics import Array
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from features.errors import InputError
 from pipeline import rawdata
 from pipeline.chunks import Reading, chunks
 from pipeline.config import RunConfig
+from pipeline.evaluation.ranking import NO_GROUP
 from pipeline.files import parquet
 from pipeline.files.atomic import sha256_file
 from pipeline.prepared import Prepared
-from pipeline.ranking import NO_GROUP
 from pipeline.scoring import Scorer
 from pipeline.split import SplitConfig
 

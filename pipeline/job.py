@@ -21,7 +21,7 @@ from models.architectures.shared_bottom import SharedBottom
 from models.embedding.cut import TableCut
 from models.loss import cross_entropy, label_shares
 from pipeline.batches import Batches
-from pipeline.metrics import Evaluator
+from pipeline.evaluation.metrics import Evaluator
 from pipeline.runs import Epoch, Metrics
 from pipeline.train_config import TrainConfig
 from pipeline.windows import Batch

@@ -15,8 +15,8 @@ from features.fitting import fit
 from features.kinds import Numeric
 from features.spec import FeatureSpec
 from pipeline.config import RunConfig
+from pipeline.evaluation.ranking import Ranked, words
 from pipeline.files import parquet
-from pipeline.ranking import Ranked, words
 
 # Rows of the sample, and the pieces that it is read in, spread evenly over all files.
 _ROWS, _PIECES = 100_000, 20

@@ -16,9 +16,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from features.encoder import GROUP, LABEL
+from pipeline.evaluation.ranking import NO_GROUP
 from pipeline.files.atomic import atomic
 from pipeline.prepared import Prepared
-from pipeline.ranking import NO_GROUP
 from pipeline.runs import WEIGHTS, Run
 from pipeline.scoring import network
 from pipeline.windows import Window

@@ -16,7 +16,7 @@ from features.encoder import GROUP, ID, LABEL, SAMPLE_WEIGHT, VALUE, WEIGHT
 from features.kinds import MultiHot
 from features.spec import FeatureSpec
 from models.embedding.cut import Bags
-from pipeline.ranking import NO_GROUP
+from pipeline.evaluation.ranking import NO_GROUP
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Batch:
         value_BV: Standardised numbers.
         labels_BT: 0, 1, or NaN where unknown; no columns when serving.
         weight_BT: How much each row counts in each task's loss; None where all count alike, or to evaluate.
-        group_B: Number of each row's group, or :data:`pipeline.ranking.NO_GROUP`; None where rows were not read for
-            evaluation.
+        group_B: Number of each row's group, or :data:`pipeline.evaluation.ranking.NO_GROUP`; None where rows were not
+            read for evaluation.
     """
 
     bags: Bags
@@ -91,7 +91,8 @@ class Window:
         value_NV: Numbers.
         labels_NT: 0, 1, or NaN where unknown.
         weight_NT: How much each row counts in each task's loss; None if the frame had no sample weights.
-        group_N: Number of each row's group, or :data:`pipeline.ranking.NO_GROUP`; None if the frame had no groups.
+        group_N: Number of each row's group, or :data:`pipeline.evaluation.ranking.NO_GROUP`; None if the frame had no
+            groups.
         spec: Declares the features.
     """
 

@@ -10,7 +10,7 @@ from statistics import mean
 from optuna.trial import Trial
 
 from pipeline.config import RunConfig
-from pipeline.front import contribution
+from pipeline.evaluation.pareto import contribution
 from pipeline.job import DivergedError
 from pipeline.plan import Observer, Planned
 from pipeline.prepared import Prepared

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 
 from features.errors import InputError
-from pipeline.evaluation import task_metrics
+from pipeline.evaluation.multitask import task_metrics
 from pipeline.files.atomic import atomic, sweep
 from pipeline.sources.clicktruth import TASKS, Truth
 from pipeline.sources.clickworld import MAX_A_DAY, World, click_ids

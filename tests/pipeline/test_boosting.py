@@ -18,7 +18,7 @@ from pipeline.comparison import Comparison, boosters, identity
 from pipeline.confidence import Interval
 from pipeline.config import RunConfig
 from pipeline.config_file import load_config
-from pipeline.evaluation import task_metrics
+from pipeline.evaluation.multitask import task_metrics
 from pipeline.plan import BOOSTING, SINGLE_TASK
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared

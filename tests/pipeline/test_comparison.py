@@ -26,7 +26,7 @@ from pipeline.candidates import worth_keeping
 from pipeline.compare import compare
 from pipeline.comparison import Comparison, identity, plan
 from pipeline.config import RunConfig
-from pipeline.evaluation import delta_m_pct, task_metrics
+from pipeline.evaluation.multitask import delta_m_pct, task_metrics
 from pipeline.mlflow_names import plain
 from pipeline.plan import SINGLE_TASK, Planned
 from pipeline.prepare import prepare

@@ -14,7 +14,7 @@ from features.errors import InputError
 from pipeline import chunks, heldout
 from pipeline.config import RunConfig
 from pipeline.config_file import load_config
-from pipeline.evaluation import task_metrics
+from pipeline.evaluation.multitask import task_metrics
 from pipeline.heldout import held_out
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared

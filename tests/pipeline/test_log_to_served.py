@@ -23,7 +23,7 @@ from pipeline import chunks
 from pipeline.batches import Batches
 from pipeline.config import RunConfig
 from pipeline.config_file import load_config
-from pipeline.evaluation import task_metrics
+from pipeline.evaluation.multitask import task_metrics
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
 from pipeline.runs import Run

@@ -21,8 +21,8 @@ from models.loss import cross_entropy
 from pipeline import job
 from pipeline.checkpoint import Checkpoints
 from pipeline.config import RunConfig
+from pipeline.evaluation.metrics import Evaluator
 from pipeline.job import Job
-from pipeline.metrics import Evaluator
 from pipeline.plan import Planned
 from pipeline.prepared import Prepared
 from pipeline.runner import complete

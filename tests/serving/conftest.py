@@ -21,7 +21,7 @@ from pipeline.compare import compare
 from pipeline.comparison import identity, plan
 from pipeline.config import RunConfig
 from pipeline.config_file import load_config
-from pipeline.metrics import Evaluator
+from pipeline.evaluation.metrics import Evaluator
 from pipeline.plan import SINGLE_TASK
 from pipeline.prepare import prepare
 from pipeline.registry import register

@@ -18,8 +18,8 @@ from mlflow.tracking import MlflowClient
 from features.errors import InputError
 from pipeline import runs
 from pipeline.config import RunConfig
-from pipeline.evaluation import delta_m_pct
-from pipeline.front import on_front
+from pipeline.evaluation.multitask import delta_m_pct
+from pipeline.evaluation.pareto import on_front
 from pipeline.plan import SINGLE_TASK, UNIFORM, Planned
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from pipeline import bootstrap
-from pipeline.bootstrap import _draws, _Ranked, paired
-from pipeline.statistics import Difference, Estimate, Floats, intervals
+from pipeline.evaluation import bootstrap
+from pipeline.evaluation.bootstrap import _draws, _Ranked, paired
+from pipeline.evaluation.intervals import Difference, Estimate, Floats, intervals
 
 
 def rows(count: int, seed: int, tasks: int = 3) -> tuple[Floats, Floats, Floats]:

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
-from pipeline.metrics import Evaluator
-from pipeline.ranking import BINS, _hash, bins
+from pipeline.evaluation.metrics import Evaluator
+from pipeline.evaluation.ranking import BINS, _hash, bins
 
 Array = npt.NDArray[np.floating]
 Make = Callable[[np.random.Generator, int], Array]

@@ -10,7 +10,7 @@ from numpy.random import Generator
 from scipy.special import ndtr
 from sklearn.metrics import roc_auc_score
 
-from pipeline.statistics import Array, Difference, Estimate, Floats, _critical, auc_influence, intervals
+from pipeline.evaluation.intervals import Array, Difference, Estimate, Floats, _critical, auc_influence, intervals
 
 NORMAL = NormalDist()
 
@@ -77,7 +77,9 @@ def simulated(generator: Generator, truth_M: Floats, seeds: int, spread_M: Float
 def test_all_intervals_hold_at_once_as_often_as_they_say(
     seeds: int, spread: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.statistics._DRAWS", 2000)  # off by 0.05 of 2.4: the same for the time of one
+    monkeypatch.setattr(
+        "pipeline.evaluation.intervals._DRAWS", 2000
+    )  # off by 0.05 of 2.4: the same for the time of one
     generator = np.random.default_rng([seeds, int(100 * spread)])
     truth_M = np.array([1.0, 1.0, 1.1, 0.9, 1.2])
     # Of scores N(0, 1) and N(d, 1) with d normal over the seeds, the mean AUC is that of a wider normal.

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from pipeline.metrics import Evaluator
+from pipeline.evaluation.metrics import Evaluator
 
 Values = Mapping[str, float] | Sequence[float]
 Ties = Literal["average", "ordinal"]
@@ -22,7 +22,7 @@ def task_metrics(
     tasks: Sequence[str],
     group_N: npt.NDArray[np.integer] | None = None,
 ) -> dict[str, dict[str, float]]:
-    """What :class:`pipeline.metrics.Evaluator` says of rows that are all in memory; always exact.
+    """What :class:`pipeline.evaluation.metrics.Evaluator` says of rows that are all in memory; always exact.
 
     Args:
         labels_NT: 0, 1, or NaN where unknown.

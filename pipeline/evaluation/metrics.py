@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.ranking import NO_GROUP, Curve, Grouped, Ranked, words
+from pipeline.evaluation.ranking import NO_GROUP, Curve, Grouped, Ranked, words
 
 LIMIT = 5_000_000
 _EPS = float(np.finfo(np.float64).eps)  # scikit-learn's: no prediction costs more than 36 nats
@@ -42,8 +42,9 @@ class Evaluator:
         Args:
             labels_BT: 0, 1, or NaN where unknown.
             probability_BT: Predicted probability of label 1; told apart in float32 where scores are ranked.
-            group_B: What GAUC is the mean over, for example users. Rows of :data:`pipeline.ranking.NO_GROUP`, or
-                of batches without, are in none: they count in every metric but GAUC.
+            group_B: What GAUC is the mean over, for example users. Rows of
+                :data:`pipeline.evaluation.ranking.NO_GROUP`, or of batches without, are in none: they count in every
+                metric but GAUC.
 
         Raises:
             ValueError: If shapes do not fit, a known label is neither 0 nor 1, or its probability is not in [0, 1].

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.front import contribution, hypervolume, on_front
+from pipeline.evaluation.pareto import contribution, hypervolume, on_front
 
 columns = st.shared(st.integers(1, 4), key="columns")
 points = columns.flatmap(lambda n: st.lists(st.lists(st.integers(-1, 5), min_size=n, max_size=n), max_size=7))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.statistics import Array, Floats
+from pipeline.evaluation.intervals import Array, Floats
 
 Integers = npt.NDArray[np.integer]
 _WEIGHTS = 1 << 20  # of resampled rows in memory at a time

@@ -14,9 +14,9 @@ from features.errors import InputError
 from pipeline.batches import Batches
 from pipeline.config import RunConfig
 from pipeline.config_file import load_config
-from pipeline.metrics import Evaluator
+from pipeline.evaluation.metrics import Evaluator
+from pipeline.evaluation.ranking import NO_GROUP
 from pipeline.prepare import prepare
-from pipeline.ranking import NO_GROUP
 from pipeline.split import side
 from pipeline.training import train
 from tests.pipeline.test_log_to_served import TOML, log, served

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.evaluation import delta_m_pct, mean_rank, task_metrics
+from pipeline.evaluation.multitask import delta_m_pct, mean_rank, task_metrics
 from tests.conftest import ROOT
 
 TASKS = ("income", "marital", "education")

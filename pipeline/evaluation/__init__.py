@@ -1,0 +1,1 @@
+"""Metrics of scores, multi-task measures, intervals and Pareto fronts; numpy, scipy and polars only."""
