@@ -21,8 +21,8 @@ import torch
 
 from pipeline.batches import Batches
 from pipeline.building import job_of
-from pipeline.config import RunConfig
-from pipeline.config_file import load_config
+from pipeline.config.run import RunConfig
+from pipeline.config.toml import load_config
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
 from pipeline.windows import Batch

@@ -16,7 +16,7 @@ from sklearn.preprocessing import KBinsDiscretizer, OrdinalEncoder, StandardScal
 
 from features.kinds import Categorical, Cross, MultiHot, Numeric, Time
 from features.spec import FeatureSpec
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.files import parquet
 
 NULL, OUT_OF_VOCABULARY, FIRST_KNOWN = 1, 2, 3

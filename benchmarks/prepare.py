@@ -45,7 +45,7 @@ def _measured(way: str, log: Path) -> dict[str, float]:
 def one(way: str, log: Path) -> None:
     """Prepare the log in one way, and print seconds and peak memory."""
     from benchmarks import pandas_peer
-    from pipeline.config_file import load_config
+    from pipeline.config.toml import load_config
     from pipeline.prepare import prepare
 
     with TemporaryDirectory(dir=log.parent) as out:

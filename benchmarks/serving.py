@@ -34,7 +34,7 @@ import typer
 
 from pipeline.compare import compare
 from pipeline.comparison import identity
-from pipeline.config_file import load_config
+from pipeline.config.toml import load_config
 from pipeline.packaging import fetched
 from pipeline.prepare import prepare
 from pipeline.registry import register

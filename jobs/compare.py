@@ -47,7 +47,7 @@ def main(
     from jobs.progress import TrainingProgress, surveyed
     from pipeline.compare import compare
     from pipeline.comparison import boosters, identity, plan
-    from pipeline.config_file import load_config
+    from pipeline.config.toml import load_config
     from pipeline.prepare import prepare
     from pipeline.registry import register
     from pipeline.tracking import Tracker

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import Progress, ProgressColumn
 
 if TYPE_CHECKING:
-    from pipeline.config import RunConfig
+    from pipeline.config.run import RunConfig
 
 # Exit codes: something else is wrong, the user's input is, the gate refused a model, another run holds the lock,
 # interrupted.

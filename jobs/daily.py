@@ -28,7 +28,7 @@ def main(
 ) -> None:
     """Check a new day, train on top of the days before it, judge the model by it, and serve the model if it passes."""
     from jobs.progress import TrainingProgress
-    from pipeline.config_file import load_config
+    from pipeline.config.toml import load_config
     from pipeline.daily import Daily
     from pipeline.line import reached
 

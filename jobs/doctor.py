@@ -12,7 +12,7 @@ from rich.table import Table
 from jobs.console import AsJson, show
 
 if TYPE_CHECKING:
-    from pipeline.config import RunConfig
+    from pipeline.config.run import RunConfig
 
 
 _Configs = Annotated[
@@ -36,6 +36,6 @@ def main(configs: _Configs = None, as_json: AsJson = False) -> None:
 
 
 def _loaded(path: Path) -> RunConfig:
-    from pipeline.config_file import load_config  # which imports torch: only where it is asked for
+    from pipeline.config.toml import load_config  # which imports torch: only where it is asked for
 
     return load_config(path)

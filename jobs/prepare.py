@@ -27,7 +27,7 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Split, fit encoders on the training rows, encode and write; prepared data that is there is kept."""
-    from pipeline.config_file import load_config
+    from pipeline.config.toml import load_config
     from pipeline.prepare import prepare
     from pipeline.runtime.executor import ENGINES
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from jobs.console import REFUSED, AsJson, Config, Overrides, out, show
 
 if TYPE_CHECKING:
-    from pipeline.config import RunConfig
+    from pipeline.config.run import RunConfig
     from pipeline.gate import Decision
     from pipeline.prepared import Prepared
 
@@ -45,7 +45,7 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Judge a registered version against the champion on held-out rows, and put it in service if it passes."""
-    from pipeline.config_file import load_config
+    from pipeline.config.toml import load_config
     from pipeline.line import reached
     from pipeline.prepare import prepare
     from pipeline.promotion import decide, promote

@@ -43,7 +43,7 @@ def main(
 
 def _path(subject: str, runs: Path, overrides: Sequence[str]) -> Path:
     """The result file that is meant."""
-    from pipeline.config_file import load_config
+    from pipeline.config.toml import load_config
     from pipeline.results import newest
 
     if subject.endswith(".json"):

@@ -22,7 +22,7 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Put the version in service that served before the champion; it is not judged again."""
-    from pipeline.config_file import load_config
+    from pipeline.config.toml import load_config
     from pipeline.line import reached
     from pipeline.promotion import rollback
 

@@ -34,7 +34,7 @@ def main(
     """Search the trade-off curve over methods and their options, and register its best; a study may be joined."""
     from jobs.progress import TrainingProgress, surveyed
     from pipeline.comparison import plan
-    from pipeline.config_file import load_config
+    from pipeline.config.toml import load_config
     from pipeline.prepare import prepare
     from pipeline.search.command import Search
     from pipeline.search.study import Study

@@ -15,7 +15,7 @@ import typer
 from jobs.console import AsJson, Config, Overrides, locked, show
 
 if TYPE_CHECKING:
-    from pipeline.config import RunConfig
+    from pipeline.config.run import RunConfig
     from pipeline.plan import Observer, Planned
     from pipeline.prepared import Prepared
 
@@ -30,7 +30,7 @@ def main(
 ) -> None:
     """Train one model, or find it done, and record it in MLflow; under torchrun on all ranks together."""
     from jobs.progress import surveyed
-    from pipeline.config_file import load_config
+    from pipeline.config.toml import load_config
     from pipeline.plan import Planned
     from pipeline.prepare import prepare
     from pipeline.ranks import on_first, once, together

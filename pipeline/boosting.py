@@ -16,7 +16,7 @@ from features.kinds import Numeric
 from features.spec import FeatureSpec
 from features.transforms import NULL
 from pipeline.batches import WINDOW
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.evaluation.metrics import Evaluator
 from pipeline.evaluation.ranking import NO_GROUP
 from pipeline.files.atomic import fingerprint

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import nan
 from typing import Protocol
 
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.evaluation.pareto import on_front
 from pipeline.prepared import Prepared
 from pipeline.runs import Run

@@ -11,9 +11,9 @@ import polars as pl
 from features.counting import Counting, Part
 from features.encoder import Encoder
 from features.spec import FeatureSpec
+from pipeline.config.split import SPLITS, SplitConfig
 from pipeline.files import parquet
 from pipeline.files.atomic import atomic
-from pipeline.split import SPLITS, SplitConfig
 
 DONE = ".done"
 _ROWS = 250_000  # raw rows in memory at a time

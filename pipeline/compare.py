@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pipeline import boosting
 from pipeline.comparison import Comparison, boosters, plan
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.plan import BOOSTING, Observer, Planned
 from pipeline.prepared import Prepared
 from pipeline.runner import Everyone, complete

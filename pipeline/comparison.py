@@ -11,7 +11,7 @@ from statistics import mean, stdev
 from pipeline.boosting import boosted_folder, note
 from pipeline.candidates import Candidate
 from pipeline.confidence import Confidence, confidence
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.evaluation.multitask import Ties, delta_m_pct, mean_rank
 from pipeline.files.atomic import fingerprint
 from pipeline.plan import BOOSTING, SINGLE_TASK, UNIFORM, Planned, Split

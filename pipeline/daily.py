@@ -15,7 +15,7 @@ from datetime import date, timedelta
 
 from features.errors import InputError
 from pipeline import rawdata
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.daychecks import day_checks
 from pipeline.dayentry import Entry, Status
 from pipeline.diary import Diary

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.drift import Summary, comparable
 from pipeline.gate import Check
 from pipeline.prepared import Prepared

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.dayentry import Entry, Status
 from pipeline.daypage import markdown
 from pipeline.files.atomic import durable

@@ -17,7 +17,7 @@ from pipeline.outbox import Outbox
 from pipeline.store_doctor import examine_stores
 
 if TYPE_CHECKING:
-    from pipeline.config import RunConfig
+    from pipeline.config.run import RunConfig
 
 _FBGEMM_BUILDS = ("fbgemm-gpu-cpu", "fbgemm-gpu")
 _LEAST_FREE_GIB = 2.0

@@ -16,7 +16,7 @@ from models.architectures.shared_bottom import SharedBottom
 from models.embedding.portable import PortableEmbedding
 from models.table_optimizers.names import TABLE_OPTIMIZERS
 from pipeline.batches import WINDOW
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.prepared import Prepared
 
 _NUMBER, _INDEX = 4, 8  # bytes of a float32 or an encoded id, and of a row's number in a sparse gradient

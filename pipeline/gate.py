@@ -8,9 +8,9 @@ from datetime import date
 
 import polars as pl
 
+from pipeline.config.gate import GateConfig
 from pipeline.evaluation.bootstrap import Paired, paired
 from pipeline.evaluation.intervals import Array
-from pipeline.gate_config import GateConfig
 from pipeline.heldout import HeldOut
 from pipeline.prepared import Prepared
 

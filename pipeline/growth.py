@@ -14,9 +14,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
+from pipeline.config.split import SplitConfig
 from pipeline.prepared import Prepared
-from pipeline.split import SplitConfig
 
 Parts = Mapping[str, Mapping[str, Sequence[str]]]
 

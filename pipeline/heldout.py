@@ -14,13 +14,13 @@ from features.encoder import GROUP, LABEL, Encoder
 from features.errors import InputError
 from pipeline import rawdata
 from pipeline.chunks import Reading, chunks
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
+from pipeline.config.split import SplitConfig
 from pipeline.evaluation.ranking import NO_GROUP
 from pipeline.files import parquet
 from pipeline.files.atomic import sha256_file
 from pipeline.prepared import Prepared
 from pipeline.scoring import Scorer
-from pipeline.split import SplitConfig
 
 _AT_A_TIME = 32_768  # rows scored together
 

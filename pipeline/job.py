@@ -21,9 +21,9 @@ from models.architectures.shared_bottom import SharedBottom
 from models.embedding.cut import TableCut
 from models.loss import cross_entropy, label_shares
 from pipeline.batches import Batches
+from pipeline.config.train import TrainConfig
 from pipeline.evaluation.metrics import Evaluator
 from pipeline.runs import Epoch, Metrics
-from pipeline.train_config import TrainConfig
 from pipeline.windows import Batch
 
 

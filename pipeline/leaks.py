@@ -14,7 +14,7 @@ from features.errors import InputError
 from features.fitting import fit
 from features.kinds import Numeric
 from features.spec import FeatureSpec
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.evaluation.ranking import Ranked, words
 from pipeline.files import parquet
 

@@ -7,7 +7,7 @@ from typing import Any
 from gradops.methods import parse
 from pipeline.boosting import SETTINGS
 from pipeline.comparison import Row
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.plan import BOOSTING, Planned
 from pipeline.runs import Epoch, Metrics, Run
 

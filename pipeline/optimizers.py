@@ -19,7 +19,7 @@ from models.embedding.sharded_optimizer import ShardedOptimizer
 from models.table_optimizers.joint_optimizer import JointOptimizer
 from models.table_optimizers.names import TABLE_OPTIMIZERS
 from models.table_optimizers.row_optimizer import RowOptimizer
-from pipeline.train_config import TrainConfig
+from pipeline.config.train import TrainConfig
 
 
 def optimizer_of(model: SharedBottom, config: TrainConfig) -> Optimizer:

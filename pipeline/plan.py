@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.runs import Epoch, Run
 
 SINGLE_TASK, UNIFORM, BOOSTING = "single-task", "uniform", "boosting"

@@ -18,12 +18,12 @@ from features.errors import InputError
 from features.fitting import Fitter, Learnt
 from pipeline import growth, leaks, rawdata
 from pipeline.chunks import DONE, Chunk, Reading, chunks, count, encode
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
+from pipeline.config.split import SPLITS
 from pipeline.files.atomic import atomic, fingerprint, sha256_file, sweep
 from pipeline.growth import Base
 from pipeline.prepared import ENCODER, MANIFEST, PENDING, Prepared, versions
 from pipeline.runtime.executor import HERE, Engine
-from pipeline.split import SPLITS
 
 # A change of what prepared folders hold, for equal inputs, raises this number: old folders are then not found.
 _FORMAT = 5

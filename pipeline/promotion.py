@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from features.errors import InputError
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.gate import Check, Contender, Decision, in_nobodys_way, judge, readable
 from pipeline.handover import Move, hand_over, settle
 from pipeline.heldout import held_out

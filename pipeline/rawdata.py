@@ -11,7 +11,7 @@ import polars as pl
 from features.contract import check_table
 from features.errors import InputError
 from pipeline import duplicates, values
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.files import parquet, partitions
 from pipeline.runtime.executor import HERE, Engine
 

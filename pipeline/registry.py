@@ -9,7 +9,7 @@ from statistics import mean
 import mlflow
 
 from pipeline.candidates import Candidate, Single, TradeOffs, worth_keeping
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.handover import Move, hand_over
 from pipeline.packaging import log_model
 from pipeline.prepared import Prepared

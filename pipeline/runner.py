@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from gradops.group import Alone, Group
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.plan import Observer, Planned
 from pipeline.prepared import Prepared
 from pipeline.processes import train_in_processes

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from features.errors import InputError
-from pipeline.config import ModelConfig, RunConfig
+from pipeline.config.run import ModelConfig, RunConfig
 from pipeline.files.atomic import durable, fingerprint
 from pipeline.prepared import Prepared
 

@@ -30,7 +30,7 @@ _BATCH, _KEPT = 8192, 64
 
 
 class _Network(Declared):
-    """The layers, as :attr:`pipeline.config.ModelConfig.network` gives them."""
+    """The layers, as :attr:`pipeline.config.run.ModelConfig.network` gives them."""
 
     bottom: tuple[PositiveInt, ...]
     tower: tuple[PositiveInt, ...]
@@ -176,7 +176,7 @@ def network(encoder: Encoder, tasks: Sequence[str], shape: Mapping[str, Any], we
     Args:
         encoder: Of its rows.
         tasks: What its outputs predict.
-        shape: Its layers, as :attr:`pipeline.config.ModelConfig.network` gives them.
+        shape: Its layers, as :attr:`pipeline.config.run.ModelConfig.network` gives them.
         weights: A safetensors file.
 
     Raises:

@@ -22,7 +22,7 @@ from pipeline.line import impatient, is_refused, said
 from pipeline.store import connect, shown_store, store_uri
 
 if TYPE_CHECKING:
-    from pipeline.config import RunConfig
+    from pipeline.config.run import RunConfig
 
 _SECONDS = 5  # for any one answer
 

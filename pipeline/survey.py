@@ -9,7 +9,7 @@ from pathlib import Path
 from features.encoder import Table
 from features.errors import InputError
 from models.table_optimizers.names import choices
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.footprint import Footprint, largest, table_bytes
 from pipeline.memory import available_memory, free_disk
 from pipeline.prepared import Prepared

@@ -12,7 +12,7 @@ from mlflow.entities import RunStatus
 from mlflow.tracking import MlflowClient
 
 from pipeline.comparison import Comparison
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.database import check_database
 from pipeline.errors import AwayError
 from pipeline.line import STORE_ERRORS, Line, is_away, said

@@ -10,7 +10,7 @@ import torch
 from gradops.group import Alone, Group, total
 from pipeline.building import job_of
 from pipeline.checkpoint import Checkpoints
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.job import Job, generator_seed
 from pipeline.prepared import Prepared
 from pipeline.ranks import once

@@ -19,7 +19,7 @@ from pipeline.files import parquet
 from pipeline.runtime.executor import HERE, Engine
 
 if TYPE_CHECKING:  # it brings torch, which who reads values elsewhere has no use for
-    from pipeline.config import RunConfig
+    from pipeline.config.run import RunConfig
 
 # Which rows break a rule, and the number that breaks it, null where it is no number.
 Breach = tuple[pl.Expr, pl.Expr]

@@ -13,7 +13,7 @@ from features.errors import InputError
 from gradops.group import Alone, Group
 from models.architectures.shared_bottom import SharedBottom
 from models.embedding.portable import PortableEmbedding
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.prepared import Prepared
 from pipeline.runs import CONFIG, WEIGHTS, run_folder
 

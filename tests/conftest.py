@@ -8,8 +8,8 @@ import pytest
 from hypothesis import settings
 
 from features.encoder import Encoder
-from pipeline.config import RunConfig
-from pipeline.config_file import load_config
+from pipeline.config.run import RunConfig
+from pipeline.config.toml import load_config
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
 

@@ -14,15 +14,15 @@ from features.kinds import Categorical, Cross, MultiHot, Numeric, Time
 from features.spec import Task
 from gradops.catalogue import markdown
 from gradops.methods import METHODS
-from pipeline.config import CompareConfig, DataConfig, ModelConfig
-from pipeline.config_file import load_config
-from pipeline.contract import ContractConfig
-from pipeline.gate_config import GateConfig
+from pipeline.config.contract import ContractConfig
+from pipeline.config.gate import GateConfig
+from pipeline.config.run import CompareConfig, DataConfig, ModelConfig
+from pipeline.config.search import Range, SearchConfig
+from pipeline.config.split import SplitConfig
+from pipeline.config.toml import load_config
+from pipeline.config.train import TrainConfig
 from pipeline.prepare import prepare
-from pipeline.search_config import Range, SearchConfig
 from pipeline.sources.clicklog import Options, generate
-from pipeline.split import SplitConfig
-from pipeline.train_config import TrainConfig
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()

@@ -15,7 +15,7 @@ from pipeline.candidates import Candidate
 from pipeline.compare import trained
 from pipeline.comparison import Comparison
 from pipeline.confidence import Confidence, confidence
-from pipeline.config import CompareConfig, RunConfig
+from pipeline.config.run import CompareConfig, RunConfig
 from pipeline.plan import Observer
 from pipeline.prepared import Prepared
 from pipeline.registry import register

@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from features.errors import InputError
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.prepared import Prepared
 from pipeline.runtime.signals import end_with_parent
 from pipeline.search.points import Baselines

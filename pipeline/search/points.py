@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pipeline.comparison import Comparison
 from pipeline.confidence import Confidence
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.evaluation.multitask import delta_m_pct
 from pipeline.evaluation.pareto import on_front
 from pipeline.files.atomic import atomic

@@ -15,8 +15,8 @@ from features.errors import InputError
 from gradops.base import Method
 from gradops.catalogue import search_space
 from gradops.methods import METHODS, parse, write
-from pipeline.config import RunConfig
-from pipeline.search_config import Range
+from pipeline.config.run import RunConfig
+from pipeline.config.search import Range
 
 METHOD = "method"
 Fixed = dict[str, Any]

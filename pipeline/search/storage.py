@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from features.errors import InputError
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.files.redaction import without_passwords
 
 # What a database raises that is not there, or not there any more.

@@ -15,7 +15,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from features.errors import InputError
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.files.atomic import fingerprint
 from pipeline.prepared import Prepared
 from pipeline.runs import depends_on, differences

@@ -9,7 +9,7 @@ from statistics import mean
 
 from optuna.trial import Trial
 
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.evaluation.pareto import contribution
 from pipeline.job import DivergedError
 from pipeline.plan import Observer, Planned

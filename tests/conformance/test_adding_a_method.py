@@ -23,7 +23,7 @@ from pathlib import Path
 
 from gradops.catalogue import markdown, search_space
 from gradops.methods import METHODS, parse, write
-from pipeline.config_file import load
+from pipeline.config.toml import load
 
 method = parse("levelled(power=0.7)")
 assert write(method) == "levelled(power=0.7)", write(method)

@@ -12,7 +12,7 @@ import polars as pl
 from typer.testing import CliRunner
 
 from jobs.cli import app
-from pipeline.config_file import load_config
+from pipeline.config.toml import load_config
 from pipeline.dayentry import Entry
 from pipeline.diary import Diary
 from tests.conftest import ROOT

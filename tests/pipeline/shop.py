@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipeline.config import RunConfig
-from pipeline.config_file import load_config
+from pipeline.config.run import RunConfig
+from pipeline.config.toml import load_config
 from pipeline.plan import Planned
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared

@@ -16,8 +16,8 @@ from pipeline.candidates import worth_keeping
 from pipeline.compare import compare
 from pipeline.comparison import Comparison, boosters, identity
 from pipeline.confidence import Interval
-from pipeline.config import RunConfig
-from pipeline.config_file import load_config
+from pipeline.config.run import RunConfig
+from pipeline.config.toml import load_config
 from pipeline.evaluation.multitask import task_metrics
 from pipeline.plan import BOOSTING, SINGLE_TASK
 from pipeline.prepare import prepare

@@ -25,7 +25,8 @@ from pipeline.building import build_model
 from pipeline.candidates import worth_keeping
 from pipeline.compare import compare
 from pipeline.comparison import Comparison, identity, plan
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
+from pipeline.config.split import side
 from pipeline.evaluation.multitask import delta_m_pct, task_metrics
 from pipeline.mlflow_names import plain
 from pipeline.plan import SINGLE_TASK, Planned
@@ -34,7 +35,6 @@ from pipeline.prepared import Prepared
 from pipeline.registry import register
 from pipeline.runs import Epoch, Run
 from pipeline.scoring import Scorer
-from pipeline.split import side
 from pipeline.tracking import Tracker
 from pipeline.training import train
 from tests.conftest import debug_config

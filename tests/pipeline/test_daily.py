@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from jobs.progress import TrainingProgress
-from pipeline.config_file import load_config
+from pipeline.config.toml import load_config
 from pipeline.daily import Daily
 from pipeline.diary import Diary
 from pipeline.registered import RegisteredModel

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipeline.config_file import load_config
+from pipeline.config.toml import load_config
 from pipeline.drift import Drift, comparable, summary
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared

@@ -17,7 +17,7 @@ from models.loss import masked_cross_entropy
 from models.table_optimizers.names import TABLE_OPTIMIZERS, choices
 from pipeline.batches import Batches
 from pipeline.building import build_model, front_of
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.footprint import Footprint, largest, table_bytes
 from pipeline.optimizers import optimizer_of
 from pipeline.prepare import prepare

@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipeline.config import RunConfig
+from pipeline.config.gate import GateConfig
+from pipeline.config.run import RunConfig
 from pipeline.gate import Check, Contender, judge
-from pipeline.gate_config import GateConfig
 from pipeline.heldout import HeldOut
 from pipeline.prepared import Prepared
 

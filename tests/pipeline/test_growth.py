@@ -11,8 +11,8 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from features.transforms import FIRST_KNOWN
-from pipeline.config import RunConfig
-from pipeline.config_file import load_config
+from pipeline.config.run import RunConfig
+from pipeline.config.toml import load_config
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
 from tests.conftest import vocabularies

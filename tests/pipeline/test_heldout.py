@@ -12,8 +12,8 @@ import pytest
 
 from features.errors import InputError
 from pipeline import chunks, heldout
-from pipeline.config import RunConfig
-from pipeline.config_file import load_config
+from pipeline.config.run import RunConfig
+from pipeline.config.toml import load_config
 from pipeline.evaluation.multitask import task_metrics
 from pipeline.heldout import held_out
 from pipeline.prepare import prepare

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.prepared import Prepared
 from pipeline.runs import find_run
 from tests.conftest import ROLES, ROOT
@@ -22,7 +22,7 @@ from tests.pipeline.test_resume import LONGER, assert_same, config_in, unbroken_
 CHILD = """
 import sys
 from pathlib import Path
-from pipeline.config_file import load
+from pipeline.config.toml import load
 from pipeline.job import Job
 from pipeline.prepare import prepare
 from pipeline.training import train

@@ -12,8 +12,8 @@ from sklearn.metrics import roc_auc_score
 
 from features.errors import InputError
 from pipeline import leaks
-from pipeline.config import RunConfig
-from pipeline.config_file import load_config
+from pipeline.config.run import RunConfig
+from pipeline.config.toml import load_config
 from pipeline.files import parquet
 from pipeline.prepare import prepare
 from pipeline.sources.clicklog import Options, generate

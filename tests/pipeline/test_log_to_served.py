@@ -21,14 +21,14 @@ from features.errors import InputError
 from features.kinds import MultiHot
 from pipeline import chunks
 from pipeline.batches import Batches
-from pipeline.config import RunConfig
-from pipeline.config_file import load_config
+from pipeline.config.run import RunConfig
+from pipeline.config.split import side
+from pipeline.config.toml import load_config
 from pipeline.evaluation.multitask import task_metrics
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
 from pipeline.runs import Run
 from pipeline.scoring import Scorer
-from pipeline.split import side
 from pipeline.training import train
 from tests.conftest import vocabularies
 
@@ -177,7 +177,7 @@ def test_a_killed_prepare_is_completed_and_the_same_byte_for_byte(
     """Killed once so many chunks are done: before the fit, in its middle, and while encoding."""
     code = (
         "import sys; from pathlib import Path; from pipeline import chunks, prepare\n"
-        "from pipeline.config_file import load\n"
+        "from pipeline.config.toml import load\n"
         "chunks._ROWS = 150\n"
         "prepare.prepare(load(Path(sys.argv[1]), [sys.argv[2]]))"
     )

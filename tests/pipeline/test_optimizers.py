@@ -22,12 +22,12 @@ from models.table_optimizers.joint_optimizer import JointOptimizer
 from models.table_optimizers.names import FUSED, TABLE_OPTIMIZERS
 from models.table_optimizers.row_optimizer import RowOptimizer
 from pipeline import optimizers
-from pipeline.config import ModelConfig, RunConfig
+from pipeline.config.run import ModelConfig, RunConfig
+from pipeline.config.train import TrainConfig
 from pipeline.optimizers import clip_gradients, optimizer_of
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
 from pipeline.runs import Run
-from pipeline.train_config import TrainConfig
 from pipeline.training import train
 from tests.conftest import debug_config
 from tests.models import networks

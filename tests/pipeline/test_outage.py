@@ -22,7 +22,7 @@ from requests import HTTPError, Response
 
 from features.errors import InputError
 from pipeline import line
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.errors import AwayError
 from pipeline.mlflow_names import of_epoch, of_result
 from pipeline.outbox import Entry, Outbox

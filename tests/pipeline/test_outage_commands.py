@@ -15,8 +15,8 @@ import pytest
 from typer.testing import CliRunner
 
 from jobs.cli import app
-from pipeline.config import RunConfig
-from pipeline.config_file import load_config
+from pipeline.config.run import RunConfig
+from pipeline.config.toml import load_config
 from pipeline.outbox import Outbox
 from pipeline.prepared import Prepared
 from pipeline.runs import Run

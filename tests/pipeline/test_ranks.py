@@ -27,7 +27,7 @@ from torch.multiprocessing.spawn import start_processes
 from features.errors import InputError
 from models.loss import cross_entropy
 from pipeline import job
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.prepared import Prepared
 from pipeline.ranks import together
 from pipeline.runs import PLACEMENT, WEIGHTS, Run, checkpoints_of, find_run

@@ -17,8 +17,8 @@ import pytest
 
 from features.errors import InputError
 from pipeline import rawdata
-from pipeline.config import RunConfig
-from pipeline.config_file import load_config
+from pipeline.config.run import RunConfig
+from pipeline.config.toml import load_config
 from pipeline.prepare import prepare
 from tests.conftest import ROOT
 

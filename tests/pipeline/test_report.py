@@ -13,7 +13,7 @@ from selenium import webdriver
 
 from pipeline.compare import compare
 from pipeline.comparison import Comparison, identity
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.plan import SINGLE_TASK
 from pipeline.prepared import Prepared
 from pipeline.report import write

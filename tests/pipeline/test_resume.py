@@ -20,7 +20,7 @@ from features.errors import InputError
 from models.loss import cross_entropy
 from pipeline import job
 from pipeline.checkpoint import Checkpoints
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.evaluation.metrics import Evaluator
 from pipeline.job import Job
 from pipeline.plan import Planned

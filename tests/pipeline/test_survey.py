@@ -12,7 +12,7 @@ from features.encoder import Encoder
 from features.errors import InputError
 from pipeline import survey
 from pipeline.comparison import plan
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.prepared import Prepared
 from pipeline.runner import concurrency
 from pipeline.survey import Survey, size

@@ -14,7 +14,7 @@ from features.errors import InputError
 from pipeline import building
 from pipeline.batches import Batches
 from pipeline.building import build_model, one_cycle
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.prepared import Prepared
 from pipeline.runs import WEIGHTS, Epoch, Run, find_run
 from pipeline.training import train

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from features.errors import InputError
 from gradops.group import Alone
 from pipeline.building import job_of
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
 from pipeline.runs import WEIGHTS, Run, run_folder

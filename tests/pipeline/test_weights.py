@@ -10,11 +10,11 @@ import torch
 
 from features.errors import InputError
 from pipeline.batches import Batches
-from pipeline.config import RunConfig
-from pipeline.config_file import load_config
+from pipeline.config.run import RunConfig
+from pipeline.config.split import side
+from pipeline.config.toml import load_config
 from pipeline.prepare import prepare
 from pipeline.runs import Run, run_folder
-from pipeline.split import side
 from pipeline.training import train
 from tests.pipeline.test_log_to_served import TOML, log
 

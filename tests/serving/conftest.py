@@ -19,13 +19,13 @@ from filelock import FileLock
 
 from pipeline.compare import compare
 from pipeline.comparison import identity, plan
-from pipeline.config import RunConfig
-from pipeline.config_file import load_config
+from pipeline.config.run import RunConfig
+from pipeline.config.split import side
+from pipeline.config.toml import load_config
 from pipeline.evaluation.metrics import Evaluator
 from pipeline.plan import SINGLE_TASK
 from pipeline.prepare import prepare
 from pipeline.registry import register
-from pipeline.split import side
 from pipeline.tracking import Tracker
 from pipeline.training import train
 from tests.pipeline.test_log_to_served import TOML, log

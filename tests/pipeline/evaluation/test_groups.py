@@ -12,12 +12,12 @@ from sklearn.metrics import roc_auc_score
 
 from features.errors import InputError
 from pipeline.batches import Batches
-from pipeline.config import RunConfig
-from pipeline.config_file import load_config
+from pipeline.config.run import RunConfig
+from pipeline.config.split import side
+from pipeline.config.toml import load_config
 from pipeline.evaluation.metrics import Evaluator
 from pipeline.evaluation.ranking import NO_GROUP
 from pipeline.prepare import prepare
-from pipeline.split import side
 from pipeline.training import train
 from tests.pipeline.test_log_to_served import TOML, log, served
 

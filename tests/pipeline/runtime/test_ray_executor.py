@@ -20,8 +20,8 @@ from ray import cluster_utils
 from features.errors import InputError
 from pipeline import chunks
 from pipeline.chunks import Chunk, Reading
-from pipeline.config import RunConfig
-from pipeline.config_file import load_config
+from pipeline.config.run import RunConfig
+from pipeline.config.toml import load_config
 from pipeline.prepare import prepare
 from pipeline.runtime.executor import ENGINES, HERE, Engine
 from pipeline.runtime.ray_executor import Cluster, joined

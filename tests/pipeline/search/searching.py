@@ -17,7 +17,7 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
 from pipeline.search.command import Search, Searched

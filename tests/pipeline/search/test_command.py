@@ -17,7 +17,7 @@ from mlflow.tracking import MlflowClient
 
 from features.errors import InputError
 from pipeline import runs
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.evaluation.multitask import delta_m_pct
 from pipeline.evaluation.pareto import on_front
 from pipeline.plan import SINGLE_TASK, UNIFORM, Planned

@@ -9,8 +9,8 @@ import pytest
 
 from features.errors import InputError
 from gradops.methods import METHODS, parse
-from pipeline.config import RunConfig
-from pipeline.config_file import load_config
+from pipeline.config.run import RunConfig
+from pipeline.config.toml import load_config
 from pipeline.files.redaction import without_passwords
 from pipeline.search.space import Space
 from tests.conftest import ROOT, debug_config

@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from selenium import webdriver
 
 from features.errors import InputError
-from pipeline.config import RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.prepared import Prepared
 from pipeline.report import write
 from pipeline.results import load_result, newest

@@ -1,4 +1,4 @@
-"""One TOML file is one :class:`RunConfig`, read by :mod:`pipeline.config_file`."""
+"""One TOML file is one :class:`RunConfig`, read by :mod:`pipeline.config.toml`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from gradops.base import GramianMethod
 from gradops.methods import parse
 from gradops.rotation import Rotations
 from models.embedding.sharding import Kind, Sharding
-from pipeline.contract import ContractConfig
-from pipeline.daily_config import DailyConfig
-from pipeline.gate_config import GateConfig
-from pipeline.search_config import SearchConfig
-from pipeline.split import SplitConfig
-from pipeline.train_config import MethodText, TrainConfig, chosen_methods
+from pipeline.config.contract import ContractConfig
+from pipeline.config.daily import DailyConfig
+from pipeline.config.gate import GateConfig
+from pipeline.config.search import SearchConfig
+from pipeline.config.split import SplitConfig
+from pipeline.config.train import MethodText, TrainConfig, chosen_methods
 
 
 class DataConfig(Declared):

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveInt, field_serializer, field_validator, model_validator
 
 from features.declared import Declared
+from pipeline.config.train import MethodText, chosen_methods
 from pipeline.files.redaction import without_passwords
-from pipeline.train_config import MethodText, chosen_methods
 
 Objective = Literal["auc", "mean_auc", "delta_m_pct", "hypervolume"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.config import RunConfig
-from pipeline.config_file import load_config
+from pipeline.config.run import RunConfig
+from pipeline.config.toml import load_config
 from pipeline.prepare import prepare
 from pipeline.prepared import Prepared
 from pipeline.sources.clicklog import Options, generate
