@@ -28,8 +28,8 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Give each click labels for the events credited to it: 1, 0, or null while its window is unfinished."""
-    from pipeline.attribution import Events
-    from pipeline.labelling import label_events
+    from pipeline.sources.attribution import Events
+    from pipeline.sources.labelling import label_events
 
     values = {"click": click, "purchase": purchase, "cart": cart, "wish": wish, "ignore": ignore}
     roles = {role: tuple(v.strip() for v in text.split(",") if v.strip()) for role, text in values.items()}

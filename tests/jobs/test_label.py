@@ -13,11 +13,11 @@ import pytest
 from filelock import FileLock
 
 from features.errors import InputError
-from pipeline import labelling
-from pipeline.attribution import TASKS, Events
-from pipeline.labelling import label_events
+from pipeline.sources import labelling
+from pipeline.sources.attribution import TASKS, Events
+from pipeline.sources.labelling import label_events
 from tests.jobs.test_cli import run
-from tests.pipeline.test_attribution import STREAM, frame, labelled
+from tests.pipeline.sources.test_attribution import STREAM, frame, labelled
 
 
 @pytest.fixture

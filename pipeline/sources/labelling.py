@@ -14,9 +14,9 @@ import polars as pl
 from filelock import FileLock
 
 from features.errors import InputError
-from pipeline.attribution import TASKS, Events, label_day, parse_window, units
 from pipeline.files import parquet
 from pipeline.files.atomic import atomic, sha256_file, sweep
+from pipeline.sources.attribution import TASKS, Events, label_day, parse_window, units
 
 _MANIFEST = "manifest.json"
 # A change of what equal inputs give raises this number.

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.attribution import TASKS, Events, label, label_day, parse_window
+from pipeline.sources.attribution import TASKS, Events, label, label_day, parse_window
 
 START, DAY = datetime(2026, 1, 1), timedelta(days=1)
 WINDOW = timedelta(hours=24)
