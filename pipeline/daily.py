@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 
 from features.errors import InputError
-from pipeline import rawdata
 from pipeline.config.run import RunConfig
 from pipeline.daychecks import day_checks
 from pipeline.dayentry import Entry, Status
@@ -33,6 +32,7 @@ from pipeline.registry import offer
 from pipeline.runner import complete
 from pipeline.runs import Run
 from pipeline.tracking import Tracker
+from pipeline.validation import raw_data
 from pipeline.warm import can_start
 
 _SHOWN = 10  # drifts in an entry
@@ -202,7 +202,7 @@ class Daily:
 
 
 def _check_rows(config: RunConfig) -> None:
-    rawdata.check_raw_data(config, rawdata.find_raw_files(config))
+    raw_data.check_raw_data(config, raw_data.find_raw_files(config))
 
 
 def _is_sound(config: RunConfig) -> bool:

@@ -12,7 +12,6 @@ import polars as pl
 
 from features.encoder import GROUP, LABEL, Encoder
 from features.errors import InputError
-from pipeline import rawdata
 from pipeline.chunks import Reading, chunks
 from pipeline.config.run import RunConfig
 from pipeline.config.split import SplitConfig
@@ -21,6 +20,7 @@ from pipeline.files import parquet
 from pipeline.files.atomic import sha256_file
 from pipeline.prepared import Prepared
 from pipeline.scoring import Scorer
+from pipeline.validation import raw_data
 
 _AT_A_TIME = 32_768  # rows scored together
 
@@ -151,7 +151,7 @@ def _files(config: RunConfig, prepared: Prepared) -> Iterator[tuple[str, Path]]:
     Raises:
         InputError: If one of them is not.
     """
-    for role, paths in rawdata.find_raw_files(config).items():
+    for role, paths in raw_data.find_raw_files(config).items():
         digests = prepared.manifest["sources"][role]
         if len(paths) != len(digests):
             raise InputError(f"data.{role} has {len(paths)} files, and had {len(digests)}; {_AGAIN}")

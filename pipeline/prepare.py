@@ -16,7 +16,7 @@ from filelock import FileLock
 from features.encoder import LABEL, Encoder
 from features.errors import InputError
 from features.fitting import Fitter, Learnt
-from pipeline import growth, leaks, rawdata
+from pipeline import growth
 from pipeline.chunks import DONE, Chunk, Reading, chunks, count, encode
 from pipeline.config.run import RunConfig
 from pipeline.config.split import SPLITS
@@ -24,6 +24,7 @@ from pipeline.files.atomic import atomic, fingerprint, sha256_file, sweep
 from pipeline.growth import Base
 from pipeline.prepared import ENCODER, MANIFEST, PENDING, Prepared, versions
 from pipeline.runtime.executor import HERE, Engine
+from pipeline.validation import leakage, raw_data
 
 # A change of what prepared folders hold, for equal inputs, raises this number: old folders are then not found.
 _FORMAT = 5
@@ -40,7 +41,7 @@ def prepare(config: RunConfig, engine: Engine = HERE) -> Prepared:
         InputError: If files are missing, or columns or values do not fit the config (all problems at once), or features
             know a label, or a split is empty or holds a single class of some task. Nothing is written then.
     """
-    sources = rawdata.find_raw_files(config)
+    sources = raw_data.find_raw_files(config)
     config.data.prepared.mkdir(parents=True, exist_ok=True)
     engine.reach([path for paths in sources.values() for path in paths], config.data.prepared)
     digests = {role: list(engine.map(sha256_file, paths, threads=2)) for role, paths in sources.items()}
@@ -60,8 +61,8 @@ def prepare(config: RunConfig, engine: Engine = HERE) -> Prepared:
         folder = config.data.prepared / fingerprint(inputs)
         if (done := Prepared.find(folder)) is not None:
             return done
-        rawdata.check_raw_data(config, sources, engine)
-        leaks.check_leakage(config, sources["train"])
+        raw_data.check_raw_data(config, sources, engine)
+        leakage.check_leakage(config, sources["train"])
         return _Preparation(config, engine, sources, digests, base).write(inputs, folder)
 
 

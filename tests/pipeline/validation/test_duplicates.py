@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.transforms import stable_hash
-from pipeline import duplicates
+from pipeline.validation import duplicates
 
 Rows = list[tuple[Any, ...]]
 VALUES = st.tuples(st.sampled_from([None, "", "a", "b", "null", "1:=", "="]), st.sampled_from([None, 0, 1, -5]))

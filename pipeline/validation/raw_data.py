@@ -10,10 +10,10 @@ import polars as pl
 
 from features.contract import check_table
 from features.errors import InputError
-from pipeline import duplicates, values
 from pipeline.config.run import RunConfig
 from pipeline.files import parquet, partitions
 from pipeline.runtime.executor import HERE, Engine
+from pipeline.validation import duplicates, values
 
 
 def find_raw_files(config: RunConfig) -> dict[str, list[Path]]:

@@ -11,12 +11,12 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from features.errors import InputError
-from pipeline import leaks
 from pipeline.config.run import RunConfig
 from pipeline.config.toml import load_config
 from pipeline.files import parquet
 from pipeline.prepare import prepare
 from pipeline.sources.clicklog import Options, generate
+from pipeline.validation import leakage
 from tests.conftest import ROOT, debug_config
 
 KEYS = """
@@ -81,7 +81,7 @@ def config(folder: Path, rows: pl.DataFrame, features: dict[str, str] = FOUND, *
 def refused(found: RunConfig) -> list[str]:
     """The features of the error."""
     try:
-        leaks.check_leakage(found, parquet.find_files(found.data.train))
+        leakage.check_leakage(found, parquet.find_files(found.data.train))
     except InputError as error:
         return re.findall("feature `(.*?)` alone", str(error))
     return []
@@ -117,8 +117,8 @@ def test_real_features_are_not_refused(tmp_path: Path) -> None:
     """Among them a family status that tells a marital status with 0.977, here on few rows."""
     census = debug_config(tmp_path)
     assert refused(census) == []
-    rows = leaks._sample(census, parquet.find_files(census.data.train))
-    found = {(name, task): auc for name, task, auc, _ in leaks._aucs(census.spec, rows, ())}
+    rows = leakage._sample(census, parquet.find_files(census.data.train))
+    found = {(name, task): auc for name, task, auc, _ in leakage._aucs(census.spec, rows, ())}
     assert max(found, key=lambda pair: found[pair]) == ("det_hh_fam_stat", "marital")
     assert len(found) == len(census.spec.features) * len(census.spec.tasks)
 
@@ -132,8 +132,8 @@ def test_a_generated_log_is_not_refused(tmp_path: Path) -> None:
 def test_an_auc_is_scikit_learns(tmp_path: Path) -> None:
     """Of a number by itself, in the better direction, and of an id by the mean label of the other half."""
     made = config(tmp_path, log(2000, 0.3), {}, "contract.leak_auc=0.1")
-    rows = leaks._sample(made, parquet.find_files(made.data.train))
-    found = {name: auc for name, _, auc, _ in leaks._aucs(made.spec, rows, ())}
+    rows = leakage._sample(made, parquet.find_files(made.data.train))
+    found = {name: auc for name, _, auc, _ in leakage._aucs(made.spec, rows, ())}
     learnt, judged = rows.gather_every(2), rows.gather_every(2, 1)
     prior = learnt.get_column("bought").mean()
     mean = learnt.group_by("fair").agg(mean=(pl.col("bought").sum() + prior) / (pl.len() + 1))
@@ -144,15 +144,15 @@ def test_an_auc_is_scikit_learns(tmp_path: Path) -> None:
 
 
 def test_the_sample_is_bounded_and_spread_over_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leaks, "_ROWS", 1000)
+    monkeypatch.setattr(leakage, "_ROWS", 1000)
     made = config(tmp_path, log(2000))
     for place, part in enumerate(log(20_000).iter_slices(1500)):
         part.write_parquet(tmp_path / f"part-{place:02}.parquet")
     paths = parquet.find_files(str(tmp_path / "part-*.parquet"))
-    pieces = list(leaks._pieces(paths))
+    pieces = list(leakage._pieces(paths))
     assert sum(length for _, _, length in pieces) == 1000
     assert {path for path, _, _ in pieces} == set(paths)
-    first, second = (leaks._sample(made, paths) for _ in range(2))
+    first, second = (leakage._sample(made, paths) for _ in range(2))
     assert first.equals(second)
     clicks = first.get_column("click").to_list()
     assert len(set(clicks)) == len(clicks) < 1000  # without those of validation and test

@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.errors import InputError
-from pipeline import rawdata
 from pipeline.config.run import RunConfig
 from pipeline.config.toml import load_config
 from pipeline.prepare import prepare
+from pipeline.validation import raw_data
 from tests.conftest import ROOT
 
 TOML = """
@@ -93,7 +93,7 @@ def overridden(*overrides: str) -> RunConfig:
 def problems(config: RunConfig) -> list[str]:
     """What is wrong with the raw rows; an error that says how many problems there are lists as many."""
     try:
-        rawdata.check_raw_data(config, rawdata.find_raw_files(config))
+        raw_data.check_raw_data(config, raw_data.find_raw_files(config))
     except InputError as error:
         subject, *lines = str(error).split("\n")
         assert subject == f"raw data does not fit the config: {len(lines)} problem(s)"
@@ -269,6 +269,6 @@ def test_prepared_data_that_is_there_is_not_checked_again(config: RunConfig, mon
     def unwanted(*_: Sequence[object]) -> None:
         raise AssertionError("rows are read for nothing")
 
-    monkeypatch.setattr(rawdata, "check_raw_data", unwanted)
+    monkeypatch.setattr(raw_data, "check_raw_data", unwanted)
     again = prepare(overridden("contract.unique=['click', 'user']"))
     assert again.folder == prepared.folder  # what is checked does not change what is written
