@@ -19,13 +19,13 @@ from unittest.mock import patch
 
 import torch
 
-from pipeline.batches import Batches
 from pipeline.building import job_of
 from pipeline.config.run import RunConfig
 from pipeline.config.toml import load_config
-from pipeline.prepare import prepare
-from pipeline.prepared import Prepared
-from pipeline.windows import Batch
+from pipeline.data.batches import Batches
+from pipeline.data.prepare import prepare
+from pipeline.data.prepared import Prepared
+from pipeline.data.windows import Batch
 
 METHODS = ("uniform", "gradops(alpha=-1)", "rotograd", "rotograd + rotation(map='cayley')")
 COLUMNS = ("steps", "forward", "gradients", "update", "batches", "schedule", "rest", "validate")

@@ -46,7 +46,7 @@ def one(way: str, log: Path) -> None:
     """Prepare the log in one way, and print seconds and peak memory."""
     from benchmarks import pandas_peer
     from pipeline.config.toml import load_config
-    from pipeline.prepare import prepare
+    from pipeline.data.prepare import prepare
 
     with TemporaryDirectory(dir=log.parent) as out:
         config = load_config(CONFIG, [f"data.train={log}/**/*.parquet", f"data.prepared={out}"])

@@ -21,7 +21,7 @@ import torch
 
 from features.encoder import ID, LABEL
 from features.spec import FeatureSpec
-from pipeline.batches import Batches
+from pipeline.data.batches import Batches
 
 BATCH = 2048
 ROUNDS = 5
@@ -61,7 +61,7 @@ def main(rows: int = 4_000_000) -> None:
 
 
 def _write(folder: Path, rows: int) -> None:
-    """Encoded rows, skewed, over several files as :mod:`pipeline.prepare` writes them."""
+    """Encoded rows, skewed, over several files as :mod:`pipeline.data.prepare` writes them."""
     draw = np.random.default_rng(0)
     for start in range(0, rows, FILE):
         size = min(FILE, rows - start)

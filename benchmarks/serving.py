@@ -35,8 +35,8 @@ import typer
 from pipeline.compare import compare
 from pipeline.comparison import identity
 from pipeline.config.toml import load_config
+from pipeline.data.prepare import prepare
 from pipeline.packaging import fetched
-from pipeline.prepare import prepare
 from pipeline.registry import register
 from pipeline.score_parts import Scoring
 from pipeline.scoring import Scorer

@@ -48,7 +48,7 @@ def main(
     from pipeline.compare import compare
     from pipeline.comparison import boosters, identity, plan
     from pipeline.config.toml import load_config
-    from pipeline.prepare import prepare
+    from pipeline.data.prepare import prepare
     from pipeline.registry import register
     from pipeline.tracking import Tracker
 

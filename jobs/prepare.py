@@ -28,7 +28,7 @@ def main(
 ) -> None:
     """Split, fit encoders on the training rows, encode and write; prepared data that is there is kept."""
     from pipeline.config.toml import load_config
-    from pipeline.prepare import prepare
+    from pipeline.data.prepare import prepare
     from pipeline.runtime.executor import ENGINES
 
     loaded = load_config(config, overrides)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from jobs.console import Bars, err
+from pipeline.data.prepared import Prepared
 from pipeline.plan import Planned
-from pipeline.prepared import Prepared
 from pipeline.ranks import neighbours
 from pipeline.runs import Epoch, Run, mean_auc
 from pipeline.survey import Survey

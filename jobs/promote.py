@@ -13,8 +13,8 @@ from jobs.console import REFUSED, AsJson, Config, Overrides, out, show
 
 if TYPE_CHECKING:
     from pipeline.config.run import RunConfig
+    from pipeline.data.prepared import Prepared
     from pipeline.gate import Decision
-    from pipeline.prepared import Prepared
 
 _AtLeast = Annotated[
     list[str],
@@ -46,8 +46,8 @@ def main(
 ) -> None:
     """Judge a registered version against the champion on held-out rows, and put it in service if it passes."""
     from pipeline.config.toml import load_config
+    from pipeline.data.prepare import prepare
     from pipeline.line import reached
-    from pipeline.prepare import prepare
     from pipeline.promotion import decide, promote
 
     _check_one_way(version, alias, prefer, at_least)

@@ -35,7 +35,7 @@ def main(
     from jobs.progress import TrainingProgress, surveyed
     from pipeline.comparison import plan
     from pipeline.config.toml import load_config
-    from pipeline.prepare import prepare
+    from pipeline.data.prepare import prepare
     from pipeline.search.command import Search
     from pipeline.search.study import Study
 

@@ -16,8 +16,8 @@ from jobs.console import AsJson, Config, Overrides, locked, show
 
 if TYPE_CHECKING:
     from pipeline.config.run import RunConfig
+    from pipeline.data.prepared import Prepared
     from pipeline.plan import Observer, Planned
-    from pipeline.prepared import Prepared
 
 
 def main(
@@ -31,8 +31,8 @@ def main(
     """Train one model, or find it done, and record it in MLflow; under torchrun on all ranks together."""
     from jobs.progress import surveyed
     from pipeline.config.toml import load_config
+    from pipeline.data.prepare import prepare
     from pipeline.plan import Planned
-    from pipeline.prepare import prepare
     from pipeline.ranks import on_first, once, together
     from pipeline.runner import complete
 

@@ -15,13 +15,13 @@ from features.encoder import GROUP, ID, LABEL, SAMPLE_WEIGHT, VALUE
 from features.kinds import Numeric
 from features.spec import FeatureSpec
 from features.transforms import NULL
-from pipeline.batches import WINDOW
 from pipeline.config.run import RunConfig
+from pipeline.data.batches import WINDOW
+from pipeline.data.prepared import Prepared
 from pipeline.evaluation.metrics import Evaluator
 from pipeline.evaluation.ranking import NO_GROUP
 from pipeline.files.atomic import fingerprint
 from pipeline.plan import BOOSTING
-from pipeline.prepared import Prepared
 from pipeline.runs import Metrics, Run, load_run
 from pipeline.scores import SCORES, TestRows, as_tensors, stored
 

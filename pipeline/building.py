@@ -23,12 +23,12 @@ from models.embedding.fused import FusedEmbedding
 from models.embedding.sharded import ShardedEmbedding
 from models.embedding.torchrec import TorchRecEmbedding
 from models.table_optimizers.names import TABLE_OPTIMIZERS, choices
-from pipeline.batches import Batches
 from pipeline.config.run import ModelConfig, RunConfig
 from pipeline.config.train import TrainConfig
+from pipeline.data.batches import Batches
+from pipeline.data.prepared import Prepared
 from pipeline.job import EpochSoFar, Job
 from pipeline.optimizers import optimizer_of
-from pipeline.prepared import Prepared
 from pipeline.warm import warm_start
 
 _EVALUATION_BATCH = 8192

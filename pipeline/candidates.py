@@ -7,8 +7,8 @@ from math import nan
 from typing import Protocol
 
 from pipeline.config.run import RunConfig
+from pipeline.data.prepared import Prepared
 from pipeline.evaluation.pareto import on_front
-from pipeline.prepared import Prepared
 from pipeline.runs import Run
 
 

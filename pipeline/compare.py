@@ -8,8 +8,8 @@ from dataclasses import replace
 from pipeline import boosting
 from pipeline.comparison import Comparison, boosters, plan
 from pipeline.config.run import RunConfig
+from pipeline.data.prepared import Prepared
 from pipeline.plan import BOOSTING, Observer, Planned
-from pipeline.prepared import Prepared
 from pipeline.runner import Everyone, complete
 from pipeline.runs import Run
 from pipeline.scores import TestRows

@@ -12,10 +12,10 @@ from pipeline.boosting import boosted_folder, note
 from pipeline.candidates import Candidate
 from pipeline.confidence import Confidence, confidence
 from pipeline.config.run import RunConfig
+from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import Ties, delta_m_pct, mean_rank
 from pipeline.files.atomic import fingerprint
 from pipeline.plan import BOOSTING, SINGLE_TASK, UNIFORM, Planned, Split
-from pipeline.prepared import Prepared
 from pipeline.runs import Run, mean_auc, run_folder
 from pipeline.scores import TestRows
 

@@ -15,6 +15,8 @@ from datetime import date, timedelta
 
 from features.errors import InputError
 from pipeline.config.run import RunConfig
+from pipeline.data.prepare import OneClassError, prepare
+from pipeline.data.prepared import Prepared
 from pipeline.daychecks import day_checks
 from pipeline.dayentry import Entry, Status
 from pipeline.diary import Diary
@@ -24,8 +26,6 @@ from pipeline.files.atomic import fingerprint, sha256_file
 from pipeline.files.partitions import day_of
 from pipeline.gate import Decision
 from pipeline.plan import Observer, Planned
-from pipeline.prepare import OneClassError, prepare
-from pipeline.prepared import Prepared
 from pipeline.promotion import promote
 from pipeline.registered import champion_run
 from pipeline.registry import offer

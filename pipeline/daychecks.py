@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.config.run import RunConfig
+from pipeline.data.prepared import Prepared
 from pipeline.drift import Summary, comparable
 from pipeline.gate import Check
-from pipeline.prepared import Prepared
 from pipeline.runs import Run
 
 

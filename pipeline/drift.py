@@ -10,7 +10,7 @@ import polars as pl
 from features.encoder import ID, LABEL, VALUE
 from features.kinds import Time
 from features.transforms import NULL, OUT_OF_VOCABULARY
-from pipeline.prepared import Prepared
+from pipeline.data.prepared import Prepared
 
 _GROUPS = 10
 # A group that one side has nothing of would make the index infinite; half a row in ten thousand is nothing.

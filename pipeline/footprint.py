@@ -15,9 +15,9 @@ from features.encoder import ID, Table
 from models.architectures.shared_bottom import SharedBottom
 from models.embedding.portable import PortableEmbedding
 from models.table_optimizers.names import TABLE_OPTIMIZERS
-from pipeline.batches import WINDOW
 from pipeline.config.run import RunConfig
-from pipeline.prepared import Prepared
+from pipeline.data.batches import WINDOW
+from pipeline.data.prepared import Prepared
 
 _NUMBER, _INDEX = 4, 8  # bytes of a float32 or an encoded id, and of a row's number in a sparse gradient
 

@@ -9,10 +9,10 @@ from datetime import date
 import polars as pl
 
 from pipeline.config.gate import GateConfig
+from pipeline.data.prepared import Prepared
 from pipeline.evaluation.bootstrap import Paired, paired
 from pipeline.evaluation.intervals import Array
 from pipeline.heldout import HeldOut
-from pipeline.prepared import Prepared
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ import polars as pl
 
 from features.encoder import GROUP, LABEL, Encoder
 from features.errors import InputError
-from pipeline.chunks import Reading, chunks
 from pipeline.config.run import RunConfig
 from pipeline.config.split import SplitConfig
+from pipeline.data.chunks import Reading, chunks
+from pipeline.data.prepared import Prepared
 from pipeline.evaluation.ranking import NO_GROUP
 from pipeline.files import parquet
 from pipeline.files.atomic import sha256_file
-from pipeline.prepared import Prepared
 from pipeline.scoring import Scorer
 from pipeline.validation import raw_data
 

@@ -20,11 +20,11 @@ from gradops.group import Alone, Group, gathered, total
 from models.architectures.shared_bottom import SharedBottom
 from models.embedding.cut import TableCut
 from models.loss import cross_entropy, label_shares
-from pipeline.batches import Batches
 from pipeline.config.train import TrainConfig
+from pipeline.data.batches import Batches
+from pipeline.data.windows import Batch
 from pipeline.evaluation.metrics import Evaluator
 from pipeline.runs import Epoch, Metrics
-from pipeline.windows import Batch
 
 
 class DivergedError(InputError):

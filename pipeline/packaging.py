@@ -19,8 +19,8 @@ from mlflow.types.schema import AnyType
 from features.encoder import Encoder
 from features.errors import InputError
 from features.kinds import MultiHot, Numeric, Time
+from pipeline.data.prepared import Prepared
 from pipeline.line import is_away
-from pipeline.prepared import Prepared
 from pipeline.runs import WEIGHTS, Run
 from pipeline.score_folder import MANIFEST
 from pipeline.scoring import ARTIFACT, Scorer

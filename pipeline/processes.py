@@ -10,7 +10,7 @@ from multiprocessing.managers import SyncManager
 from queue import Empty, Queue
 from typing import TYPE_CHECKING
 
-from pipeline.prepared import Prepared
+from pipeline.data.prepared import Prepared
 from pipeline.runs import Epoch, Run
 from pipeline.runtime.signals import end_with_parent
 from pipeline.training import train

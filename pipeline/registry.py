@@ -10,9 +10,9 @@ import mlflow
 
 from pipeline.candidates import Candidate, Single, TradeOffs, worth_keeping
 from pipeline.config.run import RunConfig
+from pipeline.data.prepared import Prepared
 from pipeline.handover import Move, hand_over
 from pipeline.packaging import log_model
-from pipeline.prepared import Prepared
 from pipeline.recorder import FINGERPRINT
 from pipeline.registered import CHAMPION, RegisteredModel
 from pipeline.runs import Run

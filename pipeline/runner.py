@@ -9,8 +9,8 @@ from functools import partial
 
 from gradops.group import Alone, Group
 from pipeline.config.run import RunConfig
+from pipeline.data.prepared import Prepared
 from pipeline.plan import Observer, Planned
-from pipeline.prepared import Prepared
 from pipeline.processes import train_in_processes
 from pipeline.ranks import once
 from pipeline.runs import Epoch, Run, find_run

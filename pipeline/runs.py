@@ -14,8 +14,8 @@ from torch import Tensor
 
 from features.errors import InputError
 from pipeline.config.run import ModelConfig, RunConfig
+from pipeline.data.prepared import Prepared
 from pipeline.files.atomic import durable, fingerprint
-from pipeline.prepared import Prepared
 
 RESULT, WEIGHTS, CONFIG, PLACEMENT = "result.json", "weights.safetensors", "config.json", "placement.json"
 # Raised whenever equal configs on equal data give other numbers than before: older runs are then not found.

@@ -14,12 +14,12 @@ import polars as pl
 from filelock import FileLock
 
 from features.errors import InputError
-from pipeline.chunks import Chunk, chunks
+from pipeline.data.chunks import Chunk, chunks
+from pipeline.data.windows import Window
 from pipeline.files import parquet
 from pipeline.files.atomic import atomic, sha256_file, sweep
 from pipeline.runtime.prefetch import ahead
 from pipeline.scoring import Scorer
-from pipeline.windows import Window
 
 RECORD = "score.json"
 

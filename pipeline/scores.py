@@ -16,12 +16,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from features.encoder import GROUP, LABEL
+from pipeline.data.prepared import Prepared
+from pipeline.data.windows import Window
 from pipeline.evaluation.ranking import NO_GROUP
 from pipeline.files.atomic import atomic
-from pipeline.prepared import Prepared
 from pipeline.runs import WEIGHTS, Run
 from pipeline.scoring import network
-from pipeline.windows import Window
 
 SCORES = "scores.safetensors"
 LIMIT = 500_000  # test rows whose scores are kept: 2 MB a task and run

@@ -21,8 +21,8 @@ from features.kinds import Name
 from models.architectures.shared_bottom import SharedBottom
 from models.embedding.portable import PortableEmbedding
 from pipeline import score_folder
+from pipeline.data.windows import Window
 from pipeline.score_folder import ENCODER, MODEL, WEIGHTS
-from pipeline.windows import Window
 
 # Name of a model's files among the artifacts of its MLflow model.
 ARTIFACT = "scorer"

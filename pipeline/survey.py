@@ -10,9 +10,9 @@ from features.encoder import Table
 from features.errors import InputError
 from models.table_optimizers.names import choices
 from pipeline.config.run import RunConfig
+from pipeline.data.prepared import Prepared
 from pipeline.footprint import Footprint, largest, table_bytes
 from pipeline.memory import available_memory, free_disk
-from pipeline.prepared import Prepared
 from pipeline.runner import concurrency
 from pipeline.runs import find_run
 

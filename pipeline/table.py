@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from pipeline.candidates import worth_keeping
 from pipeline.confidence import BETTER, WORSE
 from pipeline.files.atomic import atomic
+from pipeline.runtime.versions import result_versions
 
 if TYPE_CHECKING:
     from pipeline.comparison import Comparison, Row
 
-_PACKAGES = ("gradops", "numpy", "polars", "scikit-learn", "torch", "torchrec")
 _BLANK = "\u2007"  # as wide as a mark, so that figures stay one below the other
 
 
@@ -24,7 +22,7 @@ def save(comparison: Comparison) -> None:
     """Write a finished comparison's results as JSON and, beside it, its table as Markdown."""
     config = comparison.config
     content: dict[str, Any] = {"kind": "comparison", "name": config.name, "data": comparison.prepared.fingerprint}
-    content |= {"config": config.model_dump(mode="json"), "versions": versions()}
+    content |= {"config": config.model_dump(mode="json"), "versions": result_versions()}
     content |= {"tasks": config.tasks, "seeds": list(comparison.seeds)}
     content |= {split: [asdict(row) for row in comparison.table(split)] for split in ("val", "test")}
     content |= {"intervals": [asdict(i) for i in comparison.confidence.intervals], "notes": notes(comparison)}
@@ -34,11 +32,6 @@ def save(comparison: Comparison) -> None:
         draft.write_text(json.dumps(content, indent=1))
     with atomic(comparison.path.with_suffix(".md")) as draft:
         draft.write_text(_markdown(comparison))
-
-
-def versions() -> dict[str, str]:
-    """Of what decides the numbers."""
-    return {"python": platform.python_version(), **{package: version(package) for package in _PACKAGES}}
 
 
 def columns(comparison: Comparison) -> list[str]:

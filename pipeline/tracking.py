@@ -13,13 +13,13 @@ from mlflow.tracking import MlflowClient
 
 from pipeline.comparison import Comparison
 from pipeline.config.run import RunConfig
+from pipeline.data.prepared import Prepared
 from pipeline.database import check_database
 from pipeline.errors import AwayError
 from pipeline.line import STORE_ERRORS, Line, is_away, said
 from pipeline.mlflow_names import params_of
 from pipeline.outbox import Entry, Outbox
 from pipeline.plan import Planned
-from pipeline.prepared import Prepared
 from pipeline.recorder import DATA, PARENT, Recorder, Recording
 from pipeline.runs import Epoch, Run, run_folder
 from pipeline.runtime.signals import uninterrupted

@@ -11,8 +11,8 @@ from gradops.group import Alone, Group, total
 from pipeline.building import job_of
 from pipeline.checkpoint import Checkpoints
 from pipeline.config.run import RunConfig
+from pipeline.data.prepared import Prepared
 from pipeline.job import Job, generator_seed
-from pipeline.prepared import Prepared
 from pipeline.ranks import once
 from pipeline.runs import WEIGHTS, Epoch, Run, checkpoints_of, depends_on, find_run, run_folder
 from pipeline.runtime.signals import uninterrupted

@@ -14,7 +14,7 @@ from gradops.group import Alone, Group
 from models.architectures.shared_bottom import SharedBottom
 from models.embedding.portable import PortableEmbedding
 from pipeline.config.run import RunConfig
-from pipeline.prepared import Prepared
+from pipeline.data.prepared import Prepared
 from pipeline.runs import CONFIG, WEIGHTS, run_folder
 
 

@@ -10,8 +10,8 @@ from hypothesis import settings
 from features.encoder import Encoder
 from pipeline.config.run import RunConfig
 from pipeline.config.toml import load_config
-from pipeline.prepare import prepare
-from pipeline.prepared import Prepared
+from pipeline.data.prepare import prepare
+from pipeline.data.prepared import Prepared
 
 ROOT = Path(__file__).parent.parent
 settings.register_profile("gradops", deadline=None)  # a shared machine stalls now and then

@@ -21,7 +21,7 @@ from pipeline.config.search import Range, SearchConfig
 from pipeline.config.split import SplitConfig
 from pipeline.config.toml import load_config
 from pipeline.config.train import TrainConfig
-from pipeline.prepare import prepare
+from pipeline.data.prepare import prepare
 from pipeline.sources.clicklog import Options, generate
 from tests.conftest import ROOT
 

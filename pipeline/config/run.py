@@ -32,7 +32,7 @@ class DataConfig(Declared):
         holdout: Rows kept apart for validation and test.
         prepared: Folder that prepared data is written to.
         grow: Whether to add to the newest data prepared there from earlier days, whose ids, scales and days are kept,
-            instead of learning everything anew; see :mod:`pipeline.growth`.
+            instead of learning everything anew; see :mod:`pipeline.data.incremental`.
         since: First day that is read of files below ``dt=2026-01-31`` folders; all days without one.
         until: Last such day.
         without: Such days that are left out.

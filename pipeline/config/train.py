@@ -47,8 +47,8 @@ class TrainConfig(Declared):
         micro_batch: Rows that go through the network at a time, for the memory of large batches; 0 for all of a step's.
             The step is that of the whole batch.
         precision: Of the network's products while it trains; weights, gradients, Gram matrices and methods keep theirs.
-        lanes: Stretches of a window of rows (:mod:`pipeline.batches`) that are shuffled each for itself, so that ranks
-            need not read each other's rows: give as many as ranks are ever to share the run.
+        lanes: Stretches of a window of rows (:mod:`pipeline.data.batches`) that are shuffled each for itself, so that
+            ranks need not read each other's rows: give as many as ranks are ever to share the run.
         lr: Adam's learning rate; the highest of a one-cycle schedule.
         schedule: ``"constant"``, or ``"one_cycle"`` (a fifth of the steps up, then down to 0 along a cosine).
         patience: Epochs without a better mean validation AUC before stopping; 0 to never stop early.

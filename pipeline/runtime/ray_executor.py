@@ -25,7 +25,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from features.errors import InputError
-from pipeline.prepared import versions
+from pipeline.runtime.versions import data_versions
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -120,7 +120,7 @@ class Cluster:
 def _asked(node: dict[str, Any], files: Sequence[Path], mark: Path) -> list[str]:
     """What one machine lacks."""
     here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-    task = _look.options(scheduling_strategy=here).remote(Path.cwd(), files, mark, versions())
+    task = _look.options(scheduling_strategy=here).remote(Path.cwd(), files, mark, data_versions())
     name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
     try:
         return [f"{name} {problem}" for problem in ray.get(task)]
@@ -142,8 +142,8 @@ def _look(folder: Path, files: Sequence[Path], mark: Path, expected: dict[str, s
             problems.append(f"does not see what is written in {mark.parent}, or sees another folder; {mount}")
         elif not os.access(mark.parent, os.W_OK):
             problems.append(f"may not write in {mark.parent}; let it")
-    if versions() != expected:
-        problems.append(f"has {versions()}, not {expected}; install the same there")
+    if data_versions() != expected:
+        problems.append(f"has {data_versions()}, not {expected}; install the same there")
     return problems
 
 

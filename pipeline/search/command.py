@@ -16,8 +16,8 @@ from pipeline.compare import trained
 from pipeline.comparison import Comparison
 from pipeline.confidence import Confidence, confidence
 from pipeline.config.run import CompareConfig, RunConfig
+from pipeline.data.prepared import Prepared
 from pipeline.plan import Observer
-from pipeline.prepared import Prepared
 from pipeline.registry import register
 from pipeline.runner import concurrency
 from pipeline.runs import Run, mean_auc

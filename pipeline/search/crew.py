@@ -10,7 +10,7 @@ from multiprocessing.process import BaseProcess
 
 from features.errors import InputError
 from pipeline.config.run import RunConfig
-from pipeline.prepared import Prepared
+from pipeline.data.prepared import Prepared
 from pipeline.runtime.signals import end_with_parent
 from pipeline.search.points import Baselines
 from pipeline.search.storage import reachable

@@ -14,11 +14,11 @@ from typing import Any, Literal
 from pipeline.comparison import Comparison
 from pipeline.confidence import Confidence
 from pipeline.config.run import RunConfig
+from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import delta_m_pct
 from pipeline.evaluation.pareto import on_front
 from pipeline.files.atomic import atomic
 from pipeline.plan import SINGLE_TASK
-from pipeline.prepared import Prepared
 from pipeline.runs import Metrics, Run
 
 State = Literal["complete", "pruned", "failed"]

@@ -16,8 +16,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from features.errors import InputError
 from pipeline.config.run import RunConfig
+from pipeline.data.prepared import Prepared
 from pipeline.files.atomic import fingerprint
-from pipeline.prepared import Prepared
 from pipeline.runs import depends_on, differences
 from pipeline.runtime.signals import uninterrupted
 from pipeline.search.points import Point, read

@@ -10,10 +10,10 @@ from statistics import mean
 from optuna.trial import Trial
 
 from pipeline.config.run import RunConfig
+from pipeline.data.prepared import Prepared
 from pipeline.evaluation.pareto import contribution
 from pipeline.job import DivergedError
 from pipeline.plan import Observer, Planned
-from pipeline.prepared import Prepared
 from pipeline.runner import complete
 from pipeline.runs import find_run
 from pipeline.search.points import Baselines, Point, State

@@ -13,9 +13,9 @@ import pytest
 
 from pipeline.config.run import RunConfig
 from pipeline.config.toml import load_config
+from pipeline.data.prepare import prepare
+from pipeline.data.prepared import Prepared
 from pipeline.plan import Planned
-from pipeline.prepare import prepare
-from pipeline.prepared import Prepared
 from pipeline.registered import RegisteredModel
 from pipeline.registry import offer
 from pipeline.runner import complete

@@ -18,10 +18,10 @@ from pipeline.comparison import Comparison, boosters, identity
 from pipeline.confidence import Interval
 from pipeline.config.run import RunConfig
 from pipeline.config.toml import load_config
+from pipeline.data.prepare import prepare
+from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import task_metrics
 from pipeline.plan import BOOSTING, SINGLE_TASK
-from pipeline.prepare import prepare
-from pipeline.prepared import Prepared
 from pipeline.scores import SCORES, TestRows, scores_of
 from pipeline.sources.clicklog import Options, generate
 from pipeline.table import cells

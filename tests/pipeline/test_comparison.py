@@ -20,18 +20,18 @@ from mlflow.tracking import MlflowClient
 from safetensors.torch import load_file
 
 from gradops.methods import parse, write
-from pipeline.batches import Batches
 from pipeline.building import build_model
 from pipeline.candidates import worth_keeping
 from pipeline.compare import compare
 from pipeline.comparison import Comparison, identity, plan
 from pipeline.config.run import RunConfig
 from pipeline.config.split import side
+from pipeline.data.batches import Batches
+from pipeline.data.prepare import prepare
+from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import delta_m_pct, task_metrics
 from pipeline.mlflow_names import plain
 from pipeline.plan import SINGLE_TASK, Planned
-from pipeline.prepare import prepare
-from pipeline.prepared import Prepared
 from pipeline.registry import register
 from pipeline.runs import Epoch, Run
 from pipeline.scoring import Scorer

@@ -10,9 +10,9 @@ import pytest
 
 from pipeline.config.gate import GateConfig
 from pipeline.config.run import RunConfig
+from pipeline.data.prepared import Prepared
 from pipeline.gate import Check, Contender, judge
 from pipeline.heldout import HeldOut
-from pipeline.prepared import Prepared
 
 Few = tuple[RunConfig, Prepared]
 

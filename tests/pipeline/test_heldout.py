@@ -11,13 +11,14 @@ import polars.testing
 import pytest
 
 from features.errors import InputError
-from pipeline import chunks, heldout
+from pipeline import heldout
 from pipeline.config.run import RunConfig
 from pipeline.config.toml import load_config
+from pipeline.data import chunks
+from pipeline.data.prepare import prepare
+from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import task_metrics
 from pipeline.heldout import held_out
-from pipeline.prepare import prepare
-from pipeline.prepared import Prepared
 from pipeline.runs import WEIGHTS, Run
 from pipeline.scoring import Scorer
 from pipeline.training import train

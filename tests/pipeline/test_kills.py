@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config.run import RunConfig
-from pipeline.prepared import Prepared
+from pipeline.data.prepared import Prepared
 from pipeline.runs import find_run
 from tests.conftest import ROLES, ROOT
 from tests.pipeline.test_resume import LONGER, assert_same, config_in, unbroken_run
@@ -24,7 +24,7 @@ import sys
 from pathlib import Path
 from pipeline.config.toml import load
 from pipeline.job import Job
-from pipeline.prepare import prepare
+from pipeline.data.prepare import prepare
 from pipeline.training import train
 
 step = Job._train_on

@@ -19,14 +19,14 @@ import torch
 
 from features.errors import InputError
 from features.kinds import MultiHot
-from pipeline import chunks
-from pipeline.batches import Batches
 from pipeline.config.run import RunConfig
 from pipeline.config.split import side
 from pipeline.config.toml import load_config
+from pipeline.data import chunks
+from pipeline.data.batches import Batches
+from pipeline.data.prepare import prepare
+from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import task_metrics
-from pipeline.prepare import prepare
-from pipeline.prepared import Prepared
 from pipeline.runs import Run
 from pipeline.scoring import Scorer
 from pipeline.training import train

@@ -24,9 +24,9 @@ from models.table_optimizers.row_optimizer import RowOptimizer
 from pipeline import optimizers
 from pipeline.config.run import ModelConfig, RunConfig
 from pipeline.config.train import TrainConfig
+from pipeline.data.prepare import prepare
+from pipeline.data.prepared import Prepared
 from pipeline.optimizers import clip_gradients, optimizer_of
-from pipeline.prepare import prepare
-from pipeline.prepared import Prepared
 from pipeline.runs import Run
 from pipeline.training import train
 from tests.conftest import debug_config

@@ -23,12 +23,12 @@ from requests import HTTPError, Response
 from features.errors import InputError
 from pipeline import line
 from pipeline.config.run import RunConfig
+from pipeline.data.prepared import Prepared
 from pipeline.errors import AwayError
 from pipeline.mlflow_names import of_epoch, of_result
 from pipeline.outbox import Entry, Outbox
 from pipeline.packaging import fetched
 from pipeline.plan import Planned
-from pipeline.prepared import Prepared
 from pipeline.runs import Run
 from pipeline.tracking import Tracker, connect
 from pipeline.training import train

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from jobs.cli import app
 from pipeline.config.run import RunConfig
 from pipeline.config.toml import load_config
+from pipeline.data.prepared import Prepared
 from pipeline.outbox import Outbox
-from pipeline.prepared import Prepared
 from pipeline.runs import Run
 from pipeline.tracking import connect
 from tests.conftest import ROLES, ROOT

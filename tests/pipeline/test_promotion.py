@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from features.errors import InputError
 from jobs.cli import app
 from pipeline import promotion, score_folder
+from pipeline.data.prepare import prepare
 from pipeline.gate import Check, Decision
-from pipeline.prepare import prepare
 from pipeline.promotion import decide, promote, rollback
 from pipeline.registered import RegisteredModel
 from pipeline.registry import offer

@@ -28,7 +28,7 @@ from features.errors import InputError
 from models.loss import cross_entropy
 from pipeline import job
 from pipeline.config.run import RunConfig
-from pipeline.prepared import Prepared
+from pipeline.data.prepared import Prepared
 from pipeline.ranks import together
 from pipeline.runs import PLACEMENT, WEIGHTS, Run, checkpoints_of, find_run
 from pipeline.training import train

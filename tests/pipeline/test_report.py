@@ -14,8 +14,8 @@ from selenium import webdriver
 from pipeline.compare import compare
 from pipeline.comparison import Comparison, identity
 from pipeline.config.run import RunConfig
+from pipeline.data.prepared import Prepared
 from pipeline.plan import SINGLE_TASK
-from pipeline.prepared import Prepared
 from pipeline.report import write
 from pipeline.results import load_result, newest
 from pipeline.tracking import Tracker

@@ -21,14 +21,14 @@ from models.loss import cross_entropy
 from pipeline import job
 from pipeline.checkpoint import Checkpoints
 from pipeline.config.run import RunConfig
+from pipeline.data.prepared import Prepared
+from pipeline.data.windows import Batch
 from pipeline.evaluation.metrics import Evaluator
 from pipeline.job import Job
 from pipeline.plan import Planned
-from pipeline.prepared import Prepared
 from pipeline.runner import complete
 from pipeline.runs import WEIGHTS, Epoch, Run, checkpoints_of, depends_on, find_run
 from pipeline.training import train
-from pipeline.windows import Batch
 from tests.conftest import debug_config
 
 # Two epochs of 16 steps and half a third one.

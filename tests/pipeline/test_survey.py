@@ -13,7 +13,7 @@ from features.errors import InputError
 from pipeline import survey
 from pipeline.comparison import plan
 from pipeline.config.run import RunConfig
-from pipeline.prepared import Prepared
+from pipeline.data.prepared import Prepared
 from pipeline.runner import concurrency
 from pipeline.survey import Survey, size
 from pipeline.training import train

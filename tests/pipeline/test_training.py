@@ -12,10 +12,10 @@ from sklearn.metrics import roc_auc_score
 
 from features.errors import InputError
 from pipeline import building
-from pipeline.batches import Batches
 from pipeline.building import build_model, one_cycle
 from pipeline.config.run import RunConfig
-from pipeline.prepared import Prepared
+from pipeline.data.batches import Batches
+from pipeline.data.prepared import Prepared
 from pipeline.runs import WEIGHTS, Epoch, Run, find_run
 from pipeline.training import train
 from tests.conftest import debug_config

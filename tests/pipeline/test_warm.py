@@ -13,12 +13,12 @@ from features.errors import InputError
 from gradops.group import Alone
 from pipeline.building import job_of
 from pipeline.config.run import RunConfig
-from pipeline.prepare import prepare
-from pipeline.prepared import Prepared
+from pipeline.data.prepare import prepare
+from pipeline.data.prepared import Prepared
 from pipeline.runs import WEIGHTS, Run, run_folder
 from pipeline.training import train
 from pipeline.warm import can_start, warm_start
-from tests.pipeline.test_growth import CONFIG, config, write_day
+from tests.pipeline.data.test_incremental import CONFIG, config, write_day
 
 Days = tuple[Prepared, Prepared]
 QUICK = ("train.epochs=1", "train.batch_size=64")

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from features.errors import InputError
-from pipeline.batches import Batches
 from pipeline.config.run import RunConfig
 from pipeline.config.split import side
 from pipeline.config.toml import load_config
-from pipeline.prepare import prepare
+from pipeline.data.batches import Batches
+from pipeline.data.prepare import prepare
 from pipeline.runs import Run, run_folder
 from pipeline.training import train
 from tests.pipeline.test_log_to_served import TOML, log

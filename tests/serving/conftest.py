@@ -22,9 +22,9 @@ from pipeline.comparison import identity, plan
 from pipeline.config.run import RunConfig
 from pipeline.config.split import side
 from pipeline.config.toml import load_config
+from pipeline.data.prepare import prepare
 from pipeline.evaluation.metrics import Evaluator
 from pipeline.plan import SINGLE_TASK
-from pipeline.prepare import prepare
 from pipeline.registry import register
 from pipeline.tracking import Tracker
 from pipeline.training import train

@@ -14,7 +14,8 @@ from filelock import FileLock
 from typer.testing import CliRunner
 
 from jobs.cli import app
-from pipeline import chunks, score_parts
+from pipeline import score_parts
+from pipeline.data import chunks
 from tests.serving.conftest import METHODS, Models
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from pipeline.config.run import RunConfig
 from pipeline.config.toml import load_config
-from pipeline.prepare import prepare
-from pipeline.prepared import Prepared
+from pipeline.data.prepare import prepare
+from pipeline.data.prepared import Prepared
 from pipeline.sources.clicklog import Options, generate
 from pipeline.training import train
 from tests.conftest import ROOT

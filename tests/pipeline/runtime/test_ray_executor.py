@@ -18,11 +18,11 @@ import pytest
 from ray import cluster_utils
 
 from features.errors import InputError
-from pipeline import chunks
-from pipeline.chunks import Chunk, Reading
 from pipeline.config.run import RunConfig
 from pipeline.config.toml import load_config
-from pipeline.prepare import prepare
+from pipeline.data import chunks
+from pipeline.data.chunks import Chunk, Reading
+from pipeline.data.prepare import prepare
 from pipeline.runtime.executor import ENGINES, HERE, Engine
 from pipeline.runtime.ray_executor import Cluster, joined
 from pipeline.sources.clicklog import Options, generate

@@ -18,8 +18,8 @@ import optuna
 from optuna.trial import TrialState
 
 from pipeline.config.run import RunConfig
-from pipeline.prepare import prepare
-from pipeline.prepared import Prepared
+from pipeline.data.prepare import prepare
+from pipeline.data.prepared import Prepared
 from pipeline.search.command import Search, Searched
 from pipeline.search.points import Point
 from pipeline.search.storage import open_storage, study_of

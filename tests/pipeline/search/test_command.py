@@ -18,11 +18,11 @@ from mlflow.tracking import MlflowClient
 from features.errors import InputError
 from pipeline import runs
 from pipeline.config.run import RunConfig
+from pipeline.data.prepare import prepare
+from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import delta_m_pct
 from pipeline.evaluation.pareto import on_front
 from pipeline.plan import SINGLE_TASK, UNIFORM, Planned
-from pipeline.prepare import prepare
-from pipeline.prepared import Prepared
 from pipeline.report import write
 from pipeline.results import load_result
 from pipeline.runner import complete

@@ -16,7 +16,7 @@ from selenium import webdriver
 
 from features.errors import InputError
 from pipeline.config.run import RunConfig
-from pipeline.prepared import Prepared
+from pipeline.data.prepared import Prepared
 from pipeline.report import write
 from pipeline.results import load_result, newest
 from pipeline.search.points import Point

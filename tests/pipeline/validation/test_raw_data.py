@@ -18,7 +18,7 @@ import pytest
 from features.errors import InputError
 from pipeline.config.run import RunConfig
 from pipeline.config.toml import load_config
-from pipeline.prepare import prepare
+from pipeline.data.prepare import prepare
 from pipeline.validation import raw_data
 from tests.conftest import ROOT
 

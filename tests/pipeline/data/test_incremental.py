@@ -13,8 +13,8 @@ from polars.testing import assert_frame_equal
 from features.transforms import FIRST_KNOWN
 from pipeline.config.run import RunConfig
 from pipeline.config.toml import load_config
-from pipeline.prepare import prepare
-from pipeline.prepared import Prepared
+from pipeline.data.prepare import prepare
+from pipeline.data.prepared import Prepared
 from tests.conftest import vocabularies
 
 CONFIG = """

@@ -16,14 +16,15 @@ from filelock import FileLock
 from features.encoder import LABEL, Encoder
 from features.errors import InputError
 from features.fitting import Fitter, Learnt
-from pipeline import growth
-from pipeline.chunks import DONE, Chunk, Reading, chunks, count, encode
 from pipeline.config.run import RunConfig
 from pipeline.config.split import SPLITS
+from pipeline.data import incremental
+from pipeline.data.chunks import DONE, Chunk, Reading, chunks, count, encode
+from pipeline.data.incremental import Base
+from pipeline.data.prepared import ENCODER, MANIFEST, PENDING, Prepared
 from pipeline.files.atomic import atomic, fingerprint, sha256_file, sweep
-from pipeline.growth import Base
-from pipeline.prepared import ENCODER, MANIFEST, PENDING, Prepared, versions
 from pipeline.runtime.executor import HERE, Engine
+from pipeline.runtime.versions import data_versions
 from pipeline.validation import leakage, raw_data
 
 # A change of what prepared folders hold, for equal inputs, raises this number: old folders are then not found.
@@ -53,10 +54,10 @@ def prepare(config: RunConfig, engine: Engine = HERE) -> Prepared:
         "sources": digests,
     }
     with FileLock(config.data.prepared / ".lock"):
-        found = growth.find_base(config, inputs) if config.data.grow else None
-        if found is not None and growth.is_same(found, inputs):
+        found = incremental.find_base(config, inputs) if config.data.grow else None
+        if found is not None and incremental.is_same(found, inputs):
             return found
-        base = growth.Base(found, by_time=config.split.time is not None)
+        base = incremental.Base(found, by_time=config.split.time is not None)
         inputs |= base.inputs
         folder = config.data.prepared / fingerprint(inputs)
         if (done := Prepared.find(folder)) is not None:
@@ -105,7 +106,13 @@ class _Preparation:
             raise
         shutil.rmtree(draft / DONE)
         parts = sorted([*parts, PENDING, *(f"{ENCODER}/{path.name}" for path in (draft / ENCODER).iterdir())])
-        manifest = {**inputs, "splits": counts, "versions": versions(), "files": self._files(parts), "parts": parts}
+        manifest = {
+            **inputs,
+            "splits": counts,
+            "versions": data_versions(),
+            "files": self._files(parts),
+            "parts": parts,
+        }
         (draft / MANIFEST).write_text(json.dumps(manifest, indent=1))
         if folder.exists():
             shutil.rmtree(folder)
@@ -148,7 +155,7 @@ class _Preparation:
         for role, _, digest, name in self._each_file():
             for part in self.base.kept(role, digest) or ():
                 renamed = f"{part.parent.name}/{name}-{part.name.rpartition('-')[2]}"
-                growth.link(part, draft / renamed)
+                incremental.link(part, draft / renamed)
                 yield renamed
 
     def _files(self, parts: list[str]) -> dict[str, dict[str, list[str]]]:

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.spec import FeatureSpec
-from pipeline.batches import Batches
-from pipeline.windows import Batch
+from pipeline.data.batches import Batches
+from pipeline.data.windows import Batch
 
 SPEC = FeatureSpec.model_validate(
     {

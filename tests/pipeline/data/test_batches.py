@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from features.spec import FeatureSpec
-from pipeline.batches import Batches
-from pipeline.windows import Batch
+from pipeline.data.batches import Batches
+from pipeline.data.windows import Batch
 
 ROWS = 1003
 SPEC = FeatureSpec.model_validate(

@@ -11,8 +11,8 @@ import pytest
 from features.errors import InputError
 from pipeline.config.run import RunConfig
 from pipeline.config.split import SplitConfig, side
-from pipeline.prepare import prepare
-from pipeline.prepared import Prepared
+from pipeline.data.prepare import prepare
+from pipeline.data.prepared import Prepared
 from tests.conftest import ROOT, debug_config
 
 TEST_FILE = ROOT / "tests" / "data" / "census" / "test.parquet"

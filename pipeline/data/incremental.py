@@ -16,7 +16,7 @@ from typing import Any
 
 from pipeline.config.run import RunConfig
 from pipeline.config.split import SplitConfig
-from pipeline.prepared import Prepared
+from pipeline.data.prepared import Prepared
 
 Parts = Mapping[str, Mapping[str, Sequence[str]]]
 

@@ -1,11 +1,10 @@
-"""A complete folder of prepared data: what :mod:`pipeline.prepare` writes and everything else reads."""
+"""A complete folder of prepared data: what :mod:`pipeline.data.prepare` writes and everything else reads."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,6 @@ import polars as pl
 from features.encoder import Encoder
 
 MANIFEST, ENCODER, PENDING = "manifest.json", "encoder", "pending.parquet"
-
-
-def versions() -> dict[str, str]:
-    """Of the packages that decide what is in prepared data."""
-    return {package: version(package) for package in ("polars", "polars-hash", "gradops")}
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import polars as pl
 
 from features.encoder import GROUP, ID, LABEL, SAMPLE_WEIGHT, VALUE, WEIGHT
 from features.spec import FeatureSpec
+from pipeline.data.windows import Batch, Window
 from pipeline.runtime.prefetch import ahead
-from pipeline.windows import Batch, Window
 
 Rows = npt.NDArray[np.int64]
 
@@ -32,7 +32,7 @@ class Batches:
     its own rows with as many lanes as ranks. Evaluation asks for no order, and there each rank reads its own stretch.
 
     Args:
-        folder: Folder of Parquet files that :mod:`pipeline.prepare` wrote.
+        folder: Folder of Parquet files that :mod:`pipeline.data.prepare` wrote.
         spec: Declares the columns.
         tasks: Tasks whose labels are wanted, in order.
         batch_size: Rows a batch, over all ranks; the last one of a window may have fewer.

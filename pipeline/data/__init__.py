@@ -1,0 +1,1 @@
+"""Prepared data: written by the face :mod:`pipeline.data.prepare`, read as batches."""
