@@ -6,9 +6,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 
 from jobs.console import Bars, err
 from pipeline.data.prepared import Prepared
-from pipeline.plan import Planned
 from pipeline.ranks import neighbours
-from pipeline.runs import Epoch, Run, mean_auc
+from pipeline.runs.plan import Planned
+from pipeline.runs.run import Epoch, Run, mean_auc
 from pipeline.survey import Survey
 
 

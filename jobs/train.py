@@ -17,7 +17,7 @@ from jobs.console import AsJson, Config, Overrides, locked, show
 if TYPE_CHECKING:
     from pipeline.config.run import RunConfig
     from pipeline.data.prepared import Prepared
-    from pipeline.plan import Observer, Planned
+    from pipeline.runs.plan import Observer, Planned
 
 
 def main(
@@ -32,9 +32,9 @@ def main(
     from jobs.progress import surveyed
     from pipeline.config.toml import load_config
     from pipeline.data.prepare import prepare
-    from pipeline.plan import Planned
     from pipeline.ranks import on_first, once, together
     from pipeline.runner import complete
+    from pipeline.runs.plan import Planned
 
     loaded = load_config(config, overrides)
     prepared = prepare(loaded)  # of ranks the first to come does it, and the others wait

@@ -21,8 +21,8 @@ from pipeline.data.prepared import Prepared
 from pipeline.evaluation.metrics import Evaluator
 from pipeline.evaluation.ranking import NO_GROUP
 from pipeline.files.atomic import fingerprint
-from pipeline.plan import BOOSTING
-from pipeline.runs import Metrics, Run, load_run
+from pipeline.runs.plan import BOOSTING
+from pipeline.runs.run import Metrics, Run, load_run
 from pipeline.scores import SCORES, TestRows, as_tensors, stored
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Protocol
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.pareto import on_front
-from pipeline.runs import Run
+from pipeline.runs.run import Run
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from pipeline.evaluation.intervals import Floats
-from pipeline.plan import UNIFORM
 from pipeline.results import Point, Result
-from pipeline.runs import Run
+from pipeline.runs.plan import UNIFORM
+from pipeline.runs.run import Run
 
 COLOURS = ("#3366aa", "#cc3311", "#228833", "#aa3377", "#ee7733", "#009988", "#997700", "#555555")
 _MOST_LINES = len(COLOURS)

@@ -25,7 +25,7 @@ from features.errors import InputError
 from gradops.group import Alone, Group
 from pipeline.files.atomic import durable, sha256_file, sweep
 from pipeline.ranks import on_first, once
-from pipeline.runs import differences
+from pipeline.runs.run import differences
 
 # Raised whenever a state is written otherwise than before: older checkpoints are then refused.
 _FORMAT = 2

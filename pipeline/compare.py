@@ -9,9 +9,9 @@ from pipeline import boosting
 from pipeline.comparison import Comparison, boosters, plan
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.plan import BOOSTING, Observer, Planned
 from pipeline.runner import Everyone, complete
-from pipeline.runs import Run
+from pipeline.runs.plan import BOOSTING, Observer, Planned
+from pipeline.runs.run import Run
 from pipeline.scores import TestRows
 from pipeline.table import save
 

@@ -15,8 +15,8 @@ from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import Ties, delta_m_pct, mean_rank
 from pipeline.files.atomic import fingerprint
-from pipeline.plan import BOOSTING, SINGLE_TASK, UNIFORM, Planned, Split
-from pipeline.runs import Run, mean_auc, run_folder
+from pipeline.runs.plan import BOOSTING, SINGLE_TASK, UNIFORM, Planned, Split
+from pipeline.runs.run import Run, mean_auc, run_folder
 from pipeline.scores import TestRows
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.evaluation.intervals import LEVEL, Difference, Estimate, intervals
-from pipeline.runs import Run
+from pipeline.runs.run import Run
 from pipeline.scores import TestRows, scores_of
 
 BETTER, WORSE = "▲", "▼"

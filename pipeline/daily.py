@@ -25,12 +25,12 @@ from pipeline.files import parquet
 from pipeline.files.atomic import fingerprint, sha256_file
 from pipeline.files.partitions import day_of
 from pipeline.gate import Decision
-from pipeline.plan import Observer, Planned
 from pipeline.promotion import promote
 from pipeline.registered import champion_run
 from pipeline.registry import offer
 from pipeline.runner import complete
-from pipeline.runs import Run
+from pipeline.runs.plan import Observer, Planned
+from pipeline.runs.run import Run
 from pipeline.tracking import Tracker
 from pipeline.validation import raw_data
 from pipeline.warm import can_start

@@ -8,7 +8,7 @@ from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.drift import Summary, comparable
 from pipeline.gate import Check
-from pipeline.runs import Run
+from pipeline.runs.run import Run
 
 
 def day_checks(config: RunConfig, prepared: Prepared, run: Run, found: Summary) -> list[Check]:

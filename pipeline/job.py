@@ -24,7 +24,7 @@ from pipeline.config.train import TrainConfig
 from pipeline.data.batches import Batches
 from pipeline.data.windows import Batch
 from pipeline.evaluation.metrics import Evaluator
-from pipeline.runs import Epoch, Metrics
+from pipeline.runs.run import Epoch, Metrics
 
 
 class DivergedError(InputError):
@@ -39,7 +39,7 @@ class EpochSoFar:
         losses_T: Sum of the losses of its steps.
         steps: How many they are.
         seconds: The time they took.
-        diagnostics: As of a whole :class:`pipeline.runs.Epoch`.
+        diagnostics: As of a whole :class:`pipeline.runs.run.Epoch`.
     """
 
     losses_T: Tensor

@@ -8,8 +8,8 @@ from gradops.methods import parse
 from pipeline.boosting import SETTINGS
 from pipeline.comparison import Row
 from pipeline.config.run import RunConfig
-from pipeline.plan import BOOSTING, Planned
-from pipeline.runs import Epoch, Metrics, Run
+from pipeline.runs.plan import BOOSTING, Planned
+from pipeline.runs.run import Epoch, Metrics, Run
 
 LAST = "train.seconds"  # of an epoch: with it in the store, all of the epoch is
 

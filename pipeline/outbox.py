@@ -57,7 +57,7 @@ class Outbox:
     def waiting(self) -> list[Entry]:
         """Every entry whose run is still there, with its result, the oldest first."""
         # Not above: it brings torch, and every command imports this file for its error.
-        from pipeline.runs import RESULT
+        from pipeline.runs.run import RESULT
 
         found: list[tuple[int, Entry]] = []
         for path in self.folder.glob("[!.]*.json"):

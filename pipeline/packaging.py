@@ -21,7 +21,7 @@ from features.errors import InputError
 from features.kinds import MultiHot, Numeric, Time
 from pipeline.data.prepared import Prepared
 from pipeline.line import is_away
-from pipeline.runs import WEIGHTS, Run
+from pipeline.runs.run import WEIGHTS, Run
 from pipeline.score_folder import MANIFEST
 from pipeline.scoring import ARTIFACT, Scorer
 from pipeline.tracking import connect

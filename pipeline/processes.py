@@ -11,12 +11,12 @@ from queue import Empty, Queue
 from typing import TYPE_CHECKING
 
 from pipeline.data.prepared import Prepared
-from pipeline.runs import Epoch, Run
+from pipeline.runs.run import Epoch, Run
 from pipeline.runtime.signals import end_with_parent
 from pipeline.training import train
 
 if TYPE_CHECKING:
-    from pipeline.plan import Observer, Planned
+    from pipeline.runs.plan import Observer, Planned
 
 
 def train_in_processes(planned: list[Planned], prepared: Prepared, observer: Observer, workers: int) -> list[Run]:

@@ -17,9 +17,9 @@ from pipeline.comparison import Comparison
 from pipeline.line import reached
 from pipeline.mlflow_names import LAST, at_zero, of_epoch, of_result, of_row, plain
 from pipeline.outbox import Entry
-from pipeline.plan import SINGLE_TASK, Split
 from pipeline.results import Result
-from pipeline.runs import CONFIG, RESULT, Epoch, Run
+from pipeline.runs.plan import SINGLE_TASK, Split
+from pipeline.runs.run import CONFIG, RESULT, Epoch, Run
 from pipeline.store import connect
 
 FINGERPRINT = "gradops.fingerprint"

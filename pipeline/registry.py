@@ -15,7 +15,7 @@ from pipeline.handover import Move, hand_over
 from pipeline.packaging import log_model
 from pipeline.recorder import FINGERPRINT
 from pipeline.registered import CHAMPION, RegisteredModel
-from pipeline.runs import Run
+from pipeline.runs.run import Run
 from pipeline.runtime.signals import uninterrupted
 from pipeline.tracking import Tracker
 

@@ -14,8 +14,8 @@ from plotly.offline import get_plotlyjs
 from pipeline import charts
 from pipeline.confidence import BETTER, Interval
 from pipeline.files.atomic import atomic
-from pipeline.plan import SINGLE_TASK, UNIFORM
 from pipeline.results import Point, Result
+from pipeline.runs.plan import SINGLE_TASK, UNIFORM
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -10,10 +10,10 @@ from functools import partial
 from gradops.group import Alone, Group
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.plan import Observer, Planned
 from pipeline.processes import train_in_processes
 from pipeline.ranks import once
-from pipeline.runs import Epoch, Run, find_run
+from pipeline.runs.plan import Observer, Planned
+from pipeline.runs.run import Epoch, Run, find_run
 from pipeline.training import tidy, train
 
 
@@ -63,12 +63,12 @@ class Everyone:
     observers: Sequence[Observer]
 
     def epoch(self, planned: Planned, epoch: Epoch) -> None:
-        """As :meth:`pipeline.plan.Observer.epoch`."""
+        """As :meth:`pipeline.runs.plan.Observer.epoch`."""
         for observer in self.observers:
             observer.epoch(planned, epoch)
 
     def finished(self, planned: Planned, run: Run, reused: bool) -> None:
-        """As :meth:`pipeline.plan.Observer.finished`."""
+        """As :meth:`pipeline.runs.plan.Observer.finished`."""
         for observer in self.observers:
             observer.finished(planned, run, reused)
 

@@ -20,7 +20,7 @@ from pipeline.data.prepared import Prepared
 from pipeline.data.windows import Window
 from pipeline.evaluation.ranking import NO_GROUP
 from pipeline.files.atomic import atomic
-from pipeline.runs import WEIGHTS, Run
+from pipeline.runs.run import WEIGHTS, Run
 from pipeline.scoring import network
 
 SCORES = "scores.safetensors"

@@ -14,7 +14,7 @@ from pipeline.data.prepared import Prepared
 from pipeline.footprint import Footprint, largest, table_bytes
 from pipeline.memory import available_memory, free_disk
 from pipeline.runner import concurrency
-from pipeline.runs import find_run
+from pipeline.runs.run import find_run
 
 _PROCESS = 300 << 20  # what a worker holds before it trains: 264 MiB of its own after its imports
 

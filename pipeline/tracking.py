@@ -19,9 +19,9 @@ from pipeline.errors import AwayError
 from pipeline.line import STORE_ERRORS, Line, is_away, said
 from pipeline.mlflow_names import params_of
 from pipeline.outbox import Entry, Outbox
-from pipeline.plan import Planned
 from pipeline.recorder import DATA, PARENT, Recorder, Recording
-from pipeline.runs import Epoch, Run, run_folder
+from pipeline.runs.plan import Planned
+from pipeline.runs.run import Epoch, Run, run_folder
 from pipeline.runtime.signals import uninterrupted
 from pipeline.store import connect as connect
 from pipeline.store import shown_store

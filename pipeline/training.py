@@ -14,7 +14,7 @@ from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.job import Job, generator_seed
 from pipeline.ranks import once
-from pipeline.runs import WEIGHTS, Epoch, Run, checkpoints_of, depends_on, find_run, run_folder
+from pipeline.runs.run import WEIGHTS, Epoch, Run, checkpoints_of, depends_on, find_run, run_folder
 from pipeline.runtime.signals import uninterrupted
 
 

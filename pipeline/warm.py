@@ -15,7 +15,7 @@ from models.architectures.shared_bottom import SharedBottom
 from models.embedding.portable import PortableEmbedding
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.runs import CONFIG, WEIGHTS, run_folder
+from pipeline.runs.run import CONFIG, WEIGHTS, run_folder
 
 
 def warm_start(model: SharedBottom, config: RunConfig, prepared: Prepared, group: Group = Alone()) -> None:

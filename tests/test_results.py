@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.plan import BOOSTING, SINGLE_TASK, UNIFORM
 from pipeline.results import Point, Result, load_result
+from pipeline.runs.plan import BOOSTING, SINGLE_TASK, UNIFORM
 from tests.conftest import ROOT
 
 RESULTS = ROOT / "docs" / "results"

@@ -17,10 +17,10 @@ from pipeline.comparison import Comparison
 from pipeline.confidence import Confidence, confidence
 from pipeline.config.run import CompareConfig, RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.plan import Observer
 from pipeline.registry import register
 from pipeline.runner import concurrency
-from pipeline.runs import Run, mean_auc
+from pipeline.runs.plan import Observer
+from pipeline.runs.run import Run, mean_auc
 from pipeline.search.crew import MOST_LOSSES, Crew
 from pipeline.search.points import Baselines, Point, save, with_front
 from pipeline.search.storage import folder_of, reachable

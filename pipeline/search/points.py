@@ -18,8 +18,8 @@ from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import delta_m_pct
 from pipeline.evaluation.pareto import on_front
 from pipeline.files.atomic import atomic
-from pipeline.plan import SINGLE_TASK
-from pipeline.runs import Metrics, Run
+from pipeline.runs.plan import SINGLE_TASK
+from pipeline.runs.run import Metrics, Run
 
 State = Literal["complete", "pruned", "failed"]
 _VERSIONS = ("gradops", "torch", "torchrec", "numpy", "polars", "mlflow", "optuna")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from pipeline.plan import Planned
-from pipeline.runs import Epoch, Run
+from pipeline.runs.plan import Planned
+from pipeline.runs.run import Epoch, Run
 from pipeline.search.points import Point
 
 _LEAST_POINTS = 5  # the median of fewer says little

@@ -18,7 +18,7 @@ from features.errors import InputError
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.files.atomic import fingerprint
-from pipeline.runs import depends_on, differences
+from pipeline.runs.run import depends_on, differences
 from pipeline.runtime.signals import uninterrupted
 from pipeline.search.points import Point, read
 from pipeline.search.space import Space

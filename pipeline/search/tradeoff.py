@@ -13,9 +13,9 @@ from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.pareto import contribution
 from pipeline.job import DivergedError
-from pipeline.plan import Observer, Planned
 from pipeline.runner import complete
-from pipeline.runs import find_run
+from pipeline.runs.plan import Observer, Planned
+from pipeline.runs.run import find_run
 from pipeline.search.points import Baselines, Point, State
 from pipeline.search.pruning import BehindError, MedianRule
 from pipeline.search.study import Study

@@ -15,10 +15,10 @@ from pipeline.config.run import RunConfig
 from pipeline.config.toml import load_config
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
-from pipeline.plan import Planned
 from pipeline.registered import RegisteredModel
 from pipeline.registry import offer
 from pipeline.runner import complete
+from pipeline.runs.plan import Planned
 from pipeline.tracking import Tracker
 
 TOML = """

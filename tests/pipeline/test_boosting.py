@@ -21,7 +21,7 @@ from pipeline.config.toml import load_config
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import task_metrics
-from pipeline.plan import BOOSTING, SINGLE_TASK
+from pipeline.runs.plan import BOOSTING, SINGLE_TASK
 from pipeline.scores import SCORES, TestRows, scores_of
 from pipeline.sources.clicklog import Options, generate
 from pipeline.table import cells

@@ -31,9 +31,9 @@ from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import delta_m_pct, task_metrics
 from pipeline.mlflow_names import plain
-from pipeline.plan import SINGLE_TASK, Planned
 from pipeline.registry import register
-from pipeline.runs import Epoch, Run
+from pipeline.runs.plan import SINGLE_TASK, Planned
+from pipeline.runs.run import Epoch, Run
 from pipeline.scoring import Scorer
 from pipeline.tracking import Tracker
 from pipeline.training import train

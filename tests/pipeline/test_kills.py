@@ -15,7 +15,7 @@ import pytest
 
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.runs import find_run
+from pipeline.runs.run import find_run
 from tests.conftest import ROLES, ROOT
 from tests.pipeline.test_resume import LONGER, assert_same, config_in, unbroken_run
 

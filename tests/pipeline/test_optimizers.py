@@ -27,7 +27,7 @@ from pipeline.config.train import TrainConfig
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.optimizers import clip_gradients, optimizer_of
-from pipeline.runs import Run
+from pipeline.runs.run import Run
 from pipeline.training import train
 from tests.conftest import debug_config
 from tests.models import networks

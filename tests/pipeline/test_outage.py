@@ -28,8 +28,8 @@ from pipeline.errors import AwayError
 from pipeline.mlflow_names import of_epoch, of_result
 from pipeline.outbox import Entry, Outbox
 from pipeline.packaging import fetched
-from pipeline.plan import Planned
-from pipeline.runs import Run
+from pipeline.runs.plan import Planned
+from pipeline.runs.run import Run
 from pipeline.tracking import Tracker, connect
 from pipeline.training import train
 from tests.conftest import debug_config

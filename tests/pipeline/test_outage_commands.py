@@ -19,7 +19,7 @@ from pipeline.config.run import RunConfig
 from pipeline.config.toml import load_config
 from pipeline.data.prepared import Prepared
 from pipeline.outbox import Outbox
-from pipeline.runs import Run
+from pipeline.runs.run import Run
 from pipeline.tracking import connect
 from tests.conftest import ROLES, ROOT
 from tests.pipeline.search.searching import assert_whole

@@ -21,7 +21,7 @@ from pipeline.gate import Check, Decision
 from pipeline.promotion import decide, promote, rollback
 from pipeline.registered import RegisteredModel
 from pipeline.registry import offer
-from pipeline.runs import find_run
+from pipeline.runs.run import find_run
 from pipeline.score_folder import WEIGHTS
 from pipeline.scoring import ARTIFACT
 from pipeline.tracking import Tracker

@@ -30,7 +30,7 @@ from pipeline import job
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.ranks import together
-from pipeline.runs import PLACEMENT, WEIGHTS, Run, checkpoints_of, find_run
+from pipeline.runs.run import PLACEMENT, WEIGHTS, Run, checkpoints_of, find_run
 from pipeline.training import train
 from tests.conftest import ROLES, ROOT, debug_config
 from tests.pipeline.test_resume import KilledError, assert_same, at_step, interrupt, kill, newest_step

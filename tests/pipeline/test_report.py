@@ -15,9 +15,9 @@ from pipeline.compare import compare
 from pipeline.comparison import Comparison, identity
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.plan import SINGLE_TASK
 from pipeline.report import write
 from pipeline.results import load_result, newest
+from pipeline.runs.plan import SINGLE_TASK
 from pipeline.tracking import Tracker
 from tests.conftest import debug_config
 from tests.jobs.test_cli import run

@@ -25,9 +25,9 @@ from pipeline.data.prepared import Prepared
 from pipeline.data.windows import Batch
 from pipeline.evaluation.metrics import Evaluator
 from pipeline.job import Job
-from pipeline.plan import Planned
 from pipeline.runner import complete
-from pipeline.runs import WEIGHTS, Epoch, Run, checkpoints_of, depends_on, find_run
+from pipeline.runs.plan import Planned
+from pipeline.runs.run import WEIGHTS, Epoch, Run, checkpoints_of, depends_on, find_run
 from pipeline.training import train
 from tests.conftest import debug_config
 

@@ -16,7 +16,7 @@ from pipeline.building import build_model, one_cycle
 from pipeline.config.run import RunConfig
 from pipeline.data.batches import Batches
 from pipeline.data.prepared import Prepared
-from pipeline.runs import WEIGHTS, Epoch, Run, find_run
+from pipeline.runs.run import WEIGHTS, Epoch, Run, find_run
 from pipeline.training import train
 from tests.conftest import debug_config
 

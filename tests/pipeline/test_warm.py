@@ -15,7 +15,7 @@ from pipeline.building import job_of
 from pipeline.config.run import RunConfig
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
-from pipeline.runs import WEIGHTS, Run, run_folder
+from pipeline.runs.run import WEIGHTS, Run, run_folder
 from pipeline.training import train
 from pipeline.warm import can_start, warm_start
 from tests.pipeline.data.test_incremental import CONFIG, config, write_day

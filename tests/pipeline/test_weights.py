@@ -14,7 +14,7 @@ from pipeline.config.split import side
 from pipeline.config.toml import load_config
 from pipeline.data.batches import Batches
 from pipeline.data.prepare import prepare
-from pipeline.runs import Run, run_folder
+from pipeline.runs.run import Run, run_folder
 from pipeline.training import train
 from tests.pipeline.test_log_to_served import TOML, log
 

@@ -24,8 +24,8 @@ from pipeline.config.split import side
 from pipeline.config.toml import load_config
 from pipeline.data.prepare import prepare
 from pipeline.evaluation.metrics import Evaluator
-from pipeline.plan import SINGLE_TASK
 from pipeline.registry import register
+from pipeline.runs.plan import SINGLE_TASK
 from pipeline.tracking import Tracker
 from pipeline.training import train
 from tests.pipeline.test_log_to_served import TOML, log

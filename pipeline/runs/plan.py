@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from pipeline.config.run import RunConfig
-from pipeline.runs import Epoch, Run
+from pipeline.runs.run import Epoch, Run
 
 SINGLE_TASK, UNIFORM, BOOSTING = "single-task", "uniform", "boosting"
 Split = Literal["val", "test"]
