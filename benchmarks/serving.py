@@ -38,8 +38,8 @@ from pipeline.config.toml import load_config
 from pipeline.data.prepare import prepare
 from pipeline.packaging import fetched
 from pipeline.registry import register
-from pipeline.score_parts import Scoring
-from pipeline.scoring import Scorer
+from pipeline.serving.batch import Scoring
+from pipeline.serving.scorer import Scorer
 from pipeline.sources.clicklog import Options, generate
 from pipeline.tracking import Tracker
 
@@ -113,7 +113,7 @@ def _files() -> None:
 
 
 class _Silent:
-    """A :class:`pipeline.score_parts.Observer` that shows nothing."""
+    """A :class:`pipeline.serving.batch.Observer` that shows nothing."""
 
     def begin(self, rows: int, done: int) -> None:
         """Nothing."""

@@ -36,8 +36,8 @@ def main(
     """Score Parquet files with a registered model; an interrupted command goes on with the parts that are missing."""
     from pipeline.line import reached
     from pipeline.packaging import fetched
-    from pipeline.score_parts import Scoring
-    from pipeline.scoring import Scorer
+    from pipeline.serving.batch import Scoring
+    from pipeline.serving.scorer import Scorer
 
     kept = None if keep is None else [name.strip() for name in keep.split(",") if name.strip()]
     with reached("nothing is scored; give the command again once it is back"), fetched(model) as folder:
@@ -50,7 +50,7 @@ def main(
 
 
 class _Shown(Bars):
-    """A bar on a terminal, a line a part elsewhere. A :class:`pipeline.score_parts.Observer`."""
+    """A bar on a terminal, a line a part elsewhere. A :class:`pipeline.serving.batch.Observer`."""
 
     def __init__(self) -> None:
         columns = (TextColumn("rows"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -19,7 +19,7 @@ from pipeline.data.prepared import Prepared
 from pipeline.evaluation.ranking import NO_GROUP
 from pipeline.files import parquet
 from pipeline.files.atomic import sha256_file
-from pipeline.scoring import Scorer
+from pipeline.serving.scorer import Scorer
 from pipeline.validation import raw_data
 
 _AT_A_TIME = 32_768  # rows scored together

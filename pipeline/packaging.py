@@ -22,8 +22,8 @@ from features.kinds import MultiHot, Numeric, Time
 from pipeline.data.prepared import Prepared
 from pipeline.line import is_away
 from pipeline.runs.run import WEIGHTS, Run
-from pipeline.score_folder import MANIFEST
-from pipeline.scoring import ARTIFACT, Scorer
+from pipeline.serving.model_folder import MANIFEST
+from pipeline.serving.scorer import ARTIFACT, Scorer
 from pipeline.tracking import connect
 
 _ROOT = Path(__file__).parent.parent
@@ -54,7 +54,7 @@ def log_model(run: Run, prepared: Prepared, run_id: str) -> str:
         info = mlflow.pyfunc.log_model(
             name="model",
             # A path: MLflow runs the file when it loads the model, and pickles nothing.
-            python_model=str(_ROOT / "pipeline" / "pyfunc.py"),
+            python_model=str(_ROOT / "pipeline" / "serving" / "pyfunc.py"),
             artifacts={ARTIFACT: str(files)},
             code_paths=[str(_ROOT / package) for package in ("features", "models", "pipeline")],
             signature=signature(fitted, run.tasks),

@@ -15,7 +15,7 @@ from pipeline.handover import Move, hand_over, settle
 from pipeline.heldout import held_out
 from pipeline.registered import CHAMPION, PREVIOUS, RegisteredModel
 from pipeline.registry import DATA, SPLIT
-from pipeline.scoring import Scorer
+from pipeline.serving.scorer import Scorer
 
 
 def promote(config: RunConfig, prepared: Prepared, version: int, extra: Sequence[Check] = ()) -> Decision:

@@ -16,7 +16,7 @@ from mlflow.tracking import MlflowClient
 from features.errors import InputError
 from pipeline.packaging import fetched, reading
 from pipeline.recorder import FINGERPRINT
-from pipeline.scoring import Scorer
+from pipeline.serving.scorer import Scorer
 from pipeline.tracking import connect
 
 CHAMPION, PREVIOUS = "champion", "previous"

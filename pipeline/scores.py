@@ -21,7 +21,7 @@ from pipeline.data.windows import Window
 from pipeline.evaluation.ranking import NO_GROUP
 from pipeline.files.atomic import atomic
 from pipeline.runs.run import WEIGHTS, Run
-from pipeline.scoring import network
+from pipeline.serving.scorer import network
 
 SCORES = "scores.safetensors"
 LIMIT = 500_000  # test rows whose scores are kept: 2 MB a task and run

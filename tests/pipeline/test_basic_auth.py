@@ -13,7 +13,7 @@ import pytest
 from pipeline.tracking import connect
 from tests.conftest import ROLES, ROOT
 from tests.pipeline.postgres import postgres_url
-from tests.pipeline.serving import Server
+from tests.pipeline.server import Server
 
 ADMIN, PASSWORD = "admin", "Adm1n-s3cret-of-many-letters"
 

@@ -34,7 +34,7 @@ from pipeline.mlflow_names import plain
 from pipeline.registry import register
 from pipeline.runs.plan import SINGLE_TASK, Planned
 from pipeline.runs.run import Epoch, Run
-from pipeline.scoring import Scorer
+from pipeline.serving.scorer import Scorer
 from pipeline.tracking import Tracker
 from pipeline.training import train
 from tests.conftest import debug_config

@@ -20,7 +20,7 @@ from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import task_metrics
 from pipeline.heldout import held_out
 from pipeline.runs.run import WEIGHTS, Run
-from pipeline.scoring import Scorer
+from pipeline.serving.scorer import Scorer
 from pipeline.training import train
 from tests.pipeline.shop import TOML, clicks
 

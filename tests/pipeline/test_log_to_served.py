@@ -28,7 +28,7 @@ from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import task_metrics
 from pipeline.runs.run import Run
-from pipeline.scoring import Scorer
+from pipeline.serving.scorer import Scorer
 from pipeline.training import train
 from tests.conftest import vocabularies
 

@@ -23,7 +23,7 @@ from pipeline.runs.run import Run
 from pipeline.tracking import connect
 from tests.conftest import ROLES, ROOT
 from tests.pipeline.search.searching import assert_whole
-from tests.pipeline.serving import Server, free_port
+from tests.pipeline.server import Server, free_port
 from tests.pipeline.test_outage import assert_recorded_once
 
 

@@ -15,15 +15,16 @@ from typer.testing import CliRunner
 
 from features.errors import InputError
 from jobs.cli import app
-from pipeline import promotion, score_folder
+from pipeline import promotion
 from pipeline.data.prepare import prepare
 from pipeline.gate import Check, Decision
 from pipeline.promotion import decide, promote, rollback
 from pipeline.registered import RegisteredModel
 from pipeline.registry import offer
 from pipeline.runs.run import find_run
-from pipeline.score_folder import WEIGHTS
-from pipeline.scoring import ARTIFACT
+from pipeline.serving import model_folder
+from pipeline.serving.model_folder import WEIGHTS
+from pipeline.serving.scorer import ARTIFACT
 from pipeline.tracking import Tracker
 from tests.pipeline.shop import Shop, registered, shop
 
@@ -134,7 +135,7 @@ def filled(value: float) -> Callable[[Path], None]:
     def fill(files: Path) -> None:
         state = load_file(files / WEIGHTS)
         save_file({name: tensor.sign() * value for name, tensor in state.items()}, files / WEIGHTS)
-        score_folder.seal(files)
+        model_folder.seal(files)
 
     return fill
 
@@ -142,7 +143,7 @@ def filled(value: float) -> Callable[[Path], None]:
 SPOILT = {
     "weights that are no numbers": (filled(float("nan")), "weights", "NaN or infinite weights"),
     "scores that are none": (filled(3e38), "scores", "beyond float32"),
-    "an older version's files": (lambda files: (files / score_folder.MANIFEST).unlink(), "weights", "no model of ours"),
+    "an older version's files": (lambda files: (files / model_folder.MANIFEST).unlink(), "weights", "no model of ours"),
 }
 
 

@@ -17,10 +17,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from features.errors import InputError
-from pipeline import score_folder
 from pipeline.packaging import fetched
-from pipeline.scoring import Scorer
-from tests.serving.conftest import Models
+from pipeline.serving import model_folder
+from pipeline.serving.scorer import Scorer
+from tests.pipeline.serving.conftest import Models
 
 WEIGHTS, ENCODER = "weights.safetensors", "encoder/encoder.json"
 VOCABULARY = "encoder/vocabulary.parquet"
@@ -186,7 +186,7 @@ SEALED: dict[str, tuple[Callable[[Path], object], str]] = {
 def test_a_folder_that_is_sealed_and_lies_is_refused(folder: Path, name: str) -> None:
     spoil, message = SEALED[name]
     spoil(folder)
-    score_folder.seal(folder)
+    model_folder.seal(folder)
     with pytest.raises(InputError) as error:
         Scorer.load(folder)
     assert message in str(error.value)

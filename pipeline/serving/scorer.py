@@ -20,9 +20,9 @@ from features.errors import InputError
 from features.kinds import Name
 from models.architectures.shared_bottom import SharedBottom
 from models.embedding.portable import PortableEmbedding
-from pipeline import score_folder
 from pipeline.data.windows import Window
-from pipeline.score_folder import ENCODER, MODEL, WEIGHTS
+from pipeline.serving import model_folder
+from pipeline.serving.model_folder import ENCODER, MODEL, WEIGHTS
 
 # Name of a model's files among the artifacts of its MLflow model.
 ARTIFACT = "scorer"
@@ -68,7 +68,7 @@ class Scorer:
         shutil.copytree(encoder, folder / ENCODER)
         shutil.copyfile(weights, folder / WEIGHTS)
         (folder / MODEL).write_text(_Model(tasks=tasks, network=_Network(**network)).model_dump_json(indent=1))  # type: ignore[arg-type]  # checked at run time
-        score_folder.seal(folder)
+        model_folder.seal(folder)
 
     @classmethod
     def load(cls, folder: Path) -> Scorer:
@@ -77,7 +77,7 @@ class Scorer:
         Raises:
             InputError: If the folder is not as it was written, or what is in it does not fit together.
         """
-        digest = score_folder.check_folder(folder)
+        digest = model_folder.check_folder(folder)
         try:
             encoder = Encoder.load(folder / ENCODER)
             content = _Model.model_validate_json((folder / MODEL).read_bytes())

@@ -12,13 +12,13 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from features.errors import InputError
-from pipeline.score_http import answer_requests
-from pipeline.score_requests import frame_of
-from pipeline.scoring import ARTIFACT, Scorer
+from pipeline.serving.http_server import answer_requests
+from pipeline.serving.requests import frame_of
+from pipeline.serving.scorer import ARTIFACT, Scorer
 
 
 class ServedModel(PythonModel):
-    """A :class:`pipeline.scoring.Scorer` behind MLflow's pyfunc interface."""
+    """A :class:`pipeline.serving.scorer.Scorer` behind MLflow's pyfunc interface."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Read the model's files. MLflow calls this by keyword: the parameter must keep its name."""

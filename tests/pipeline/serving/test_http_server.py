@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tests.serving.conftest import Models
+from tests.pipeline.serving.conftest import Models
 
 ABSENT = """
 import sys

@@ -14,9 +14,9 @@ from filelock import FileLock
 from typer.testing import CliRunner
 
 from jobs.cli import app
-from pipeline import score_parts
 from pipeline.data import chunks
-from tests.serving.conftest import METHODS, Models
+from pipeline.serving import batch
+from tests.pipeline.serving.conftest import METHODS, Models
 
 
 def score(*arguments: object) -> tuple[int, str]:
@@ -53,20 +53,20 @@ def test_scores_of_files_are_those_of_the_evaluation(models: Models, rows: pl.Da
 
 def test_an_interrupted_command_goes_on(models: Models, rows: pl.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
-    write = score_parts.Scoring._write
+    write = batch.Scoring._write
 
-    def interrupted(self: score_parts.Scoring, chunk: chunks.Chunk, *args: Any) -> None:
+    def interrupted(self: batch.Scoring, chunk: chunks.Chunk, *args: Any) -> None:
         if len(written) == 2:
             raise KeyboardInterrupt
         write(self, chunk, *args)
         written.append(chunk.name)
 
-    monkeypatch.setattr(score_parts.Scoring, "_write", interrupted)
+    monkeypatch.setattr(batch.Scoring, "_write", interrupted)
     command = ("--model", models("plain").uri, "in/*.parquet", "out", "--keep", "click")
     code, printed = score(*command)
     assert (code, len(list(Path("out").glob("part-*")))) == (130, 2)
     assert not json.loads(Path("out/score.json").read_text())["complete"]
-    monkeypatch.setattr(score_parts.Scoring, "_write", write)
+    monkeypatch.setattr(batch.Scoring, "_write", write)
     Path("out/.part-00001-0000.parquet.1.draft").write_text("half a file")
     before = {path.name: path.stat().st_mtime_ns for path in Path("out").glob("part-*")}
     code, printed = score(*command)

@@ -19,7 +19,7 @@ from pipeline.data.windows import Window
 from pipeline.files import parquet
 from pipeline.files.atomic import atomic, sha256_file, sweep
 from pipeline.runtime.prefetch import ahead
-from pipeline.scoring import Scorer
+from pipeline.serving.scorer import Scorer
 
 RECORD = "score.json"
 

@@ -16,10 +16,10 @@ from mlflow.pyfunc import scoring_server
 from features.errors import InputError
 from features.spec import FeatureSpec
 from pipeline.packaging import fetched
-from pipeline.score_http import Answers, answer_requests
-from pipeline.score_requests import Limits
-from pipeline.scoring import Scorer
-from tests.serving.conftest import METHODS, Models
+from pipeline.serving.http_server import Answers, answer_requests
+from pipeline.serving.requests import Limits
+from pipeline.serving.scorer import Scorer
+from tests.pipeline.serving.conftest import METHODS, Models
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -13,10 +13,10 @@ import polars as pl
 from mlflow.pyfunc import scoring_server
 
 from features.errors import InputError
-from pipeline.score_requests import Limits, rows_of
+from pipeline.serving.requests import Limits, rows_of
 
 if TYPE_CHECKING:
-    from pipeline.scoring import Scorer
+    from pipeline.serving.scorer import Scorer
 
 _JSON = "application/json"
 _log = logging.getLogger(__name__)

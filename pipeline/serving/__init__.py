@@ -1,0 +1,1 @@
+"""The served model. The face is :mod:`pipeline.serving.scorer`."""
