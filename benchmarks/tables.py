@@ -27,7 +27,7 @@ from models.embedding.torchrec import TorchRecEmbedding
 from models.loss import masked_cross_entropy
 from models.table_optimizers.names import TABLE_OPTIMIZERS, choices
 from pipeline.config.train import TrainConfig
-from pipeline.optimizers import optimizer_of
+from pipeline.training.optimizers import optimizer_of
 
 ROWS = (10_000, 100_000, 1_000_000)
 TABLES, WIDTH, TASKS, BATCH, ROUNDS = 4, 16, 3, 2048, 11

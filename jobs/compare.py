@@ -17,7 +17,7 @@ from jobs.console import AsJson, Config, Overrides, locked, out, show
 
 if TYPE_CHECKING:
     from pipeline.comparison import Comparison, Row
-    from pipeline.survey import Survey
+    from pipeline.training.resources import Survey
 
 
 class Ties(StrEnum):

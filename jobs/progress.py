@@ -6,10 +6,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 
 from jobs.console import Bars, err
 from pipeline.data.prepared import Prepared
-from pipeline.ranks import neighbours
 from pipeline.runs.plan import Planned
 from pipeline.runs.run import Epoch, Run, mean_auc
-from pipeline.survey import Survey
+from pipeline.training.distributed import neighbours
+from pipeline.training.resources import Survey
 
 
 def surveyed(planned: list[Planned], prepared: Prepared, workers: int) -> Survey:

@@ -32,9 +32,9 @@ def main(
     from jobs.progress import surveyed
     from pipeline.config.toml import load_config
     from pipeline.data.prepare import prepare
-    from pipeline.ranks import on_first, once, together
-    from pipeline.runner import complete
     from pipeline.runs.plan import Planned
+    from pipeline.training.distributed import on_first, once, together
+    from pipeline.training.runner import complete
 
     loaded = load_config(config, overrides)
     prepared = prepare(loaded)  # of ranks the first to come does it, and the others wait

@@ -9,18 +9,18 @@ from pipeline import boosting
 from pipeline.comparison import Comparison, boosters, plan
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.runner import Everyone, complete
 from pipeline.runs.plan import BOOSTING, Observer, Planned
 from pipeline.runs.run import Run
 from pipeline.scores import TestRows
 from pipeline.table import save
+from pipeline.training.runner import Everyone, complete
 
 
 def compare(config: RunConfig, prepared: Prepared, observers: Sequence[Observer]) -> Comparison:
     """Train whatever of a comparison is not done yet, and save its tables.
 
     Raises:
-        InputError: As :func:`pipeline.training.train`.
+        InputError: As :func:`pipeline.training.training.train`.
     """
     comparison, everyone = trained(config, prepared, observers), Everyone(observers)
     boosted = [_boosted(p, prepared, comparison.rows, everyone) for p in boosters(config)]

@@ -28,12 +28,12 @@ from pipeline.gate import Decision
 from pipeline.promotion import promote
 from pipeline.registered import champion_run
 from pipeline.registry import offer
-from pipeline.runner import complete
 from pipeline.runs.plan import Observer, Planned
 from pipeline.runs.run import Run
 from pipeline.tracking import Tracker
+from pipeline.training.runner import complete
+from pipeline.training.warm_start import can_start
 from pipeline.validation import raw_data
-from pipeline.warm import can_start
 
 _SHOWN = 10  # drifts in an entry
 

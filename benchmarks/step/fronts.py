@@ -14,7 +14,7 @@ from benchmarks.step.setting import Tables
 from models.architectures.shared_bottom import SharedBottom
 from models.embedding.cut import Bags
 from models.table_optimizers.joint_optimizer import JointOptimizer
-from pipeline.optimizers import optimizer_of
+from pipeline.training.optimizers import optimizer_of
 
 
 class Front(nn.Module, ABC):

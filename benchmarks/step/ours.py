@@ -17,7 +17,7 @@ from models.architectures.shared_bottom import SharedBottom
 from models.embedding.cut import Bags
 from models.loss import masked_cross_entropy
 from pipeline.config.train import TrainConfig
-from pipeline.optimizers import optimizer_of
+from pipeline.training.optimizers import optimizer_of
 
 SPARSE = TrainConfig(table_optimizer="adagrad")
 FUSED = TrainConfig(table_optimizer="adagrad", table_kernel="fused")

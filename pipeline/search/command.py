@@ -18,7 +18,6 @@ from pipeline.confidence import Confidence, confidence
 from pipeline.config.run import CompareConfig, RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.registry import register
-from pipeline.runner import concurrency
 from pipeline.runs.plan import Observer
 from pipeline.runs.run import Run, mean_auc
 from pipeline.search.crew import MOST_LOSSES, Crew
@@ -27,6 +26,7 @@ from pipeline.search.storage import folder_of, reachable
 from pipeline.search.study import Study
 from pipeline.search.tradeoff import Worker
 from pipeline.tracking import Tracker
+from pipeline.training.runner import concurrency
 
 Told = Callable[[Sequence[Point]], None]
 
@@ -115,7 +115,7 @@ class Search:
             The search, and the registry's aliases.
 
         Raises:
-            InputError: As :func:`pipeline.training.train`, and where a run to register is on another machine.
+            InputError: As :func:`pipeline.training.training.train`, and where a run to register is on another machine.
         """
         with self._alone:
             tracker = Tracker(self.config, self.prepared, study=self.study.fingerprint)

@@ -12,15 +12,15 @@ from optuna.trial import Trial
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.pareto import contribution
-from pipeline.job import DivergedError
-from pipeline.runner import complete
 from pipeline.runs.plan import Observer, Planned
 from pipeline.runs.run import find_run
 from pipeline.search.points import Baselines, Point, State
 from pipeline.search.pruning import BehindError, MedianRule
 from pipeline.search.study import Study
 from pipeline.tracking import Tracker
-from pipeline.training import tidy
+from pipeline.training.runner import complete
+from pipeline.training.trainer import DivergedError
+from pipeline.training.training import tidy
 
 _CHANCE = 0.5  # the AUC below which no volume is counted
 _PAUSE = 0.5  # seconds between two looks at trials that others work on
@@ -50,7 +50,7 @@ class Worker:
         """Take trials until every point is finished, by this worker or another.
 
         Raises:
-            InputError: As :func:`pipeline.training.train`, but where a run diverges: its point has failed.
+            InputError: As :func:`pipeline.training.training.train`, but where a run diverges: its point has failed.
         """
         while True:
             with self.study.take() as trial:

@@ -17,9 +17,9 @@ from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.registered import RegisteredModel
 from pipeline.registry import offer
-from pipeline.runner import complete
 from pipeline.runs.plan import Planned
 from pipeline.tracking import Tracker
+from pipeline.training.runner import complete
 
 TOML = """
 name = "shop"

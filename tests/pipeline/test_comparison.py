@@ -20,7 +20,6 @@ from mlflow.tracking import MlflowClient
 from safetensors.torch import load_file
 
 from gradops.methods import parse, write
-from pipeline.building import build_model
 from pipeline.candidates import worth_keeping
 from pipeline.compare import compare
 from pipeline.comparison import Comparison, identity, plan
@@ -36,7 +35,8 @@ from pipeline.runs.plan import SINGLE_TASK, Planned
 from pipeline.runs.run import Epoch, Run
 from pipeline.serving.scorer import Scorer
 from pipeline.tracking import Tracker
-from pipeline.training import train
+from pipeline.training.build import build_model
+from pipeline.training.training import train
 from tests.conftest import debug_config
 
 METHODS = "compare.methods=['uniform', 'mgda', 'gradops(alpha=-1)']"

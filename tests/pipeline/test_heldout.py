@@ -21,7 +21,7 @@ from pipeline.evaluation.multitask import task_metrics
 from pipeline.heldout import held_out
 from pipeline.runs.run import WEIGHTS, Run
 from pipeline.serving.scorer import Scorer
-from pipeline.training import train
+from pipeline.training.training import train
 from tests.pipeline.shop import TOML, clicks
 
 

@@ -29,7 +29,7 @@ from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import task_metrics
 from pipeline.runs.run import Run
 from pipeline.serving.scorer import Scorer
-from pipeline.training import train
+from pipeline.training.training import train
 from tests.conftest import vocabularies
 
 TOML = """

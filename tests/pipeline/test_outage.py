@@ -31,7 +31,7 @@ from pipeline.packaging import fetched
 from pipeline.runs.plan import Planned
 from pipeline.runs.run import Run
 from pipeline.tracking import Tracker, connect
-from pipeline.training import train
+from pipeline.training.training import train
 from tests.conftest import debug_config
 
 CALLS = (

@@ -9,7 +9,7 @@ from pipeline.config.toml import load_config
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.sources.clicklog import Options, generate
-from pipeline.training import train
+from pipeline.training.training import train
 from tests.conftest import ROOT
 
 

@@ -18,7 +18,7 @@ from pipeline.data.batches import Batches
 from pipeline.data.prepare import prepare
 from pipeline.evaluation.metrics import Evaluator
 from pipeline.evaluation.ranking import NO_GROUP
-from pipeline.training import train
+from pipeline.training.training import train
 from tests.pipeline.test_log_to_served import TOML, log, served
 
 

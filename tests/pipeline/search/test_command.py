@@ -23,7 +23,6 @@ from pipeline.evaluation.multitask import delta_m_pct
 from pipeline.evaluation.pareto import on_front
 from pipeline.report import write
 from pipeline.results import load_result
-from pipeline.runner import complete
 from pipeline.runs import run
 from pipeline.runs.plan import SINGLE_TASK, UNIFORM, Planned
 from pipeline.search.command import Search, Searched
@@ -31,6 +30,7 @@ from pipeline.search.points import Baselines, Point
 from pipeline.search.pruning import BehindError, MedianRule
 from pipeline.search.study import Study
 from pipeline.search.tradeoff import Worker
+from pipeline.training.runner import complete
 from tests.conftest import debug_config
 from tests.pipeline.search.searching import (
     Told,

@@ -27,7 +27,7 @@ from pipeline.evaluation.metrics import Evaluator
 from pipeline.registry import register
 from pipeline.runs.plan import SINGLE_TASK
 from pipeline.tracking import Tracker
-from pipeline.training import train
+from pipeline.training.training import train
 from tests.pipeline.test_log_to_served import TOML, log
 
 # A leader this fast has turned far from the identity after ten steps.

@@ -170,7 +170,7 @@ def test_one_epoch_on_the_real_data_learns_every_task(real: tuple[Path, Path], t
     """A floor against chance-level towers, which published code has shipped; the main job's figures are far above."""
     from pipeline.config.toml import load_config
     from pipeline.data.prepare import prepare
-    from pipeline.training import train
+    from pipeline.training.training import train
 
     options = [f"data.train={real[0]}", f"data.holdout={real[1]}", "train.epochs=1"]
     places = [f"data.prepared={tmp_path}/prepared", f"runs={tmp_path}/runs"]

@@ -11,13 +11,13 @@ from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 
 from features.errors import InputError
-from pipeline import building
-from pipeline.building import build_model, one_cycle
 from pipeline.config.run import RunConfig
 from pipeline.data.batches import Batches
 from pipeline.data.prepared import Prepared
 from pipeline.runs.run import WEIGHTS, Epoch, Run, find_run
-from pipeline.training import train
+from pipeline.training import build
+from pipeline.training.build import build_model, one_cycle
+from pipeline.training.training import train
 from tests.conftest import debug_config
 
 LONGER = ("train.max_steps=0", "train.epochs=3", "train.batch_size=256", "train.lr=0.01")
@@ -87,7 +87,7 @@ def test_a_split_is_measured_batch_by_batch(
     tmp_path: Path, few: tuple[RunConfig, Prepared], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = train(config_in(tmp_path / "whole", few), few[1])
-    monkeypatch.setattr(building, "_EVALUATION_BATCH", 7)
+    monkeypatch.setattr(build, "_EVALUATION_BATCH", 7)
     parts = train(config_in(tmp_path / "parts", few), few[1])
     assert {name for metrics in parts.test.values() for name in metrics} == {
         *("auc", "auc_error", "logloss", "normalised_entropy", "calibration", "calibration_error")

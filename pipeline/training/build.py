@@ -27,9 +27,9 @@ from pipeline.config.run import ModelConfig, RunConfig
 from pipeline.config.train import TrainConfig
 from pipeline.data.batches import Batches
 from pipeline.data.prepared import Prepared
-from pipeline.job import EpochSoFar, Job
-from pipeline.optimizers import optimizer_of
-from pipeline.warm import warm_start
+from pipeline.training.optimizers import optimizer_of
+from pipeline.training.trainer import EpochSoFar, Job
+from pipeline.training.warm_start import warm_start
 
 _EVALUATION_BATCH = 8192
 

@@ -18,17 +18,17 @@ from torch import Tensor
 
 from features.errors import InputError
 from models.loss import cross_entropy
-from pipeline import job
-from pipeline.checkpoint import Checkpoints
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.data.windows import Batch
 from pipeline.evaluation.metrics import Evaluator
-from pipeline.job import Job
-from pipeline.runner import complete
 from pipeline.runs.plan import Planned
 from pipeline.runs.run import WEIGHTS, Epoch, Run, checkpoints_of, depends_on, find_run
-from pipeline.training import train
+from pipeline.training import trainer
+from pipeline.training.checkpoint import Checkpoints
+from pipeline.training.runner import complete
+from pipeline.training.trainer import Job
+from pipeline.training.training import train
 from tests.conftest import debug_config
 
 # Two epochs of 16 steps and half a third one.
@@ -192,7 +192,7 @@ def test_losses_that_are_no_numbers_end_a_run_whose_last_good_checkpoint_stays(
     config = config_in(tmp_path, few)
 
     def fail() -> None:
-        monkeypatch.setattr(job, "cross_entropy", lambda *args: cross_entropy(*args) * torch.nan)
+        monkeypatch.setattr(trainer, "cross_entropy", lambda *args: cross_entropy(*args) * torch.nan)
 
     with at_step(10, fail), pytest.raises(InputError, match=r"no longer finite after 11 steps"):
         train(config, few[1])

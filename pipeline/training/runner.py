@@ -10,11 +10,11 @@ from functools import partial
 from gradops.group import Alone, Group
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.processes import train_in_processes
-from pipeline.ranks import once
 from pipeline.runs.plan import Observer, Planned
 from pipeline.runs.run import Epoch, Run, find_run
-from pipeline.training import tidy, train
+from pipeline.training.distributed import once
+from pipeline.training.parallel import train_in_processes
+from pipeline.training.training import tidy, train
 
 
 def concurrency(workers: int, runs: int) -> int:

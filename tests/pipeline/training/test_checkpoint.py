@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from features.errors import InputError
-from pipeline.checkpoint import Checkpoints
+from pipeline.training.checkpoint import Checkpoints
 
 KILLABLE = ((os, "fsync"), (os, "replace"), (os, "rename"), (shutil, "rmtree"), (torch, "save"), (Path, "replace"))
 

@@ -26,14 +26,14 @@ from torch.multiprocessing.spawn import start_processes
 
 from features.errors import InputError
 from models.loss import cross_entropy
-from pipeline import job
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.ranks import together
 from pipeline.runs.run import PLACEMENT, WEIGHTS, Run, checkpoints_of, find_run
-from pipeline.training import train
+from pipeline.training import trainer
+from pipeline.training.distributed import together
+from pipeline.training.training import train
 from tests.conftest import ROLES, ROOT, debug_config
-from tests.pipeline.test_resume import KilledError, assert_same, at_step, interrupt, kill, newest_step
+from tests.pipeline.training.test_resume import KilledError, assert_same, at_step, interrupt, kill, newest_step
 
 # Two epochs of 16 steps and half a third one. Dropout draws on each rank for itself, and so is left out.
 OPTIONS = (
@@ -116,7 +116,7 @@ class Story:
         """On one rank; all find it, and say the same."""
 
         def fail() -> None:
-            patch.setattr(job, "cross_entropy", lambda *args: cross_entropy(*args) * torch.nan)
+            patch.setattr(trainer, "cross_entropy", lambda *args: cross_entropy(*args) * torch.nan)
 
         found = pytest.raises(InputError, match="no longer finite after 11 steps")
         with pytest.MonkeyPatch.context() as patch, at_step(10, fail if self.rank else lambda: None), found:

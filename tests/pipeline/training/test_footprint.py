@@ -15,15 +15,15 @@ from gradops import MultiTaskOptimizer
 from gradops.methods import parse
 from models.loss import masked_cross_entropy
 from models.table_optimizers.names import TABLE_OPTIMIZERS, choices
-from pipeline.building import build_model, front_of
 from pipeline.config.run import RunConfig
 from pipeline.data.batches import Batches
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.data.windows import Window
-from pipeline.footprint import Footprint, largest, table_bytes
-from pipeline.optimizers import optimizer_of
-from pipeline.training import train
+from pipeline.training.build import build_model, front_of
+from pipeline.training.footprint import Footprint, largest, table_bytes
+from pipeline.training.optimizers import optimizer_of
+from pipeline.training.training import train
 from tests.conftest import debug_config
 from tests.pipeline.test_log_to_served import config as clicks  # noqa: F401  # a fixture
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import torch
 
 from gradops.group import Alone, Group, total
-from pipeline.building import job_of
-from pipeline.checkpoint import Checkpoints
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.job import Job, generator_seed
-from pipeline.ranks import once
 from pipeline.runs.run import WEIGHTS, Epoch, Run, checkpoints_of, depends_on, find_run, run_folder
 from pipeline.runtime.signals import uninterrupted
+from pipeline.training.build import job_of
+from pipeline.training.checkpoint import Checkpoints
+from pipeline.training.distributed import once
+from pipeline.training.trainer import Job, generator_seed
 
 
 def train(

@@ -15,7 +15,7 @@ from pipeline.config.toml import load_config
 from pipeline.data.batches import Batches
 from pipeline.data.prepare import prepare
 from pipeline.runs.run import Run, run_folder
-from pipeline.training import train
+from pipeline.training.training import train
 from tests.pipeline.test_log_to_served import TOML, log
 
 NETWORK = "model.dropout=0"

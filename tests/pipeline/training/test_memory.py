@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import memory
-from pipeline.memory import available_memory, free_disk
+from pipeline.training import memory
+from pipeline.training.memory import available_memory, free_disk
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ from safetensors.torch import load_file
 
 from features.errors import InputError
 from gradops.group import Alone
-from pipeline.building import job_of
 from pipeline.config.run import RunConfig
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.runs.run import WEIGHTS, Run, run_folder
-from pipeline.training import train
-from pipeline.warm import can_start, warm_start
+from pipeline.training.build import job_of
+from pipeline.training.training import train
+from pipeline.training.warm_start import can_start, warm_start
 from tests.pipeline.data.test_incremental import CONFIG, config, write_day
 
 Days = tuple[Prepared, Prepared]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pipeline.data.prepared import Prepared
 from pipeline.runs.run import Epoch, Run
 from pipeline.runtime.signals import end_with_parent
-from pipeline.training import train
+from pipeline.training.training import train
 
 if TYPE_CHECKING:
     from pipeline.runs.plan import Observer, Planned

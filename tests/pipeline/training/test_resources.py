@@ -10,13 +10,13 @@ import pytest
 
 from features.encoder import Encoder
 from features.errors import InputError
-from pipeline import survey
 from pipeline.comparison import plan
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.runner import concurrency
-from pipeline.survey import Survey, size
-from pipeline.training import train
+from pipeline.training import resources
+from pipeline.training.resources import Survey, size
+from pipeline.training.runner import concurrency
+from pipeline.training.training import train
 from tests.conftest import debug_config
 from tests.jobs.test_cli import DEBUG, places, run
 
@@ -28,8 +28,8 @@ def surveyed(tmp_path: Path, few: tuple[RunConfig, Prepared], monkeypatch: pytes
     """A survey of the debug comparison on a machine of some size."""
 
     def of(memory: int | None, disk: int = 1 << 40, workers: int = 2, *overrides: str) -> Survey:
-        monkeypatch.setattr(survey, "available_memory", lambda device: memory)
-        monkeypatch.setattr(survey, "free_disk", lambda folder: disk)
+        monkeypatch.setattr(resources, "available_memory", lambda device: memory)
+        monkeypatch.setattr(resources, "free_disk", lambda folder: disk)
         config = debug_config(tmp_path, f"data.prepared={few[0].data.prepared}", *overrides)
         return Survey.of([p.config for p in plan(config)], few[1], workers)
 
@@ -82,7 +82,7 @@ def test_nothing_is_proposed_that_does_not_help(surveyed: Surveyed) -> None:
 def test_workers_multiply_what_runs_hold_and_the_disk_is_for_all(surveyed: Surveyed) -> None:
     one, two = surveyed(None, 1 << 40, 1), surveyed(None, 1 << 40, 2)
     assert one.memory == one.run.memory
-    assert two.memory == 2 * (one.memory + survey._PROCESS)
+    assert two.memory == 2 * (one.memory + resources._PROCESS)
     for found, workers in ((one, 1), (two, 2)):
         assert found.disk == 6 * one.run.disk + workers * one.run.checkpoints
     assert "6 runs need about" in one.line
@@ -114,7 +114,7 @@ def test_a_command_that_does_not_fit_is_exit_code_2_and_writes_nothing(
     command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(survey, "available_memory", lambda device: 1000)
+        patch.setattr(resources, "available_memory", lambda device: 1000)
         code, out, err = run(command, DEBUG, *places(), "--json")
     assert (code, out) == (2, "")
     assert "this does not fit here" in err

@@ -11,10 +11,10 @@ from features.errors import InputError
 from models.table_optimizers.names import choices
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.footprint import Footprint, largest, table_bytes
-from pipeline.memory import available_memory, free_disk
-from pipeline.runner import concurrency
 from pipeline.runs.run import find_run
+from pipeline.training.footprint import Footprint, largest, table_bytes
+from pipeline.training.memory import available_memory, free_disk
+from pipeline.training.runner import concurrency
 
 _PROCESS = 300 << 20  # what a worker holds before it trains: 264 MiB of its own after its imports
 

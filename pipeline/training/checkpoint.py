@@ -24,8 +24,8 @@ from torch.distributed.checkpoint.state_dict_saver import save
 from features.errors import InputError
 from gradops.group import Alone, Group
 from pipeline.files.atomic import durable, sha256_file, sweep
-from pipeline.ranks import on_first, once
 from pipeline.runs.run import differences
+from pipeline.training.distributed import on_first, once
 
 # Raised whenever a state is written otherwise than before: older checkpoints are then refused.
 _FORMAT = 2

@@ -21,14 +21,14 @@ from models.loss import masked_cross_entropy
 from models.table_optimizers.joint_optimizer import JointOptimizer
 from models.table_optimizers.names import FUSED, TABLE_OPTIMIZERS
 from models.table_optimizers.row_optimizer import RowOptimizer
-from pipeline import optimizers
 from pipeline.config.run import ModelConfig, RunConfig
 from pipeline.config.train import TrainConfig
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
-from pipeline.optimizers import clip_gradients, optimizer_of
 from pipeline.runs.run import Run
-from pipeline.training import train
+from pipeline.training import optimizers
+from pipeline.training.optimizers import clip_gradients, optimizer_of
+from pipeline.training.training import train
 from tests.conftest import debug_config
 from tests.models import networks
 from tests.models.table_optimizers.test_table_optimizers import BATCH, bags, losses, model

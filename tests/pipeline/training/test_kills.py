@@ -17,15 +17,15 @@ from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.runs.run import find_run
 from tests.conftest import ROLES, ROOT
-from tests.pipeline.test_resume import LONGER, assert_same, config_in, unbroken_run
+from tests.pipeline.training.test_resume import LONGER, assert_same, config_in, unbroken_run
 
 CHILD = """
 import sys
 from pathlib import Path
 from pipeline.config.toml import load
-from pipeline.job import Job
+from pipeline.training.trainer import Job
 from pipeline.data.prepare import prepare
-from pipeline.training import train
+from pipeline.training.training import train
 
 step = Job._train_on
 

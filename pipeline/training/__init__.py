@@ -1,0 +1,1 @@
+"""Training one run or several. The face is :mod:`pipeline.training.runner`."""
