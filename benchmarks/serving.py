@@ -32,8 +32,8 @@ import polars as pl
 import torch
 import typer
 
-from pipeline.compare import compare
-from pipeline.comparison import identity
+from pipeline.comparison.compare import compare
+from pipeline.comparison.comparison import identity
 from pipeline.config.toml import load_config
 from pipeline.data.prepare import prepare
 from pipeline.packaging import fetched

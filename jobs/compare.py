@@ -16,7 +16,7 @@ from rich.table import Table
 from jobs.console import AsJson, Config, Overrides, locked, out, show
 
 if TYPE_CHECKING:
-    from pipeline.comparison import Comparison, Row
+    from pipeline.comparison.comparison import Comparison, Row
     from pipeline.training.resources import Survey
 
 
@@ -45,8 +45,8 @@ def main(
 ) -> None:
     """Train single-task models and every method, compare them, and register the trade-offs worth keeping."""
     from jobs.progress import TrainingProgress, surveyed
-    from pipeline.compare import compare
-    from pipeline.comparison import boosters, identity, plan
+    from pipeline.comparison.compare import compare
+    from pipeline.comparison.comparison import boosters, identity, plan
     from pipeline.config.toml import load_config
     from pipeline.data.prepare import prepare
     from pipeline.registry import register
@@ -94,7 +94,7 @@ def _show(comparison: Comparison, aliases: dict[str, int], ties: str, survey: Su
 
 
 def _table(comparison: Comparison, rows: list[Row], ties: str) -> Table:
-    from pipeline.table import cells, columns, notes, title
+    from pipeline.comparison.table import cells, columns, notes, title
 
     table = Table(title=title(comparison), caption="\n".join(notes(comparison, ties)), box=box.SIMPLE_HEAD)
     table.title_justify = table.caption_justify = "left"

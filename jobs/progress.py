@@ -22,7 +22,7 @@ def surveyed(planned: list[Planned], prepared: Prepared, workers: int) -> Survey
 
 
 class TrainingProgress(Bars):
-    """Shows planned runs as they train. A :class:`pipeline.comparison.Observer`."""
+    """Shows planned runs as they train. A :class:`pipeline.comparison.comparison.Observer`."""
 
     def __init__(self, planned: list[Planned]) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

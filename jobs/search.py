@@ -33,7 +33,7 @@ def main(
 ) -> None:
     """Search the trade-off curve over methods and their options, and register its best; a study may be joined."""
     from jobs.progress import TrainingProgress, surveyed
-    from pipeline.comparison import plan
+    from pipeline.comparison.comparison import plan
     from pipeline.config.toml import load_config
     from pipeline.data.prepare import prepare
     from pipeline.search.command import Search

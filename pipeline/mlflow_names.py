@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from gradops.methods import parse
-from pipeline.boosting import SETTINGS
-from pipeline.comparison import Row
+from pipeline.comparison.boosting import SETTINGS
+from pipeline.comparison.comparison import Row
 from pipeline.config.run import RunConfig
 from pipeline.runs.plan import BOOSTING, Planned
 from pipeline.runs.run import Epoch, Metrics, Run

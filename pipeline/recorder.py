@@ -13,7 +13,7 @@ from mlflow.entities import LifecycleStage, Metric, Param, RunStatus
 from mlflow.tracking import MlflowClient
 
 from features.errors import InputError
-from pipeline.comparison import Comparison
+from pipeline.comparison.comparison import Comparison
 from pipeline.line import reached
 from pipeline.mlflow_names import LAST, at_zero, of_epoch, of_result, of_row, plain
 from pipeline.outbox import Entry

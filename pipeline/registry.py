@@ -8,7 +8,7 @@ from statistics import mean
 
 import mlflow
 
-from pipeline.candidates import Candidate, Single, TradeOffs, worth_keeping
+from pipeline.comparison.candidates import Candidate, Single, TradeOffs, worth_keeping
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.handover import Move, hand_over

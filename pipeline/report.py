@@ -12,7 +12,7 @@ from jinja2 import Environment, StrictUndefined
 from plotly.offline import get_plotlyjs
 
 from pipeline import charts
-from pipeline.confidence import BETTER, Interval
+from pipeline.comparison.confidence import BETTER, Interval
 from pipeline.files.atomic import atomic
 from pipeline.results import Point, Result
 from pipeline.runs.plan import SINGLE_TASK, UNIFORM

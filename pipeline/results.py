@@ -11,7 +11,7 @@ from typing import Any
 
 from features.errors import InputError
 from gradops.methods import parse
-from pipeline.confidence import Confidence, Interval
+from pipeline.comparison.confidence import Confidence, Interval
 from pipeline.runs.plan import BOOSTING, SINGLE_TASK, UNIFORM
 from pipeline.runs.run import RESULT, Run
 from pipeline.search.points import read

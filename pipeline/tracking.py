@@ -11,7 +11,7 @@ from types import TracebackType
 from mlflow.entities import RunStatus
 from mlflow.tracking import MlflowClient
 
-from pipeline.comparison import Comparison
+from pipeline.comparison.comparison import Comparison
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.database import check_database
@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 class Tracker:
     """Records a comparison or a study: one parent run, one child per training run.
 
-    A :class:`pipeline.comparison.Observer`.
+    A :class:`pipeline.comparison.comparison.Observer`.
 
     A run already recorded, in this comparison or an earlier one, is found by its fingerprint and not recorded again;
     one that was trained but never recorded is recorded from its history. While the store is away runs go on, and

@@ -84,7 +84,8 @@ class CompareConfig(Declared):
     Args:
         methods: Methods as text; ``["all"]`` for every known one with its default options.
         seeds: Number of seeds, counted up from ``train.seed``.
-        boosting: Whether gradient boosting, one model a task, stands beside them; see :mod:`pipeline.boosting`.
+        boosting: Whether gradient boosting, one model a task, stands beside them; see
+            :mod:`pipeline.comparison.boosting`.
         workers: Runs trained at the same time, each in a process of its own; 0 for one a core.
     """
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from filelock import FileLock
 
 from features.errors import InputError
-from pipeline.candidates import Candidate
-from pipeline.compare import trained
-from pipeline.comparison import Comparison
-from pipeline.confidence import Confidence, confidence
+from pipeline.comparison.candidates import Candidate
+from pipeline.comparison.compare import trained
+from pipeline.comparison.comparison import Comparison
+from pipeline.comparison.confidence import Confidence, confidence
 from pipeline.config.run import CompareConfig, RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.registry import register
@@ -33,7 +33,7 @@ Told = Callable[[Sequence[Point]], None]
 
 @dataclass(frozen=True)
 class Searched:
-    """A finished search. A :class:`pipeline.candidates.TradeOffs`.
+    """A finished search. A :class:`pipeline.comparison.candidates.TradeOffs`.
 
     Args:
         config: Of the search.
@@ -55,7 +55,7 @@ class Searched:
         return [point for point in self.points if point.pareto]
 
     def candidates(self) -> list[Candidate]:
-        """See :class:`pipeline.candidates.TradeOffs`.
+        """See :class:`pipeline.comparison.candidates.TradeOffs`.
 
         Raises:
             InputError: If a run is on another machine.

@@ -11,8 +11,8 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Literal
 
-from pipeline.comparison import Comparison
-from pipeline.confidence import Confidence
+from pipeline.comparison.comparison import Comparison
+from pipeline.comparison.confidence import Confidence
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import delta_m_pct

@@ -21,7 +21,7 @@ class MedianRule:
 
     A run is held against runs of the same seed, in finished points alone, of which there have to be five. Its last
     epoch is not judged, nor is a run that is found finished: they cost nothing more. A
-    :class:`pipeline.comparison.Observer`.
+    :class:`pipeline.comparison.comparison.Observer`.
 
     Args:
         points: The finished points.

@@ -11,8 +11,8 @@ import pytest
 from mlflow.tracking import MlflowClient
 from selenium import webdriver
 
-from pipeline.compare import compare
-from pipeline.comparison import Comparison, identity
+from pipeline.comparison.compare import compare
+from pipeline.comparison.comparison import Comparison, identity
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.report import write

@@ -17,8 +17,8 @@ import polars as pl
 import pytest
 from filelock import FileLock
 
-from pipeline.compare import compare
-from pipeline.comparison import identity, plan
+from pipeline.comparison.compare import compare
+from pipeline.comparison.comparison import identity, plan
 from pipeline.config.run import RunConfig
 from pipeline.config.split import side
 from pipeline.config.toml import load_config

@@ -10,7 +10,7 @@ import pytest
 
 from features.encoder import Encoder
 from features.errors import InputError
-from pipeline.comparison import plan
+from pipeline.comparison.comparison import plan
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.training import resources

@@ -10,21 +10,21 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipeline import boosting
-from pipeline.boosting import Columns
-from pipeline.candidates import worth_keeping
-from pipeline.compare import compare
-from pipeline.comparison import Comparison, boosters, identity
-from pipeline.confidence import Interval
+from pipeline.comparison import boosting
+from pipeline.comparison.boosting import Columns
+from pipeline.comparison.candidates import worth_keeping
+from pipeline.comparison.compare import compare
+from pipeline.comparison.comparison import Comparison, boosters, identity
+from pipeline.comparison.confidence import Interval
+from pipeline.comparison.scores import SCORES, TestRows, scores_of
+from pipeline.comparison.table import cells
 from pipeline.config.run import RunConfig
 from pipeline.config.toml import load_config
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import task_metrics
 from pipeline.runs.plan import BOOSTING, SINGLE_TASK
-from pipeline.scores import SCORES, TestRows, scores_of
 from pipeline.sources.clicklog import Options, generate
-from pipeline.table import cells
 from tests.conftest import ROOT, debug_config
 
 BESIDE = ["compare.methods=['uniform', 'mgda']", "compare.seeds=2", "compare.boosting=true"]

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pipeline.candidates import worth_keeping
-from pipeline.confidence import BETTER, WORSE
+from pipeline.comparison.candidates import worth_keeping
+from pipeline.comparison.confidence import BETTER, WORSE
 from pipeline.files.atomic import atomic
 from pipeline.runtime.versions import result_versions
 
 if TYPE_CHECKING:
-    from pipeline.comparison import Comparison, Row
+    from pipeline.comparison.comparison import Comparison, Row
 
 _BLANK = "\u2007"  # as wide as a mark, so that figures stay one below the other
 

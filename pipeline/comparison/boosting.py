@@ -15,6 +15,7 @@ from features.encoder import GROUP, ID, LABEL, SAMPLE_WEIGHT, VALUE
 from features.kinds import Numeric
 from features.spec import FeatureSpec
 from features.transforms import NULL
+from pipeline.comparison.scores import SCORES, TestRows, as_tensors, stored
 from pipeline.config.run import RunConfig
 from pipeline.data.batches import WINDOW
 from pipeline.data.prepared import Prepared
@@ -23,7 +24,6 @@ from pipeline.evaluation.ranking import NO_GROUP
 from pipeline.files.atomic import fingerprint
 from pipeline.runs.plan import BOOSTING
 from pipeline.runs.run import Metrics, Run, load_run
-from pipeline.scores import SCORES, TestRows, as_tensors, stored
 
 if TYPE_CHECKING:
     from sklearn.ensemble import HistGradientBoostingClassifier

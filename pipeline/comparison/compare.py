@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pipeline import boosting
-from pipeline.comparison import Comparison, boosters, plan
+from pipeline.comparison import boosting
+from pipeline.comparison.comparison import Comparison, boosters, plan
+from pipeline.comparison.scores import TestRows
+from pipeline.comparison.table import save
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.runs.plan import BOOSTING, Observer, Planned
 from pipeline.runs.run import Run
-from pipeline.scores import TestRows
-from pipeline.table import save
 from pipeline.training.runner import Everyone, complete
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.comparison.scores import TestRows, scores_of
 from pipeline.evaluation.intervals import LEVEL, Difference, Estimate, intervals
 from pipeline.runs.run import Run
-from pipeline.scores import TestRows, scores_of
 
 BETTER, WORSE = "▲", "▼"
 

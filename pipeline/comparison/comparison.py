@@ -8,16 +8,16 @@ from functools import cached_property
 from pathlib import Path
 from statistics import mean, stdev
 
-from pipeline.boosting import boosted_folder, note
-from pipeline.candidates import Candidate
-from pipeline.confidence import Confidence, confidence
+from pipeline.comparison.boosting import boosted_folder, note
+from pipeline.comparison.candidates import Candidate
+from pipeline.comparison.confidence import Confidence, confidence
+from pipeline.comparison.scores import TestRows
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import Ties, delta_m_pct, mean_rank
 from pipeline.files.atomic import fingerprint
 from pipeline.runs.plan import BOOSTING, SINGLE_TASK, UNIFORM, Planned, Split
 from pipeline.runs.run import Run, mean_auc, run_folder
-from pipeline.scores import TestRows
 
 
 @dataclass(frozen=True)

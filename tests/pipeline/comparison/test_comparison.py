@@ -20,9 +20,9 @@ from mlflow.tracking import MlflowClient
 from safetensors.torch import load_file
 
 from gradops.methods import parse, write
-from pipeline.candidates import worth_keeping
-from pipeline.compare import compare
-from pipeline.comparison import Comparison, identity, plan
+from pipeline.comparison.candidates import worth_keeping
+from pipeline.comparison.compare import compare
+from pipeline.comparison.comparison import Comparison, identity, plan
 from pipeline.config.run import RunConfig
 from pipeline.config.split import side
 from pipeline.data.batches import Batches
