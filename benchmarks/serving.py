@@ -41,7 +41,7 @@ from pipeline.registry import register
 from pipeline.serving.batch import Scoring
 from pipeline.serving.scorer import Scorer
 from pipeline.sources.clicklog import Options, generate
-from pipeline.tracking import Tracker
+from pipeline.tracking.tracker import Tracker
 
 ROOT = Path(__file__).parents[1]
 MODEL = "models:/clicklog@champion"

@@ -35,8 +35,8 @@ from jobs import (
     train,
 )
 from jobs.console import FAILED, INTERRUPTED, LOCKED, WRONG_INPUT, err
-from pipeline.errors import AwayError
 from pipeline.files.redaction import without_passwords
+from pipeline.tracking.errors import AwayError
 
 # Commands import MLflow only when they run, after this: a training job calls nobody unless its user says so.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

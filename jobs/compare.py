@@ -50,7 +50,7 @@ def main(
     from pipeline.config.toml import load_config
     from pipeline.data.prepare import prepare
     from pipeline.registry import register
-    from pipeline.tracking import Tracker
+    from pipeline.tracking.tracker import Tracker
 
     chosen = {"compare.seeds": seeds, "train.epochs": epochs, "compare.workers": workers}
     options = [f"{key}={value}" for key, value in chosen.items() if value is not None]
@@ -76,7 +76,7 @@ def _split(methods: str) -> list[str]:
 
 
 def _show(comparison: Comparison, aliases: dict[str, int], ties: str, survey: Survey, as_json: bool) -> None:
-    from pipeline.store import shown_store
+    from pipeline.tracking.store import shown_store
 
     rows = comparison.table("test", "ordinal" if ties == "ordinal" else "average")
     name = comparison.config.name

@@ -30,7 +30,7 @@ def main(
     from jobs.progress import TrainingProgress
     from pipeline.config.toml import load_config
     from pipeline.daily import Daily
-    from pipeline.line import reached
+    from pipeline.tracking.connection import reached
 
     loaded = load_config(config, overrides)
     daily = Daily(loaded, lambda planned: TrainingProgress([planned]))

@@ -34,10 +34,10 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Score Parquet files with a registered model; an interrupted command goes on with the parts that are missing."""
-    from pipeline.line import reached
     from pipeline.packaging import fetched
     from pipeline.serving.batch import Scoring
     from pipeline.serving.scorer import Scorer
+    from pipeline.tracking.connection import reached
 
     kept = None if keep is None else [name.strip() for name in keep.split(",") if name.strip()]
     with reached("nothing is scored; give the command again once it is back"), fetched(model) as folder:

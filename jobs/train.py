@@ -56,7 +56,7 @@ def main(
 def _observers(config: RunConfig, prepared: Prepared, planned: list[Planned], stack: ExitStack) -> list[Observer]:
     """MLflow, and what is shown on the way."""
     from jobs.progress import TrainingProgress
-    from pipeline.tracking import Tracker
+    from pipeline.tracking.tracker import Tracker
 
     tracker = stack.enter_context(Tracker(config, prepared))
     return [stack.enter_context(TrainingProgress(planned)), tracker]

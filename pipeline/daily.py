@@ -30,7 +30,7 @@ from pipeline.registered import champion_run
 from pipeline.registry import offer
 from pipeline.runs.plan import Observer, Planned
 from pipeline.runs.run import Run
-from pipeline.tracking import Tracker
+from pipeline.tracking.tracker import Tracker
 from pipeline.training.runner import complete
 from pipeline.training.warm_start import can_start
 from pipeline.validation import raw_data

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.finding import Finding
-from pipeline.outbox import Outbox
 from pipeline.store_doctor import examine_stores
+from pipeline.tracking.pending import Outbox
 
 if TYPE_CHECKING:
     from pipeline.config.run import RunConfig

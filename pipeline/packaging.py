@@ -20,11 +20,11 @@ from features.encoder import Encoder
 from features.errors import InputError
 from features.kinds import MultiHot, Numeric, Time
 from pipeline.data.prepared import Prepared
-from pipeline.line import is_away
 from pipeline.runs.run import WEIGHTS, Run
 from pipeline.serving.model_folder import MANIFEST
 from pipeline.serving.scorer import ARTIFACT, Scorer
-from pipeline.tracking import connect
+from pipeline.tracking.connection import is_away
+from pipeline.tracking.tracker import connect
 
 _ROOT = Path(__file__).parent.parent
 # Of a URI of another kind MLflow says the same if it knows no such kind as if nobody answers.

@@ -15,9 +15,9 @@ from mlflow.tracking import MlflowClient
 
 from features.errors import InputError
 from pipeline.packaging import fetched, reading
-from pipeline.recorder import FINGERPRINT
 from pipeline.serving.scorer import Scorer
-from pipeline.tracking import connect
+from pipeline.tracking.recorder import FINGERPRINT
+from pipeline.tracking.tracker import connect
 
 CHAMPION, PREVIOUS = "champion", "previous"
 _CONTENT = "gradops.handover"

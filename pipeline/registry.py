@@ -13,11 +13,11 @@ from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.handover import Move, hand_over
 from pipeline.packaging import log_model
-from pipeline.recorder import FINGERPRINT
 from pipeline.registered import CHAMPION, RegisteredModel
 from pipeline.runs.run import Run
 from pipeline.runtime.signals import uninterrupted
-from pipeline.tracking import Tracker
+from pipeline.tracking.recorder import FINGERPRINT
+from pipeline.tracking.tracker import Tracker
 
 # Tags of a version: the data that it was trained on, how that was split, and a prefix of its tasks' validation AUC.
 DATA, SPLIT, VAL_AUC = "data", "split", "val.auc."

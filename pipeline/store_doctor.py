@@ -15,11 +15,11 @@ from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 from sqlalchemy.engine import make_url
 
-from pipeline.database import check_database, is_database, revision
 from pipeline.files.redaction import without_passwords
 from pipeline.finding import Finding
-from pipeline.line import impatient, is_refused, said
-from pipeline.store import connect, shown_store, store_uri
+from pipeline.tracking.connection import impatient, is_refused, said
+from pipeline.tracking.database import check_database, is_database, revision
+from pipeline.tracking.store import connect, shown_store, store_uri
 
 if TYPE_CHECKING:
     from pipeline.config.run import RunConfig

@@ -25,7 +25,7 @@ from pipeline.search.points import Baselines, Point, save, with_front
 from pipeline.search.storage import folder_of, reachable
 from pipeline.search.study import Study
 from pipeline.search.tradeoff import Worker
-from pipeline.tracking import Tracker
+from pipeline.tracking.tracker import Tracker
 from pipeline.training.runner import concurrency
 
 Told = Callable[[Sequence[Point]], None]

@@ -17,7 +17,7 @@ from pipeline.runs.run import find_run
 from pipeline.search.points import Baselines, Point, State
 from pipeline.search.pruning import BehindError, MedianRule
 from pipeline.search.study import Study
-from pipeline.tracking import Tracker
+from pipeline.tracking.tracker import Tracker
 from pipeline.training.runner import complete
 from pipeline.training.trainer import DivergedError
 from pipeline.training.training import tidy

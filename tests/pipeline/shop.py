@@ -18,7 +18,7 @@ from pipeline.data.prepared import Prepared
 from pipeline.registered import RegisteredModel
 from pipeline.registry import offer
 from pipeline.runs.plan import Planned
-from pipeline.tracking import Tracker
+from pipeline.tracking.tracker import Tracker
 from pipeline.training.runner import complete
 
 TOML = """

@@ -12,8 +12,8 @@ import pytest
 
 from pipeline import doctor
 from pipeline.finding import Finding
-from pipeline.outbox import Entry, Outbox
 from pipeline.store_doctor import examine_stores
+from pipeline.tracking.pending import Entry, Outbox
 from tests.conftest import debug_config
 
 

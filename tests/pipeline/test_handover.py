@@ -20,7 +20,7 @@ from pipeline import handover
 from pipeline.handover import Move, hand_over, settle
 from pipeline.promotion import rollback
 from pipeline.registered import RegisteredModel
-from pipeline.tracking import connect
+from pipeline.tracking.tracker import connect
 from tests.conftest import ROOT
 
 

@@ -25,7 +25,7 @@ from pipeline.runs.run import find_run
 from pipeline.serving import model_folder
 from pipeline.serving.model_folder import WEIGHTS
 from pipeline.serving.scorer import ARTIFACT
-from pipeline.tracking import Tracker
+from pipeline.tracking.tracker import Tracker
 from tests.pipeline.shop import Shop, registered, shop
 
 __all__ = ["registered", "shop"]

@@ -18,7 +18,7 @@ from pipeline.data.prepared import Prepared
 from pipeline.report import write
 from pipeline.results import load_result, newest
 from pipeline.runs.plan import SINGLE_TASK
-from pipeline.tracking import Tracker
+from pipeline.tracking.tracker import Tracker
 from tests.conftest import debug_config
 from tests.jobs.test_cli import run
 from tests.pipeline.browser import assert_is_whole, chromium, opened

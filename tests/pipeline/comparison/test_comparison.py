@@ -29,12 +29,12 @@ from pipeline.data.batches import Batches
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import delta_m_pct, task_metrics
-from pipeline.mlflow_names import plain
 from pipeline.registry import register
 from pipeline.runs.plan import SINGLE_TASK, Planned
 from pipeline.runs.run import Epoch, Run
 from pipeline.serving.scorer import Scorer
-from pipeline.tracking import Tracker
+from pipeline.tracking.names import plain
+from pipeline.tracking.tracker import Tracker
 from pipeline.training.build import build_model
 from pipeline.training.training import train
 from tests.conftest import debug_config

@@ -26,7 +26,7 @@ from pipeline.data.prepare import prepare
 from pipeline.evaluation.metrics import Evaluator
 from pipeline.registry import register
 from pipeline.runs.plan import SINGLE_TASK
-from pipeline.tracking import Tracker
+from pipeline.tracking.tracker import Tracker
 from pipeline.training.training import train
 from tests.pipeline.test_log_to_served import TOML, log
 

@@ -21,16 +21,16 @@ from requests import ConnectionError as RequestsConnectionError
 from requests import HTTPError, Response
 
 from features.errors import InputError
-from pipeline import line
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.errors import AwayError
-from pipeline.mlflow_names import of_epoch, of_result
-from pipeline.outbox import Entry, Outbox
 from pipeline.packaging import fetched
 from pipeline.runs.plan import Planned
 from pipeline.runs.run import Run
-from pipeline.tracking import Tracker, connect
+from pipeline.tracking import connection
+from pipeline.tracking.errors import AwayError
+from pipeline.tracking.names import of_epoch, of_result
+from pipeline.tracking.pending import Entry, Outbox
+from pipeline.tracking.tracker import Tracker, connect
 from pipeline.training.training import train
 from tests.conftest import debug_config
 
@@ -132,8 +132,8 @@ def assert_recorded_once(name: str, run: Run) -> None:
 def test_whatever_call_the_line_breaks_at_everything_is_recorded_once(
     trained: Trained, after: bool, every: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(line, "_PAUSE", 0.0)  # tried again at every call, and said once
-    monkeypatch.setattr(line, "_SHARE", 0)
+    monkeypatch.setattr(connection, "_PAUSE", 0.0)  # tried again at every call, and said once
+    monkeypatch.setattr(connection, "_SHARE", 0)
     for at in count(1 + 2 * after, every):
         config = trained.named(f"broken-{at}-{after}-{every}")
         with breaking(at, after=after) as calls:
@@ -167,7 +167,7 @@ def test_a_server_that_is_back_before_the_end_is_told_by_the_same_command(
         observe(tracker, config, trained.run)
         assert [entry.label for entry in Outbox(config.runs).waiting()] == ["uniform seed 0"]
     assert_recorded_once("back", trained.run)
-    said = [record.message for record in caplog.records if record.name == "pipeline.line"]
+    said = [record.message for record in caplog.records if record.name == "pipeline.tracking.connection"]
     assert len(said) == 2, "one line when it goes, one when it is back"
     assert re.search("cannot be reached .nobody answers.: training goes on, .*/unsent and sent once it can", said[0])
     assert said[1].endswith("is back")
@@ -234,7 +234,7 @@ def test_what_is_wrong_with_us_is_no_outage(trained: Trained) -> None:
 
 
 def test_a_store_that_refuses_a_command_is_wrong_input() -> None:
-    with pytest.raises(InputError, match="does not let us in"), line.reached("try later"):
+    with pytest.raises(InputError, match="does not let us in"), connection.reached("try later"):
         raise MlflowException("no", error_code=PERMISSION_DENIED)
 
 
@@ -267,7 +267,7 @@ def test_a_model_that_cannot_be_fetched_is_wrong_input_only_where_the_server_ans
     monkeypatch.setattr(mlflow.artifacts, "download_artifacts", fails)
     monkeypatch.setattr(mlflow.artifacts, "list_artifacts", lambda **_: ["a file"])
     expected = AwayError if is_outage else InputError
-    with pytest.raises(expected), line.reached("try later"), fetched("models:/debug@champion"):
+    with pytest.raises(expected), connection.reached("try later"), fetched("models:/debug@champion"):
         pass
 
 

@@ -14,9 +14,9 @@ from requests import HTTPError, RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
 from features.errors import InputError
-from pipeline.errors import AwayError
 from pipeline.files.redaction import without_passwords
-from pipeline.store import shown_store
+from pipeline.tracking.errors import AwayError
+from pipeline.tracking.store import shown_store
 
 # What comes of a store that is not there; HTTP errors of artifacts are OSErrors, and so are those of a folder of them.
 STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)

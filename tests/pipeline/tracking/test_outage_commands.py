@@ -18,13 +18,13 @@ from jobs.cli import app
 from pipeline.config.run import RunConfig
 from pipeline.config.toml import load_config
 from pipeline.data.prepared import Prepared
-from pipeline.outbox import Outbox
 from pipeline.runs.run import Run
-from pipeline.tracking import connect
+from pipeline.tracking.pending import Outbox
+from pipeline.tracking.tracker import connect
 from tests.conftest import ROLES, ROOT
 from tests.pipeline.search.searching import assert_whole
 from tests.pipeline.server import Server, free_port
-from tests.pipeline.test_outage import assert_recorded_once
+from tests.pipeline.tracking.test_outage import assert_recorded_once
 
 
 def places() -> list[str]:

@@ -14,18 +14,18 @@ from mlflow.tracking import MlflowClient
 from pipeline.comparison.comparison import Comparison
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.database import check_database
-from pipeline.errors import AwayError
-from pipeline.line import STORE_ERRORS, Line, is_away, said
-from pipeline.mlflow_names import params_of
-from pipeline.outbox import Entry, Outbox
-from pipeline.recorder import DATA, PARENT, Recorder, Recording
 from pipeline.runs.plan import Planned
 from pipeline.runs.run import Epoch, Run, run_folder
 from pipeline.runtime.signals import uninterrupted
-from pipeline.store import connect as connect
-from pipeline.store import shown_store
-from pipeline.store import store_uri as store_uri
+from pipeline.tracking.connection import STORE_ERRORS, Line, is_away, said
+from pipeline.tracking.database import check_database
+from pipeline.tracking.errors import AwayError
+from pipeline.tracking.names import params_of
+from pipeline.tracking.pending import Entry, Outbox
+from pipeline.tracking.recorder import DATA, PARENT, Recorder, Recording
+from pipeline.tracking.store import connect as connect
+from pipeline.tracking.store import shown_store
+from pipeline.tracking.store import store_uri as store_uri
 
 TRIAL, PARETO = "gradops.trial", "gradops.pareto"
 _COMPARED = "gradops.run_ids"
@@ -40,8 +40,8 @@ class Tracker:
 
     A run already recorded, in this comparison or an earlier one, is found by its fingerprint and not recorded again;
     one that was trained but never recorded is recorded from its history. While the store is away runs go on, and
-    finished ones wait in the :class:`pipeline.outbox.Outbox` of their folder: whichever tracker first reaches the store
-    sends them.
+    finished ones wait in the :class:`pipeline.tracking.pending.Outbox` of their folder: whichever tracker first reaches
+    the store sends them.
 
     Args:
         config: What is trained; its name is the experiment's.

@@ -14,13 +14,12 @@ from mlflow.tracking import MlflowClient
 
 from features.errors import InputError
 from pipeline.comparison.comparison import Comparison
-from pipeline.line import reached
-from pipeline.mlflow_names import LAST, at_zero, of_epoch, of_result, of_row, plain
-from pipeline.outbox import Entry
-from pipeline.results import Result
 from pipeline.runs.plan import SINGLE_TASK, Split
 from pipeline.runs.run import CONFIG, RESULT, Epoch, Run
-from pipeline.store import connect
+from pipeline.tracking.connection import reached
+from pipeline.tracking.names import LAST, at_zero, of_epoch, of_result, of_row, plain
+from pipeline.tracking.pending import Entry
+from pipeline.tracking.store import connect
 
 FINGERPRINT = "gradops.fingerprint"
 PARENT = "mlflow.parentRunId"
@@ -192,18 +191,26 @@ class Recorder:
         return self.client.search_runs([self.experiment], query, max_results=1)
 
 
-def log_report(result: Result, report: Path) -> str | None:
-    """Log a report to the parent run of what it shows, and return that run's id; None where nobody recorded it.
+def log_report(experiment_name: str, fingerprint: str, report: Path) -> str | None:
+    """Log a report to the parent run of what it shows.
+
+    Args:
+        experiment_name: The experiment's.
+        fingerprint: Of the comparison or the study.
+        report: The file.
+
+    Returns:
+        The id of that run; None where nobody recorded it.
 
     Raises:
         AwayError: If the store is away.
     """
     with reached(f"{report} is written, and not logged to MLflow; give the command again once it is back"):
         client = connect()
-        experiment = client.get_experiment_by_name(result.name)
+        experiment = client.get_experiment_by_name(experiment_name)
         if experiment is None:
             return None
-        query = f"tags.`{FINGERPRINT}` = '{result.fingerprint}'"
+        query = f"tags.`{FINGERPRINT}` = '{fingerprint}'"
         for run in client.search_runs([experiment.experiment_id], query, max_results=1):
             client.log_artifact(run.info.run_id, str(report))
             return str(run.info.run_id)

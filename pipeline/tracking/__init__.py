@@ -1,0 +1,1 @@
+"""Runs in MLflow, whether its server is there or not. The face is :mod:`pipeline.tracking.tracker`."""
