@@ -36,8 +36,8 @@ from pipeline.comparison.compare import compare
 from pipeline.comparison.comparison import identity
 from pipeline.config.toml import load_config
 from pipeline.data.prepare import prepare
-from pipeline.packaging import fetched
-from pipeline.registry import register
+from pipeline.registry.packaging import fetched
+from pipeline.registry.register import register
 from pipeline.serving.batch import Scoring
 from pipeline.serving.scorer import Scorer
 from pipeline.sources.clicklog import Options, generate

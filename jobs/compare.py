@@ -49,7 +49,7 @@ def main(
     from pipeline.comparison.comparison import boosters, identity, plan
     from pipeline.config.toml import load_config
     from pipeline.data.prepare import prepare
-    from pipeline.registry import register
+    from pipeline.registry.register import register
     from pipeline.tracking.tracker import Tracker
 
     chosen = {"compare.seeds": seeds, "train.epochs": epochs, "compare.workers": workers}

@@ -14,7 +14,7 @@ from jobs.console import REFUSED, AsJson, Config, Overrides, out, show
 if TYPE_CHECKING:
     from pipeline.config.run import RunConfig
     from pipeline.data.prepared import Prepared
-    from pipeline.gate import Decision
+    from pipeline.registry.gate import Decision
 
 _AtLeast = Annotated[
     list[str],
@@ -47,7 +47,7 @@ def main(
     """Judge a registered version against the champion on held-out rows, and put it in service if it passes."""
     from pipeline.config.toml import load_config
     from pipeline.data.prepare import prepare
-    from pipeline.promotion import decide, promote
+    from pipeline.registry.promotion import decide, promote
     from pipeline.tracking.connection import reached
 
     _check_one_way(version, alias, prefer, at_least)
@@ -72,8 +72,8 @@ def _check_one_way(version: int | None, alias: str | None, prefer: str, at_least
 
 def _chosen(config: RunConfig, prepared: Prepared, alias: str | None, prefer: str, at_least: list[str]) -> int:
     from features.errors import InputError
-    from pipeline.preference import Preference
-    from pipeline.registered import RegisteredModel
+    from pipeline.registry.model import RegisteredModel
+    from pipeline.registry.preference import Preference
 
     if prefer or at_least:
         preference = Preference.of(prefer, at_least, config.tasks)

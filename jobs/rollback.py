@@ -23,7 +23,7 @@ def main(
 ) -> None:
     """Put the version in service that served before the champion; it is not judged again."""
     from pipeline.config.toml import load_config
-    from pipeline.promotion import rollback
+    from pipeline.registry.promotion import rollback
     from pipeline.tracking.connection import reached
 
     name = load_config(Path(subject), overrides).name if subject.endswith(".toml") else subject

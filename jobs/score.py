@@ -34,7 +34,7 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Score Parquet files with a registered model; an interrupted command goes on with the parts that are missing."""
-    from pipeline.packaging import fetched
+    from pipeline.registry.packaging import fetched
     from pipeline.serving.batch import Scoring
     from pipeline.serving.scorer import Scorer
     from pipeline.tracking.connection import reached

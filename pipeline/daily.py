@@ -24,10 +24,10 @@ from pipeline.drift import summary
 from pipeline.files import parquet
 from pipeline.files.atomic import fingerprint, sha256_file
 from pipeline.files.partitions import day_of
-from pipeline.gate import Decision
-from pipeline.promotion import promote
-from pipeline.registered import champion_run
-from pipeline.registry import offer
+from pipeline.registry.gate import Decision
+from pipeline.registry.model import champion_run
+from pipeline.registry.promotion import promote
+from pipeline.registry.register import offer
 from pipeline.runs.plan import Observer, Planned
 from pipeline.runs.run import Run
 from pipeline.tracking.tracker import Tracker

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.drift import Summary, comparable
-from pipeline.gate import Check
+from pipeline.registry.gate import Check
 from pipeline.runs.run import Run
 
 

@@ -17,7 +17,7 @@ from pipeline.comparison.comparison import Comparison
 from pipeline.comparison.confidence import Confidence, confidence
 from pipeline.config.run import CompareConfig, RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.registry import register
+from pipeline.registry.register import register
 from pipeline.runs.plan import Observer
 from pipeline.runs.run import Run, mean_auc
 from pipeline.search.crew import MOST_LOSSES, Crew

@@ -15,7 +15,7 @@ from jobs.progress import TrainingProgress
 from pipeline.config.toml import load_config
 from pipeline.daily import Daily
 from pipeline.diary import Diary
-from pipeline.registered import RegisteredModel
+from pipeline.registry.model import RegisteredModel
 from pipeline.tracking.tracker import connect
 from tests.pipeline.dailyshop import daily, entry, open_shop, started, write_day
 

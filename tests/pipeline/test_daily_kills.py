@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.dayentry import Entry
-from pipeline.registered import RegisteredModel
+from pipeline.registry.model import RegisteredModel
 from tests.pipeline.dailyshop import daily, entry, open_shop, started, write_day
 
 

@@ -29,7 +29,7 @@ from pipeline.data.batches import Batches
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import delta_m_pct, task_metrics
-from pipeline.registry import register
+from pipeline.registry.register import register
 from pipeline.runs.plan import SINGLE_TASK, Planned
 from pipeline.runs.run import Epoch, Run
 from pipeline.serving.scorer import Scorer

@@ -24,7 +24,7 @@ from pipeline.config.split import side
 from pipeline.config.toml import load_config
 from pipeline.data.prepare import prepare
 from pipeline.evaluation.metrics import Evaluator
-from pipeline.registry import register
+from pipeline.registry.register import register
 from pipeline.runs.plan import SINGLE_TASK
 from pipeline.tracking.tracker import Tracker
 from pipeline.training.training import train

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from features.errors import InputError
-from pipeline.packaging import fetched
+from pipeline.registry.packaging import fetched
 from pipeline.serving import model_folder
 from pipeline.serving.scorer import Scorer
 from tests.pipeline.serving.conftest import Models

@@ -15,7 +15,7 @@ from mlflow.pyfunc import scoring_server
 
 from features.errors import InputError
 from features.spec import FeatureSpec
-from pipeline.packaging import fetched
+from pipeline.registry.packaging import fetched
 from pipeline.serving.http_server import Answers, answer_requests
 from pipeline.serving.requests import Limits
 from pipeline.serving.scorer import Scorer

@@ -23,7 +23,7 @@ from requests import HTTPError, Response
 from features.errors import InputError
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.packaging import fetched
+from pipeline.registry.packaging import fetched
 from pipeline.runs.plan import Planned
 from pipeline.runs.run import Run
 from pipeline.tracking import connection

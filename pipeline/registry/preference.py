@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from features.errors import InputError
-from pipeline.registered import Version
-from pipeline.registry import DATA, VAL_AUC
+from pipeline.registry.model import Version
+from pipeline.registry.register import DATA, VAL_AUC
 
 
 @dataclass(frozen=True)

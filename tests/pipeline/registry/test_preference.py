@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from features.errors import InputError
-from pipeline.preference import Preference
-from pipeline.registered import Version
+from pipeline.registry.model import Version
+from pipeline.registry.preference import Preference
 
 TASKS = ("purchase", "cart", "wish")
 

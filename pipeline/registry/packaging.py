@@ -26,7 +26,7 @@ from pipeline.serving.scorer import ARTIFACT, Scorer
 from pipeline.tracking.connection import is_away
 from pipeline.tracking.tracker import connect
 
-_ROOT = Path(__file__).parent.parent
+_ROOT = Path(__file__).parents[2]
 # Of a URI of another kind MLflow says the same if it knows no such kind as if nobody answers.
 _IN_THE_STORE = ("models:", "runs:", "mlflow-artifacts:")
 # What a served model imports: its own code travels with it, these are installed beside it. MLflow without its tracking

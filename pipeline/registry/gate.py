@@ -12,7 +12,7 @@ from pipeline.config.gate import GateConfig
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.bootstrap import Paired, paired
 from pipeline.evaluation.intervals import Array
-from pipeline.heldout import HeldOut
+from pipeline.registry.heldout import HeldOut
 
 
 @dataclass(frozen=True)

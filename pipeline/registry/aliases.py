@@ -1,8 +1,8 @@
 """`champion` and `previous` move together, by one process at a time, on whatever machine.
 
 MLflow moves one alias at a time and compares nothing before it does. So a move is first written down whole, under a
-name that the store gives to one process only (:meth:`pipeline.registered.RegisteredModel.claim`). That is lock and log
-in one: who finds it left by a killed process finishes what it says.
+name that the store gives to one process only (:meth:`pipeline.registry.model.RegisteredModel.claim`). That is lock and
+log in one: who finds it left by a killed process finishes what it says.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pipeline.registered import CHAMPION, PREVIOUS, RegisteredModel
+from pipeline.registry.model import CHAMPION, PREVIOUS, RegisteredModel
 from pipeline.runtime.signals import uninterrupted
 
 _PATIENCE = 15.0  # seconds without a change before somebody else's move is finished; it takes a tenth of one

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 from mlflow.tracking import MlflowClient
 
-from pipeline import handover
-from pipeline.handover import Move, hand_over, settle
-from pipeline.promotion import rollback
-from pipeline.registered import RegisteredModel
+from pipeline.registry import aliases
+from pipeline.registry.aliases import Move, hand_over, settle
+from pipeline.registry.model import RegisteredModel
+from pipeline.registry.promotion import rollback
 from pipeline.tracking.tracker import connect
 from tests.conftest import ROOT
 
@@ -40,11 +40,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def model(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RegisteredModel:
     shutil.copy(store, tmp_path / "mlflow.db")
-    monkeypatch.setattr(handover, "_PATIENCE", 0.1)
+    monkeypatch.setattr(aliases, "_PATIENCE", 0.1)
     return RegisteredModel("shop")
 
 
-def aliases(model: RegisteredModel, **numbers: int) -> None:
+def point_aliases(model: RegisteredModel, **numbers: int) -> None:
     for alias, number in numbers.items():
         model.point(alias, number)
 
@@ -52,7 +52,7 @@ def aliases(model: RegisteredModel, **numbers: int) -> None:
 def test_a_move_that_failed_half_way_is_finished_by_the_next_command(
     model: RegisteredModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    aliases(model, champion=2, previous=1)
+    point_aliases(model, champion=2, previous=1)
     point = RegisteredModel.point
 
     def failing(self: RegisteredModel, alias: str, number: int) -> None:
@@ -73,8 +73,8 @@ def test_a_move_that_failed_half_way_is_finished_by_the_next_command(
 
 MOVING = """
 import os, signal, sys
-from pipeline.handover import Move, hand_over
-from pipeline.registered import RegisteredModel
+from pipeline.registry.aliases import Move, hand_over
+from pipeline.registry.model import RegisteredModel
 candidate, killed_at = map(int, sys.argv[1:])
 moves, point = iter(range(9)), RegisteredModel.point
 def until_killed(*arguments):
@@ -109,7 +109,7 @@ def begin(process: subprocess.Popen[str]) -> None:
 
 @pytest.mark.slow
 def test_of_two_processes_that_judged_against_one_champion_one_wins(model: RegisteredModel) -> None:
-    aliases(model, champion=1)
+    point_aliases(model, champion=1)
     with moving(2) as one, moving(3) as other:
         begin(one)
         begin(other)
@@ -124,7 +124,7 @@ def test_of_two_processes_that_judged_against_one_champion_one_wins(model: Regis
 def test_a_process_killed_while_it_moves_leaves_a_champion_and_the_next_command_finishes(
     model: RegisteredModel, killed_at: int, left: dict[str, int]
 ) -> None:
-    aliases(model, champion=1)
+    point_aliases(model, champion=1)
     with moving(3, killed_at=killed_at) as process:
         begin(process)
         assert process.wait(timeout=120) == -signal.SIGKILL
@@ -134,7 +134,7 @@ def test_a_process_killed_while_it_moves_leaves_a_champion_and_the_next_command_
 
 
 def test_a_champion_that_was_set_by_hand_after_a_kill_stays(model: RegisteredModel) -> None:
-    aliases(model, champion=1)
+    point_aliases(model, champion=1)
     assert model.claim({"champion": 3, "before": 2, "tags": {}, "id": "lost"})
     settle(model)
     assert (model.aliases, model.claimed()) == ({"champion": 1}, None)
@@ -142,7 +142,7 @@ def test_a_champion_that_was_set_by_hand_after_a_kill_stays(model: RegisteredMod
 
 def test_who_was_taken_for_dead_moves_nothing(model: RegisteredModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its claim was finished and released by another process, which has claimed a move of its own."""
-    aliases(model, champion=1)
+    point_aliases(model, champion=1)
     claim = RegisteredModel.claim
 
     def stalled(self: RegisteredModel, content: dict[str, Any]) -> bool:
@@ -159,7 +159,7 @@ def test_who_was_taken_for_dead_moves_nothing(model: RegisteredModel, monkeypatc
 
 def test_a_claim_whose_answer_was_lost_is_ours(model: RegisteredModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """The store made it, and MLflow's own second try is told that there is one already."""
-    aliases(model, champion=2, previous=1)
+    point_aliases(model, champion=2, previous=1)
     create = MlflowClient.create_registered_model
 
     def twice(*arguments: Any, **options: Any) -> Any:
@@ -174,7 +174,7 @@ def test_a_claim_whose_answer_was_lost_is_ours(model: RegisteredModel, monkeypat
 
 
 def test_a_move_waits_for_one_that_is_being_made(model: RegisteredModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    aliases(model, champion=1)
+    point_aliases(model, champion=1)
     waited: list[float] = []
     assert model.claim({"champion": 2, "before": 1, "tags": {}, "id": "another"})
 
@@ -183,7 +183,7 @@ def test_a_move_waits_for_one_that_is_being_made(model: RegisteredModel, monkeyp
         model.point("champion", 2)
         model.release()
 
-    monkeypatch.setattr(handover, "_PATIENCE", 60)
+    monkeypatch.setattr(aliases, "_PATIENCE", 60)
     monkeypatch.setattr(time, "sleep", wait)
     assert not hand_over(model, Move(3, 1, {}))
     assert len(waited) == 1

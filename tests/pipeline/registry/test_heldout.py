@@ -11,14 +11,14 @@ import polars.testing
 import pytest
 
 from features.errors import InputError
-from pipeline import heldout
 from pipeline.config.run import RunConfig
 from pipeline.config.toml import load_config
 from pipeline.data import chunks
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import task_metrics
-from pipeline.heldout import held_out
+from pipeline.registry import heldout
+from pipeline.registry.heldout import held_out
 from pipeline.runs.run import WEIGHTS, Run
 from pipeline.serving.scorer import Scorer
 from pipeline.training.training import train

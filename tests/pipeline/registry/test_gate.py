@@ -11,8 +11,8 @@ import pytest
 from pipeline.config.gate import GateConfig
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.gate import Check, Contender, judge
-from pipeline.heldout import HeldOut
+from pipeline.registry.gate import Check, Contender, judge
+from pipeline.registry.heldout import HeldOut
 
 Few = tuple[RunConfig, Prepared]
 

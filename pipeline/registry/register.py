@@ -11,9 +11,9 @@ import mlflow
 from pipeline.comparison.candidates import Candidate, Single, TradeOffs, worth_keeping
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.handover import Move, hand_over
-from pipeline.packaging import log_model
-from pipeline.registered import CHAMPION, RegisteredModel
+from pipeline.registry.aliases import Move, hand_over
+from pipeline.registry.model import CHAMPION, RegisteredModel
+from pipeline.registry.packaging import log_model
 from pipeline.runs.run import Run
 from pipeline.runtime.signals import uninterrupted
 from pipeline.tracking.recorder import FINGERPRINT

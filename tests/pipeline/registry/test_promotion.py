@@ -15,12 +15,12 @@ from typer.testing import CliRunner
 
 from features.errors import InputError
 from jobs.cli import app
-from pipeline import promotion
 from pipeline.data.prepare import prepare
-from pipeline.gate import Check, Decision
-from pipeline.promotion import decide, promote, rollback
-from pipeline.registered import RegisteredModel
-from pipeline.registry import offer
+from pipeline.registry import promotion
+from pipeline.registry.gate import Check, Decision
+from pipeline.registry.model import RegisteredModel
+from pipeline.registry.promotion import decide, promote, rollback
+from pipeline.registry.register import offer
 from pipeline.runs.run import find_run
 from pipeline.serving import model_folder
 from pipeline.serving.model_folder import WEIGHTS

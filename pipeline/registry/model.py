@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from features.errors import InputError
-from pipeline.packaging import fetched, reading
+from pipeline.registry.packaging import fetched, reading
 from pipeline.serving.scorer import Scorer
 from pipeline.tracking.recorder import FINGERPRINT
 from pipeline.tracking.tracker import connect

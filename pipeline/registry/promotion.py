@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from features.errors import InputError
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.gate import Check, Contender, Decision, in_nobodys_way, judge, readable
-from pipeline.handover import Move, hand_over, settle
-from pipeline.heldout import held_out
-from pipeline.registered import CHAMPION, PREVIOUS, RegisteredModel
-from pipeline.registry import DATA, SPLIT
+from pipeline.registry.aliases import Move, hand_over, settle
+from pipeline.registry.gate import Check, Contender, Decision, in_nobodys_way, judge, readable
+from pipeline.registry.heldout import held_out
+from pipeline.registry.model import CHAMPION, PREVIOUS, RegisteredModel
+from pipeline.registry.register import DATA, SPLIT
 from pipeline.serving.scorer import Scorer
 
 
