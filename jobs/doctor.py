@@ -23,7 +23,7 @@ _Configs = Annotated[
 
 def main(configs: _Configs = None, as_json: AsJson = False) -> None:
     """Check the installation, the device, the stores, what waits to be sent and the disk; exit 1 if one is wrong."""
-    from pipeline.doctor import examine
+    from pipeline.doctor.doctor import examine
 
     findings = list(examine(Path.cwd(), [_loaded(path) for path in configs or ()]))
     table = Table("", "found", "fix", show_edge=False)

@@ -15,8 +15,8 @@ from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 from sqlalchemy.engine import make_url
 
+from pipeline.doctor.finding import Finding
 from pipeline.files.redaction import without_passwords
-from pipeline.finding import Finding
 from pipeline.tracking.connection import impatient, is_refused, said
 from pipeline.tracking.database import check_database, is_database, revision
 from pipeline.tracking.store import connect, shown_store, store_uri

@@ -12,8 +12,8 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.finding import Finding
-from pipeline.store_doctor import examine_stores
+from pipeline.doctor.finding import Finding
+from pipeline.doctor.stores import examine_stores
 from pipeline.tracking.pending import Outbox
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline import doctor
-from pipeline.finding import Finding
-from pipeline.store_doctor import examine_stores
+from pipeline.doctor import doctor
+from pipeline.doctor.finding import Finding
+from pipeline.doctor.stores import examine_stores
 from pipeline.tracking.pending import Entry, Outbox
 from tests.conftest import debug_config
 

@@ -1,0 +1,1 @@
+"""The diagnosis of an installation. The face is :mod:`pipeline.doctor.doctor`."""
