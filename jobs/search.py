@@ -14,8 +14,8 @@ from rich.table import Table
 from jobs.console import AsJson, Config, Overrides, err, out, show
 
 if TYPE_CHECKING:
-    from pipeline.search.command import Searched
     from pipeline.search.points import Point
+    from pipeline.search.search import Searched
 
 
 def main(
@@ -36,7 +36,7 @@ def main(
     from pipeline.comparison.comparison import plan
     from pipeline.config.toml import load_config
     from pipeline.data.prepare import prepare
-    from pipeline.search.command import Search
+    from pipeline.search.search import Search
     from pipeline.search.study import Study
 
     chosen = {"trials": trials, "seeds": seeds, "workers": workers, "storage": storage and f'"{storage}"'}

@@ -20,8 +20,8 @@ from optuna.trial import TrialState
 from pipeline.config.run import RunConfig
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
-from pipeline.search.command import Search, Searched
 from pipeline.search.points import Point
+from pipeline.search.search import Search, Searched
 from pipeline.search.storage import open_storage, study_of
 from pipeline.search.study import Study
 from pipeline.tracking.tracker import connect

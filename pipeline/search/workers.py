@@ -15,7 +15,7 @@ from pipeline.runtime.signals import end_with_parent
 from pipeline.search.points import Baselines
 from pipeline.search.storage import reachable
 from pipeline.search.study import Study
-from pipeline.search.tradeoff import Worker
+from pipeline.search.worker import Worker
 from pipeline.tracking.tracker import Tracker
 
 MOST_LOSSES = 10  # workers killed without a point between them: then it is no accident

@@ -20,11 +20,11 @@ from pipeline.data.prepared import Prepared
 from pipeline.registry.register import register
 from pipeline.runs.plan import Observer
 from pipeline.runs.run import Run, mean_auc
-from pipeline.search.crew import MOST_LOSSES, Crew
 from pipeline.search.points import Baselines, Point, save, with_front
 from pipeline.search.storage import folder_of, reachable
 from pipeline.search.study import Study
-from pipeline.search.tradeoff import Worker
+from pipeline.search.worker import Worker
+from pipeline.search.workers import MOST_LOSSES, Crew
 from pipeline.tracking.tracker import Tracker
 from pipeline.training.runner import concurrency
 

@@ -25,11 +25,11 @@ from pipeline.report import write
 from pipeline.results import load_result
 from pipeline.runs import run
 from pipeline.runs.plan import SINGLE_TASK, UNIFORM, Planned
-from pipeline.search.command import Search, Searched
 from pipeline.search.points import Baselines, Point
 from pipeline.search.pruning import BehindError, MedianRule
+from pipeline.search.search import Search, Searched
 from pipeline.search.study import Study
-from pipeline.search.tradeoff import Worker
+from pipeline.search.worker import Worker
 from pipeline.training.runner import complete
 from tests.conftest import debug_config
 from tests.pipeline.search.searching import (
@@ -114,7 +114,7 @@ def test_a_finished_study_is_reported_and_nothing_is_trained(
 ) -> None:
     config, prepared, found = done
     versions = len(store.search_model_versions("name = 'debug'"))
-    monkeypatch.setattr("pipeline.search.tradeoff.complete", None)
+    monkeypatch.setattr("pipeline.search.worker.complete", None)
     assert searched(config, prepared) == found
     assert len(store.search_model_versions("name = 'debug'")) == versions
 
@@ -163,10 +163,10 @@ def test_an_interrupted_search_ends_with_the_same_table(
         complete(*args, **kwargs)  # type: ignore[arg-type]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipeline.search.tradeoff.complete", ended)
+    monkeypatch.setattr("pipeline.search.worker.complete", ended)
     with pytest.raises(KeyboardInterrupt):
         searched(config, prepared)
-    monkeypatch.setattr("pipeline.search.tradeoff.complete", complete)
+    monkeypatch.setattr("pipeline.search.worker.complete", complete)
     study = Study(config, prepared)
     assert (len(study.points()), study.running()) == (2, set())
     assert table(searched(config, prepared)) == table(found)
