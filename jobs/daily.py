@@ -10,7 +10,7 @@ import typer
 from jobs.console import REFUSED, WRONG_INPUT, AsJson, Config, Overrides, locked, out, show
 
 if TYPE_CHECKING:
-    from pipeline.dayentry import Entry
+    from pipeline.daily.record import Entry
 
 _CODES = {"rejected": WRONG_INPUT, "refused": REFUSED, "suspect": REFUSED}
 
@@ -29,7 +29,7 @@ def main(
     """Check a new day, train on top of the days before it, judge the model by it, and serve the model if it passes."""
     from jobs.progress import TrainingProgress
     from pipeline.config.toml import load_config
-    from pipeline.daily import Daily
+    from pipeline.daily.job import Daily
     from pipeline.tracking.connection import reached
 
     loaded = load_config(config, overrides)

@@ -10,7 +10,7 @@ from features.declared import Declared
 
 
 class DailyConfig(Declared):
-    """The scheduled job; see :mod:`pipeline.daily`.
+    """The scheduled job; see :mod:`pipeline.daily.job`.
 
     Args:
         window: Most days that a run reads: all but the last two train, then one validates and the newest tests.

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from jobs.cli import app
 from pipeline.config.toml import load_config
-from pipeline.dayentry import Entry
-from pipeline.diary import Diary
+from pipeline.daily.history import Diary
+from pipeline.daily.record import Entry
 from tests.conftest import ROOT
 from tests.pipeline.shop import clicks
 

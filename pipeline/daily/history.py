@@ -7,8 +7,8 @@ from datetime import date
 from pathlib import Path
 
 from pipeline.config.run import RunConfig
-from pipeline.dayentry import Entry, Status
-from pipeline.daypage import markdown
+from pipeline.daily.page import markdown
+from pipeline.daily.record import Entry, Status
 from pipeline.files.atomic import durable
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.config.run import RunConfig
+from pipeline.daily.drift import Summary, comparable
 from pipeline.data.prepared import Prepared
-from pipeline.drift import Summary, comparable
 from pipeline.registry.gate import Check
 from pipeline.runs.run import Run
 

@@ -15,12 +15,12 @@ from datetime import date, timedelta
 
 from features.errors import InputError
 from pipeline.config.run import RunConfig
+from pipeline.daily.checks import day_checks
+from pipeline.daily.drift import summary
+from pipeline.daily.history import Diary
+from pipeline.daily.record import Entry, Status
 from pipeline.data.prepare import OneClassError, prepare
 from pipeline.data.prepared import Prepared
-from pipeline.daychecks import day_checks
-from pipeline.dayentry import Entry, Status
-from pipeline.diary import Diary
-from pipeline.drift import summary
 from pipeline.files import parquet
 from pipeline.files.atomic import fingerprint, sha256_file
 from pipeline.files.partitions import day_of

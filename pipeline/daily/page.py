@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pipeline.dayentry import Entry
+from pipeline.daily.record import Entry
 
 
 def markdown(entry: Entry) -> str:

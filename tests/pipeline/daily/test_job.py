@@ -13,11 +13,11 @@ import polars as pl
 
 from jobs.progress import TrainingProgress
 from pipeline.config.toml import load_config
-from pipeline.daily import Daily
-from pipeline.diary import Diary
+from pipeline.daily.history import Diary
+from pipeline.daily.job import Daily
 from pipeline.registry.model import RegisteredModel
 from pipeline.tracking.tracker import connect
-from tests.pipeline.dailyshop import daily, entry, open_shop, started, write_day
+from tests.pipeline.daily.daily_shop import daily, entry, open_shop, started, write_day
 
 
 def champion() -> int | None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.dayentry import Entry
+from pipeline.daily.record import Entry
 from pipeline.registry.model import RegisteredModel
-from tests.pipeline.dailyshop import daily, entry, open_shop, started, write_day
+from tests.pipeline.daily.daily_shop import daily, entry, open_shop, started, write_day
 
 
 @pytest.mark.slow

@@ -1,0 +1,1 @@
+"""The scheduled job. The face is :mod:`pipeline.daily.job`."""
