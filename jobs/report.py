@@ -29,8 +29,8 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Write one HTML file that shows a comparison or a search, and log it to MLflow."""
-    from pipeline.report import write
-    from pipeline.results import load_result
+    from pipeline.report.report import write
+    from pipeline.report.results import load_result
     from pipeline.tracking.recorder import log_report
 
     result = load_result(_path(subject, runs, overrides))
@@ -44,7 +44,7 @@ def main(
 def _path(subject: str, runs: Path, overrides: Sequence[str]) -> Path:
     """The result file that is meant."""
     from pipeline.config.toml import load_config
-    from pipeline.results import newest
+    from pipeline.report.results import newest
 
     if subject.endswith(".json"):
         return Path(subject)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.results import Point, Result, load_result
+from pipeline.report.results import Point, Result, load_result
 from pipeline.runs.plan import BOOSTING, SINGLE_TASK, UNIFORM
 from tests.conftest import ROOT
 

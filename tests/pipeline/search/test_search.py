@@ -21,8 +21,8 @@ from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import delta_m_pct
 from pipeline.evaluation.pareto import on_front
-from pipeline.report import write
-from pipeline.results import load_result
+from pipeline.report.report import write
+from pipeline.report.results import load_result
 from pipeline.runs import run
 from pipeline.runs.plan import SINGLE_TASK, UNIFORM, Planned
 from pipeline.search.points import Baselines, Point

@@ -17,8 +17,8 @@ from selenium import webdriver
 from features.errors import InputError
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.report import write
-from pipeline.results import load_result, newest
+from pipeline.report.report import write
+from pipeline.report.results import load_result, newest
 from pipeline.search.points import Point
 from pipeline.search.storage import Heartbeats, Leases, _KernelLock, open_storage, quiet
 from pipeline.search.study import Study

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from pipeline.evaluation.intervals import Floats
-from pipeline.results import Point, Result
+from pipeline.report.results import Point, Result
 from pipeline.runs.plan import UNIFORM
 from pipeline.runs.run import Run
 

@@ -15,8 +15,8 @@ from pipeline.comparison.compare import compare
 from pipeline.comparison.comparison import Comparison, identity
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.report import write
-from pipeline.results import load_result, newest
+from pipeline.report.report import write
+from pipeline.report.results import load_result, newest
 from pipeline.runs.plan import SINGLE_TASK
 from pipeline.tracking.tracker import Tracker
 from tests.conftest import debug_config

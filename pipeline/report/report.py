@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, StrictUndefined
 from plotly.offline import get_plotlyjs
 
-from pipeline import charts
 from pipeline.comparison.confidence import BETTER, Interval
 from pipeline.files.atomic import atomic
-from pipeline.results import Point, Result
+from pipeline.report import charts
+from pipeline.report.results import Point, Result
 from pipeline.runs.plan import SINGLE_TASK, UNIFORM
 
 if TYPE_CHECKING:
