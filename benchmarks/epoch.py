@@ -20,12 +20,12 @@ from unittest.mock import patch
 import torch
 
 from pipeline.config.run import RunConfig
-from pipeline.config.toml import load_config
 from pipeline.data.batches import Batches
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.data.windows import Batch
 from pipeline.training.build import job_of
+from pipeline.training.resolve import load_config
 
 METHODS = ("uniform", "gradops(alpha=-1)", "rotograd", "rotograd + rotation(map='cayley')")
 COLUMNS = ("steps", "forward", "gradients", "update", "batches", "schedule", "rest", "validate")

@@ -45,8 +45,8 @@ def _measured(way: str, log: Path) -> dict[str, float]:
 def one(way: str, log: Path) -> None:
     """Prepare the log in one way, and print seconds and peak memory."""
     from benchmarks import pandas_peer
-    from pipeline.config.toml import load_config
     from pipeline.data.prepare import prepare
+    from pipeline.training.resolve import load_config
 
     with TemporaryDirectory(dir=log.parent) as out:
         config = load_config(CONFIG, [f"data.train={log}/**/*.parquet", f"data.prepared={out}"])

@@ -34,7 +34,6 @@ import typer
 
 from pipeline.comparison.compare import compare
 from pipeline.comparison.comparison import identity
-from pipeline.config.toml import load_config
 from pipeline.data.prepare import prepare
 from pipeline.registry.packaging import fetched
 from pipeline.registry.register import register
@@ -42,6 +41,7 @@ from pipeline.serving.batch import Scoring
 from pipeline.serving.scorer import Scorer
 from pipeline.sources.clicklog import Options, generate
 from pipeline.tracking.tracker import Tracker
+from pipeline.training.resolve import load_config
 
 ROOT = Path(__file__).parents[1]
 MODEL = "models:/clicklog@champion"

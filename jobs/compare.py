@@ -47,10 +47,10 @@ def main(
     from jobs.progress import TrainingProgress, surveyed
     from pipeline.comparison.compare import compare
     from pipeline.comparison.comparison import boosters, identity, plan
-    from pipeline.config.toml import load_config
     from pipeline.data.prepare import prepare
     from pipeline.registry.register import register
     from pipeline.tracking.tracker import Tracker
+    from pipeline.training.resolve import load_config
 
     chosen = {"compare.seeds": seeds, "train.epochs": epochs, "compare.workers": workers}
     options = [f"{key}={value}" for key, value in chosen.items() if value is not None]

@@ -28,9 +28,9 @@ def main(
 ) -> None:
     """Check a new day, train on top of the days before it, judge the model by it, and serve the model if it passes."""
     from jobs.progress import TrainingProgress
-    from pipeline.config.toml import load_config
     from pipeline.daily.job import Daily
     from pipeline.tracking.connection import reached
+    from pipeline.training.resolve import load_config
 
     loaded = load_config(config, overrides)
     daily = Daily(loaded, lambda planned: TrainingProgress([planned]))

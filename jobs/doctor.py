@@ -36,6 +36,6 @@ def main(configs: _Configs = None, as_json: AsJson = False) -> None:
 
 
 def _loaded(path: Path) -> RunConfig:
-    from pipeline.config.toml import load_config  # which imports torch: only where it is asked for
+    from pipeline.training.resolve import load_config  # which imports torch: only where it is asked for
 
     return load_config(path)

@@ -27,9 +27,9 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Split, fit encoders on the training rows, encode and write; prepared data that is there is kept."""
-    from pipeline.config.toml import load_config
     from pipeline.data.prepare import prepare
     from pipeline.runtime.executor import ENGINES
+    from pipeline.training.resolve import load_config
 
     loaded = load_config(config, overrides)
     with ENGINES[engine]() as workers:

@@ -45,10 +45,10 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Judge a registered version against the champion on held-out rows, and put it in service if it passes."""
-    from pipeline.config.toml import load_config
     from pipeline.data.prepare import prepare
     from pipeline.registry.promotion import decide, promote
     from pipeline.tracking.connection import reached
+    from pipeline.training.resolve import load_config
 
     _check_one_way(version, alias, prefer, at_least)
     allowed = ["gate.allow_signature_change=true"] if allow_signature_change else []

@@ -43,8 +43,8 @@ def main(
 
 def _path(subject: str, runs: Path, overrides: Sequence[str]) -> Path:
     """The result file that is meant."""
-    from pipeline.config.toml import load_config
     from pipeline.report.results import newest
+    from pipeline.training.resolve import load_config
 
     if subject.endswith(".json"):
         return Path(subject)

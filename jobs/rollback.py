@@ -22,9 +22,9 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Put the version in service that served before the champion; it is not judged again."""
-    from pipeline.config.toml import load_config
     from pipeline.registry.promotion import rollback
     from pipeline.tracking.connection import reached
+    from pipeline.training.resolve import load_config
 
     name = load_config(Path(subject), overrides).name if subject.endswith(".toml") else subject
     # Not "the same command": one that was cut short is finished by the next, which would then undo it.

@@ -34,10 +34,10 @@ def main(
     """Search the trade-off curve over methods and their options, and register its best; a study may be joined."""
     from jobs.progress import TrainingProgress, surveyed
     from pipeline.comparison.comparison import plan
-    from pipeline.config.toml import load_config
     from pipeline.data.prepare import prepare
     from pipeline.search.search import Search
     from pipeline.search.study import Study
+    from pipeline.training.resolve import load_config
 
     chosen = {"trials": trials, "seeds": seeds, "workers": workers, "storage": storage and f'"{storage}"'}
     options = [f"search.{key}={value}" for key, value in chosen.items() if value is not None]

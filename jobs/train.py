@@ -30,10 +30,10 @@ def main(
 ) -> None:
     """Train one model, or find it done, and record it in MLflow; under torchrun on all ranks together."""
     from jobs.progress import surveyed
-    from pipeline.config.toml import load_config
     from pipeline.data.prepare import prepare
     from pipeline.runs.plan import Planned
     from pipeline.training.distributed import on_first, once, together
+    from pipeline.training.resolve import load_config
     from pipeline.training.runner import complete
 
     loaded = load_config(config, overrides)

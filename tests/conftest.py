@@ -9,9 +9,9 @@ from hypothesis import settings
 
 from features.encoder import Encoder
 from pipeline.config.run import RunConfig
-from pipeline.config.toml import load_config
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
+from pipeline.training.resolve import load_config
 
 ROOT = Path(__file__).parent.parent
 settings.register_profile("gradops", deadline=None)  # a shared machine stalls now and then

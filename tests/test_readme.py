@@ -19,10 +19,10 @@ from pipeline.config.gate import GateConfig
 from pipeline.config.run import CompareConfig, DataConfig, ModelConfig
 from pipeline.config.search import Range, SearchConfig
 from pipeline.config.split import SplitConfig
-from pipeline.config.toml import load_config
 from pipeline.config.train import TrainConfig
 from pipeline.data.prepare import prepare
 from pipeline.sources.clicklog import Options, generate
+from pipeline.training.resolve import load_config
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()

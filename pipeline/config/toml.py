@@ -15,7 +15,7 @@ from features.errors import InputError
 from pipeline.config.run import RunConfig
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+def read_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     """Read a config; ``extends = "other.toml"`` at its top takes every key it does not set from that file.
 
     Args:

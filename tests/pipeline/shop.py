@@ -12,13 +12,13 @@ import polars as pl
 import pytest
 
 from pipeline.config.run import RunConfig
-from pipeline.config.toml import load_config
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.registry.model import RegisteredModel
 from pipeline.registry.register import offer
 from pipeline.runs.plan import Planned
 from pipeline.tracking.tracker import Tracker
+from pipeline.training.resolve import load_config
 from pipeline.training.runner import complete
 
 TOML = """

@@ -21,7 +21,6 @@ from features.errors import InputError
 from features.kinds import MultiHot
 from pipeline.config.run import RunConfig
 from pipeline.config.split import side
-from pipeline.config.toml import load_config
 from pipeline.data import chunks
 from pipeline.data.batches import Batches
 from pipeline.data.prepare import prepare
@@ -29,6 +28,7 @@ from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import task_metrics
 from pipeline.runs.run import Run
 from pipeline.serving.scorer import Scorer
+from pipeline.training.resolve import load_config
 from pipeline.training.training import train
 from tests.conftest import vocabularies
 

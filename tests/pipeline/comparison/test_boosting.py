@@ -19,12 +19,12 @@ from pipeline.comparison.confidence import Interval
 from pipeline.comparison.scores import SCORES, TestRows, scores_of
 from pipeline.comparison.table import cells
 from pipeline.config.run import RunConfig
-from pipeline.config.toml import load_config
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import task_metrics
 from pipeline.runs.plan import BOOSTING, SINGLE_TASK
 from pipeline.sources.clicklog import Options, generate
+from pipeline.training.resolve import load_config
 from tests.conftest import ROOT, debug_config
 
 BESIDE = ["compare.methods=['uniform', 'mgda']", "compare.seeds=2", "compare.boosting=true"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from pipeline.config.run import RunConfig
-from pipeline.config.toml import load_config
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.sources.clicklog import Options, generate
+from pipeline.training.resolve import load_config
 from pipeline.training.training import train
 from tests.conftest import ROOT
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from features.errors import InputError
-from pipeline.config.toml import load_config
+from pipeline.training.resolve import load_config
 from tests.conftest import ROOT, debug_config
 
 CONFIGS = sorted((ROOT / "configs").glob("*.toml"))

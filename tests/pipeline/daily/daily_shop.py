@@ -12,9 +12,9 @@ import polars as pl
 from typer.testing import CliRunner
 
 from jobs.cli import app
-from pipeline.config.toml import load_config
 from pipeline.daily.history import Diary
 from pipeline.daily.record import Entry
+from pipeline.training.resolve import load_config
 from tests.conftest import ROOT
 from tests.pipeline.shop import clicks
 

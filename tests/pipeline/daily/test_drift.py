@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipeline.config.toml import load_config
 from pipeline.daily.drift import Drift, comparable, summary
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
+from pipeline.training.resolve import load_config
 
 CONFIG = """
 name = "shop"

@@ -12,11 +12,11 @@ from pathlib import Path
 import polars as pl
 
 from jobs.progress import TrainingProgress
-from pipeline.config.toml import load_config
 from pipeline.daily.history import Diary
 from pipeline.daily.job import Daily
 from pipeline.registry.model import RegisteredModel
 from pipeline.tracking.tracker import connect
+from pipeline.training.resolve import load_config
 from tests.pipeline.daily.daily_shop import daily, entry, open_shop, started, write_day
 
 

@@ -12,9 +12,9 @@ from polars.testing import assert_frame_equal
 
 from features.transforms import FIRST_KNOWN
 from pipeline.config.run import RunConfig
-from pipeline.config.toml import load_config
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
+from pipeline.training.resolve import load_config
 from tests.conftest import vocabularies
 
 CONFIG = """

@@ -75,7 +75,7 @@ def test_one_file_is_split_three_ways(tmp_path: Path) -> None:
     text = text.replace('holdout = "data/census/test.parquet"\n', f'prepared = "{tmp_path}/prepared"\n')
     text = text.replace("validation = 0.5\ntest = 0.5", "validation = 0.2\ntest = 0.2")
     (tmp_path / "one.toml").write_text(text)
-    from pipeline.config.toml import load_config
+    from pipeline.training.resolve import load_config
 
     splits = prepare(load_config(tmp_path / "one.toml")).manifest["splits"]
     assert sum(s["rows"] for s in splits.values()) == 1500

@@ -13,11 +13,11 @@ from sklearn.metrics import roc_auc_score
 from features.errors import InputError
 from pipeline.config.run import RunConfig
 from pipeline.config.split import side
-from pipeline.config.toml import load_config
 from pipeline.data.batches import Batches
 from pipeline.data.prepare import prepare
 from pipeline.evaluation.metrics import Evaluator
 from pipeline.evaluation.ranking import NO_GROUP
+from pipeline.training.resolve import load_config
 from pipeline.training.training import train
 from tests.pipeline.test_log_to_served import TOML, log, served
 

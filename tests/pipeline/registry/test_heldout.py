@@ -12,7 +12,6 @@ import pytest
 
 from features.errors import InputError
 from pipeline.config.run import RunConfig
-from pipeline.config.toml import load_config
 from pipeline.data import chunks
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
@@ -21,6 +20,7 @@ from pipeline.registry import heldout
 from pipeline.registry.heldout import held_out
 from pipeline.runs.run import WEIGHTS, Run
 from pipeline.serving.scorer import Scorer
+from pipeline.training.resolve import load_config
 from pipeline.training.training import train
 from tests.pipeline.shop import TOML, clicks
 

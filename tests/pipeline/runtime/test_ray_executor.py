@@ -19,13 +19,13 @@ from ray import cluster_utils
 
 from features.errors import InputError
 from pipeline.config.run import RunConfig
-from pipeline.config.toml import load_config
 from pipeline.data import chunks
 from pipeline.data.chunks import Chunk, Reading
 from pipeline.data.prepare import prepare
 from pipeline.runtime.executor import ENGINES, HERE, Engine
 from pipeline.runtime.ray_executor import Cluster, joined
 from pipeline.sources.clicklog import Options, generate
+from pipeline.training.resolve import load_config
 from tests.conftest import ROOT
 
 TOKEN = "0" * 64  # or Ray would write one into the home folder

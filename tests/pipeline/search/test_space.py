@@ -10,9 +10,9 @@ import pytest
 from features.errors import InputError
 from gradops.methods import METHODS, parse
 from pipeline.config.run import RunConfig
-from pipeline.config.toml import load_config
 from pipeline.files.redaction import without_passwords
 from pipeline.search.space import Space
+from pipeline.training.resolve import load_config
 from tests.conftest import ROOT, debug_config
 
 RANGES = 'search.ranges={"train.lr"={low=1e-3,high=1e-2,log=true},"train.batch_size"={low=64,high=128}}'

@@ -21,12 +21,12 @@ from pipeline.comparison.compare import compare
 from pipeline.comparison.comparison import identity, plan
 from pipeline.config.run import RunConfig
 from pipeline.config.split import side
-from pipeline.config.toml import load_config
 from pipeline.data.prepare import prepare
 from pipeline.evaluation.metrics import Evaluator
 from pipeline.registry.register import register
 from pipeline.runs.plan import SINGLE_TASK
 from pipeline.tracking.tracker import Tracker
+from pipeline.training.resolve import load_config
 from pipeline.training.training import train
 from tests.pipeline.test_log_to_served import TOML, log
 

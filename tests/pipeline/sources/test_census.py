@@ -168,8 +168,8 @@ def test_the_real_data_is_what_the_papers_describe(real: tuple[Path, Path]) -> N
 
 def test_one_epoch_on_the_real_data_learns_every_task(real: tuple[Path, Path], tmp_path: Path) -> None:
     """A floor against chance-level towers, which published code has shipped; the main job's figures are far above."""
-    from pipeline.config.toml import load_config
     from pipeline.data.prepare import prepare
+    from pipeline.training.resolve import load_config
     from pipeline.training.training import train
 
     options = [f"data.train={real[0]}", f"data.holdout={real[1]}", "train.epochs=1"]

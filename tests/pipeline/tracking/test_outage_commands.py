@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 
 from jobs.cli import app
 from pipeline.config.run import RunConfig
-from pipeline.config.toml import load_config
 from pipeline.data.prepared import Prepared
 from pipeline.runs.run import Run
 from pipeline.tracking.pending import Outbox
 from pipeline.tracking.tracker import connect
+from pipeline.training.resolve import load_config
 from tests.conftest import ROLES, ROOT
 from tests.pipeline.search.searching import assert_whole
 from tests.pipeline.server import Server, free_port

@@ -11,10 +11,10 @@ import torch
 from features.errors import InputError
 from pipeline.config.run import RunConfig
 from pipeline.config.split import side
-from pipeline.config.toml import load_config
 from pipeline.data.batches import Batches
 from pipeline.data.prepare import prepare
 from pipeline.runs.run import Run, run_folder
+from pipeline.training.resolve import load_config
 from pipeline.training.training import train
 from tests.pipeline.test_log_to_served import TOML, log
 

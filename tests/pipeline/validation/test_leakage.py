@@ -12,10 +12,10 @@ from sklearn.metrics import roc_auc_score
 
 from features.errors import InputError
 from pipeline.config.run import RunConfig
-from pipeline.config.toml import load_config
 from pipeline.data.prepare import prepare
 from pipeline.files import parquet
 from pipeline.sources.clicklog import Options, generate
+from pipeline.training.resolve import load_config
 from pipeline.validation import leakage
 from tests.conftest import ROOT, debug_config
 

@@ -17,8 +17,8 @@ import pytest
 
 from features.errors import InputError
 from pipeline.config.run import RunConfig
-from pipeline.config.toml import load_config
 from pipeline.data.prepare import prepare
+from pipeline.training.resolve import load_config
 from pipeline.validation import raw_data
 from tests.conftest import ROOT
 
