@@ -176,10 +176,10 @@ def test_a_killed_prepare_is_completed_and_the_same_byte_for_byte(
 ) -> None:
     """Killed once so many chunks are done: before the fit, in its middle, and while encoding."""
     code = (
-        "import sys; from pathlib import Path; from pipeline import chunks, prepare\n"
-        "from pipeline.config.toml import load\n"
+        "import sys; from pathlib import Path; from pipeline.data import chunks, prepare\n"
+        "from pipeline.training.resolve import load_config\n"
         "chunks._ROWS = 150\n"
-        "prepare.prepare(load(Path(sys.argv[1]), [sys.argv[2]]))"
+        "prepare.prepare(load_config(Path(sys.argv[1]), [sys.argv[2]]))"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "clicks.toml"), f"data.prepared={tmp_path}/killed"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}

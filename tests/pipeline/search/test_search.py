@@ -23,7 +23,6 @@ from pipeline.evaluation.multitask import delta_m_pct
 from pipeline.evaluation.pareto import on_front
 from pipeline.report.report import write
 from pipeline.report.results import load_result
-from pipeline.runs import run
 from pipeline.runs.plan import SINGLE_TASK, UNIFORM, Planned
 from pipeline.search.points import Baselines, Point
 from pipeline.search.pruning import BehindError, MedianRule
@@ -72,7 +71,7 @@ def test_a_search_finishes_what_was_asked_for(done: tuple[RunConfig, Prepared, S
     assert (content["kind"], content["name"], content["data"]) == ("study", "debug", prepared.fingerprint)
     assert content["baselines"].keys() == {"single-task", "uniform"}
     for point in found.points:
-        (run,) = [run.Run.load(config.runs / name) for name in point.runs]
+        (run,) = [Run.load(config.runs / name) for name in point.runs]
         assert point.test == {task: run.test[task]["auc"] for task in config.tasks}
         assert (point.method, point.val_sd) == (run.method, None)
     assert [p.pareto for p in found.points] == on_front([[*p.val.values()] for p in found.points])
@@ -210,7 +209,7 @@ def test_a_constraint_keeps_points_off_the_front(
 def test_a_run_below_the_median_is_given_up(done: tuple[RunConfig, Prepared, Searched]) -> None:
     config, _, found = done
     planned = Planned("trial 9", config.changed({"train.epochs": 3}))
-    epoch = run.Run.load(config.runs / found.points[0].runs[0]).history[0]
+    epoch = Run.load(config.runs / found.points[0].runs[0]).history[0]
     above, below = ([[epoch.mean_auc + shift] * 3] for shift in (0.01, -0.01))
     points = [Point(i, "uniform", {}, curves=above) for i in range(5)]
     with pytest.raises(BehindError, match=r"after epoch 1 of seed 0, median 0\.\d{4}"):
