@@ -23,12 +23,12 @@ from pathlib import Path
 
 from gradops.catalogue import markdown, search_space
 from gradops.methods import METHODS, parse, write
-from pipeline.config.toml import load
+from pipeline.training.resolve import load_config
 
 method = parse("levelled(power=0.7)")
 assert write(method) == "levelled(power=0.7)", write(method)
 options = ["train.method=levelled(power=0.2)", "compare.methods=['all']"]
-config = load(Path("configs/debug.toml"), options)
+config = load_config(Path("configs/debug.toml"), options)
 assert config.train.method == "levelled(power=0.2)"
 assert "levelled(power=0.5)" in config.compare.methods
 assert search_space(METHODS["levelled"]) == {"power": (0.0, 1.0)}

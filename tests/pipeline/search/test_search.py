@@ -24,6 +24,7 @@ from pipeline.evaluation.pareto import on_front
 from pipeline.report.report import write
 from pipeline.report.results import load_result
 from pipeline.runs.plan import SINGLE_TASK, UNIFORM, Planned
+from pipeline.runs.run import Run
 from pipeline.search.points import Baselines, Point
 from pipeline.search.pruning import BehindError, MedianRule
 from pipeline.search.search import Search, Searched

@@ -22,7 +22,7 @@ from tests.pipeline.training.test_resume import LONGER, assert_same, config_in, 
 CHILD = """
 import sys
 from pathlib import Path
-from pipeline.config.toml import load
+from pipeline.training.resolve import load_config
 from pipeline.training.trainer import Job
 from pipeline.data.prepare import prepare
 from pipeline.training.training import train
@@ -35,7 +35,7 @@ def told(self, batch):
     return losses_T
 
 Job._train_on = told
-config = load(Path(sys.argv[1]), sys.argv[2:])
+config = load_config(Path(sys.argv[1]), sys.argv[2:])
 train(config, prepare(config))
 """
 
