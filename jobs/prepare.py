@@ -28,11 +28,11 @@ def main(
 ) -> None:
     """Split, fit encoders on the training rows, encode and write; prepared data that is there is kept."""
     from pipeline.data.prepare import prepare
-    from pipeline.runtime.executor import ENGINES
+    from pipeline.runtime.executor import EXECUTORS
     from pipeline.training.resolve import load_config
 
     loaded = load_config(config, overrides)
-    with ENGINES[engine]() as workers:
+    with EXECUTORS[engine]() as workers:
         prepared = prepare(loaded, workers)
     splits = prepared.manifest["splits"]
     lines = [f"{name}: {found['rows']:,} rows, {_shares(found)}" for name, found in splits.items()]

@@ -13,7 +13,7 @@ import polars as pl
 from features.encoder import GROUP, ID, LABEL, SAMPLE_WEIGHT, VALUE, WEIGHT
 from features.spec import FeatureSpec
 from pipeline.data.windows import Batch, Window
-from pipeline.runtime.prefetch import ahead
+from pipeline.runtime.prefetch import prefetch
 
 Rows = npt.NDArray[np.int64]
 
@@ -125,7 +125,7 @@ class Batches:
         self, starts: Sequence[int], generators: Sequence[np.random.Generator] = ()
     ) -> Iterator[tuple[int, Window]]:
         """The windows that begin at these rows, each read, and perhaps shuffled, while the one before it is used."""
-        return zip(starts, ahead(partial(self._load, start, generators) for start in starts), strict=True)
+        return zip(starts, prefetch(partial(self._load, start, generators) for start in starts), strict=True)
 
     def _load(self, start: int, generators: Sequence[np.random.Generator]) -> Window:
         """This rank's rows of one window, in the order that its batches take them."""

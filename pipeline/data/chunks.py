@@ -57,7 +57,7 @@ class Chunk:
     def read(self, reading: Reading) -> dict[str, pl.DataFrame]:
         """What is needed of the rows, by split; a split without any is left out."""
         columns = sorted({reading.split.column, *reading.spec.sources, *reading.beside})
-        rows = parquet.read(self.path, parquet.scan(self.path).select(columns).slice(self.start, self.rows))
+        rows = parquet.collect(self.path, parquet.scan(self.path).select(columns).slice(self.start, self.rows))
         if reading.holdout and self.role == "train":
             found = {"train": rows}
         else:
@@ -74,7 +74,7 @@ def chunks(role: str, path: Path, name: str) -> Iterator[Chunk]:
         path: The file.
         name: What the names of its parts begin with.
     """
-    height = parquet.height(path)
+    height = parquet.count_rows(path)
     for place, start in enumerate(range(0, height, _ROWS)):
         yield Chunk(role, path, start, min(_ROWS, height - start), f"{name}-{place:04}")
 

@@ -22,8 +22,8 @@ from pipeline.data import incremental
 from pipeline.data.chunks import DONE, Chunk, Reading, chunks, count, encode
 from pipeline.data.incremental import Base
 from pipeline.data.prepared import ENCODER, MANIFEST, PENDING, Prepared
-from pipeline.files.atomic import atomic, fingerprint, sha256_file, sweep
-from pipeline.runtime.executor import HERE, Engine
+from pipeline.files.atomic import atomic, fingerprint, remove_drafts, sha256_file
+from pipeline.runtime.executor import LOCAL_EXECUTOR, Executor
 from pipeline.runtime.versions import data_versions
 from pipeline.validation import leakage, raw_data
 
@@ -31,12 +31,12 @@ from pipeline.validation import leakage, raw_data
 _FORMAT = 5
 
 
-def prepare(config: RunConfig, engine: Engine = HERE) -> Prepared:
+def prepare(config: RunConfig, executor: Executor = LOCAL_EXECUTOR) -> Prepared:
     """Prepare the data that a config describes, or find it done.
 
     Args:
         config: What to prepare.
-        engine: Who reads, checks, counts and encodes; whoever does, the same bytes are written.
+        executor: Who reads, checks, counts and encodes; whoever does, the same bytes are written.
 
     Raises:
         InputError: If files are missing, or columns or values do not fit the config (all problems at once), or features
@@ -44,8 +44,8 @@ def prepare(config: RunConfig, engine: Engine = HERE) -> Prepared:
     """
     sources = raw_data.find_raw_files(config)
     config.data.prepared.mkdir(parents=True, exist_ok=True)
-    engine.reach([path for paths in sources.values() for path in paths], config.data.prepared)
-    digests = {role: list(engine.map(sha256_file, paths, threads=2)) for role, paths in sources.items()}
+    executor.check_access([path for paths in sources.values() for path in paths], config.data.prepared)
+    digests = {role: list(executor.map(sha256_file, paths, threads=2)) for role, paths in sources.items()}
     inputs = {
         "format": _FORMAT,
         # A task's weight changes what is trained, not what is prepared.
@@ -62,9 +62,9 @@ def prepare(config: RunConfig, engine: Engine = HERE) -> Prepared:
         folder = config.data.prepared / fingerprint(inputs)
         if (done := Prepared.find(folder)) is not None:
             return done
-        raw_data.check_raw_data(config, sources, engine)
+        raw_data.check_raw_data(config, sources, executor)
         leakage.check_leakage(config, sources["train"])
-        return _Preparation(config, engine, sources, digests, base).write(inputs, folder)
+        return _Preparation(config, executor, sources, digests, base).write(inputs, folder)
 
 
 @dataclass(frozen=True)
@@ -73,14 +73,14 @@ class _Preparation:
 
     Args:
         config: What to prepare.
-        engine: Who counts and encodes.
+        executor: Who counts and encodes.
         sources: The raw files of each role.
         digests: Of their content.
         base: What is taken over from earlier data.
     """
 
     config: RunConfig
-    engine: Engine
+    executor: Executor
     sources: dict[str, list[Path]]
     digests: dict[str, list[str]]
     base: Base
@@ -91,12 +91,12 @@ class _Preparation:
 
     def write(self, inputs: dict[str, Any], folder: Path) -> Prepared:
         draft = folder.with_name(f".{folder.name}.draft")
-        sweep(draft)
+        remove_drafts(draft)
         (draft / DONE).mkdir(parents=True, exist_ok=True)
         new = list(self._new())
         encoder = self._fitted([chunk for chunk in new if chunk.role == "train"], draft)
         # Two at a time: one reads or writes while the other computes.
-        encoded = self.engine.map(partial(encode, self._reading, encoder, draft), new, threads=2)
+        encoded = self.executor.map(partial(encode, self._reading, encoder, draft), new, threads=2)
         parts = [*(part for written in encoded for part in written), *self._linked(draft)]
         counts = {split: self._counts([draft / p for p in parts if p.startswith(f"{split}/")]) for split in SPLITS}
         try:
@@ -135,7 +135,7 @@ class _Preparation:
         """The encoder of the training rows, fitted unless an interrupted run has done so."""
         if not (draft / ENCODER).exists():
             fitter = self._fitter(sum(chunk.rows for chunk in new))
-            for part in self.engine.map(partial(count, self._reading, fitter.counting), new, threads=2):
+            for part in self.executor.map(partial(count, self._reading, fitter.counting), new, threads=2):
                 if part is not None:
                     fitter.add(part)
             fitter.pending().write_parquet(draft / PENDING)

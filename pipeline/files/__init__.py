@@ -1,1 +1,1 @@
-"""Atomic writes, Parquet files that a user points at, the days in their paths, and redaction; no model, no task."""
+"""Atomic writes, a user's Parquet files, the days in their paths, and redaction. Knows no model and no task."""

@@ -1,4 +1,4 @@
-"""Writing so that a reader never sees half a file, and naming content by its hash."""
+"""Atomic writes, so that a reader never sees half a file, and fingerprints of content."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def atomic(target: Path) -> Iterator[Path]:
     """A sibling path to write a file or a folder to; it takes the target's place only if the block succeeds."""
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
-    _remove(draft)  # a killed process of the same number may have left one
+    _remove(draft)  # a killed process with the same id may have left one
     try:
         yield draft
         if target.is_dir():
@@ -29,7 +29,7 @@ def atomic(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def durable(target: Path) -> Iterator[Path]:
-    """As :func:`atomic`, and what was written is on the disk when the block is left: it outlives a power cut."""
+    """As :func:`atomic`; the content is on the disk when the block is left, so that it survives a power cut."""
     with atomic(target) as draft:
         yield draft
         for path in (*draft.rglob("*"), draft):
@@ -37,8 +37,8 @@ def durable(target: Path) -> Iterator[Path]:
     _sync(target.parent)
 
 
-def sweep(folder: Path, drafts: str = "**/.*.draft") -> None:
-    """Remove what killed processes left below a folder. Only under a lock: a live process's draft is swept, too."""
+def remove_drafts(folder: Path, drafts: str = "**/.*.draft") -> None:
+    """Remove the drafts of killed processes below a folder. Needs a lock: drafts of live processes go, too."""
     for draft in list(folder.glob(drafts)):
         _remove(draft)
 

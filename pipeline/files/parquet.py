@@ -1,4 +1,4 @@
-"""Parquet files that a user points at: which they are, and whether they are readable and of one schema."""
+"""Parquet files that a user points at: finding them, reading them, and the one schema that they should share."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _DAMAGED = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 
 
 class DamagedError(InputError):
-    """One file cannot be read: a reason to go on with the others, and to name them all in the end."""
+    """One file cannot be read. Callers go on with the others, and name all damaged files at the end."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(path, reason)  # what another process makes it from again
+        super().__init__(path, reason)  # pickling makes the error again from these arguments
         self.path, self._reason = path, reason
 
     def __str__(self) -> str:
@@ -29,21 +29,21 @@ class DamagedError(InputError):
 
 
 def find_files(pattern: str) -> list[Path]:
-    """The files of a path, a folder (with those below it) or a glob, in order."""
+    """The Parquet files that a path, a folder (searched with its subfolders) or a glob names, in order."""
     return sorted(Path(pattern).rglob("*.parquet")) if Path(pattern).is_dir() else sorted(map(Path, glob(pattern)))
 
 
 def scan(path: Path) -> pl.LazyFrame:
-    """The columns that one file itself has; a folder called ``dt=...`` adds none."""
+    """A lazy frame of one file's own columns; a folder called ``dt=...`` adds no column."""
     return pl.scan_parquet(path, hive_partitioning=False)
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Turn what reading a damaged file raises into an error that names the file.
+def naming_damage(path: Path) -> Iterator[None]:
+    """Turn the error of reading a damaged file into one that names the file.
 
     Raises:
-        DamagedError: If the block, which reads this file and does nothing else, fails.
+        DamagedError: If the block fails, which should only read this file.
     """
     try:
         yield
@@ -51,43 +51,43 @@ def naming(path: Path) -> Iterator[None]:
         raise DamagedError(path, str(error).partition("\n")[0]) from error
 
 
-def read(path: Path, rows: pl.LazyFrame) -> pl.DataFrame:
-    """Collect what is asked of one file, in memory that its rows do not fill.
+def collect(path: Path, rows: pl.LazyFrame) -> pl.DataFrame:
+    """Collect a query on one file by streaming: memory use does not grow with the rows of the file.
 
     Raises:
         DamagedError: If its pages cannot be read.
     """
-    with naming(path):
+    with naming_damage(path):
         return rows.collect(engine="streaming")
 
 
-def schemas(paths: list[Path]) -> tuple[dict[Path, pl.Schema], list[str]]:
-    """The schema of every readable file, and what is wrong with the others."""
+def read_schemas(paths: list[Path]) -> tuple[dict[Path, pl.Schema], list[str]]:
+    """The schema of every readable file, and a problem for each of the others."""
     found: dict[Path, pl.Schema] = {}
     problems = []
     for path in paths:
         try:
-            with naming(path):
+            with naming_damage(path):
                 found[path] = pl.Schema(pl.read_parquet_schema(path))
         except DamagedError as error:
             problems.append(str(error))
     return found, problems
 
 
-def height(path: Path) -> int:
-    """Rows of a file, by its footer."""
+def count_rows(path: Path) -> int:
+    """The number of rows that a file's footer states."""
     return int(scan(path).select(pl.len()).collect().item())
 
 
-def agreed(
+def common_schema(
     found: Mapping[Path, pl.Schema], count_problems: Callable[[pl.Schema], int] = lambda _: 0
 ) -> tuple[pl.Schema | None, list[str]]:
-    """The one schema that files should have, None without a file, and how each of them differs.
+    """The one schema that files should have (None without a file), and the problems of files that differ from it.
 
     Args:
         found: Schema of each file.
-        count_problems: How much is wrong with a schema. Of several types of a column the one with the fewest problems
-            is expected, then the most frequent, then the first.
+        count_problems: The number of problems of a schema. If files have different types of a column, the expected type
+            is the one with the fewest problems, then the most frequent one, then the first.
     """
     columns = dict.fromkeys(column for schema in found.values() for column in schema)
     types = {column: Counter(schema.get(column) for schema in found.values()) for column in columns}

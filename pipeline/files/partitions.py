@@ -1,4 +1,4 @@
-"""Days that a log has no rows of: files without a row, and gaps between the ``dt=2026-01-31`` parts of its paths."""
+"""Days without rows in a log: empty files, and gaps between the ``dt=2026-01-31`` parts of its paths."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from pipeline.files import parquet
 _PART, _SHOWN = "dt=", 7
 
 
-def problems(role: str, paths: list[Path], readable: list[Path], without: Collection[date] = ()) -> Iterator[str]:
-    """What is empty or missing of a role's files.
+def partition_problems(
+    role: str, paths: list[Path], readable: list[Path], without: Collection[date] = ()
+) -> Iterator[str]:
+    """The empty files of a role, and its missing days.
 
     Args:
-        role: As the config calls them, ``data.train``.
-        paths: All of them: a day whose file is damaged is there.
-        readable: Those whose footer can be read.
-        without: Days that are left out on purpose.
+        role: The files' name in the config, such as ``data.train``.
+        paths: All files: a day whose file is damaged is not missing.
+        readable: The files whose footer can be read.
+        without: Days that the config leaves out on purpose.
     """
     fix = "or set `[contract] empty_days = true` if days without rows are as they should be"
-    yield from (f"{path} has no rows; remove or replace it, {fix}" for path in readable if not parquet.height(path))
+    yield from (f"{path} has no rows; remove or replace it, {fix}" for path in readable if not parquet.count_rows(path))
     days = {day for path in paths if (day := day_of(path))}
     if missing := [day for day in _missing(days) if day not in without]:
         shown = ", ".join(map(str, missing[:_SHOWN])) + (", ..." if missing[_SHOWN:] else "")
@@ -30,7 +32,7 @@ def problems(role: str, paths: list[Path], readable: list[Path], without: Collec
 
 
 def day_of(path: Path) -> date | None:
-    """The day that a path names; a part like ``dt=latest`` is none."""
+    """The day that a path names; None if it names none, as with ``dt=latest``."""
     for part in path.parts:
         try:
             if part.startswith(_PART):

@@ -1,10 +1,10 @@
-"""Text that may be printed, logged and saved: URLs in it lose their passwords."""
+"""Redaction: URLs in a text lose their passwords, so that it may be printed, logged and saved."""
 
 from __future__ import annotations
 
 import re
 
-# SQLAlchemy ends a password at the last @ before the host, whatever it holds; a text goes on after the URL's blank.
+# SQLAlchemy ends a password at the last @ before the host, whatever characters it has; a blank ends the URL.
 _IN_LOGIN = re.compile(r"(//[^/@:\s]*):\S*@")
 _IN_QUERY = re.compile(r"([?&;](?:[\w-]*(?:password|passwd|pwd|secret|token|key))=)[^&;\s'\")]+", re.IGNORECASE)
 
@@ -12,7 +12,7 @@ _IN_QUERY = re.compile(r"([?&;](?:[\w-]*(?:password|passwd|pwd|secret|token|key)
 def without_passwords(text: str) -> str:
     """A text with every password in its URLs replaced by ``***``.
 
-    Libraries quote URLs in the middle of their messages, where no parser of URLs finds them. More is hidden than is
-    needed where an ``@`` comes late in a URL, never less.
+    Libraries quote URLs in the middle of their messages, where no parser of URLs finds them. An ``@`` late in a URL
+    makes this hide more than the password, never less.
     """
     return _IN_QUERY.sub(r"\1***", _IN_LOGIN.sub(r"\1:***@", text))

@@ -1,1 +1,1 @@
-"""Signals, work done ahead, and the executors: threads or a Ray cluster."""
+"""Signals, prefetching, package versions, and the executors: threads or a Ray cluster."""

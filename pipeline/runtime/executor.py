@@ -1,4 +1,4 @@
-"""Who does a job's pieces of work: threads of this process, or the machines of a Ray cluster."""
+"""Executors run a command's independent pieces of work: in threads of this process, or on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -9,55 +9,58 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from features.errors import InputError
-from pipeline.runtime.prefetch import ahead
+from pipeline.runtime.prefetch import prefetch
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Engine(Protocol):
-    """Does pieces of work that need not know of each other."""
+class Executor(Protocol):
+    """Runs pieces of work that are independent of each other."""
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item], threads: int = 1) -> Iterator[Result]:
         """The results of a function, in the order of its items; its first error ends the work.
 
         Args:
-            function: What is done with an item. It is sent once, with all that it is bound to.
-            items: Taken as they are needed.
-            threads: How many items fit into this process at the same time. Elsewhere each CPU has one.
+            function: Called with each item. It is sent to a worker once, together with the arguments bound to it.
+            items: The inputs, read only as workers become free.
+            threads: Number of items that this process works on at the same time. A cluster uses one task a CPU instead.
         """
 
-    def reach(self, files: Sequence[Path], folder: Path) -> None:
-        """Make sure that whoever works sees some files, and can write to a folder.
+    def check_access(self, files: Sequence[Path], folder: Path) -> None:
+        """See that every worker can read some files and write to a folder.
 
         Raises:
-            InputError: If anybody does not. It names all who do not.
+            InputError: If some cannot. It names each of them.
         """
 
 
-class Threads:
+class ThreadExecutor:
     """Threads of this process."""
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item], threads: int = 1) -> Iterator[Result]:
-        """As :meth:`Engine.map`."""
-        return ahead((partial(function, item) for item in items), threads)
+        """As :meth:`Executor.map`."""
+        return prefetch((partial(function, item) for item in items), threads)
 
-    def reach(self, files: Sequence[Path], folder: Path) -> None:
-        """This process has found them itself."""
-
-
-HERE = Threads()
+    def check_access(self, files: Sequence[Path], folder: Path) -> None:
+        """Nothing to do: the files were found by this process."""
 
 
-def _on_ray() -> AbstractContextManager[Engine]:
+LOCAL_EXECUTOR = ThreadExecutor()
+
+
+def _on_ray() -> AbstractContextManager[Executor]:
     try:
-        from pipeline.runtime.ray_executor import joined
+        from pipeline.runtime.ray_executor import ray_cluster
     except ModuleNotFoundError as error:
         if error.name != "ray":
             raise
         raise InputError("the engine `ray` needs Ray, which is not installed: pip install 'gradops[ray]'") from None
-    return joined()
+    return ray_cluster()
 
 
-# What begins an engine, by its name; it ends with the block.
-ENGINES: dict[str, Callable[[], AbstractContextManager[Engine]]] = {"local": lambda: nullcontext(HERE), "ray": _on_ray}
+# Name of `--engine` to a context manager that starts the executor and ends it with the block.
+EXECUTORS: dict[str, Callable[[], AbstractContextManager[Executor]]] = {
+    "local": lambda: nullcontext(LOCAL_EXECUTOR),
+    "ray": _on_ray,
+}

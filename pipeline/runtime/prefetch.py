@@ -1,4 +1,4 @@
-"""Work that is done a little ahead of whoever uses its results."""
+"""Work done in threads shortly before its results are used."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import TypeVar
 Result = TypeVar("Result")
 
 
-def ahead(jobs: Iterable[Callable[[], Result]], threads: int = 1) -> Iterator[Result]:
-    """The results of jobs, in order: so many jobs run in threads while the caller uses the result of an earlier one.
+def prefetch(jobs: Iterable[Callable[[], Result]], threads: int = 1) -> Iterator[Result]:
+    """The results of jobs, in order; the next jobs run in threads while the caller uses the result of an earlier one.
 
     Args:
-        jobs: What is to be done; taken as it is needed.
-        threads: Jobs at the same time, and so at most how many results are held beside the caller's.
+        jobs: Functions to call, read only as threads become free.
+        threads: Number of jobs that run at the same time, and the most results held beside the caller's.
     """
     waiting = iter(jobs)
     with ThreadPoolExecutor(threads) as pool:

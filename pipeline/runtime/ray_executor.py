@@ -1,8 +1,8 @@
-"""The machines of a Ray cluster as an engine: plain tasks around the same functions.
+"""An executor on the machines of a Ray cluster: plain tasks around the same functions.
 
-With ``RAY_ADDRESS`` an existing cluster is joined, and left as it was. Without, one of this machine's processors is
-started and ended with the work. Every machine has to see the folder of the command, the raw files and the folder of
-prepared data at the same paths, and to have the same gradops.
+With ``RAY_ADDRESS`` an existing cluster is joined, and left as it was. Without it, a cluster of this machine's
+processors is started, and stopped at the end of the work. Every machine needs the command's folder, the raw files and
+the folder of prepared data at the same paths, and the same version of gradops.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ from pipeline.runtime.versions import data_versions
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# Ray calls home, and a worker's Polars would start a thread for each CPU of the machine beside every other worker's.
+# Ray reports usage to its makers by default, and Polars starts a thread for each CPU in every worker.
 _ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "POLARS_MAX_THREADS": "1"}
 
 
 @contextmanager
-def joined(cpus: int | None = None) -> Iterator[Cluster]:
-    """The cluster, until the block is left.
+def ray_cluster(cpus: int | None = None) -> Iterator[RayExecutor]:
+    """An executor on a Ray cluster that is joined or started here, until the block is left.
 
     Args:
-        cpus: How many of this machine's a cluster has that is started here; None for all.
+        cpus: Number of this machine's CPUs for a cluster that is started here; None for all.
 
     Raises:
-        InputError: If there is none at ``RAY_ADDRESS``.
+        InputError: If there is no cluster at ``RAY_ADDRESS``.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
     address = os.environ.get("RAY_ADDRESS")
     handler = signal.getsignal(signal.SIGTERM)
     try:
         with _environment(_ENVIRONMENT):
-            _answers(address)
+            _check_address(address)
             ray.init(
                 address or "local",
                 num_cpus=None if address else cpus,
@@ -64,23 +64,23 @@ def joined(cpus: int | None = None) -> Iterator[Cluster]:
         fix = "begin one by `ray start --head`, or unset RAY_ADDRESS to work on this machine alone"
         raise InputError(f"there is no Ray cluster to join at RAY_ADDRESS={address} ({reason}); {fix}") from None
     finally:
-        signal.signal(signal.SIGTERM, handler)  # Ray's own would end the command as if it had failed
+        signal.signal(signal.SIGTERM, handler)  # Ray's handler would end the command as if it had failed
     try:
-        with redirect_stdout(sys.stderr):  # Ray prints there that a machine is lost, among a command's results
-            yield Cluster()
+        with redirect_stdout(sys.stderr):  # Ray prints lost machines to standard output, among a command's results
+            yield RayExecutor()
     finally:
         ray.shutdown()
 
 
-def _answers(address: str | None) -> None:
-    """Find out in seconds that nobody is at an address; Ray takes minutes."""
+def _check_address(address: str | None) -> None:
+    """Connect to an address once, which fails within seconds; Ray takes minutes to find that nobody listens there."""
     host, _, port = (address or "").rpartition(":")
     if port.isdigit() and "://" not in host:
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
-class Cluster:
-    """The cluster that this process has joined."""
+class RayExecutor:
+    """An executor on the cluster that this process has joined."""
 
     def map(
         self,
@@ -88,10 +88,10 @@ class Cluster:
         items: Iterable[Item],
         threads: int = 1,  # noqa: ARG002  # a task a CPU, each in a process of its own
     ) -> Iterator[Result]:
-        """As :meth:`pipeline.runtime.executor.Engine.map`; a lost machine's items are done again elsewhere."""
+        """As :meth:`pipeline.runtime.executor.Executor.map`; a lost machine's items are done again elsewhere."""
         bound, folder, waiting = ray.put(function), Path.cwd(), iter(items)
         cpus = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
-        # As many again as there are CPUs: the next one is there when a CPU is free.
+        # Twice as many tasks as CPUs: a CPU that becomes free finds the next one waiting.
         running: deque[Any] = deque(_apply.remote(bound, item, folder) for item in islice(waiting, 2 * cpus))
         try:
             while running:
@@ -102,25 +102,25 @@ class Cluster:
         finally:
             for task in running:
                 ray.cancel(task)
-            ray.wait(list(running), num_returns=len(running))  # nobody writes after this
+            ray.wait(list(running), num_returns=len(running))  # no task writes after this
 
-    def reach(self, files: Sequence[Path], folder: Path) -> None:
-        """Ask every machine whether it sees what this one does."""
+    def check_access(self, files: Sequence[Path], folder: Path) -> None:
+        """Ask every machine whether it sees the files and the folder that this one does."""
         mark = folder / f".{uuid4().hex}.mark"
         mark.touch()
         try:
             nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-            problems = [problem for node in nodes for problem in _asked(node, files, mark)]
+            problems = [problem for node in nodes for problem in _access_problems(node, files, mark)]
         finally:
             mark.unlink()
         if problems:
             raise InputError.of("machines of the Ray cluster cannot do this work", problems)
 
 
-def _asked(node: dict[str, Any], files: Sequence[Path], mark: Path) -> list[str]:
-    """What one machine lacks."""
+def _access_problems(node: dict[str, Any], files: Sequence[Path], mark: Path) -> list[str]:
+    """The reasons why one machine cannot do the work."""
     here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-    task = _look.options(scheduling_strategy=here).remote(Path.cwd(), files, mark, data_versions())
+    task = _find_problems.options(scheduling_strategy=here).remote(Path.cwd(), files, mark, data_versions())
     name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
     try:
         return [f"{name} {problem}" for problem in ray.get(task)]
@@ -129,8 +129,8 @@ def _asked(node: dict[str, Any], files: Sequence[Path], mark: Path) -> list[str]
         return [f"{name} cannot run gradops ({reason}); install the same gradops there"]
 
 
-@ray.remote(num_cpus=0)  # beside whatever keeps the machine busy
-def _look(folder: Path, files: Sequence[Path], mark: Path, expected: dict[str, str]) -> list[str]:
+@ray.remote(num_cpus=0)  # runs even if every CPU of the machine is busy
+def _find_problems(folder: Path, files: Sequence[Path], mark: Path, expected: dict[str, str]) -> list[str]:
     mount = "mount the same folders at the same paths on every machine"
     if not folder.is_dir():
         return [f"does not see {folder}, where the command runs; {mount}, and run it in one of them"]
@@ -154,7 +154,7 @@ def _apply(function: Callable[[Any], Any], item: Any, folder: Path) -> Any:
 
 
 def _result(task: Any) -> Any:
-    """What a task returned; what it raised is raised as if it had been done here."""
+    """The value that a task returned; an InputError that it raised is raised here, as if the task had run here."""
     try:
         return ray.get(task)
     except RayTaskError as error:
@@ -165,7 +165,7 @@ def _result(task: Any) -> Any:
 
 @contextmanager
 def _environment(added: dict[str, str]) -> Iterator[None]:
-    """Variables for the processes that the block starts, where they have no value yet."""
+    """Environment variables for processes started in the block; a variable that is set already keeps its value."""
     new = {name: value for name, value in added.items() if name not in os.environ}
     os.environ.update(new)
     try:

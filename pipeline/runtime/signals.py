@@ -14,12 +14,12 @@ from contextlib import contextmanager
 def uninterrupted(*, patient: bool = False) -> Iterator[Sequence[int]]:
     """Hold an interruption back until the block is done; a second one is not held.
 
-    A database client that is interrupted inside a transaction keeps the database locked for whoever comes next.
+    A database client that is interrupted inside a transaction keeps the database locked for the next client.
     Outside the main thread, where no signal arrives, this does nothing.
 
     Args:
-        patient: Hold every one, for a block that looks at what it is given and soon ends by itself: a pool tells its
-            workers to end more than once.
+        patient: Hold every interruption, for a block that looks at the held signals and soon ends by itself: a pool
+            tells its workers to end more than once.
 
     Yields:
         The signals held so far.
@@ -51,10 +51,10 @@ def uninterrupted(*, patient: bool = False) -> Iterator[Sequence[int]]:
 
 
 def end_with_parent(ignored: Sequence[signal.Signals]) -> None:
-    """Let a child process end when its parent was killed: it would train on for nobody, and then wait for ever.
+    """Let a child process end when its parent was killed: it would go on training in vain, and then wait for ever.
 
     Args:
-        ignored: Signals that do not end it before.
+        ignored: Signals that the child ignores from now on; its parent decides when it ends.
     """
     for number in ignored:
         signal.signal(number, signal.SIG_IGN)

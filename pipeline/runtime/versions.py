@@ -1,4 +1,4 @@
-"""The versions of packages that decide what a file holds."""
+"""Versions of the packages that decide the content of prepared data and of results."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _RESULTS = ("gradops", "numpy", "polars", "scikit-learn", "torch", "torchrec")
 
 
 def data_versions() -> dict[str, str]:
-    """Package to version, for those that decide what is in prepared data."""
+    """Package to version, for the packages that decide the content of prepared data."""
     return {package: version(package) for package in _DATA}
 
 
 def result_versions() -> dict[str, str]:
-    """Python's version and each package's, for those that decide a result's numbers."""
+    """Python's version, and package to version for the packages that decide a result's numbers."""
     return {"python": platform.python_version(), **{package: version(package) for package in _RESULTS}}

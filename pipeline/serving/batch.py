@@ -17,8 +17,8 @@ from features.errors import InputError
 from pipeline.data.chunks import Chunk, chunks
 from pipeline.data.windows import Window
 from pipeline.files import parquet
-from pipeline.files.atomic import atomic, sha256_file, sweep
-from pipeline.runtime.prefetch import ahead
+from pipeline.files.atomic import atomic, remove_drafts, sha256_file
+from pipeline.runtime.prefetch import prefetch
 from pipeline.serving.scorer import Scorer
 
 RECORD = "score.json"
@@ -67,8 +67,8 @@ class Scoring:
         paths = tuple(parquet.find_files(source))
         if not paths:
             raise InputError(f"no Parquet file at `{source}` (paths are relative to the folder of the command)")
-        found, problems = parquet.schemas(list(paths))
-        schema, differing = parquet.agreed(found)
+        found, problems = parquet.read_schemas(list(paths))
+        schema, differing = parquet.common_schema(found)
         kept = tuple(keep or ())
         if schema is not None:
             if keep is None:
@@ -98,12 +98,12 @@ class Scoring:
         """
         self.out.mkdir(parents=True, exist_ok=True)
         with FileLock(self.out / ".lock", timeout=0):
-            sweep(self.out, ".*.draft")
+            remove_drafts(self.out, ".*.draft")
             self._claim(overwrite)
             missing = [chunk for chunk in self._parts if not self._file(chunk).exists()]
             rows, left = (sum(chunk.rows for chunk in some) for some in (self._parts, missing))
             observer.begin(rows, rows - left)
-            for chunk, kept, window in ahead(partial(self._read, chunk) for chunk in missing):
+            for chunk, kept, window in prefetch(partial(self._read, chunk) for chunk in missing):
                 self._write(chunk, kept, window)
                 observer.scored(chunk.rows)
             self._note(self._identity, complete=True)
@@ -158,7 +158,7 @@ class Scoring:
     def _read(self, chunk: Chunk) -> tuple[Chunk, pl.DataFrame, Window]:
         columns = dict.fromkeys([*self.keep, *self.scorer.columns])
         there = [c for c in parquet.scan(chunk.path).collect_schema() if c in columns]
-        rows = parquet.read(chunk.path, parquet.scan(chunk.path).select(there).slice(chunk.start, chunk.rows))
+        rows = parquet.collect(chunk.path, parquet.scan(chunk.path).select(there).slice(chunk.start, chunk.rows))
         with _naming(chunk):
             return chunk, rows.select(self.keep), self.scorer.window(rows)
 

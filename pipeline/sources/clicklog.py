@@ -27,7 +27,7 @@ from filelock import FileLock
 
 from features.errors import InputError
 from pipeline.evaluation.multitask import task_metrics
-from pipeline.files.atomic import atomic, sweep
+from pipeline.files.atomic import atomic, remove_drafts
 from pipeline.sources.clicktruth import TASKS, Truth
 from pipeline.sources.clickworld import MAX_A_DAY, World, click_ids
 
@@ -139,8 +139,8 @@ def truth_folder(out: Path) -> Path:
 
 
 def _generate(options: Options, out: Path, made: Callable[[int], None]) -> None:
-    sweep(out)
-    sweep(truth_folder(out))
+    remove_drafts(out)
+    remove_drafts(truth_folder(out))
     world = World(options.seed, options.users, options.items)
     truth = Truth(world, options.conflict)
     for part in parts(options):

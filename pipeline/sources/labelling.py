@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from features.errors import InputError
 from pipeline.files import parquet
-from pipeline.files.atomic import atomic, sha256_file, sweep
+from pipeline.files.atomic import atomic, remove_drafts, sha256_file
 from pipeline.sources.attribution import TASKS, Events, label_day, parse_window, units
 
 _MANIFEST = "manifest.json"
@@ -62,8 +62,8 @@ def label_events(pattern: str, out: Path, events: Events, window: str) -> dict[s
     paths, problems = parquet.find_files(pattern), []
     if not paths:
         problems.append(f"there is no Parquet file at `{pattern}`; paths are relative to {Path.cwd()}")
-    schemas, wrong = parquet.schemas(paths)
-    schema, differing = parquet.agreed(schemas)
+    schemas, wrong = parquet.read_schemas(paths)
+    schema, differing = parquet.common_schema(schemas)
     wrong += differing
     problems += [*events.problems(schema), *wrong]
     length = None
@@ -126,7 +126,7 @@ def _in_the_way(out: Path, inputs: dict[str, Any]) -> Iterator[str]:
 def _write(
     paths: list[Path], out: Path, events: Events, window: timedelta, survey: _Survey, inputs: dict[str, Any]
 ) -> None:
-    sweep(out.parent, f".{out.name}.*.draft")
+    remove_drafts(out.parent, f".{out.name}.*.draft")
     kind = pl.read_parquet_schema(paths[0])[events.time]
     assert isinstance(kind, pl.Datetime)
     assert survey.end is not None

@@ -23,7 +23,7 @@ from torch.distributed.checkpoint.state_dict_saver import save
 
 from features.errors import InputError
 from gradops.group import Alone, Group
-from pipeline.files.atomic import durable, sha256_file, sweep
+from pipeline.files.atomic import durable, remove_drafts, sha256_file
 from pipeline.runs.run import differences
 from pipeline.training.distributed import on_first, once
 
@@ -62,7 +62,7 @@ class Checkpoints:
     def _locked(self) -> Iterator[None]:
         self._lock.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self._lock):
-            sweep(self.folder)
+            remove_drafts(self.folder)
             yield
 
     def save(self, step: int, state: Mapping[str, Any]) -> None:

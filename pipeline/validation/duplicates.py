@@ -17,7 +17,7 @@ import polars as pl
 
 from features.transforms import stable_hash
 from pipeline.files import parquet
-from pipeline.runtime.executor import HERE, Engine
+from pipeline.runtime.executor import LOCAL_EXECUTOR, Executor
 
 Hashes = npt.NDArray[np.uint64]
 Told = Mapping[str, list[Path]]
@@ -39,22 +39,24 @@ def unfit(role: str, schema: pl.Schema, columns: Sequence[str]) -> Iterator[str]
             yield f"column `{column}` (`[contract] unique`) holds {schema[column]}; a row is told by plain values"
 
 
-def problems(files: Mapping[str, Mapping[Path, pl.Schema]], columns: Sequence[str], engine: Engine = HERE) -> list[str]:
+def problems(
+    files: Mapping[str, Mapping[Path, pl.Schema]], columns: Sequence[str], executor: Executor = LOCAL_EXECUTOR
+) -> list[str]:
     """Rows of a role that repeat one of its rows, and rows that two roles share; a null is a value like any other.
 
     Args:
         files: Role to the schema of each of its files. Those without the columns are left out.
         columns: What tells a row from every other; none for no check.
-        engine: Who takes the passes.
+        executor: Who takes the passes.
     """
     told = {r: [p for p, s in found.items() if not list(unfit(r, s, columns))] for r, found in files.items()}
     if not columns or not any(told.values()):
         return []
     try:
-        return list(_described(columns, _survey(told, columns, engine), told))
+        return list(_described(columns, _survey(told, columns, executor), told))
     except parquet.DamagedError as error:
         others = {r: {p: s for p, s in found.items() if p != error.path} for r, found in files.items()}
-        return [str(error), *problems(others, columns, engine)]
+        return [str(error), *problems(others, columns, executor)]
 
 
 @dataclass
@@ -73,12 +75,12 @@ class _Repeats:
         return compared if len(self.hashes) <= _COMPARED else self.rows
 
 
-def _survey(told: Told, columns: Sequence[str], engine: Engine) -> dict[str, _Repeats]:
+def _survey(told: Told, columns: Sequence[str], executor: Executor) -> dict[str, _Repeats]:
     """The repeats of each role, and of both."""
-    heights = {path: parquet.height(path) for paths in told.values() for path in paths}
+    heights = {path: parquet.count_rows(path) for paths in told.values() for path in paths}
     passes = max(1, -(-sum(heights.values()) // _HASHES))
     repeats = {name: _Repeats() for name in (*told, _BOTH)}
-    for found in engine.map(partial(_pass, told, heights, columns, passes), range(passes)):
+    for found in executor.map(partial(_pass, told, heights, columns, passes), range(passes)):
         for name, some in found.items():
             repeats[name].add(some.rows, some.hashes)
     return repeats
@@ -95,7 +97,7 @@ def _pass(
         for path in paths:
             for start in range(0, heights[path], _HASHES):
                 rows = parquet.scan(path).slice(start, _HASHES).select(_hash(columns))
-                some = parquet.read(path, rows.filter(pl.col("hash") % passes == number))
+                some = parquet.collect(path, rows.filter(pl.col("hash") % passes == number))
                 hashes.add(some.get_column("hash").to_numpy())
         distinct.append(hashes.finish())
     for earlier, later in pairwise(distinct):
@@ -146,7 +148,7 @@ def _compared(told: Told, columns: Sequence[str], hashes: Hashes) -> pl.DataFram
     for role, paths in told.items():
         for path in paths:
             chosen = parquet.scan(path).select(*texts, _hash(columns)).filter(pl.col("hash").is_in(wanted))
-            counted = parquet.read(path, chosen.group_by(keys).agg(rows=pl.len().cast(pl.Int64)))
+            counted = parquet.collect(path, chosen.group_by(keys).agg(rows=pl.len().cast(pl.Int64)))
             where = {"first": pl.lit(str(path)), "last": pl.lit(str(path))}
             named = counted.select(*keys, pl.lit(role).alias("role"), "rows", **where)
             both = named if merged is None else pl.concat([merged, named])

@@ -62,7 +62,7 @@ def _sample(config: RunConfig, paths: list[Path]) -> pl.DataFrame:
     chosen = sorted({config.split.column, *config.spec.sources})
     frames = []
     for path, start, length in _pieces(paths):
-        rows = parquet.read(path, parquet.scan(path).select(chosen).slice(start, length))
+        rows = parquet.collect(path, parquet.scan(path).select(chosen).slice(start, length))
         if not config.data.holdout:
             rows = rows.filter(rows.select(config.split.sides(holdout=False)).to_series() == "train")
         frames.append(rows)
@@ -71,7 +71,7 @@ def _sample(config: RunConfig, paths: list[Path]) -> pl.DataFrame:
 
 def _pieces(paths: list[Path]) -> Iterator[tuple[Path, int, int]]:
     """File, first row and length of each piece; one that ends a file goes on in the next."""
-    heights = [parquet.height(path) for path in paths]
+    heights = [parquet.count_rows(path) for path in paths]
     total, length = sum(heights), _ROWS // _PIECES
     if total <= _ROWS:
         yield from ((path, 0, height) for path, height in zip(paths, heights, strict=True))

@@ -12,7 +12,7 @@ from features.contract import check_table
 from features.errors import InputError
 from pipeline.config.run import RunConfig
 from pipeline.files import parquet, partitions
-from pipeline.runtime.executor import HERE, Engine
+from pipeline.runtime.executor import LOCAL_EXECUTOR, Executor
 from pipeline.validation import duplicates, values
 
 
@@ -36,13 +36,13 @@ def find_raw_files(config: RunConfig) -> dict[str, list[Path]]:
     return found
 
 
-def check_raw_data(config: RunConfig, sources: dict[str, list[Path]], engine: Engine = HERE) -> None:
+def check_raw_data(config: RunConfig, sources: dict[str, list[Path]], executor: Executor = LOCAL_EXECUTOR) -> None:
     """Hold files, schemas and values against the config, before anything is written.
 
     Args:
         config: What they are held against.
         sources: The files of each role.
-        engine: Who reads the values.
+        executor: Who reads the values.
 
     Raises:
         InputError: With all problems of all columns of all files.
@@ -50,16 +50,16 @@ def check_raw_data(config: RunConfig, sources: dict[str, list[Path]], engine: En
     files: dict[str, dict[Path, pl.Schema]] = {}
     problems = []
     for role, paths in sources.items():
-        files[role], wrong = parquet.schemas(paths)
+        files[role], wrong = parquet.read_schemas(paths)
         problems += [*_schema_problems(config, f"data.{role}", files[role]), *wrong]
         if not config.contract.empty_days:
-            problems += partitions.problems(f"data.{role}", paths, list(files[role]), config.data.without)
+            problems += partitions.partition_problems(f"data.{role}", paths, list(files[role]), config.data.without)
     both = sorted(set(sources["train"]) & set(sources.get("holdout", [])))
     problems += [f"{path} is in data.train and in data.holdout; a row is trained on or held out" for path in both]
     every = {p: s for found in files.values() for p, s in found.items()}
-    broken, damaged = values.check_values(every, values.rules(config), engine)
+    broken, damaged = values.check_values(every, values.rules(config), executor)
     sound = {role: {p: s for p, s in found.items() if p not in damaged} for role, found in files.items()}
-    problems += [*broken, *duplicates.problems(sound, config.contract.unique, engine)]
+    problems += [*broken, *duplicates.problems(sound, config.contract.unique, executor)]
     if problems:
         raise InputError.of("raw data does not fit the config", problems)
 
@@ -68,7 +68,7 @@ def _schema_problems(config: RunConfig, role: str, files: dict[Path, pl.Schema])
     def declared(schema: pl.Schema) -> list[str]:
         return [*check_table(config.spec, schema, role), *config.split.problems(schema, role)]
 
-    schema, differing = parquet.agreed(files, lambda schema: len(declared(schema)))
+    schema, differing = parquet.common_schema(files, lambda schema: len(declared(schema)))
     if schema is not None:
         yield from declared(schema)
         yield from duplicates.unfit(role, schema, config.contract.unique)

@@ -16,7 +16,7 @@ from features.kinds import Numeric
 from features.spec import FeatureSpec, Task
 from features.transforms import finite
 from pipeline.files import parquet
-from pipeline.runtime.executor import HERE, Engine
+from pipeline.runtime.executor import LOCAL_EXECUTOR, Executor
 
 if TYPE_CHECKING:  # it brings torch, which who reads values elsewhere has no use for
     from pipeline.config.run import RunConfig
@@ -53,7 +53,7 @@ def rules(config: RunConfig) -> list[Rule]:
 
 
 def check_values(
-    files: Mapping[Path, pl.Schema], rules: list[Rule], engine: Engine = HERE
+    files: Mapping[Path, pl.Schema], rules: list[Rule], executor: Executor = LOCAL_EXECUTOR
 ) -> tuple[list[str], list[Path]]:
     """Read what the rules are about, a file at a time.
 
@@ -64,7 +64,7 @@ def check_values(
     damaged: dict[Path, str] = {}
     judged = {path: {rule: breach for rule in rules if (breach := rule.breach(s))} for path, s in files.items()}
     items = [(path, list(found.values())) for path, found in judged.items()]
-    for (path, _), found in zip(items, engine.map(_counted, items), strict=True):
+    for (path, _), found in zip(items, executor.map(_counted, items), strict=True):
         if isinstance(found, parquet.DamagedError):
             damaged[path] = str(found)
             continue
@@ -90,7 +90,7 @@ def _counted(item: tuple[Path, list[Breach]]) -> list[dict[str, Any]] | parquet.
         return []
     rows = parquet.scan(path).with_columns(cs.float().fill_nan(None))
     try:
-        return list(parquet.read(path, rows.select(counts)).row(0))
+        return list(parquet.collect(path, rows.select(counts)).row(0))
     except parquet.DamagedError as error:  # the others are read all the same
         return error
 

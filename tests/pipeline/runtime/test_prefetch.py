@@ -8,18 +8,18 @@ from threading import Barrier
 
 import pytest
 
-from pipeline.runtime.prefetch import ahead
+from pipeline.runtime.prefetch import prefetch
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_results_come_in_the_order_of_the_jobs(threads: int) -> None:
-    assert list(ahead((partial(pow, number, 2) for number in range(20)), threads)) == [n * n for n in range(20)]
-    assert list(ahead(iter(()), threads)) == []
+    assert list(prefetch((partial(pow, number, 2) for number in range(20)), threads)) == [n * n for n in range(20)]
+    assert list(prefetch(iter(()), threads)) == []
 
 
 def test_so_many_jobs_run_at_the_same_time() -> None:
     both = Barrier(2)  # passed by two at once or by nobody
-    assert len(list(ahead((partial(both.wait, 30) for _ in range(6)), threads=2))) == 6
+    assert len(list(prefetch((partial(both.wait, 30) for _ in range(6)), threads=2))) == 6
 
 
 def test_no_more_is_begun_than_is_about_to_be_used() -> None:
@@ -30,13 +30,13 @@ def test_no_more_is_begun_than_is_about_to_be_used() -> None:
             begun.append(number)
             yield partial(int, number)
 
-    results = ahead(jobs(), threads=2)
+    results = prefetch(jobs(), threads=2)
     assert next(results) == 0
     assert len(begun) == 3
 
 
 def test_an_error_reaches_the_caller() -> None:
-    results = ahead([partial(int, "1"), partial(int, "x")])
+    results = prefetch([partial(int, "1"), partial(int, "x")])
     assert next(results) == 1
     with pytest.raises(ValueError, match="'x'"):
         next(results)

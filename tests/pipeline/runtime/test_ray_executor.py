@@ -22,8 +22,8 @@ from pipeline.config.run import RunConfig
 from pipeline.data import chunks
 from pipeline.data.chunks import Chunk, Reading
 from pipeline.data.prepare import prepare
-from pipeline.runtime.executor import ENGINES, HERE, Engine
-from pipeline.runtime.ray_executor import Cluster, joined
+from pipeline.runtime.executor import EXECUTORS, LOCAL_EXECUTOR, Executor
+from pipeline.runtime.ray_executor import RayExecutor, ray_cluster
 from pipeline.sources.clicklog import Options, generate
 from pipeline.training.resolve import load_config
 from tests.conftest import ROOT
@@ -32,11 +32,11 @@ TOKEN = "0" * 64  # or Ray would write one into the home folder
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
+def cluster() -> Iterator[RayExecutor]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("RAY_AUTH_TOKEN", TOKEN)
         environment.delenv("RAY_ADDRESS", raising=False)
-        with joined(cpus=2) as cluster:
+        with ray_cluster(cpus=2) as cluster:
             yield cluster
 
 
@@ -56,7 +56,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def test_the_bytes_are_those_of_one_process(
-    cluster: Cluster, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+    cluster: RayExecutor, config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chunks, "_ROWS", 600)
     one, both = prepare(config), prepare(elsewhere(config, "by-ray"), cluster)
@@ -66,15 +66,15 @@ def test_the_bytes_are_those_of_one_process(
     assert {path.name for path in Path("by-ray").iterdir()} == {".lock", both.folder.name}
 
 
-def test_what_is_wrong_is_said_as_by_one_process(cluster: Cluster, config: RunConfig) -> None:
+def test_what_is_wrong_is_said_as_by_one_process(cluster: RayExecutor, config: RunConfig) -> None:
     first, second, *_ = sorted(Path("log").rglob("*.parquet"))
     pl.read_parquet(first).with_columns(cart=pl.lit(2)).write_parquet(first)
     second.write_bytes(second.read_bytes()[:4] + b"torn" * 4000 + second.read_bytes()[16_004:])
     messages = []
-    engines: list[Engine] = [HERE, cluster]
-    for engine in engines:
+    executors: list[Executor] = [LOCAL_EXECUTOR, cluster]
+    for executor in executors:
         with pytest.raises(InputError) as error:
-            prepare(config, engine)
+            prepare(config, executor)
         messages.append(str(error.value))
     assert messages[0] == messages[1]
     assert "is not a readable Parquet file" in messages[0]
@@ -82,21 +82,21 @@ def test_what_is_wrong_is_said_as_by_one_process(cluster: Cluster, config: RunCo
     assert not list(Path("by-threads").glob("*/"))
 
 
-def test_an_error_within_a_task_is_the_one_that_was_raised(cluster: Cluster, config: RunConfig) -> None:
+def test_an_error_within_a_task_is_the_one_that_was_raised(cluster: RayExecutor, config: RunConfig) -> None:
     Path("torn.parquet").write_text("torn")
     reading = Reading(config.spec, config.split, holdout=False)
     torn = [Chunk("train", Path("torn.parquet"), 0, 10, f"part-{number}") for number in range(9)]
-    engines: list[Engine] = [HERE, cluster]
-    for engine in engines:
+    executors: list[Executor] = [LOCAL_EXECUTOR, cluster]
+    for executor in executors:
         with pytest.raises(InputError, match=r"^torn.parquet is not a readable Parquet file"):
-            list(engine.map(partial(Chunk.read, reading=reading), torn))
+            list(executor.map(partial(Chunk.read, reading=reading), torn))
 
 
-def test_a_machine_that_does_not_see_the_files_is_named(cluster: Cluster) -> None:
+def test_a_machine_that_does_not_see_the_files_is_named(cluster: RayExecutor) -> None:
     Path("prepared").mkdir()
-    cluster.reach([], Path("prepared"))
+    cluster.check_access([], Path("prepared"))
     with pytest.raises(InputError, match=r"does not see 2 of 2 raw files, as here.parquet; mount the same folders"):
-        cluster.reach([Path("here.parquet"), Path("there.parquet")], Path("prepared"))
+        cluster.check_access([Path("here.parquet"), Path("there.parquet")], Path("prepared"))
     assert not list(Path("prepared").iterdir())
 
 
@@ -104,7 +104,7 @@ def test_without_ray_the_error_says_how_to_install_it(monkeypatch: pytest.Monkey
     monkeypatch.delitem(sys.modules, "pipeline.runtime.ray_executor")
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r"pip install 'gradops\[ray\]'"):
-        ENGINES["ray"]()
+        EXECUTORS["ray"]()
 
 
 def command(config: RunConfig, folder: str) -> list[str]:
