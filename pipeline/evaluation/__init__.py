@@ -1,1 +1,8 @@
-"""Metrics of scores, multi-task measures, intervals and Pareto fronts; numpy, scipy and polars only."""
+"""Metrics of scores, multi-task measures, intervals and Pareto fronts; numpy, scipy and polars only.
+
+Code outside of this project relies on the two names that the package hands on.
+"""
+
+from pipeline.evaluation.multitask import delta_m_pct, mean_rank
+
+__all__ = ["delta_m_pct", "mean_rank"]
