@@ -113,12 +113,12 @@ def _files() -> None:
 
 
 class _Silent:
-    """A :class:`pipeline.serving.batch.Observer` that shows nothing."""
+    """A :class:`pipeline.serving.batch.ScoringCallback` that shows nothing."""
 
-    def begin(self, rows: int, done: int) -> None:
+    def on_start(self, rows: int, done: int) -> None:
         """Nothing."""
 
-    def scored(self, rows: int) -> None:
+    def on_part(self, rows: int) -> None:
         """Nothing."""
 
 

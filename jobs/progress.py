@@ -6,13 +6,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 
 from jobs.console import Bars, err
 from pipeline.data.prepared import Prepared
-from pipeline.runs.plan import Planned
+from pipeline.runs.plan import PlannedRun
 from pipeline.runs.run import Epoch, Run, mean_auc
 from pipeline.training.distributed import neighbours
 from pipeline.training.resources import Survey
 
 
-def surveyed(planned: list[Planned], prepared: Prepared, workers: int) -> Survey:
+def surveyed(planned: list[PlannedRun], prepared: Prepared, workers: int) -> Survey:
     """Say what the runs that are not done need, or refuse them; before anything is written."""
     survey = Survey.of([p.config for p in planned], prepared, workers, neighbours())
     survey.check()
@@ -22,16 +22,16 @@ def surveyed(planned: list[Planned], prepared: Prepared, workers: int) -> Survey
 
 
 class TrainingProgress(Bars):
-    """Shows planned runs as they train. A :class:`pipeline.comparison.comparison.Observer`."""
+    """Shows planned runs as they train. A :class:`pipeline.runs.plan.Callback`."""
 
-    def __init__(self, planned: list[Planned]) -> None:
+    def __init__(self, planned: list[PlannedRun]) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         super().__init__(*columns)
         self._total, self._done = len(planned), 0
         self._all = self._bars.add_task("runs", total=self._total)
         self._tasks: dict[str, TaskID] = {}
 
-    def epoch(self, planned: Planned, epoch: Epoch) -> None:
+    def on_epoch(self, planned: PlannedRun, epoch: Epoch) -> None:
         """Move the run's bar, or print a line."""
         if planned.label not in self._tasks:
             self._tasks[planned.label] = self._bars.add_task(planned.label, total=planned.config.train.epochs)
@@ -42,7 +42,7 @@ class TrainingProgress(Bars):
                 f"{planned.label}: epoch {epoch.number + 1}/{planned.config.train.epochs}, {figures}", highlight=False
             )
 
-    def finished(self, planned: Planned, run: Run, reused: bool) -> None:
+    def on_run_end(self, planned: PlannedRun, run: Run, reused: bool) -> None:
         """Replace the run's bar by a line with its result."""
         self._done += 1
         if planned.label in self._tasks:

@@ -50,7 +50,7 @@ def main(
 
 
 class _Shown(Bars):
-    """A bar on a terminal, a line a part elsewhere. A :class:`pipeline.serving.batch.Observer`."""
+    """A bar on a terminal, a line a part elsewhere. A :class:`pipeline.serving.batch.ScoringCallback`."""
 
     def __init__(self) -> None:
         columns = (TextColumn("rows"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -58,13 +58,13 @@ class _Shown(Bars):
         self._bar = self._bars.add_task("rows", total=None)
         self._total, self._done = 0, 0
 
-    def begin(self, rows: int, done: int) -> None:
+    def on_start(self, rows: int, done: int) -> None:
         """Say how many there are."""
         self._total = rows
         self._bars.update(self._bar, total=rows)
-        self.scored(done)
+        self.on_part(done)
 
-    def scored(self, rows: int) -> None:
+    def on_part(self, rows: int) -> None:
         """Move the bar, or print a line."""
         self._done += rows
         self._bars.advance(self._bar, rows)

@@ -47,27 +47,27 @@ def main(
     planned = plan(search.compared)
     surveyed(planned, prepared, loaded.search.workers)
     with TrainingProgress(planned) as progress:
-        searched, aliases = search.run([progress], _Teller(search.study.places))
+        searched, aliases = search.run([progress], _PointsPrinter(search.study.places))
     _show(searched, aliases, as_json)
 
 
 _PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "soft_wrap": True}
 
 
-class _Teller:
-    """Says once of each point that it is finished."""
+class _PointsPrinter:
+    """Prints a line once for each finished point."""
 
     def __init__(self, places: int) -> None:
         self._places = places
-        self._told: set[int] = set()
+        self._printed: set[int] = set()
 
     def __call__(self, points: Sequence[Point]) -> None:
-        """Told of all that are finished."""
+        """Print the points that are new among all finished ones."""
         for point in points:
-            if point.trial not in self._told:
-                self._told.add(point.trial)
+            if point.trial not in self._printed:
+                self._printed.add(point.trial)
                 auc = f"validation AUC {mean(point.val.values()):.4f}" if point.val else ""
-                line = f"[{len(self._told)}/{self._places}] trial {point.trial} {point.name}: "
+                line = f"[{len(self._printed)}/{self._places}] trial {point.trial} {point.name}: "
                 err.print(line + (auc or f"{point.state}, {point.reason}"), **_PLAIN)
 
 

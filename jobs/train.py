@@ -17,7 +17,7 @@ from jobs.console import AsJson, Config, Overrides, locked, show
 if TYPE_CHECKING:
     from pipeline.config.run import RunConfig
     from pipeline.data.prepared import Prepared
-    from pipeline.runs.plan import Observer, Planned
+    from pipeline.runs.plan import Callback, PlannedRun
 
 
 def main(
@@ -31,20 +31,20 @@ def main(
     """Train one model, or find it done, and record it in MLflow; under torchrun on all ranks together."""
     from jobs.progress import surveyed
     from pipeline.data.prepare import prepare
-    from pipeline.runs.plan import Planned
+    from pipeline.runs.plan import PlannedRun, System
     from pipeline.training.distributed import on_first, once, together
     from pipeline.training.resolve import load_config
-    from pipeline.training.runner import complete
+    from pipeline.training.runner import find_or_train
 
     loaded = load_config(config, overrides)
     prepared = prepare(loaded)  # of ranks the first to come does it, and the others wait
-    planned = [Planned(loaded.train.method, loaded)]
+    planned = [PlannedRun(System(loaded.train.method), loaded)]
     with together(checked=checked) as group, ExitStack() as stack:
         survey = once(lambda: surveyed(planned, prepared, workers=1), group)
         stack.enter_context(on_first(lambda: locked(loaded), group))
         is_first = group.rank == 0
-        observers = _observers(loaded, prepared, planned, stack) if is_first else []
-        (run,) = complete(planned, prepared, observers, 1, group)
+        callbacks = _callbacks(loaded, prepared, planned, stack) if is_first else []
+        (run,) = find_or_train(planned, prepared, callbacks, 1, group)
     if is_first:
         lines = [
             f"{task}: test AUC {run.test[task]['auc']:.4f}, validation {run.val[task]['auc']:.4f}" for task in run.tasks
@@ -53,7 +53,7 @@ def main(
         show("\n".join([str(run.folder), *lines]), data, as_json)
 
 
-def _observers(config: RunConfig, prepared: Prepared, planned: list[Planned], stack: ExitStack) -> list[Observer]:
+def _callbacks(config: RunConfig, prepared: Prepared, planned: list[PlannedRun], stack: ExitStack) -> list[Callback]:
     """MLflow, and what is shown on the way."""
     from jobs.progress import TrainingProgress
     from pipeline.tracking.tracker import Tracker

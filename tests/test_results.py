@@ -17,7 +17,11 @@ FILES, PAGES = sorted(RESULTS.glob("*.json")), sorted(RESULTS.glob("*.html"))
 LINES = (ROOT / "docs" / "results-census.md").read_text().splitlines()
 README = (ROOT / "README.md").read_text()
 # What the paper's table calls them; the others are called what they are.
-SYSTEMS = {"Single-task": SINGLE_TASK, "Uniform scaling": f"`{UNIFORM}`", "GradNorm": "`gradnorm(tau=1.5, lr=0.025)`"}
+SYSTEMS = {
+    "Single-task": SINGLE_TASK.name,
+    "Uniform scaling": f"`{UNIFORM}`",
+    "GradNorm": "`gradnorm(tau=1.5, lr=0.025)`",
+}
 SYSTEMS |= {
     "GradVac": "`gradvac(beta=0.01)`",
     "MGDA-UB": "`mgda_ub`",
@@ -30,7 +34,7 @@ SYSTEMS |= {f"GradOPS(alpha={alpha})": f"`gradops(alpha={alpha}.0)`" for alpha i
 
 def figures(result: Result, point: Point) -> list[str]:
     """The figures of a row: AUCs with the marks against uniform, Δm% and Mean Rank."""
-    against, spread = result.confidence.against(UNIFORM), point.test_sd or {}
+    against, spread = result.confidence.against(UNIFORM.name), point.test_sd or {}
     aucs = [f"{auc:.4f}" + (f" ± {spread[task]:.4f}" if spread else "") for task, auc in point.test.items()]
     marks = [i.mark if (i := against.get((point.name, task))) else "" for task in point.test]
     row = result.rows[point.name]
@@ -48,7 +52,7 @@ def test_every_row_is_that_of_its_file(file: Path) -> None:
     result = load_result(file)
     assert len(result.complete) > 5
     for point in result.points if result.kind == "comparison" else ():
-        name = point.name if point.name in (SINGLE_TASK, BOOSTING) else f"`{point.name}`"
+        name = point.name if point.name in (SINGLE_TASK.name, BOOSTING.name) else f"`{point.name}`"
         assert figures(result, point) in [row[:5] for row in rows_of(name)], name
 
 
@@ -78,7 +82,7 @@ def test_the_readmes_table_of_several_seeds_is_of_the_same_runs() -> None:
         "gradops(alpha=-3.0)",
     ]
     for point in result.points:
-        if point.name in (SINGLE_TASK, *shown):
+        if point.name in (SINGLE_TASK.name, *shown):
             assert point.test_sd is not None
             aucs = [f"{auc:.4f} ± {point.test_sd[task]:.4f}" for task, auc in point.test.items()]
             line = next(line for line in README.splitlines() if line.strip().startswith(point.name) and "±" in line)

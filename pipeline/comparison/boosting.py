@@ -112,7 +112,7 @@ def boost(config: RunConfig, prepared: Prepared, rows: TestRows) -> Run:
     run = Run(
         folder=boosted_folder(config, prepared),
         tasks=[task],
-        method=BOOSTING,
+        method=BOOSTING.name,
         seed=config.train.seed,
         best_epoch=model.n_iter_ - 1,
         val=_metrics(model, columns, prepared, "val", task),

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.evaluation.pareto import on_front
+from pipeline.evaluation.pareto import pareto_mask
 from pipeline.runs.run import Run
 
 
@@ -65,7 +65,7 @@ class Single:
         return [Candidate(self.run.method, self.run, auc, nan)]
 
 
-def worth_keeping(tradeoffs: TradeOffs) -> list[Candidate]:
+def pareto_optimal(tradeoffs: TradeOffs) -> list[Candidate]:
     """The candidates that no other beats on one task without losing on another, by validation AUC."""
     found = tradeoffs.candidates()
-    return [one for one, on in zip(found, on_front([[*c.auc.values()] for c in found]), strict=True) if on]
+    return [one for one, on in zip(found, pareto_mask([[*c.auc.values()] for c in found]), strict=True) if on]

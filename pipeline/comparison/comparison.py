@@ -16,7 +16,7 @@ from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import Ties, delta_m_pct, mean_rank
 from pipeline.files.atomic import fingerprint
-from pipeline.runs.plan import BOOSTING, SINGLE_TASK, UNIFORM, Planned, Split
+from pipeline.runs.plan import BOOSTING, REFERENCES, SINGLE_TASK, UNIFORM, PlannedRun, Split, System
 from pipeline.runs.run import Run, mean_auc, run_folder
 
 
@@ -68,14 +68,14 @@ class Comparison:
         tasks = self.config.tasks
         values = {s: {t: _aucs(found, t, split) for t in tasks} for s, found in self.systems.items()}
         auc = {s: {t: mean(v) for t, v in by_task.items()} for s, by_task in values.items()}
-        ranks = mean_rank({s: by_task for s, by_task in auc.items() if s != BOOSTING}, ties)
+        ranks = mean_rank({s: by_task for s, by_task in auc.items() if System.named(s).is_ranked}, ties)
         return [
             Row(
                 system=s,
                 auc=auc[s],
                 deviation={t: stdev(v) for t, v in values[s].items()} if len(values[s][tasks[0]]) > 1 else None,
                 average=mean(auc[s].values()),
-                delta_m_pct=delta_m_pct(auc[s], auc[SINGLE_TASK]),
+                delta_m_pct=delta_m_pct(auc[s], auc[SINGLE_TASK.name]),
                 mean_rank=ranks.get(s),
             )
             for s in self.systems
@@ -94,7 +94,7 @@ class Comparison:
     @property
     def baselines(self) -> list[str]:
         """The systems that every other one is measured against."""
-        return [system for system in (UNIFORM, SINGLE_TASK) if system in self.systems]
+        return [system.name for system in REFERENCES if system.name in self.systems]
 
     @property
     def baseline(self) -> str:
@@ -104,7 +104,7 @@ class Comparison:
     @property
     def remarks(self) -> list[str]:
         """What else a reader should know of its systems."""
-        return [note(self.prepared)] if BOOSTING in self.systems else []
+        return [note(self.prepared)] if BOOSTING.name in self.systems else []
 
     @property
     def path(self) -> Path:
@@ -118,30 +118,30 @@ class Comparison:
                 row.system, max(self.systems[row.system], key=lambda r: mean_auc(r.val)), row.auc, row.delta_m_pct
             )
             for row in self.table("val")
-            if row.system not in (SINGLE_TASK, BOOSTING)
+            if System.named(row.system).is_registrable
         ]
 
 
-def plan(config: RunConfig) -> list[Planned]:
+def plan(config: RunConfig) -> list[PlannedRun]:
     """Every run of a comparison: the single-task models, then each method, for each seed."""
     seeds = _seeds(config)
-    single = [Planned(SINGLE_TASK, _changed(config, "uniform", (t,), s)) for s in seeds for t in config.tasks]
+    single = [PlannedRun(SINGLE_TASK, _changed(config, UNIFORM.name, (t,), s)) for s in seeds for t in config.tasks]
     return single + [
-        Planned(m, _changed(config, m, config.train.tasks, s)) for m in config.compare.methods for s in seeds
+        PlannedRun(System(m), _changed(config, m, config.train.tasks, s)) for m in config.compare.methods for s in seeds
     ]
 
 
-def boosters(config: RunConfig) -> list[Planned]:
+def boosters(config: RunConfig) -> list[PlannedRun]:
     """The baseline of a comparison, one model a task, if it is wanted; of one seed, which moves it very little."""
     seed = config.train.seed
     wanted = config.tasks if config.compare.boosting else ()
-    return [Planned(BOOSTING, _changed(config, "uniform", (t,), seed)) for t in wanted]
+    return [PlannedRun(BOOSTING, _changed(config, UNIFORM.name, (t,), seed)) for t in wanted]
 
 
 def identity(config: RunConfig, prepared: Prepared) -> str:
     """The fingerprint of a comparison, known before it is run."""
-    folders = [(p.system, run_folder(p.config, prepared).name) for p in plan(config)]
-    return fingerprint(folders + [(p.system, boosted_folder(p.config, prepared).name) for p in boosters(config)])
+    folders = [(p.system.name, run_folder(p.config, prepared).name) for p in plan(config)]
+    return fingerprint(folders + [(p.system.name, boosted_folder(p.config, prepared).name) for p in boosters(config)])
 
 
 def _seeds(config: RunConfig) -> range:

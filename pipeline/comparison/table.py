@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pipeline.comparison.candidates import worth_keeping
+from pipeline.comparison.candidates import pareto_optimal
+from pipeline.comparison.comparison import Comparison, Row
 from pipeline.comparison.confidence import BETTER, WORSE
 from pipeline.files.atomic import atomic
 from pipeline.runtime.versions import result_versions
-
-if TYPE_CHECKING:
-    from pipeline.comparison.comparison import Comparison, Row
 
 _BLANK = "\u2007"  # as wide as a mark, so that figures stay one below the other
 
@@ -26,7 +24,7 @@ def save(comparison: Comparison) -> None:
     content |= {"tasks": config.tasks, "seeds": list(comparison.seeds)}
     content |= {split: [asdict(row) for row in comparison.table(split)] for split in ("val", "test")}
     content |= {"intervals": [asdict(i) for i in comparison.confidence.intervals], "notes": notes(comparison)}
-    content["front"] = [one.system for one in worth_keeping(comparison)]
+    content["front"] = [one.system for one in pareto_optimal(comparison)]
     content["runs"] = {system: [run.fingerprint for run in runs] for system, runs in comparison.systems.items()}
     with atomic(comparison.path) as draft:
         draft.write_text(json.dumps(content, indent=1))

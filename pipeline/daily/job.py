@@ -28,16 +28,16 @@ from pipeline.registry.gate import Decision
 from pipeline.registry.model import champion_run
 from pipeline.registry.promotion import promote
 from pipeline.registry.register import offer
-from pipeline.runs.plan import Observer, Planned
+from pipeline.runs.plan import Callback, PlannedRun, System
 from pipeline.runs.run import Run
 from pipeline.tracking.tracker import Tracker
-from pipeline.training.runner import complete
+from pipeline.training.runner import find_or_train
 from pipeline.training.warm_start import can_start
 from pipeline.validation import raw_data
 
 _SHOWN = 10  # drifts in an entry
 
-Watch = Callable[[Planned], AbstractContextManager[Observer]]
+Watch = Callable[[PlannedRun], AbstractContextManager[Callback]]
 
 
 @dataclass(frozen=True)
@@ -191,10 +191,10 @@ class Daily:
         return self.diary.save(entry.changed(start_from=start_from, data=prepared.fingerprint, rows=prepared.rows))
 
     def _judged(self, entry: Entry, config: RunConfig, prepared: Prepared, tracker: Tracker) -> Entry:
-        planned, found = Planned(config.train.method, config), summary(prepared)
+        planned, found = PlannedRun(System(config.train.method), config), summary(prepared)
         entry = entry.changed(drift=[asdict(one) for one in found.drifts[:_SHOWN]], positives=found.positives)
         with self.watch(planned) as progress:
-            (run,) = complete([planned], prepared, [progress, tracker], workers=1)
+            (run,) = find_or_train([planned], prepared, [progress, tracker], workers=1)
         version = offer(config, prepared, run, tracker)
         checks = day_checks(config, prepared, run, found)
         decision = promote(config, prepared, version, checks)

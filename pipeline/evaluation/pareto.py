@@ -10,7 +10,7 @@ import numpy.typing as npt
 Points = npt.NDArray[np.float64]
 
 
-def on_front(points: Sequence[Sequence[float]]) -> list[bool]:
+def pareto_mask(points: Sequence[Sequence[float]]) -> list[bool]:
     """Which points no other beats in one column without losing in another; equal points are all on the front."""
     return [not any(_dominates(other, point) for other in points) for point in points]
 

@@ -8,7 +8,7 @@ from statistics import mean
 
 import mlflow
 
-from pipeline.comparison.candidates import Candidate, Single, TradeOffs, worth_keeping
+from pipeline.comparison.candidates import Candidate, Single, TradeOffs, pareto_optimal
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.registry.aliases import Move, hand_over
@@ -42,7 +42,7 @@ def register(tradeoffs: TradeOffs, tracker: Tracker, *, only_best: bool = False)
         Alias to version; empty if there is nothing to choose from.
     """
     name, client = tradeoffs.config.name, tracker.client
-    kept = worth_keeping(tradeoffs)
+    kept = pareto_optimal(tradeoffs)
     if not kept:
         return {}
     chosen = {"balanced": min(kept, key=lambda one: one.delta_m_pct)}

@@ -37,7 +37,7 @@ def gains(result: Result) -> go.Figure | None:
     Validation stands where the paper has the training rows: nothing is trained on it, but every choice is made by it.
     None without two points of one method that differ in alpha, or without a uniform model.
     """
-    uniform = [point for point in result.complete if point.method == UNIFORM]
+    uniform = [point for point in result.complete if point.method == UNIFORM.name]
     families: dict[str, list[Point]] = {}
     for point in result.complete:
         if point.alpha is not None and not point.baseline:
@@ -126,7 +126,7 @@ def _pair(result: Result, x: str, y: str) -> go.Figure:
 def _traces(result: Result, names: Mapping[str, str], wanted: Callable[[Run], bool]) -> go.Figure | None:
     """One panel a name, one line a point: diagnostics of its runs over the steps, a mean over the seeds."""
     figure = make_subplots(rows=len(names), shared_xaxes=True, subplot_titles=[escape(n) for n in names])
-    shown = [p for p in result.complete if p.chosen or p.method == UNIFORM or result.kind == "comparison"]
+    shown = [p for p in result.complete if p.chosen or p.method == UNIFORM.name or result.kind == "comparison"]
     runs = {point.name: [run for run in result.runs(point) if wanted(run)] for point in shown}
     lines = [name for name, found in runs.items() if found][:_MOST_LINES]
     for row, name in enumerate(names.values(), 1):

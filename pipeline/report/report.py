@@ -15,7 +15,7 @@ from pipeline.comparison.confidence import BETTER, Interval
 from pipeline.files.atomic import atomic
 from pipeline.report import charts
 from pipeline.report.results import Point, Result
-from pipeline.runs.plan import SINGLE_TASK, UNIFORM
+from pipeline.runs.plan import REFERENCES, UNIFORM
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -109,13 +109,13 @@ def _figure(auc: float | None, spread: float | None) -> str:
 
 def _differences(result: Result, point: Point, task: str | None) -> tuple[Line, ...]:
     """Against uniform, or what else there is, in one line each."""
-    found = (result.confidence.against(baseline).get((point.name, task)) for baseline in (UNIFORM, SINGLE_TASK))
+    found = (result.confidence.against(baseline.name).get((point.name, task)) for baseline in REFERENCES)
     return tuple(_line(interval) for interval in found if interval is not None)
 
 
 def _line(interval: Interval) -> Line:
     verdict = "" if not interval.mark else "better" if interval.mark == BETTER else "worse"
-    short = "u" if interval.against == UNIFORM else "s"
+    short = "u" if interval.against == UNIFORM.name else "s"
     text = f"{short} {interval.delta:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}]{interval.mark}"
     return Line(text, verdict or "same")
 

@@ -12,12 +12,11 @@ from typing import Any
 from features.errors import InputError
 from gradops.methods import parse
 from pipeline.comparison.confidence import Confidence, Interval
-from pipeline.runs.plan import BOOSTING, SINGLE_TASK, UNIFORM
+from pipeline.runs.plan import System
 from pipeline.runs.run import RESULT, Run
 from pipeline.search.points import read
 
 COMPARISONS, STUDIES = "comparisons", "studies"
-BASELINES = (SINGLE_TASK, UNIFORM, BOOSTING)
 
 
 @dataclass(frozen=True)
@@ -172,7 +171,7 @@ def _systems(content: Mapping[str, Any]) -> list[Point]:
             name=row["system"],
             method=row["system"],
             params={},
-            baseline=row["system"] in BASELINES,
+            baseline=System.named(row["system"]).is_baseline,
             chosen=row["system"] in content["front"],
             state="complete",
             runs=content["runs"][row["system"]],

@@ -1,4 +1,4 @@
-"""A run that is wanted, and who is told what becomes of it."""
+"""Runs that are planned, the systems of a comparison that they belong to, and the callbacks of their training."""
 
 from __future__ import annotations
 
@@ -8,36 +8,74 @@ from typing import Literal, Protocol
 from pipeline.config.run import RunConfig
 from pipeline.runs.run import Epoch, Run
 
-SINGLE_TASK, UNIFORM, BOOSTING = "single-task", "uniform", "boosting"
 Split = Literal["val", "test"]
 
 
 @dataclass(frozen=True)
-class Planned:
-    """One run of a comparison.
+class System:
+    """A row of a comparison's table: a method, or a baseline.
 
     Args:
-        system: The row of the table it belongs to.
-        config: What it trains.
-        trial: The trial of a search that it is for.
+        name: Its name in tables and files; a method's is its text with options.
+        kind: ``"method"`` trains one network for all tasks, ``"single-task"`` one network a task, and ``"boosting"``
+            one model of boosted trees a task.
+        is_ranked: Whether it has a Mean Rank.
+        is_registrable: Whether it can become a version of the registered model.
     """
 
-    system: str
+    name: str
+    kind: Literal["method", "single-task", "boosting"] = "method"
+    is_ranked: bool = True
+    is_registrable: bool = True
+
+    @classmethod
+    def named(cls, name: str) -> System:
+        """The baseline of this name if there is one, else the method."""
+        return next((baseline for baseline in BASELINES if baseline.name == name), cls(name))
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether others are compared with it."""
+        return self in BASELINES
+
+    def __str__(self) -> str:
+        return self.name
+
+
+SINGLE_TASK = System("single-task", "single-task", is_registrable=False)
+UNIFORM = System("uniform")
+BOOSTING = System("boosting", "boosting", is_ranked=False, is_registrable=False)
+BASELINES = (SINGLE_TASK, UNIFORM, BOOSTING)
+# The baselines that all other systems have intervals against; a table's marks are against the first of them it has.
+REFERENCES = (UNIFORM, SINGLE_TASK)
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run that is to be found or trained.
+
+    Args:
+        system: The system it belongs to.
+        config: The config that it trains.
+        trial: Number of the search's trial that it belongs to; None outside of a search.
+    """
+
+    system: System
     config: RunConfig
     trial: int | None = None
 
     @property
     def label(self) -> str:
-        """The run as a person would name it."""
-        task = f" {self.config.tasks[0]}" if self.system in (SINGLE_TASK, BOOSTING) else ""
+        """The run's name for people: system, task where each task has a model of its own, and seed."""
+        task = "" if self.system.kind == "method" else f" {self.config.tasks[0]}"
         return f"{self.system}{task} seed {self.config.train.seed}"
 
 
-class Observer(Protocol):
-    """Told what happens to each run, in one process and one thread."""
+class Callback(Protocol):
+    """Methods that training calls for each run, all in one process and one thread."""
 
-    def epoch(self, planned: Planned, epoch: Epoch) -> None:
-        """An epoch ended."""
+    def on_epoch(self, planned: PlannedRun, epoch: Epoch) -> None:
+        """Called at the end of each epoch."""
 
-    def finished(self, planned: Planned, run: Run, reused: bool) -> None:
-        """A run ended, or was found done."""
+    def on_run_end(self, planned: PlannedRun, run: Run, reused: bool) -> None:
+        """Called once a run is finished; ``reused`` where an earlier command had finished it."""

@@ -16,7 +16,7 @@ from pipeline.comparison.confidence import Confidence
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import delta_m_pct
-from pipeline.evaluation.pareto import on_front
+from pipeline.evaluation.pareto import pareto_mask
 from pipeline.files.atomic import atomic
 from pipeline.runs.plan import SINGLE_TASK
 from pipeline.runs.run import Metrics, Run
@@ -104,7 +104,7 @@ class Baselines:
     def of(cls, comparison: Comparison) -> Baselines:
         """Of a comparison of the single-task models and uniform scaling."""
         (single, *_) = comparison.table("val")
-        assert single.system == SINGLE_TASK
+        assert single.system == SINGLE_TASK.name
         return cls({s: [run.fingerprint for run in runs] for s, runs in comparison.systems.items()}, single.auc)
 
     def delta_m_pct(self, point: Point) -> float:
@@ -116,12 +116,12 @@ class Baselines:
         return {task: self.val[task] - point.val[task] for task in tasks}
 
 
-def with_front(points: Sequence[Point], baselines: Baselines, not_below: Sequence[str]) -> list[Point]:
+def with_pareto_front(points: Sequence[Point], baselines: Baselines, not_below: Sequence[str]) -> list[Point]:
     """The points in order, those on the front marked; one that falls short of what is asked for is on no front."""
     allowed = [
         p for p in points if p.state == "complete" and max(baselines.shortfalls(p, not_below).values(), default=0) <= 0
     ]
-    front = {p.trial for p, on in zip(allowed, on_front([[*p.val.values()] for p in allowed]), strict=True) if on}
+    front = {p.trial for p, on in zip(allowed, pareto_mask([[*p.val.values()] for p in allowed]), strict=True) if on}
     return [replace(p, pareto=p.trial in front) for p in sorted(points, key=lambda p: p.trial)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from pipeline.runs.plan import Planned
+from pipeline.runs.plan import PlannedRun
 from pipeline.runs.run import Epoch, Run
 from pipeline.search.points import Point
 
@@ -21,7 +21,7 @@ class MedianRule:
 
     A run is held against runs of the same seed, in finished points alone, of which there have to be five. Its last
     epoch is not judged, nor is a run that is found finished: they cost nothing more. A
-    :class:`pipeline.comparison.comparison.Observer`.
+    :class:`pipeline.runs.plan.Callback`.
 
     Args:
         points: The finished points.
@@ -32,7 +32,7 @@ class MedianRule:
         self._curves = [point.curves for point in points if point.state == "complete"]
         self._first_seed = first_seed
 
-    def epoch(self, planned: Planned, epoch: Epoch) -> None:
+    def on_epoch(self, planned: PlannedRun, epoch: Epoch) -> None:
         """Judge an epoch.
 
         Raises:
@@ -45,5 +45,5 @@ class MedianRule:
             behind = f"validation AUC {epoch.mean_auc:.4f} after epoch {epoch.number + 1}"
             raise BehindError(f"{behind} of seed {planned.config.train.seed}, median {median(others):.4f}")
 
-    def finished(self, planned: Planned, run: Run, reused: bool) -> None:
+    def on_run_end(self, planned: PlannedRun, run: Run, reused: bool) -> None:
         """A finished run is not judged."""

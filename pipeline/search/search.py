@@ -18,17 +18,17 @@ from pipeline.comparison.confidence import Confidence, confidence
 from pipeline.config.run import CompareConfig, RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.registry.register import register
-from pipeline.runs.plan import Observer
+from pipeline.runs.plan import UNIFORM, Callback
 from pipeline.runs.run import Run, mean_auc
-from pipeline.search.points import Baselines, Point, save, with_front
+from pipeline.search.points import Baselines, Point, save, with_pareto_front
 from pipeline.search.storage import folder_of, reachable
 from pipeline.search.study import Study
 from pipeline.search.worker import Worker
-from pipeline.search.workers import MOST_LOSSES, Crew
+from pipeline.search.workers import MOST_LOSSES, WorkerPool
 from pipeline.tracking.tracker import Tracker
 from pipeline.training.runner import concurrency
 
-Told = Callable[[Sequence[Point]], None]
+PointsCallback = Callable[[Sequence[Point]], None]
 
 
 @dataclass(frozen=True)
@@ -101,15 +101,15 @@ class Search:
     def compared(self) -> RunConfig:
         """The comparison whose runs the points are held against."""
         search = self.config.search
-        compare = CompareConfig(methods=("uniform",), seeds=search.seeds, workers=search.workers)
+        compare = CompareConfig(methods=(UNIFORM.name,), seeds=search.seeds, workers=search.workers)
         return self.config.model_copy(update={"compare": compare})
 
-    def run(self, observers: Sequence[Observer], told: Told) -> tuple[Searched, dict[str, int]]:
+    def run(self, callbacks: Sequence[Callback], on_points: PointsCallback) -> tuple[Searched, dict[str, int]]:
         """Finish the study, save it, record it and register its best.
 
         Args:
-            observers: Told of the runs that the points are held against.
-            told: Given the finished points, in order of their trials, whenever there are more.
+            callbacks: Called in the runs of the baselines that the points are compared with.
+            on_points: Called with all finished points, in order of their trials, whenever there are more.
 
         Returns:
             The search, and the registry's aliases.
@@ -122,10 +122,10 @@ class Search:
         with tracker, self._ends_in_order(tracker):
             with self._alone:
                 tracker.close_lost(self.study.running)
-                comparison = self._compared(tracker, observers)
+                comparison = self._compared(tracker, callbacks)
                 self.study.fill()
             baselines = Baselines.of(comparison)
-            self._work(baselines, tracker, lambda: told(self._save(baselines, tracker)))
+            self._work(baselines, tracker, lambda: on_points(self._save(baselines, tracker)))
             with self._alone:
                 searched = Searched(self.config, self.prepared, comparison, self._save(baselines, tracker), self.path)
                 save(self.path, self.config, self.prepared, baselines, searched.points, searched.confidence())
@@ -134,13 +134,13 @@ class Search:
                 tracker.studied(self.path, [i for point in searched.front for i in point.mlflow_run_ids])
         return searched, aliases
 
-    def _compared(self, tracker: Tracker, observers: Sequence[Observer]) -> Comparison:
+    def _compared(self, tracker: Tracker, callbacks: Sequence[Callback]) -> Comparison:
         """The comparison, trained as far as it is not. A pool breaks where one of its workers is killed: then anew."""
         for _ in range(MOST_LOSSES):
             with suppress(BrokenProcessPool):
-                return trained(self.compared, self.prepared, [*observers, tracker])
+                return trained(self.compared, self.prepared, [*callbacks, tracker])
             tracker.give_up("killed")
-        return trained(self.compared, self.prepared, [*observers, tracker])
+        return trained(self.compared, self.prepared, [*callbacks, tracker])
 
     def _work(self, baselines: Baselines, tracker: Tracker, on_points: Callable[[], None]) -> None:
         """Finish every point, here or in workers."""
@@ -157,7 +157,9 @@ class Search:
                     on_points()
                 return known
 
-            Crew(self.config, self.prepared, baselines, size).work(look, lambda: tracker.close_lost(self.study.running))
+            WorkerPool(self.config, self.prepared, baselines, size).work(
+                look, lambda: tracker.close_lost(self.study.running)
+            )
         on_points()
 
     def _save(self, baselines: Baselines, tracker: Tracker) -> list[Point]:
@@ -168,7 +170,7 @@ class Search:
                 p if p.mlflow_run_ids else replace(p, mlflow_run_ids=tracker.run_ids(p.runs))
                 for p in self.study.points()
             ]
-            points = with_front(points, baselines, self.config.search.not_below_single_task)
+            points = with_pareto_front(points, baselines, self.config.search.not_below_single_task)
             save(self.path, self.config, self.prepared, baselines, points)
         return points
 

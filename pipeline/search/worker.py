@@ -12,13 +12,13 @@ from optuna.trial import Trial
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.pareto import contribution
-from pipeline.runs.plan import Observer, Planned
+from pipeline.runs.plan import Callback, PlannedRun, System
 from pipeline.runs.run import find_run
 from pipeline.search.points import Baselines, Point, State
 from pipeline.search.pruning import BehindError, MedianRule
 from pipeline.search.study import Study
 from pipeline.tracking.tracker import Tracker
-from pipeline.training.runner import complete
+from pipeline.training.runner import find_or_train
 from pipeline.training.trainer import DivergedError
 from pipeline.training.training import tidy
 
@@ -68,19 +68,20 @@ class Worker:
         point = Point(place, choice.method, choice.params)
         seeds = range(self.config.train.seed, self.config.train.seed + self.config.search.seeds)
         planned = [
-            Planned(f"trial {place} {point.name}", choice.config(self.config, seed), trial.number) for seed in seeds
+            PlannedRun(System(f"trial {place} {point.name}"), choice.config(self.config, seed), trial.number)
+            for seed in seeds
         ]
         point = self._trained(point, planned)
         values = self._values(point) if point.state == "complete" else []
         shortfalls = self.baselines.shortfalls(point, self.config.search.not_below_single_task) if values else {}
         self.study.finish(trial, point, values, shortfalls)
 
-    def _trained(self, point: Point, planned: list[Planned]) -> Point:
-        observers: list[Observer] = [self.tracker]
+    def _trained(self, point: Point, planned: list[PlannedRun]) -> Point:
+        callbacks: list[Callback] = [self.tracker]
         if self.config.search.prune:
-            observers.append(MedianRule(self.study.points(), self.config.train.seed))
+            callbacks.append(MedianRule(self.study.points(), self.config.train.seed))
         try:
-            runs = complete(planned, self.prepared, observers, workers=1)
+            runs = find_or_train(planned, self.prepared, callbacks, workers=1)
         except (BehindError, DivergedError) as error:
             for p in planned:
                 tidy(p.config, self.prepared)

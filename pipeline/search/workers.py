@@ -23,7 +23,7 @@ _INTERRUPTED = 130
 _LOOK = 1.0  # seconds between two calls of `on_look`
 
 
-class Crew:
+class WorkerPool:
     """Workers in processes of their own.
 
     Args:
@@ -84,7 +84,7 @@ class Crew:
         if worker.exitcode < 0 or worker.exitcode == _INTERRUPTED:
             return -worker.exitcode if worker.exitcode < 0 else int(signal.SIGTERM)
         if worker.exitcode:
-            raise _told(receiver)
+            raise _error_of(receiver)
         return 0
 
     def _end(self) -> None:
@@ -95,7 +95,7 @@ class Crew:
             worker.join()
 
 
-def _told(receiver: Connection) -> Exception:
+def _error_of(receiver: Connection) -> Exception:
     """Why a worker ended: an error of the user's, or one of ours, whose traceback it has printed."""
     try:
         return InputError(receiver.recv())

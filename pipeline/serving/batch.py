@@ -24,13 +24,13 @@ from pipeline.serving.scorer import Scorer
 RECORD = "score.json"
 
 
-class Observer(Protocol):
+class ScoringCallback(Protocol):
     """Is told how far the scores are."""
 
-    def begin(self, rows: int, done: int) -> None:
+    def on_start(self, rows: int, done: int) -> None:
         """Before the first part: so many rows there are, and so many an interrupted command has scored."""
 
-    def scored(self, rows: int) -> None:
+    def on_part(self, rows: int) -> None:
         """A part is written."""
 
 
@@ -82,11 +82,11 @@ class Scoring:
             raise InputError.of(f"cannot score {source}", problems)
         return cls(scorer, paths, tuple(dict.fromkeys(kept)), out)
 
-    def run(self, observer: Observer, *, overwrite: bool = False) -> dict[str, Any]:
+    def run(self, callback: ScoringCallback, *, overwrite: bool = False) -> dict[str, Any]:
         """Write what is missing of the scores.
 
         Args:
-            observer: Is told of each part.
+            callback: Is told of each part.
             overwrite: Whether scores of other rows or of another model are removed first; never what is not ours.
 
         Returns:
@@ -102,10 +102,10 @@ class Scoring:
             self._claim(overwrite)
             missing = [chunk for chunk in self._parts if not self._file(chunk).exists()]
             rows, left = (sum(chunk.rows for chunk in some) for some in (self._parts, missing))
-            observer.begin(rows, rows - left)
+            callback.on_start(rows, rows - left)
             for chunk, kept, window in prefetch(partial(self._read, chunk) for chunk in missing):
                 self._write(chunk, kept, window)
-                observer.scored(chunk.rows)
+                callback.on_part(chunk.rows)
             self._note(self._identity, complete=True)
         parts = len(self._parts)
         return {"rows": rows, "parts": parts, "found_done": parts - len(missing), "tasks": list(self.scorer.tasks)}

@@ -8,13 +8,13 @@ from gradops.methods import parse
 from pipeline.comparison.boosting import SETTINGS
 from pipeline.comparison.comparison import Row
 from pipeline.config.run import RunConfig
-from pipeline.runs.plan import BOOSTING, Planned
+from pipeline.runs.plan import PlannedRun
 from pipeline.runs.run import Epoch, Metrics, Run
 
 LAST = "train.seconds"  # of an epoch: with it in the store, all of the epoch is
 
 
-def params_of(planned: Planned, data: str) -> dict[str, str]:
+def params_of(planned: PlannedRun, data: str) -> dict[str, str]:
     """A planned run's parameters.
 
     Args:
@@ -22,7 +22,7 @@ def params_of(planned: Planned, data: str) -> dict[str, str]:
         data: Fingerprint of what it is trained on.
     """
     config = planned.config
-    params = _boosting(config) if planned.system == BOOSTING else _network(config)
+    params = _boosting(config) if planned.system.kind == "boosting" else _network(config)
     return {name: str(value) for name, value in params.items()} | {"data": data}
 
 

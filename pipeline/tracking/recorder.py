@@ -138,7 +138,7 @@ class Recorder:
         """
         for file in (comparison.path, comparison.path.with_suffix(".md")):
             self.client.log_artifact(parent, str(file))
-        baseline = ",".join(run_ids[run.fingerprint] for run in comparison.systems[SINGLE_TASK])
+        baseline = ",".join(run_ids[run.fingerprint] for run in comparison.systems[SINGLE_TASK.name])
         splits: tuple[Split, ...] = ("val", "test")
         for split in splits:
             for row in comparison.table(split):

@@ -14,7 +14,7 @@ from mlflow.tracking import MlflowClient
 from pipeline.comparison.comparison import Comparison
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.runs.plan import Planned
+from pipeline.runs.plan import PlannedRun
 from pipeline.runs.run import Epoch, Run, run_folder
 from pipeline.runtime.signals import uninterrupted
 from pipeline.tracking.connection import STORE_ERRORS, Line, is_away, said
@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 class Tracker:
     """Records a comparison or a study: one parent run, one child per training run.
 
-    A :class:`pipeline.comparison.comparison.Observer`.
+    A :class:`pipeline.runs.plan.Callback`.
 
     A run already recorded, in this comparison or an earlier one, is found by its fingerprint and not recorded again;
     one that was trained but never recorded is recorded from its history. While the store is away runs go on, and
@@ -108,7 +108,7 @@ class Tracker:
         return self._begun().client
 
     @uninterrupted()
-    def epoch(self, planned: Planned, epoch: Epoch) -> None:
+    def on_epoch(self, planned: PlannedRun, epoch: Epoch) -> None:
         """Log an epoch's losses, validation metrics and sampled step reports."""
         recording = self._open.get(planned.label)
         if recording is None:
@@ -118,7 +118,7 @@ class Tracker:
         self._send(lambda recorder: recorder.send(recording, self._parent))
 
     @uninterrupted()
-    def finished(self, planned: Planned, run: Run, reused: bool) -> None:
+    def on_run_end(self, planned: PlannedRun, run: Run, reused: bool) -> None:
         """Log a run's result and close it."""
         del reused  # a run that was trained in an earlier command may still not be recorded
         entry = self._entry(planned, run.fingerprint)
@@ -280,7 +280,7 @@ class Tracker:
         else:
             self._outbox.sent(entry)
 
-    def _entry(self, planned: Planned, fingerprint: str) -> Entry:
+    def _entry(self, planned: PlannedRun, fingerprint: str) -> Entry:
         data = self._prepared.fingerprint
         tags = {DATA: data} | ({TRIAL: str(planned.trial)} if planned.trial is not None else {})
         return Entry(self._name, planned.label, fingerprint, params_of(planned, data), tags, self._group)

@@ -8,24 +8,21 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from multiprocessing.managers import SyncManager
 from queue import Empty, Queue
-from typing import TYPE_CHECKING
 
 from pipeline.data.prepared import Prepared
+from pipeline.runs.plan import UNIFORM, Callback, PlannedRun
 from pipeline.runs.run import Epoch, Run
 from pipeline.runtime.signals import end_with_parent
 from pipeline.training.training import train
 
-if TYPE_CHECKING:
-    from pipeline.runs.plan import Observer, Planned
 
-
-def train_in_processes(planned: list[Planned], prepared: Prepared, observer: Observer, workers: int) -> list[Run]:
-    """Train planned runs and return them in their order; the observer is told in this process.
+def train_in_processes(planned: list[PlannedRun], prepared: Prepared, callback: Callback, workers: int) -> list[Run]:
+    """Train planned runs and return them in their order; each in a process of its own.
 
     Args:
         planned: The runs.
         prepared: Their data.
-        observer: Told of every epoch and run.
+        callback: Called after every epoch and at the end of every run, in this process.
         workers: How many at the same time.
     """
     context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
@@ -36,11 +33,11 @@ def train_in_processes(planned: list[Planned], prepared: Prepared, observer: Obs
     with manager, ProcessPoolExecutor(workers, context, end_with_parent, ([signal.SIGINT],)) as pool:
         epochs: Queue[tuple[int, Epoch]] = manager.Queue()
         # Longest first, so that no core is left with one long run at the end.
-        order = sorted(range(len(planned)), key=lambda i: planned[i].config.train.method == "uniform")
+        order = sorted(range(len(planned)), key=lambda i: planned[i].config.train.method == UNIFORM.name)
         futures = {pool.submit(_train_one, i, planned[i], prepared, epochs): i for i in order}
         try:
-            for done in _as_completed(set(futures), lambda: _drain(epochs, planned, observer)):
-                observer.finished(planned[futures[done]], done.result(), reused=False)
+            for done in _as_completed(set(futures), lambda: _drain(epochs, planned, callback)):
+                callback.on_run_end(planned[futures[done]], done.result(), reused=False)
         except BaseException:
             # Leaving the pool waits for its workers, which end after the step that they are in.
             for worker in multiprocessing.active_children():
@@ -49,7 +46,7 @@ def train_in_processes(planned: list[Planned], prepared: Prepared, observer: Obs
     return [run for _, run in sorted((i, future.result()) for future, i in futures.items())]
 
 
-def _train_one(index: int, planned: Planned, prepared: Prepared, epochs: Queue[tuple[int, Epoch]]) -> Run:
+def _train_one(index: int, planned: PlannedRun, prepared: Prepared, epochs: Queue[tuple[int, Epoch]]) -> Run:
     return train(planned.config, prepared, lambda epoch: epochs.put((index, epoch)))
 
 
@@ -61,10 +58,10 @@ def _as_completed(futures: set[Future[Run]], poll: Callable[[], None]) -> Iterat
         yield from done
 
 
-def _drain(epochs: Queue[tuple[int, Epoch]], planned: list[Planned], observer: Observer) -> None:
+def _drain(epochs: Queue[tuple[int, Epoch]], planned: list[PlannedRun], callback: Callback) -> None:
     while True:
         try:
             index, epoch = epochs.get_nowait()
         except Empty:
             return
-        observer.epoch(planned[index], epoch)
+        callback.on_epoch(planned[index], epoch)

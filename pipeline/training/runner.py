@@ -10,7 +10,7 @@ from functools import partial
 from gradops.group import Alone, Group
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.runs.plan import Observer, Planned
+from pipeline.runs.plan import Callback, PlannedRun
 from pipeline.runs.run import Epoch, Run, find_run
 from pipeline.training.distributed import once
 from pipeline.training.parallel import train_in_processes
@@ -22,10 +22,10 @@ def concurrency(workers: int, runs: int) -> int:
     return min(workers or os.cpu_count() or 1, runs)
 
 
-def complete(
-    planned: list[Planned],
+def find_or_train(
+    planned: list[PlannedRun],
     prepared: Prepared,
-    observers: Sequence[Observer],
+    callbacks: Sequence[Callback],
     workers: int,
     group: Group = Alone(),
 ) -> list[Run]:
@@ -37,40 +37,40 @@ def complete(
     Args:
         planned: What is wanted.
         prepared: The data.
-        observers: Told of every epoch and run.
+        callbacks: Called after every epoch and at the end of every run.
         workers: Runs trained at the same time; 0 for one a core.
         group: The ranks that train each run together, one run after another, each of which calls this.
     """
-    everyone = Everyone(observers)
+    callback = CallbackList(callbacks)
     found = once(lambda: [_found(p.config, prepared) for p in planned], group)
     for p, run in zip(planned, found, strict=True):
         if run is not None:
-            everyone.finished(p, run, reused=True)
+            callback.on_run_end(p, run, reused=True)
     missing = [p for p, run in zip(planned, found, strict=True) if run is None]
     at_a_time = concurrency(workers, len(missing)) if group.size == 1 else 1
-    trained = iter(_train_all(missing, prepared, everyone, at_a_time, group))
+    trained = iter(_train_all(missing, prepared, callback, at_a_time, group))
     return [next(trained) if run is None else run for run in found]
 
 
 @dataclass(frozen=True)
-class Everyone:
-    """Several observers as one.
+class CallbackList:
+    """Several callbacks as one.
 
     Args:
-        observers: The observers.
+        callbacks: The callbacks.
     """
 
-    observers: Sequence[Observer]
+    callbacks: Sequence[Callback]
 
-    def epoch(self, planned: Planned, epoch: Epoch) -> None:
-        """As :meth:`pipeline.runs.plan.Observer.epoch`."""
-        for observer in self.observers:
-            observer.epoch(planned, epoch)
+    def on_epoch(self, planned: PlannedRun, epoch: Epoch) -> None:
+        """As :meth:`pipeline.runs.plan.Callback.on_epoch`."""
+        for callback in self.callbacks:
+            callback.on_epoch(planned, epoch)
 
-    def finished(self, planned: Planned, run: Run, reused: bool) -> None:
-        """As :meth:`pipeline.runs.plan.Observer.finished`."""
-        for observer in self.observers:
-            observer.finished(planned, run, reused)
+    def on_run_end(self, planned: PlannedRun, run: Run, reused: bool) -> None:
+        """As :meth:`pipeline.runs.plan.Callback.on_run_end`."""
+        for callback in self.callbacks:
+            callback.on_run_end(planned, run, reused)
 
 
 def _found(config: RunConfig, prepared: Prepared) -> Run | None:
@@ -81,12 +81,14 @@ def _found(config: RunConfig, prepared: Prepared) -> Run | None:
     return run
 
 
-def _train_all(planned: list[Planned], prepared: Prepared, observer: Observer, workers: int, group: Group) -> list[Run]:
+def _train_all(
+    planned: list[PlannedRun], prepared: Prepared, callback: Callback, workers: int, group: Group
+) -> list[Run]:
     """Train, in this process or in several, and return the runs in the order of the plan."""
     if workers > 1:
-        return train_in_processes(planned, prepared, observer, workers)
+        return train_in_processes(planned, prepared, callback, workers)
     finished = []
     for p in planned:
-        finished.append(train(p.config, prepared, partial(observer.epoch, p), group))
-        observer.finished(p, finished[-1], reused=False)
+        finished.append(train(p.config, prepared, partial(callback.on_epoch, p), group))
+        callback.on_run_end(p, finished[-1], reused=False)
     return finished

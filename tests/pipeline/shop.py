@@ -16,10 +16,10 @@ from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.registry.model import RegisteredModel
 from pipeline.registry.register import offer
-from pipeline.runs.plan import Planned
+from pipeline.runs.plan import PlannedRun, System
 from pipeline.tracking.tracker import Tracker
 from pipeline.training.resolve import load_config
-from pipeline.training.runner import complete
+from pipeline.training.runner import find_or_train
 
 TOML = """
 name = "shop"
@@ -96,7 +96,7 @@ def trained(config: RunConfig) -> int:
     """The version of a run that is trained now."""
     prepared = prepare(config)
     with Tracker(config, prepared) as tracker:
-        (run,) = complete([Planned(config.train.method, config)], prepared, [tracker], 1)
+        (run,) = find_or_train([PlannedRun(System(config.train.method), config)], prepared, [tracker], 1)
         return offer(config, prepared, run, tracker)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.comparison import boosting
 from pipeline.comparison.boosting import Columns
-from pipeline.comparison.candidates import worth_keeping
+from pipeline.comparison.candidates import pareto_optimal
 from pipeline.comparison.compare import compare
 from pipeline.comparison.comparison import Comparison, boosters, identity
 from pipeline.comparison.confidence import Interval
@@ -38,18 +38,18 @@ def done(few: tuple[RunConfig, Prepared], tmp_path_factory: pytest.TempPathFacto
 
 def test_boosting_is_a_row_without_a_rank(done: Comparison) -> None:
     *networks, row = done.table("test")
-    assert row.system == BOOSTING
+    assert row.system == BOOSTING.name
     assert row.mean_rank is None
     assert row.deviation is None
     assert sorted(network.mean_rank or 0 for network in networks)[0] >= 1
     assert all(auc > 0.8 for auc in row.auc.values())
     assert cells(done, row)[-1] == "-"
-    assert BOOSTING not in {one.system for one in worth_keeping(done)}
+    assert BOOSTING.name not in {one.system for one in pareto_optimal(done)}
 
 
 def test_it_is_found_again_and_is_part_of_the_comparison(done: Comparison) -> None:
     rows = TestRows(done.prepared)
-    for planned, run in zip(boosters(done.config), done.systems[BOOSTING], strict=True):
+    for planned, run in zip(boosters(done.config), done.systems[BOOSTING.name], strict=True):
         assert boosting.find_boosted(planned.config, done.prepared, rows) == run
         other = replace(rows, limit=100)
         assert boosting.find_boosted(planned.config, done.prepared, other) is None, "its scores are of other rows"
@@ -61,7 +61,7 @@ def test_it_is_found_again_and_is_part_of_the_comparison(done: Comparison) -> No
 def test_scores_are_those_of_the_weights(done: Comparison) -> None:
     rows = TestRows(done.prepared)
     labels_NT = rows.labels(done.config.tasks)
-    for system in ("uniform", SINGLE_TASK, BOOSTING):
+    for system in ("uniform", SINGLE_TASK.name, BOOSTING.name):
         for run in done.systems[system]:
             columns = [done.config.tasks.index(task) for task in run.tasks]
             scores_NT = scores_of(run, rows)
@@ -81,7 +81,7 @@ def test_runs_of_before_scores_were_kept_are_scored_not_trained(done: Comparison
 
 
 def test_every_system_has_its_intervals_against_both_baselines(done: Comparison) -> None:
-    assert done.baselines == ["uniform", SINGLE_TASK]
+    assert done.baselines == ["uniform", SINGLE_TASK.name]
     for baseline in done.baselines:
         found = done.confidence.against(baseline)
         others = set(done.systems) - {baseline}

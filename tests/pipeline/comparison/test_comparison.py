@@ -20,7 +20,7 @@ from mlflow.tracking import MlflowClient
 from safetensors.torch import load_file
 
 from gradops.methods import parse, write
-from pipeline.comparison.candidates import worth_keeping
+from pipeline.comparison.candidates import pareto_optimal
 from pipeline.comparison.compare import compare
 from pipeline.comparison.comparison import Comparison, identity, plan
 from pipeline.config.run import RunConfig
@@ -30,7 +30,7 @@ from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import delta_m_pct, task_metrics
 from pipeline.registry.register import register
-from pipeline.runs.plan import SINGLE_TASK, Planned
+from pipeline.runs.plan import SINGLE_TASK, UNIFORM, PlannedRun
 from pipeline.runs.run import Epoch, Run
 from pipeline.serving.scorer import Scorer
 from pipeline.tracking.names import plain
@@ -50,10 +50,10 @@ class Witness:
     trained: list[str] = field(default_factory=list)
     reused: list[str] = field(default_factory=list)
 
-    def epoch(self, planned: Planned, epoch: Epoch) -> None:
+    def on_epoch(self, planned: PlannedRun, epoch: Epoch) -> None:
         self.epochs.append(planned.label)
 
-    def finished(self, planned: Planned, run: Run, reused: bool) -> None:
+    def on_run_end(self, planned: PlannedRun, run: Run, reused: bool) -> None:
         (self.reused if reused else self.trained).append(planned.label)
 
 
@@ -104,11 +104,11 @@ def test_every_system_is_trained_once(done: Done) -> None:
 
 def test_the_table_is_made_of_the_runs(done: Done) -> None:
     rows = {row.system: row for row in done.comparison.table("test")}
-    assert list(rows) == [SINGLE_TASK, "uniform", "mgda", "gradops(alpha=-1.0)"]
+    assert list(rows) == [SINGLE_TASK.name, "uniform", "mgda", "gradops(alpha=-1.0)"]
     runs = done.comparison.systems
-    single = {task: run.test[task]["auc"] for run in runs[SINGLE_TASK] for task in run.tasks}
-    assert rows[SINGLE_TASK].auc == single
-    assert rows[SINGLE_TASK].delta_m_pct == 0
+    single = {task: run.test[task]["auc"] for run in runs[SINGLE_TASK.name] for task in run.tasks}
+    assert rows[SINGLE_TASK.name].auc == single
+    assert rows[SINGLE_TASK.name].delta_m_pct == 0
     mgda = {task: metrics["auc"] for task, metrics in runs["mgda"][0].test.items()}
     assert rows["mgda"].auc == mgda
     assert rows["mgda"].delta_m_pct == delta_m_pct(mgda, single)
@@ -146,7 +146,7 @@ def test_two_systems_have_two_names_in_a_metric() -> None:
 
 def test_aliases_point_at_the_best_by_validation(done: Done) -> None:
     client = MlflowClient()
-    kept = worth_keeping(done.comparison)
+    kept = pareto_optimal(done.comparison)
     versions = {v.tags["method"]: int(v.version) for v in client.search_model_versions("name = 'debug'")}
     assert versions.keys() == {row.system for row in kept}
     for task in done.config.tasks:
@@ -158,14 +158,14 @@ def test_aliases_point_at_the_best_by_validation(done: Done) -> None:
 
 
 def test_the_front_leaves_out_what_another_beats_everywhere(done: Done) -> None:
-    kept = {row.system for row in worth_keeping(done.comparison)}
+    kept = {row.system for row in pareto_optimal(done.comparison)}
     for row in done.comparison.table("val"):
         beaten = any(
             all(other.auc[t] >= row.auc[t] for t in row.auc) and other.auc != row.auc
             for other in done.comparison.table("val")
-            if other.system != SINGLE_TASK
+            if other.system != SINGLE_TASK.name
         )
-        assert (row.system in kept) == (row.system != SINGLE_TASK and not beaten)
+        assert (row.system in kept) == (row.system != SINGLE_TASK.name and not beaten)
 
 
 def test_again_nothing_is_trained_recorded_or_registered(done: Done) -> None:
@@ -236,8 +236,8 @@ def test_runs_keep_their_own_figures_when_several_seeds_are_averaged(tmp_path: P
 def test_an_interrupted_comparison_is_taken_up_in_mlflow_too(tmp_path: Path, done: Done) -> None:
     @dataclass
     class Interrupting(Witness):
-        def finished(self, planned: Planned, run: Run, reused: bool) -> None:
-            super().finished(planned, run, reused)
+        def on_run_end(self, planned: PlannedRun, run: Run, reused: bool) -> None:
+            super().on_run_end(planned, run, reused)
             if len(self.trained) == 2:
                 raise KeyboardInterrupt
 
@@ -264,8 +264,8 @@ def test_an_interrupted_comparison_goes_on_inside_a_run(tmp_path: Path, done: Do
     config, unbroken = (debug_config(tmp_path / folder, *options) for folder in ("broken", "unbroken"))
 
     class Interrupting(Witness):
-        def epoch(self, planned: Planned, epoch: Epoch) -> None:
-            super().epoch(planned, epoch)
+        def on_epoch(self, planned: PlannedRun, epoch: Epoch) -> None:
+            super().on_epoch(planned, epoch)
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
@@ -290,13 +290,13 @@ def test_an_interruption_waits_until_mlflow_has_written(tmp_path: Path, done: Do
             signal.raise_signal(signal.SIGINT)
         log_batch(*args, **kwargs)
 
-    planned = Planned("uniform", done.config.model_copy(update={"name": "ended"}))
+    planned = PlannedRun(UNIFORM, done.config.model_copy(update={"name": "ended"}))
     epoch = done.comparison.systems["uniform"][0].history[0]
     with pytest.MonkeyPatch.context() as patch:
         tracker = Tracker(planned.config, done.prepared)
         patch.setattr(MlflowClient, "log_batch", interrupted)
         with pytest.raises(KeyboardInterrupt), tracker:
-            tracker.epoch(planned, epoch)
+            tracker.on_epoch(planned, epoch)
     client = MlflowClient()
     experiment = client.get_experiment_by_name("ended")
     assert experiment is not None

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.evaluation.pareto import contribution, hypervolume, on_front
+from pipeline.evaluation.pareto import contribution, hypervolume, pareto_mask
 
 columns = st.shared(st.integers(1, 4), key="columns")
 points = columns.flatmap(lambda n: st.lists(st.lists(st.integers(-1, 5), min_size=n, max_size=n), max_size=7))
@@ -35,7 +35,7 @@ def test_the_front_is_what_no_other_beats(points: list[list[int]]) -> None:
     def beats(one: list[int], other: list[int]) -> bool:
         return one != other and all(a >= b for a, b in zip(one, other, strict=True))
 
-    assert on_front(points) == [not any(beats(other, point) for other in points) for point in points]
+    assert pareto_mask(points) == [not any(beats(other, point) for other in points) for point in points]
 
 
 @given(points, columns)

@@ -75,7 +75,7 @@ def study(comparison: Comparison) -> Path:
     ]
     empty: dict[str, Any] = {"runs": [], "val": {}, "test": {}, "pareto": False, "state": "pruned"}
     points.append(points[0] | empty | {"trial": 2, "method": HOSTILE})
-    baselines = {name: [r.fingerprint for r in comparison.systems[name]] for name in (SINGLE_TASK, "uniform")}
+    baselines = {name: [r.fingerprint for r in comparison.systems[name]] for name in (SINGLE_TASK.name, "uniform")}
     content = json.loads(comparison.path.read_text())
     content = {key: content[key] for key in ("name", "data", "config", "versions", "tasks", "seeds")}
     path = comparison.config.runs / "studies" / "0123456789abcdef.json"

@@ -31,8 +31,8 @@ COMMAND = [sys.executable, "-c", "from jobs.cli import app; app()", "search", st
 
 
 @dataclass
-class Told:
-    """Remembers how many points it was told of."""
+class PointCounter:
+    """Remembers the number of finished points."""
 
     points: int = 0
 
@@ -43,7 +43,7 @@ class Told:
 def searched(config: RunConfig, prepared: Prepared | None = None) -> Searched:
     """What the command does, in this process."""
     prepared = prepared or prepare(config)
-    return Search(config, prepared, Study(config, prepared)).run([], Told())[0]
+    return Search(config, prepared, Study(config, prepared)).run([], PointCounter())[0]
 
 
 def table(found: Searched) -> list[tuple[Any, ...]]:
@@ -75,7 +75,7 @@ def workers_of(group: int) -> list[int]:
 
 
 def finished(log: Path) -> int:
-    """How many points a command has told of."""
+    """Number of finished points that a command has printed."""
     return log.read_text().count("] trial ") if log.exists() else 0
 
 

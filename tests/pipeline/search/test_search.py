@@ -20,20 +20,20 @@ from pipeline.config.run import RunConfig
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import delta_m_pct
-from pipeline.evaluation.pareto import on_front
+from pipeline.evaluation.pareto import pareto_mask
 from pipeline.report.report import write
 from pipeline.report.results import load_result
-from pipeline.runs.plan import SINGLE_TASK, UNIFORM, Planned
+from pipeline.runs.plan import SINGLE_TASK, UNIFORM, PlannedRun, System
 from pipeline.runs.run import Run
 from pipeline.search.points import Baselines, Point
 from pipeline.search.pruning import BehindError, MedianRule
 from pipeline.search.search import Search, Searched
 from pipeline.search.study import Study
 from pipeline.search.worker import Worker
-from pipeline.training.runner import complete
+from pipeline.training.runner import find_or_train
 from tests.conftest import debug_config
 from tests.pipeline.search.searching import (
-    Told,
+    PointCounter,
     assert_whole,
     finished,
     searched,
@@ -75,7 +75,7 @@ def test_a_search_finishes_what_was_asked_for(done: tuple[RunConfig, Prepared, S
         (run,) = [Run.load(config.runs / name) for name in point.runs]
         assert point.test == {task: run.test[task]["auc"] for task in config.tasks}
         assert (point.method, point.val_sd) == (run.method, None)
-    assert [p.pareto for p in found.points] == on_front([[*p.val.values()] for p in found.points])
+    assert [p.pareto for p in found.points] == pareto_mask([[*p.val.values()] for p in found.points])
 
 
 def test_the_front_has_its_intervals(done: tuple[RunConfig, Prepared, Searched], tmp_path: Path) -> None:
@@ -83,12 +83,12 @@ def test_the_front_has_its_intervals(done: tuple[RunConfig, Prepared, Searched],
     result = load_result(found.path)
     front = {point.name for point in result.points if point.chosen}
     assert front == {point.label for point in found.front}
-    for baseline, other in ((UNIFORM, SINGLE_TASK), (SINGLE_TASK, UNIFORM)):
+    for baseline, other in ((UNIFORM.name, SINGLE_TASK.name), (SINGLE_TASK.name, UNIFORM.name)):
         assert {system for system, _ in result.confidence.against(baseline)} == front | {other}
     for point in found.front:
-        uniform = found.comparison.systems[UNIFORM][0]
+        uniform = found.comparison.systems[UNIFORM.name][0]
         for task, auc in point.test.items():
-            interval = result.confidence.against(UNIFORM)[point.label, task]
+            interval = result.confidence.against(UNIFORM.name)[point.label, task]
             assert interval.delta == pytest.approx(auc - uniform.test[task]["auc"], abs=1e-6)
     write(result, tmp_path / "study.html")
     page = (tmp_path / "study.html").read_text()
@@ -114,7 +114,7 @@ def test_a_finished_study_is_reported_and_nothing_is_trained(
 ) -> None:
     config, prepared, found = done
     versions = len(store.search_model_versions("name = 'debug'"))
-    monkeypatch.setattr("pipeline.search.worker.complete", None)
+    monkeypatch.setattr("pipeline.search.worker.find_or_train", None)
     assert searched(config, prepared) == found
     assert len(store.search_model_versions("name = 'debug'")) == versions
 
@@ -137,7 +137,7 @@ def shared(config: RunConfig) -> tuple[str, ...]:
     return f"runs={config.runs}", f"data.prepared={config.data.prepared}", f"search.trials={TRIALS}"
 
 
-class Interrupting(Told):
+class Interrupting(PointCounter):
     """Ends the command by a signal when a number of points is finished."""
 
     def __init__(self, at: int) -> None:
@@ -160,13 +160,13 @@ def test_an_interrupted_search_ends_with_the_same_table(
         Search(config, prepared, Study(config, prepared)).run([], Interrupting(2))
 
     def ended(*args: object, **kwargs: object) -> object:
-        complete(*args, **kwargs)  # type: ignore[arg-type]
+        find_or_train(*args, **kwargs)  # type: ignore[arg-type]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipeline.search.worker.complete", ended)
+    monkeypatch.setattr("pipeline.search.worker.find_or_train", ended)
     with pytest.raises(KeyboardInterrupt):
         searched(config, prepared)
-    monkeypatch.setattr("pipeline.search.worker.complete", complete)
+    monkeypatch.setattr("pipeline.search.worker.find_or_train", find_or_train)
     study = Study(config, prepared)
     assert (len(study.points()), study.running()) == (2, set())
     assert table(searched(config, prepared)) == table(found)
@@ -183,7 +183,7 @@ def test_one_number_can_be_the_objective(done: tuple[RunConfig, Prepared, Search
     baselines = Baselines.of(found.comparison)
     with study.take() as trial:
         assert trial is not None
-        worker = Worker(other, prepared, study, baselines, None, Told)  # type: ignore[arg-type]
+        worker = Worker(other, prepared, study, baselines, None, PointCounter)  # type: ignore[arg-type]
         values = worker._values(found.points[0])
         study.finish(trial, found.points[0], values, {})
     expected = {
@@ -209,15 +209,15 @@ def test_a_constraint_keeps_points_off_the_front(
 
 def test_a_run_below_the_median_is_given_up(done: tuple[RunConfig, Prepared, Searched]) -> None:
     config, _, found = done
-    planned = Planned("trial 9", config.changed({"train.epochs": 3}))
+    planned = PlannedRun(System("trial 9"), config.changed({"train.epochs": 3}))
     epoch = Run.load(config.runs / found.points[0].runs[0]).history[0]
     above, below = ([[epoch.mean_auc + shift] * 3] for shift in (0.01, -0.01))
     points = [Point(i, "uniform", {}, curves=above) for i in range(5)]
     with pytest.raises(BehindError, match=r"after epoch 1 of seed 0, median 0\.\d{4}"):
-        MedianRule(points, 0).epoch(planned, epoch)
-    MedianRule(points[:4], 0).epoch(planned, epoch)
-    MedianRule([*points[:2], *(Point(i, "uniform", {}, curves=below) for i in range(3))], 0).epoch(planned, epoch)
-    MedianRule(points, 0).epoch(Planned("trial 9", config), epoch)
+        MedianRule(points, 0).on_epoch(planned, epoch)
+    MedianRule(points[:4], 0).on_epoch(planned, epoch)
+    MedianRule([*points[:2], *(Point(i, "uniform", {}, curves=below) for i in range(3))], 0).on_epoch(planned, epoch)
+    MedianRule(points, 0).on_epoch(PlannedRun(System("trial 9"), config), epoch)
 
 
 def test_a_pruned_and_a_failed_point_are_finished(
@@ -234,7 +234,7 @@ def test_a_pruned_and_a_failed_point_are_finished(
     def behind(self: MedianRule, *_: object) -> None:
         raise BehindError("by order of the test")
 
-    monkeypatch.setattr(MedianRule, "epoch", behind)
+    monkeypatch.setattr(MedianRule, "on_epoch", behind)
     pruned = searched(debug_config(config.runs, *places, "search.study=pruned", "search.prune=true"), prepared)
     assert [p.state for p in pruned.points[:2]] == ["complete"] * 2, "what is found finished is not given up"
     assert pruned.points[-1].state == "pruned"
@@ -243,7 +243,7 @@ def test_a_pruned_and_a_failed_point_are_finished(
     assert not [*(config.runs / "checkpoints").glob("*/step-*")]
 
 
-class Killing(Told):
+class Killing(PointCounter):
     """Kills a worker when the first point is finished."""
 
     def __call__(self, points: Sequence[Point]) -> None:

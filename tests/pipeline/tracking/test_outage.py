@@ -24,7 +24,7 @@ from features.errors import InputError
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.registry.packaging import fetched
-from pipeline.runs.plan import Planned
+from pipeline.runs.plan import UNIFORM, PlannedRun
 from pipeline.runs.run import Run
 from pipeline.tracking import connection
 from pipeline.tracking.errors import AwayError
@@ -101,11 +101,11 @@ def breaking(at: int, *, after: bool = False, error: MlflowException | None = No
 
 def observe(tracker: Tracker, config: RunConfig, run: Run, epochs: int = 3) -> None:
     """What a training tells a tracker."""
-    planned = Planned("uniform", config)
+    planned = PlannedRun(UNIFORM, config)
     for epoch in run.history[:epochs]:
-        tracker.epoch(planned, epoch)
+        tracker.on_epoch(planned, epoch)
     if epochs == len(run.history):
-        tracker.finished(planned, run, reused=False)
+        tracker.on_run_end(planned, run, reused=False)
 
 
 def assert_recorded_once(name: str, run: Run) -> None:

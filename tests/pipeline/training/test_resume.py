@@ -22,11 +22,11 @@ from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.data.windows import Batch
 from pipeline.evaluation.metrics import Evaluator
-from pipeline.runs.plan import Planned
+from pipeline.runs.plan import UNIFORM, PlannedRun
 from pipeline.runs.run import WEIGHTS, Epoch, Run, checkpoints_of, depends_on, find_run
 from pipeline.training import trainer
 from pipeline.training.checkpoint import Checkpoints
-from pipeline.training.runner import complete
+from pipeline.training.runner import find_or_train
 from pipeline.training.trainer import Job
 from pipeline.training.training import train
 from tests.conftest import debug_config
@@ -239,5 +239,5 @@ def test_what_a_finished_run_could_not_remove_is_removed_when_it_is_found(
         train(config, few[1])
     monkeypatch.undo()
     assert newest_step(config, few[1]) == 40
-    assert complete([Planned("uniform", config)], few[1], [], workers=1) == [find_run(config, few[1])]
+    assert find_or_train([PlannedRun(UNIFORM, config)], few[1], [], workers=1) == [find_run(config, few[1])]
     assert not any((config.runs / "checkpoints").iterdir())
