@@ -24,7 +24,7 @@ from models.architectures.shared_bottom import SharedBottom
 from models.embedding.cut import Bags
 from models.embedding.fused import FusedEmbedding
 from models.embedding.torchrec import TorchRecEmbedding
-from models.loss import masked_cross_entropy
+from models.loss import cross_entropy, label_shares
 from models.table_optimizers.names import TABLE_OPTIMIZERS, choices
 from pipeline.config.train import TrainConfig
 from pipeline.training.optimizers import optimizer_of
@@ -62,9 +62,10 @@ class Network:
         bags = Bags(ids_N, torch.ones(TABLES * BATCH, dtype=torch.int32))
         labels_BT = torch.randint(0, 2, (BATCH, TASKS), generator=generator).float()
         started = time.perf_counter()
-        trace = self.model.trace(bags, torch.empty(BATCH, 0))
-        losses_T = masked_cross_entropy(trace.logits_BT, labels_BT)
-        self.optimizer.step(losses_T, features=trace.views, pooled=trace.cut)
+        cut = self.model.cut(bags)
+        logits_BT, views = self.model.through(cut.leaf_BE, torch.empty(BATCH, 0))
+        losses_T = cross_entropy(logits_BT, labels_BT, label_shares(labels_BT))
+        self.optimizer.step(losses_T, features=views, pooled=cut)
         return time.perf_counter() - started
 
 

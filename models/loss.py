@@ -41,12 +41,3 @@ def cross_entropy(logits_BT: Tensor, labels_BT: Tensor, share_BT: Tensor) -> Ten
     """
     loss_BT = functional.binary_cross_entropy_with_logits(logits_BT, labels_BT.nan_to_num(), reduction="none")
     return (loss_BT * share_BT.to(loss_BT.dtype)).sum(0)
-
-
-def masked_cross_entropy(logits_BT: Tensor, labels_BT: Tensor, weight_BT: Tensor | None = None) -> Tensor:
-    """Mean binary cross-entropy of each task over the rows whose label is known, weighted if there are weights.
-
-    Returns:
-        T losses in nats; 0 for a task without a known label, or with no weight on those, in the batch.
-    """
-    return cross_entropy(logits_BT, labels_BT, label_shares(labels_BT, weight_BT))

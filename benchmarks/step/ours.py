@@ -8,14 +8,13 @@ import torch
 from torch import Tensor
 
 from benchmarks.step.setting import Tables
-from benchmarks.step.way import Step, Way
+from benchmarks.step.way import Step, Way, mean_losses
 from gradops import Gauge, MultiTaskOptimizer
 from gradops.base import Method
 from gradops.methods import parse
 from gradops.rotation import Rotations
 from models.architectures.shared_bottom import SharedBottom
 from models.embedding.cut import Bags
-from models.loss import masked_cross_entropy
 from pipeline.config.train import TrainConfig
 from pipeline.training.optimizers import optimizer_of
 
@@ -39,8 +38,9 @@ def _start(model: SharedBottom, *, method: Method, gauge: Gauge, config: TrainCo
 
     def step(bags: Bags, labels_BT: Tensor) -> object:
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            trace = model.trace(bags, torch.empty(len(labels_BT), 0))
-        losses_T = masked_cross_entropy(trace.logits_BT.float() if half else trace.logits_BT, labels_BT)
-        return optimizer.step(losses_T, features=trace.views, pooled=trace.cut)
+            cut = model.cut(bags)
+            logits_BT, views = model.through(cut.leaf_BE, torch.empty(len(labels_BT), 0))
+        losses_T = mean_losses(logits_BT.float() if half else logits_BT, labels_BT)
+        return optimizer.step(losses_T, features=views, pooled=cut)
 
     return step

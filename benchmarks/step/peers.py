@@ -14,12 +14,11 @@ from torchjd.autogram import Engine
 from torchjd.autojac import backward, jac, jac_to_grad, mtl_backward
 
 from benchmarks.step.fronts import Front
-from benchmarks.step.way import Step, Way
+from benchmarks.step.way import Step, Way, mean_losses
 from gradops.linalg import gramian
 from gradops.methods import GradOPS
 from models.architectures.shared_bottom import SharedBottom
 from models.embedding.cut import Bags
-from models.loss import masked_cross_entropy
 
 # From the features B x D and T losses to a gradient in every parameter.
 Backward = Callable[[Tensor, Tensor], object]
@@ -36,7 +35,7 @@ def peer(make: Callable[[SharedBottom, Front], Backward], front: type[Front]) ->
             z_BD = model.bottom(tables(bags))
             logits_BT = torch.cat([tower(z_BD) for tower in model.towers], dim=1)
             tables.optimizer.zero_grad()
-            fill(z_BD, masked_cross_entropy(logits_BT, labels_BT))
+            fill(z_BD, mean_losses(logits_BT, labels_BT))
             tables.step()
 
         return step

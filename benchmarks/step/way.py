@@ -11,6 +11,7 @@ from benchmarks.step.setting import Setting, Tables
 from gradops.rotation import Rotation, Rotations
 from models.architectures.shared_bottom import SharedBottom
 from models.embedding.cut import Bags
+from models.loss import cross_entropy, label_shares
 
 Step = Callable[[Bags, Tensor], object]
 
@@ -39,3 +40,8 @@ class Way:
     def on(self, setting: Setting) -> Step:
         """Its step on a network of its own."""
         return self.start(self.model(setting))
+
+
+def mean_losses(logits_BT: Tensor, labels_BT: Tensor) -> Tensor:
+    """Each task's mean cross-entropy over a whole batch, as training computes it."""
+    return cross_entropy(logits_BT, labels_BT, label_shares(labels_BT))

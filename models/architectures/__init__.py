@@ -1,1 +1,37 @@
-"""The networks, one a file."""
+"""Every architecture by name. A new one is one file here and the line that imports its config.
+
+The file's name is the architecture's ``kind``; :mod:`models.architectures.base` says what it has to offer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from inspect import isclass
+from typing import Any
+
+from models.architectures.base import DEFAULT_KIND, ArchitectureConfig
+from models.architectures.shared_bottom import SharedBottomConfig as SharedBottomConfig
+
+ARCHITECTURES: dict[str, type[ArchitectureConfig]] = {
+    config.__module__.rpartition(".")[2]: config
+    for config in globals().copy().values()
+    if isclass(config) and issubclass(config, ArchitectureConfig) and config is not ArchitectureConfig
+}
+
+
+def parse_architecture(content: Mapping[str, Any]) -> ArchitectureConfig:
+    """Read the keys of ``[model]`` into the config of the architecture that they name.
+
+    Args:
+        content: The keys as written; without ``kind`` they are those of the shared bottom.
+
+    Raises:
+        ValidationError: If keys are unknown or values wrong: pydantic's, which lists all of them.
+        ValueError: If ``kind`` names no architecture.
+    """
+    kind = content.get("kind", DEFAULT_KIND)
+    if not isinstance(kind, str) or kind not in ARCHITECTURES:
+        near = "".join(f"did you mean `{name}`? " for name in get_close_matches(str(kind), ARCHITECTURES, n=1))
+        raise ValueError(f"model.kind: {near}an architecture is one of {', '.join(ARCHITECTURES)}, found {kind!r}")
+    return ARCHITECTURES[kind].model_validate(dict(content))

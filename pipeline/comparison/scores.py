@@ -21,7 +21,7 @@ from pipeline.data.windows import Window
 from pipeline.evaluation.ranking import NO_GROUP
 from pipeline.files.atomic import atomic
 from pipeline.runs.run import WEIGHTS, Run
-from pipeline.serving.scorer import network
+from pipeline.serving.scorer import load_network
 
 SCORES = "scores.safetensors"
 LIMIT = 500_000  # test rows whose scores are kept: 2 MB a task and run
@@ -129,7 +129,7 @@ def as_tensors(probability_NT: npt.NDArray[np.float32], rows: TestRows) -> dict[
 def _computed(run: Run, rows: TestRows) -> npt.NDArray[np.float32]:
     """By the network that would be served."""
     encoder = rows.prepared.encoder()
-    net = network(encoder, run.tasks, run.network, run.folder / WEIGHTS)
+    net = load_network(encoder, run.tasks, run.architecture, run.folder / WEIGHTS)
     window = Window.of(rows.features, encoder.spec, ())
     batches = (window.batch(start, min(start + _BATCH, len(window))) for start in range(0, len(window), _BATCH))
     with torch.no_grad():

@@ -72,11 +72,6 @@ class ModelConfig(Declared):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
     embedding_std: Annotated[float, Field(gt=0)] = 0.05
 
-    @property
-    def network(self) -> dict[str, Any]:
-        """What a trained network is built from, beside its weights: its layers, in JSON's types."""
-        return self.model_dump(mode="json", include={"bottom", "tower", "dropout"})
-
 
 class CompareConfig(Declared):
     """Which systems are compared; the single-task models are always among them.

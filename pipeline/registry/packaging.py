@@ -50,7 +50,7 @@ def log_model(run: Run, prepared: Prepared, run_id: str) -> str:
     with TemporaryDirectory() as folder, mlflow.start_run(run_id=run_id):
         files = Path(folder) / ARTIFACT
         weights = run.folder / WEIGHTS
-        Scorer.write(files, encoder=encoder, weights=weights, tasks=tuple(run.tasks), network=run.network)
+        Scorer.write(files, encoder=encoder, weights=weights, tasks=tuple(run.tasks), architecture=run.architecture)
         info = mlflow.pyfunc.log_model(
             name="model",
             # A path: MLflow runs the file when it loads the model, and pickles nothing.

@@ -13,7 +13,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from features.errors import InputError
-from pipeline.config.run import ModelConfig, RunConfig
+from models.architectures import parse_architecture
+from models.architectures.base import ArchitectureConfig
+from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.files.atomic import durable, fingerprint
 
@@ -84,10 +86,9 @@ class Run:
         return self.folder.name
 
     @property
-    def network(self) -> dict[str, Any]:
-        """Its layers, as its own config has them: a search may change them from run to run."""
-        config = json.loads((self.folder / CONFIG).read_text())
-        return ModelConfig.model_validate(config["model"]).network
+    def architecture(self) -> ArchitectureConfig:
+        """The network's architecture, as the run's own config has it: a search may change its keys from run to run."""
+        return parse_architecture(json.loads((self.folder / CONFIG).read_text())["model"])
 
     def save(
         self,
@@ -121,13 +122,18 @@ class Run:
         return cls(folder=folder, **content | {"history": [_epoch(e) for e in content["history"]]})
 
 
+def architecture_of(config: RunConfig) -> ArchitectureConfig:
+    """The architecture that the section ``[model]`` of a config describes."""
+    return parse_architecture(config.model.model_dump())
+
+
 def depends_on(config: RunConfig, prepared: Prepared) -> dict[str, Any]:
     """Everything that decides a run's result."""
     # A start from the seed is named by nothing, so that runs of before there was another are still found.
     excluded = _SAFETY if config.train.start_from else _SAFETY | {"start_from"}
     train = config.train.model_dump(mode="json", exclude=excluded)
     parts = {"format": _FORMAT, "data": prepared.fingerprint}
-    parts |= {"model": config.model.model_dump(mode="json"), "train": train}
+    parts |= {"model": architecture_of(config).identity, "train": train}
     return parts | {"weights": [config.spec.tasks[task].weight for task in config.tasks]}
 
 

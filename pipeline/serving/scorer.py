@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 import polars as pl
 import torch
-from pydantic import Field, PositiveInt, ValidationError
+from pydantic import Field
 from safetensors import safe_open
 from safetensors.torch import load_file
 
@@ -18,7 +18,8 @@ from features.declared import Declared
 from features.encoder import ID, WEIGHT, Encoder
 from features.errors import InputError
 from features.kinds import Name
-from models.architectures.shared_bottom import SharedBottom
+from models.architectures import parse_architecture
+from models.architectures.base import Architecture, ArchitectureConfig
 from models.embedding.portable import PortableEmbedding
 from pipeline.data.windows import Window
 from pipeline.serving import model_folder
@@ -29,17 +30,9 @@ ARTIFACT = "scorer"
 _BATCH, _KEPT = 8192, 64
 
 
-class _Network(Declared):
-    """The layers, as :attr:`pipeline.config.run.ModelConfig.network` gives them."""
-
-    bottom: tuple[PositiveInt, ...]
-    tower: tuple[PositiveInt, ...]
-    dropout: Annotated[float, Field(ge=0, lt=1)]
-
-
 class _Model(Declared):
     tasks: Annotated[tuple[Name, ...], Field(min_length=1)]
-    network: _Network
+    network: dict[str, Any]  # as `ArchitectureConfig.layers` has them; without a `kind` those of a shared bottom
 
 
 @dataclass(frozen=True)
@@ -54,20 +47,20 @@ class Scorer:
     """
 
     encoder: Encoder
-    model: SharedBottom
+    model: Architecture
     tasks: tuple[str, ...]
     digest: str
     _kept: dict[Any, tuple[pl.Schema, list[pl.Expr]]] = field(default_factory=dict, repr=False)
 
     @staticmethod
     def write(
-        folder: Path, *, encoder: Path, weights: Path, tasks: tuple[str, ...], network: dict[str, object]
+        folder: Path, *, encoder: Path, weights: Path, tasks: tuple[str, ...], architecture: ArchitectureConfig
     ) -> None:
-        """Collect the files of a model: the encoder's folder, safetensors weights and the network's shape in JSON."""
+        """Collect the files of a model: the encoder's folder, safetensors weights and the network's layers in JSON."""
         folder.mkdir(parents=True)
         shutil.copytree(encoder, folder / ENCODER)
         shutil.copyfile(weights, folder / WEIGHTS)
-        (folder / MODEL).write_text(_Model(tasks=tasks, network=_Network(**network)).model_dump_json(indent=1))  # type: ignore[arg-type]  # checked at run time
+        (folder / MODEL).write_text(_Model(tasks=tasks, network=architecture.layers).model_dump_json(indent=1))
         model_folder.seal(folder)
 
     @classmethod
@@ -81,9 +74,10 @@ class Scorer:
         try:
             encoder = Encoder.load(folder / ENCODER)
             content = _Model.model_validate_json((folder / MODEL).read_bytes())
-        except (ValidationError, pl.exceptions.PolarsError, RecursionError) as error:
+            architecture = parse_architecture(content.network)
+        except (ValueError, pl.exceptions.PolarsError, RecursionError) as error:
             raise InputError(f"{folder} is no model that can be read: {error}") from error
-        model = network(encoder, content.tasks, dict(content.network), folder / WEIGHTS)
+        model = load_network(encoder, content.tasks, architecture, folder / WEIGHTS)
         return cls(encoder, model, content.tasks, digest)
 
     @property
@@ -170,13 +164,15 @@ def _missing(values: pl.Series) -> int:
     return len(values) - int(values.is_finite().sum()) if values.dtype.is_float() else values.null_count()
 
 
-def network(encoder: Encoder, tasks: Sequence[str], shape: Mapping[str, Any], weights: Path) -> SharedBottom:
+def load_network(
+    encoder: Encoder, tasks: Sequence[str], architecture: ArchitectureConfig, weights: Path
+) -> Architecture:
     """A trained network in plain torch, in evaluation mode.
 
     Args:
-        encoder: Of its rows.
-        tasks: What its outputs predict.
-        shape: Its layers, as :attr:`pipeline.config.run.ModelConfig.network` gives them.
+        encoder: The encoder of its rows.
+        tasks: The tasks that its outputs predict.
+        architecture: Its architecture and layers.
         weights: A safetensors file.
 
     Raises:
@@ -185,7 +181,7 @@ def network(encoder: Encoder, tasks: Sequence[str], shape: Mapping[str, Any], we
     values = len(encoder.spec.value_features)
     try:
         with torch.device("meta"):  # whatever sizes are declared, nothing is allocated before the file agrees
-            model = SharedBottom(PortableEmbedding(encoder.tables()), values=values, tasks=len(tasks), **shape)
+            model = architecture.build(PortableEmbedding(encoder.tables()), values=values, tasks=len(tasks))
     except (TypeError, RuntimeError) as error:
         raise InputError(f"{weights} is of a network that declares sizes beyond what a tensor can have") from error
     wanted = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}

@@ -17,16 +17,17 @@ from gradops import MultiTaskOptimizer
 from gradops.group import Alone, Group
 from gradops.methods import parse
 from gradops.rotation import Rotation, Rotations
-from models.architectures.shared_bottom import SharedBottom
+from models.architectures.base import Architecture, ArchitectureConfig
 from models.embedding.base import Embedding
 from models.embedding.fused import FusedEmbedding
 from models.embedding.sharded import ShardedEmbedding
 from models.embedding.torchrec import TorchRecEmbedding
 from models.table_optimizers.names import TABLE_OPTIMIZERS, choices
-from pipeline.config.run import ModelConfig, RunConfig
+from pipeline.config.run import RunConfig
 from pipeline.config.train import TrainConfig
 from pipeline.data.batches import Batches
 from pipeline.data.prepared import Prepared
+from pipeline.runs.run import architecture_of
 from pipeline.training.optimizers import optimizer_of
 from pipeline.training.trainer import EpochSoFar, Job
 from pipeline.training.warm_start import warm_start
@@ -37,37 +38,34 @@ _EVALUATION_BATCH = 8192
 def build_model(
     encoder: Encoder,
     tasks: Sequence[str],
-    config: ModelConfig,
+    architecture: ArchitectureConfig,
     seed: int,
     rotations: Rotations | None = None,
     *,
     embedding: Embedding | None = None,
-) -> SharedBottom:
+) -> Architecture:
     """The network to train, initialised from a seed.
 
     Args:
         encoder: Says what tables and values there are.
         tasks: The tasks that it predicts.
-        config: Its layers.
-        seed: Of its initialisation.
-        rotations: What its towers read through, if there are some.
-        embedding: Its front; TorchRec's plain one unless given.
+        architecture: The network's architecture and layers.
+        seed: Seed of the initialisation.
+        rotations: The rotations through which tasks read the shared vector, if there are some.
+        embedding: The embedding; TorchRec's plain one unless given.
     """
-    model = SharedBottom(
+    model = architecture.build(
         embedding or TorchRecEmbedding(encoder.tables(), weighted=encoder.spec.weighted),
         values=len(encoder.spec.value_features),
         tasks=len(tasks),
-        bottom=config.bottom,
-        tower=config.tower,
-        dropout=config.dropout,
         head_transform=rotations,
     )
-    model.initialise(torch.Generator().manual_seed(seed), config.embedding_std)
+    model.initialise(torch.Generator().manual_seed(seed), architecture.embedding_std)
     return model
 
 
-def front_of(encoder: Encoder, config: RunConfig, group: Group = Alone()) -> Embedding:
-    """The embedding front that a config asks for.
+def embedding_of(encoder: Encoder, config: RunConfig, group: Group = Alone()) -> Embedding:
+    """The embedding that a config asks for.
 
     Raises:
         InputError: If the kernel cannot hold one of the tables, or several ranks are to share tables that are not
@@ -95,9 +93,10 @@ def job_of(config: RunConfig, prepared: Prepared, group: Group = Alone()) -> Job
     train, encoder, tasks = config.train, prepared.encoder(), list(config.tasks)
     device, splits = device_of(train.device), _splits(config, prepared, encoder.spec, group)
     method = parse(train.method)
-    rotations = _rotations(method.rotation, len(tasks), config.model.bottom[-1], device)
-    embedding = front_of(encoder, config, group)
-    model = build_model(encoder, tasks, config.model, train.seed, rotations, embedding=embedding)
+    architecture = architecture_of(config)
+    rotations = _rotations(method.rotation, len(tasks), architecture, device)
+    embedding = embedding_of(encoder, config, group)
+    model = build_model(encoder, tasks, architecture, train.seed, rotations, embedding=embedding)
     if train.start_from:
         warm_start(model, config, prepared, group)
     model = model.to(device)
@@ -133,9 +132,16 @@ def _splits(config: RunConfig, prepared: Prepared, spec: FeatureSpec, group: Gro
     }
 
 
-def _rotations(rotation: Rotation | None, tasks: int, width: int, device: torch.device) -> Rotations | None:
+def _rotations(
+    rotation: Rotation | None, tasks: int, architecture: ArchitectureConfig, device: torch.device
+) -> Rotations | None:
+    if rotation is None:
+        return None
+    if architecture.head_width is None:
+        kind = architecture.kind
+        raise InputError(f"rotations turn one vector that all tasks read, and the architecture `{kind}` has none")
     # On its device before the optimizer sees it: a leader holds the tensors that it found.
-    return None if rotation is None else Rotations(rotation, tasks=tasks, width=width).to(device)
+    return Rotations(rotation, tasks=tasks, width=architecture.head_width).to(device)
 
 
 def device_of(name: str) -> torch.device:

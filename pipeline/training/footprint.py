@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from features.encoder import ID, Table
-from models.architectures.shared_bottom import SharedBottom
+from models.architectures.base import Architecture
 from models.embedding.portable import PortableEmbedding
 from models.table_optimizers.names import TABLE_OPTIMIZERS
 from pipeline.config.run import RunConfig
 from pipeline.data.batches import WINDOW
 from pipeline.data.prepared import Prepared
+from pipeline.runs.run import architecture_of
 
 _NUMBER, _INDEX = 4, 8  # bytes of a float32 or an encoded id, and of a row's number in a sparse gradient
 
@@ -81,13 +82,8 @@ class Footprint:
     def of(cls, config: RunConfig, prepared: Prepared, tables: Sequence[Table]) -> Footprint:
         """Of the run that a config describes, on prepared data and the tables of its encoder."""
         with torch.device("meta"):
-            model = SharedBottom(
-                PortableEmbedding(tables),
-                values=len(config.spec.value_features),
-                tasks=len(config.tasks),
-                bottom=config.model.bottom,
-                tower=config.model.tower,
-            )
+            embedding, values = PortableEmbedding(tables), len(config.spec.value_features)
+            model = architecture_of(config).build(embedding, values=values, tasks=len(config.tasks))
         entries = _entries(prepared)
         weights = sum(_bytes(p) for p in model.parameters())
         gradients, state = _optimizer_bytes(config, model, tables, entries)
@@ -116,7 +112,7 @@ def table_bytes(table: Table) -> int:
 
 
 def _optimizer_bytes(
-    config: RunConfig, model: SharedBottom, tables: Sequence[Table], entries: Mapping[str, float]
+    config: RunConfig, model: Architecture, tables: Sequence[Table], entries: Mapping[str, float]
 ) -> tuple[int, int]:
     """Bytes of all gradients, and of the optimizer's state."""
     kind, weights = TABLE_OPTIMIZERS[config.train.table_optimizer], list(model.embedding.tables())
@@ -137,15 +133,32 @@ def _row_gradient_bytes(table: Table, batch: int, entries: Mapping[str, float]) 
     return (read + min(read, table.rows)) * (_NUMBER * table.width + _INDEX)
 
 
-def _step_bytes(config: RunConfig, model: SharedBottom) -> int:
-    """Each layer's values and gradients; every task's gradient of what is shared, on its way there and by row."""
+def _step_bytes(config: RunConfig, model: Architecture) -> int:
+    """Activations and their gradients; every task's gradient of what is shared, on its way there and by row."""
     pooled, tasks = sum(model.embedding.layout.widths), len(config.tasks)
-    units = sum(config.model.bottom) + tasks * sum(config.model.tower)
-    shared = sum(p.numel() for p in model.shared_parameters())
     batch = config.train.batch_size
     rows = min(batch, config.train.micro_batch or batch)
-    apart = shared + 2 * batch * pooled + 2 * rows * max(pooled, *config.model.bottom)
-    return _NUMBER * (2 * batch * pooled + 2 * rows * units + tasks * apart)
+    activations = _activations(model, rows, pooled, len(config.spec.value_features))
+    shared = sum(_bytes(p) for p in model.shared_parameters())
+    pooled_bytes = _NUMBER * batch * pooled
+    apart = shared + 2 * pooled_bytes + 2 * max(map(_bytes, activations), default=0)
+    return 2 * pooled_bytes + 2 * sum(map(_bytes, activations)) + tasks * apart
+
+
+def _activations(model: Architecture, rows: int, pooled: int, values: int) -> list[Tensor]:
+    """The tensors that a pass of some rows keeps until its backward pass, each once; the model is on device meta."""
+    kept: dict[int, Tensor] = {}
+    weights = {p.untyped_storage()._cdata for p in model.parameters()}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept.setdefault(tensor.untyped_storage()._cdata, tensor)
+        return tensor
+
+    pooled_BE = torch.empty(rows, pooled, device="meta", requires_grad=True)
+    value_BV = torch.empty(rows, values, device="meta")
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        model.train().through(pooled_BE, value_BV)
+    return [tensor for place, tensor in kept.items() if place not in weights]
 
 
 def _entries(prepared: Prepared) -> dict[str, float]:

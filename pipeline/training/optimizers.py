@@ -11,7 +11,7 @@ from torch.nn.utils import get_total_norm
 from torch.optim import Adam, Optimizer
 
 from features.errors import InputError
-from models.architectures.shared_bottom import SharedBottom
+from models.architectures.base import Architecture
 from models.embedding.fused import FusedEmbedding
 from models.embedding.fused_optimizer import FusedOptimizer
 from models.embedding.sharded import ShardedEmbedding
@@ -22,7 +22,7 @@ from models.table_optimizers.row_optimizer import RowOptimizer
 from pipeline.config.train import TrainConfig
 
 
-def optimizer_of(model: SharedBottom, config: TrainConfig) -> Optimizer:
+def optimizer_of(model: Architecture, config: TrainConfig) -> Optimizer:
     """The optimizer over all of a model's parameters but those of its head transform.
 
     Its first group is the network's, its second the tables'.

@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from features.errors import InputError
 from gradops import Microbatch, MultiTaskOptimizer
 from gradops.group import Alone, Group, gathered, total
-from models.architectures.shared_bottom import SharedBottom
+from models.architectures.base import Architecture
 from models.embedding.cut import TableCut
 from models.loss import cross_entropy, label_shares
 from pipeline.config.train import TrainConfig
@@ -76,7 +76,7 @@ class Job:
     config: TrainConfig
     tasks: list[str]
     device: torch.device
-    model: SharedBottom
+    model: Architecture
     optimizer: MultiTaskOptimizer
     schedule: LRScheduler
     splits: dict[str, Batches]

@@ -11,14 +11,14 @@ from safetensors.torch import load_file
 
 from features.errors import InputError
 from gradops.group import Alone, Group
-from models.architectures.shared_bottom import SharedBottom
+from models.architectures.base import Architecture
 from models.embedding.portable import PortableEmbedding
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.runs.run import CONFIG, WEIGHTS, run_folder
+from pipeline.runs.run import CONFIG, WEIGHTS, architecture_of, run_folder
 
 
-def warm_start(model: SharedBottom, config: RunConfig, prepared: Prepared, group: Group = Alone()) -> None:
+def warm_start(model: Architecture, config: RunConfig, prepared: Prepared, group: Group = Alone()) -> None:
     """Give a new model the weights of the run that ``train.start_from`` names.
 
     Ids mean the same in both, since the data has grown from the earlier run's. What the vocabularies have learnt since
@@ -52,12 +52,8 @@ def can_start(config: RunConfig, prepared: Prepared, run: str) -> bool:
         return False
     encoder = prepared.encoder()
     with torch.device("meta"):  # shapes are all that is asked
-        model = SharedBottom(
-            PortableEmbedding(encoder.tables()),
-            values=len(encoder.spec.value_features),
-            tasks=len(config.tasks),
-            **config.model.network,
-        )
+        embedding, values = PortableEmbedding(encoder.tables()), len(encoder.spec.value_features)
+        model = architecture_of(config).build(embedding, values=values, tasks=len(config.tasks))
     with safe_open(folder / WEIGHTS, framework="pt") as saved:
         shapes = {name: saved.get_slice(name).get_shape() for name in saved.keys()}  # noqa: SIM118  # no mapping
     # A table's width may grow with its vocabulary.

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from features.encoder import Table
-from models.architectures.shared_bottom import HeadTransform, SharedBottom
-from models.embedding.cut import Bags
+from models.architectures.base import Architecture, HeadTransform
+from models.architectures.shared_bottom import SharedBottom
+from models.embedding.cut import Bags, TableCut
 from models.embedding.portable import PortableEmbedding
+from models.loss import cross_entropy, label_shares
 
 TABLES = [Table("a", 7, 4, ("a",)), Table("b", 5, 6, ("b",)), Table("c", 11, 4, ("c",))]
 TASKS = 3
@@ -64,3 +67,24 @@ def labels(batch: int, seed: int) -> Tensor:
     labels_BT = torch.cat([first, 1 - first, torch.randint(0, 2, (batch, 1), generator=generator)], dim=1)
     labels_BT[torch.rand(batch, TASKS, generator=generator) < 0.1] = float("nan")
     return labels_BT
+
+
+@dataclass(frozen=True)
+class Passed:
+    """A batch's way through a network, cut at the tables as a training step cuts it."""
+
+    logits_BT: Tensor
+    losses_T: Tensor
+    views: tuple[Tensor, ...]
+    cut: TableCut
+
+
+def passed(model: Architecture, bags: Bags, value_BV: Tensor, labels_BT: Tensor) -> Passed:
+    cut = model.cut(bags)
+    logits_BT, views = model.through(cut.leaf_BE, value_BV)
+    return Passed(logits_BT, mean_losses(logits_BT, labels_BT), views, cut)
+
+
+def mean_losses(logits_BT: Tensor, labels_BT: Tensor, weight_BT: Tensor | None = None) -> Tensor:
+    """Each task's mean over the rows of a whole batch whose label is known."""
+    return cross_entropy(logits_BT, labels_BT, label_shares(labels_BT, weight_BT))

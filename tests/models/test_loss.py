@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models.loss import masked_cross_entropy
+from tests.models.networks import mean_losses
 
 WEIGHTS = [0.0, 1e-30, 0.5, 1.0, 3e38]
 ROW = st.tuples(st.floats(-20, 20), st.sampled_from([0.0, 1.0, math.nan]), st.sampled_from(WEIGHTS))
@@ -35,7 +35,7 @@ def naive(rows: Tensor, weighted: bool) -> list[float]:
 @given(rows=ROWS)
 def test_the_loss_is_that_of_a_loop(weighted: bool, rows: list[object]) -> None:
     table = torch.tensor(rows)
-    found = masked_cross_entropy(table[..., 0], table[..., 1], table[..., 2] if weighted else None)
+    found = mean_losses(table[..., 0], table[..., 1], table[..., 2] if weighted else None)
     # Float32 logits to a loss of up to 20 nats.
     assert found.tolist() == pytest.approx(naive(table.double(), weighted), rel=1e-5, abs=1e-6)
 
@@ -45,8 +45,8 @@ def test_a_weight_of_none_is_a_row_that_is_not_there() -> None:
     logits_BT = torch.randn(64, 2, generator=generator, requires_grad=True)
     labels_BT = torch.randint(0, 2, (64, 2), generator=generator).float()
     kept_B = torch.rand(64, generator=generator) < 0.5
-    weighted_T = masked_cross_entropy(logits_BT, labels_BT, kept_B[:, None].float().expand(64, 2))
-    dropped_T = masked_cross_entropy(logits_BT[kept_B], labels_BT[kept_B])
+    weighted_T = mean_losses(logits_BT, labels_BT, kept_B[:, None].float().expand(64, 2))
+    dropped_T = mean_losses(logits_BT[kept_B], labels_BT[kept_B])
     torch.testing.assert_close(weighted_T, dropped_T)
     weighted_BT, dropped_BT = (torch.autograd.grad(loss_T.sum(), logits_BT)[0] for loss_T in (weighted_T, dropped_T))
     torch.testing.assert_close(weighted_BT, dropped_BT)
@@ -56,5 +56,5 @@ def test_a_weight_of_none_is_a_row_that_is_not_there() -> None:
 
 def test_a_batch_without_rows_has_no_loss() -> None:
     nothing = torch.empty(0, 3)
-    assert masked_cross_entropy(nothing, nothing).tolist() == [0.0] * 3
-    assert masked_cross_entropy(nothing, nothing, nothing).tolist() == [0.0] * 3
+    assert mean_losses(nothing, nothing).tolist() == [0.0] * 3
+    assert mean_losses(nothing, nothing, nothing).tolist() == [0.0] * 3

@@ -100,9 +100,10 @@ def config(tmp_path: Path) -> RunConfig:
 
 def served(config: RunConfig, prepared: Prepared, run: Run) -> tuple[Scorer, pl.DataFrame]:
     """A run's served model, and the raw rows of its test split."""
-    network = config.model.model_dump(mode="json", include={"bottom", "tower", "dropout"})
     weights, encoder = run.folder / "weights.safetensors", prepared.folder / "encoder"
-    Scorer.write(Path("scorer"), encoder=encoder, weights=weights, tasks=tuple(run.tasks), network=network)
+    Scorer.write(
+        Path("scorer"), encoder=encoder, weights=weights, tasks=tuple(run.tasks), architecture=run.architecture
+    )
     raw = pl.read_parquet("log/*/*.parquet")
     sides = side(config.split, {"train": 0.6, "val": 0.2, "test": 0.2})
     return Scorer.load(Path("scorer")), raw.filter(sides == "test")

@@ -13,7 +13,6 @@ from gradops.rotation import Rotations
 from models.architectures.shared_bottom import SharedBottom
 from models.embedding.cut import Bags
 from models.embedding.torchrec import TorchRecEmbedding
-from models.loss import masked_cross_entropy
 from tests.gradops import reference
 from tests.models import networks
 
@@ -31,7 +30,7 @@ def naive_step(model: SharedBottom, bags: Bags, seed: int, method: str) -> Tenso
     shared = shared_of(model)
     rows = []
     for task in range(networks.TASKS):
-        losses_T = masked_cross_entropy(model(bags, networks.values(BATCH, seed)), networks.labels(BATCH, seed))
+        losses_T = networks.mean_losses(model(bags, networks.values(BATCH, seed)), networks.labels(BATCH, seed))
         grads = torch.autograd.grad(losses_T[task], [*shared, *model.towers[task].parameters()])
         rows.append(torch.cat([g.flatten() for g in grads[: len(shared)]]))
         for parameter, gradient in zip(model.towers[task].parameters(), grads[len(shared) :], strict=True):
@@ -60,9 +59,9 @@ def our_step(model: SharedBottom, bags: Bags, seed: int, method: str, dtype: tor
     optimizer = MultiTaskOptimizer(
         torch.optim.SGD(model.parameters(), lr=LR), parse(method), shared=model.shared_parameters()
     )
-    trace = model.trace(networks.as_type(bags, dtype), networks.values(BATCH, seed).to(dtype))
-    losses_T = masked_cross_entropy(trace.logits_BT, networks.labels(BATCH, seed).to(dtype))
-    return optimizer.step(losses_T, features=trace.views, pooled=trace.cut).weights_T
+    value_BV, labels_BT = networks.values(BATCH, seed).to(dtype), networks.labels(BATCH, seed).to(dtype)
+    found = networks.passed(model, networks.as_type(bags, dtype), value_BV, labels_BT)
+    return optimizer.step(found.losses_T, features=found.views, pooled=found.cut).weights_T
 
 
 def assert_same_change(before: SharedBottom, ours: SharedBottom, naive: SharedBottom, tolerance: float) -> None:
@@ -97,13 +96,13 @@ def test_a_step_measured_at_the_features_is_the_naive_one(text: str, seed: int) 
     optimizer = MultiTaskOptimizer(
         torch.optim.SGD(ours.network_parameters(), lr=LR), method, shared=ours.shared_parameters(), rotations=rotations
     )
-    trace = ours.trace(bags, value_BV)
-    optimizer.step(masked_cross_entropy(trace.logits_BT, labels_BT), features=trace.views, pooled=trace.cut)
+    found = networks.passed(ours, bags, value_BV, labels_BT)
+    optimizer.step(found.losses_T, features=found.views, pooled=found.cut)
 
     z_BD = naive.bottom(torch.cat([naive.embedding(bags), value_BV], dim=1))
     reads = [z_BD] * networks.TASKS if rotations is None else [z_BD @ r.T for r in before.head_transform.matrix_TDD()]  # type: ignore[union-attr]  # it has one
     logits_BT = torch.cat([tower(read) for tower, read in zip(naive.towers, reads, strict=True)], dim=1)
-    losses_T = masked_cross_entropy(logits_BT, labels_BT)
+    losses_T = networks.mean_losses(logits_BT, labels_BT)
     cotangent_TBD = torch.stack([torch.autograd.grad(loss, z_BD, retain_graph=True)[0] for loss in losses_T])
     for tower, loss in zip(naive.towers, losses_T, strict=True):
         loss.backward(inputs=list(tower.parameters()), retain_graph=True)
@@ -156,12 +155,11 @@ def test_plain_and_torchrec_embeddings_agree() -> None:
 def test_a_gram_without_deduplication_would_be_found() -> None:
     """Negative control: the un-summed cotangents give another Gram matrix by far more than the tolerances above."""
     model, bags = networks.network(), networks.bags(BATCH, 0, weighted=False)
-    trace = model.trace(bags, networks.values(BATCH, 0))
-    losses_T = masked_cross_entropy(trace.logits_BT, networks.labels(BATCH, 0))
-    grads = [torch.autograd.grad(loss, trace.cut.leaf_BE, retain_graph=True)[0] for loss in losses_T]
+    found = networks.passed(model, bags, networks.values(BATCH, 0), networks.labels(BATCH, 0))
+    grads = [torch.autograd.grad(loss, found.cut.leaf_BE, retain_graph=True)[0] for loss in found.losses_T]
     cotangent_TBE = torch.stack(grads)
     exact = sum(
-        (block @ block.T for block in trace.cut.task_gradients(cotangent_TBE.transpose(0, 1))), torch.zeros(3, 3)
+        (block @ block.T for block in found.cut.task_gradients(cotangent_TBE.transpose(0, 1))), torch.zeros(3, 3)
     )
     unsummed = cotangent_TBE.flatten(1) @ cotangent_TBE.flatten(1).T
     assert ((exact - unsummed).abs() / exact.diagonal().max()).max() > 0.1

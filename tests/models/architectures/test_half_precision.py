@@ -9,7 +9,6 @@ from gradops import MultiTaskOptimizer, StepReport
 from gradops.methods import METHODS, parse
 from gradops.rotation import Rotations
 from models.architectures.shared_bottom import SharedBottom
-from models.loss import masked_cross_entropy
 from tests.models import networks
 
 BATCH = 256
@@ -26,12 +25,11 @@ def step(model: SharedBottom, method: str, *, half: bool) -> StepReport:
     sgd = torch.optim.SGD(model.network_parameters(), lr=1.0)
     optimizer = MultiTaskOptimizer(sgd, parse(method), shared=model.shared_parameters(), rotations=rotations)
     with torch.autocast("cpu", torch.bfloat16, enabled=half):
-        trace = model.trace(
-            networks.as_type(networks.bags(BATCH, 0, weighted=True), torch.float32), networks.values(BATCH, 0).float()
-        )
-    assert trace.logits_BT.dtype == (torch.bfloat16 if half else torch.float32)
-    losses_T = masked_cross_entropy(trace.logits_BT.float(), networks.labels(BATCH, 0).float())
-    return optimizer.step(losses_T, features=trace.views, pooled=trace.cut, diagnose=True)
+        cut = model.cut(networks.as_type(networks.bags(BATCH, 0, weighted=True), torch.float32))
+        logits_BT, views = model.through(cut.leaf_BE, networks.values(BATCH, 0).float())
+    assert logits_BT.dtype == (torch.bfloat16 if half else torch.float32)
+    losses_T = networks.mean_losses(logits_BT.float(), networks.labels(BATCH, 0).float())
+    return optimizer.step(losses_T, features=views, pooled=cut, diagnose=True)
 
 
 @pytest.mark.parametrize("method", METHODS)

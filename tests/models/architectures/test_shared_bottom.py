@@ -13,7 +13,6 @@ from gradops import chain
 from gradops.rotation import Rotation, Rotations
 from models.architectures.shared_bottom import SharedBottom
 from models.embedding.portable import PortableEmbedding
-from models.loss import masked_cross_entropy
 from tests.models import networks
 
 
@@ -55,14 +54,14 @@ def test_a_head_transform_is_folded_into_the_towers(tower: tuple[int, ...], size
     unrotated.load_state_dict({k: v for k, v in rotated.state_dict().items() if not k.startswith("head_transform")})
     bags, value_BV = networks.bags(9, 0, weighted=False), networks.values(9, 0).float()
     torch.testing.assert_close(plain(bags, value_BV), rotated(bags, value_BV), rtol=0, atol=1e-6)
-    torch.testing.assert_close(rotated.trace(bags, value_BV).logits_BT, rotated(bags, value_BV))
+    torch.testing.assert_close(rotated.through(rotated.cut(bags).leaf_BE, value_BV)[0], rotated(bags, value_BV))
     assert (unrotated(bags, value_BV) - rotated(bags, value_BV)).abs().max() > 0.01
 
 
 def test_unknown_labels_are_masked() -> None:
     logits_BT = torch.tensor([[0.0, 5.0], [2.0, -1.0]])
     labels_BT = torch.tensor([[1.0, float("nan")], [0.0, float("nan")]])
-    losses_T = masked_cross_entropy(logits_BT, labels_BT)
+    losses_T = networks.mean_losses(logits_BT, labels_BT)
     expected = (math.log(2) + math.log(1 + math.exp(2))) / 2
     torch.testing.assert_close(losses_T, torch.tensor([expected, 0.0]))
 
@@ -70,7 +69,7 @@ def test_unknown_labels_are_masked() -> None:
 def test_a_task_without_labels_has_no_gradient() -> None:
     logits_BT = torch.randn(4, 2, requires_grad=True)
     labels_BT = torch.tensor([[1.0, float("nan")]]).repeat(4, 1)
-    masked_cross_entropy(logits_BT, labels_BT).sum().backward()
+    networks.mean_losses(logits_BT, labels_BT).sum().backward()
     assert logits_BT.grad is not None
     assert not logits_BT.grad[:, 1].any()
 
@@ -86,5 +85,5 @@ def test_task_gradients_go_back_side_by_side() -> None:
         leaf_BE = cut.leaf_BE[rows].detach().requires_grad_()
         _, views = model.through(leaf_BE, networks.values(16, 0).float()[rows])
         assert chain.find_chain(views, model.shared_parameters(), leaf_BE) is not None
-    trace = model.trace(networks.bags(16, 0, weighted=False), networks.values(16, 0).float())
-    assert chain.find_chain(trace.views, model.shared_parameters(), trace.cut.leaf_BE) is not None
+    _, views = model.through(cut.leaf_BE, networks.values(16, 0).float())
+    assert chain.find_chain(views, model.shared_parameters(), cut.leaf_BE) is not None

@@ -53,11 +53,12 @@ def test_only_touched_rows_are_held() -> None:
 
 def test_the_leaf_is_cut_and_backward_reaches_the_tables_once() -> None:
     model, bags = networks.network(), networks.bags(5, 0, weighted=False)
-    trace = model.trace(bags, networks.values(5, 0))
-    trace.logits_BT.sum().backward()
+    cut = model.cut(bags)
+    logits_BT, _ = model.through(cut.leaf_BE, networks.values(5, 0))
+    logits_BT.sum().backward()
     assert all(table.grad is None for table in model.embedding.tables())
-    assert trace.cut.leaf_BE.grad is not None
-    trace.cut.backward(trace.cut.leaf_BE.grad)
+    assert cut.leaf_BE.grad is not None
+    cut.backward(cut.leaf_BE.grad)
     whole = networks.network()
     whole(bags, networks.values(5, 0)).sum().backward()
     for ours, expected in zip(model.embedding.tables(), whole.embedding.tables(), strict=True):

@@ -18,7 +18,7 @@ from models.architectures.shared_bottom import SharedBottom
 from models.embedding.cut import Bags
 from models.embedding.portable import PortableEmbedding
 from models.embedding.sharding import Kind
-from models.loss import cross_entropy, label_shares, masked_cross_entropy
+from models.loss import cross_entropy, label_shares
 from tests.models import networks, ranks
 from tests.models.ranks import LR, STEPS, TABLE_LR, Case, Outcome
 
@@ -175,9 +175,8 @@ def by_our_optimizer(case: Case, model: SharedBottom) -> Callable[[int], Report]
 
     def step_of(step: int) -> Report:
         model.embedding.zero_grad()
-        trace = model.trace(bags(case, step), ranks.values(step).double())
-        losses_T = masked_cross_entropy(trace.logits_BT, ranks.labels(step))
-        report = optimizer.step(losses_T, features=trace.views, pooled=trace.cut)
+        found = networks.passed(model, bags(case, step), ranks.values(step).double(), ranks.labels(step))
+        report = optimizer.step(found.losses_T, features=found.views, pooled=found.cut)
         following.step()
         return report.weights_T, report.losses_T
 

@@ -17,7 +17,6 @@ from gradops.methods import METHODS, parse
 from models.architectures.shared_bottom import SharedBottom
 from models.embedding.cut import Bags
 from models.embedding.torchrec import TorchRecEmbedding
-from models.loss import masked_cross_entropy
 from models.table_optimizers.adagrad import Adagrad
 from models.table_optimizers.lazy_adam import LazyAdam
 from models.table_optimizers.names import TABLE_OPTIMIZERS
@@ -52,9 +51,8 @@ def bags(seed: int, *, weighted: bool = False) -> Bags:
 
 
 def losses(net: SharedBottom, batch: Bags, seed: int) -> tuple[Tensor, dict[str, object]]:
-    trace = net.trace(batch, networks.values(BATCH, seed).float())
-    losses_T = masked_cross_entropy(trace.logits_BT, networks.labels(BATCH, seed).float())
-    return losses_T, {"features": trace.views, "pooled": trace.cut}
+    found = networks.passed(net, batch, networks.values(BATCH, seed).float(), networks.labels(BATCH, seed).float())
+    return found.losses_T, {"features": found.views, "pooled": found.cut}
 
 
 def read_rows(batch: Bags) -> list[Tensor]:
@@ -136,7 +134,7 @@ def test_steps_are_those_of_naive_dense_code(kind: type[RowOptimizer], naive: Na
         cotangent_BE = torch.randn(BATCH, 16, generator=torch.Generator().manual_seed(step))
         for net in (sparse, dense):
             net.zero_grad()
-            net.trace(batch, networks.values(BATCH, step).float()).cut.backward(cotangent_BE)
+            net.cut(batch).backward(cotangent_BE)
         optimizer.step()
         for state, table, other, rows in zip(states, expected, dense.embedding.tables(), read_rows(batch), strict=True):
             assert other.grad is not None
@@ -159,7 +157,7 @@ def test_lazy_adam_is_torchs_sparse_adam() -> None:
         cotangent_BE = torch.randn(BATCH, 16, generator=torch.Generator().manual_seed(step))
         for net, optimizer in zip((ours, theirs), pair, strict=True):
             optimizer.zero_grad()
-            net.trace(bags(step), networks.values(BATCH, step).float()).cut.backward(cotangent_BE)
+            net.cut(bags(step)).backward(cotangent_BE)
             optimizer.step()
     for table, wanted in zip(ours.embedding.tables(), theirs.embedding.tables(), strict=True):
         torch.testing.assert_close(table, wanted, rtol=1e-5, atol=1e-6)
@@ -230,9 +228,9 @@ def test_a_step_holds_no_second_table(name: str) -> None:
     optimizer = torch.optim.Adam(tables, LR) if kind is None else kind(tables, LR)
     for step in range(2):
         net.zero_grad()
-        trace = net.trace(bags(step), networks.values(BATCH, step).float())
+        cut = net.cut(bags(step))
         with Watch() as watch:
-            trace.cut.backward(torch.ones(BATCH, 16))
+            cut.backward(torch.ones(BATCH, 16))
             optimizer.step()
     smallest = min(table.numel() for table in tables)
     assert max(bags(1).lengths_FB.view(3, BATCH).sum(1).tolist()) * 6 < smallest

@@ -31,7 +31,7 @@ from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import delta_m_pct, task_metrics
 from pipeline.registry.register import register
 from pipeline.runs.plan import SINGLE_TASK, UNIFORM, PlannedRun
-from pipeline.runs.run import Epoch, Run
+from pipeline.runs.run import Epoch, Run, architecture_of
 from pipeline.serving.scorer import Scorer
 from pipeline.tracking.names import plain
 from pipeline.tracking.tracker import Tracker
@@ -326,7 +326,7 @@ def raw_test_rows(done: Done) -> pl.DataFrame:
 def trained_probabilities(done: Done, run: Run) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
     """The training-time model on the prepared test rows."""
     encoder = done.prepared.encoder()
-    model = build_model(encoder, run.tasks, done.config.model, seed=9).eval()
+    model = build_model(encoder, run.tasks, architecture_of(done.config), seed=9).eval()
     model.load_state_dict(load_file(run.folder / "weights.safetensors"))
     source = Batches(done.prepared.folder / "test", encoder.spec, run.tasks, batch_size=64)
     with torch.no_grad():
@@ -348,9 +348,9 @@ def test_a_rotated_model_is_served_as_it_was_trained(done: Done, tmp_path: Path,
     run = train(config, done.prepared)
     with TemporaryDirectory() as folder:
         files = Path(folder) / "scorer"
-        network = config.model.model_dump(mode="json", include={"bottom", "tower", "dropout"})
         weights, encoder = run.folder / "weights.safetensors", done.prepared.folder / "encoder"
-        Scorer.write(files, encoder=encoder, weights=weights, tasks=tuple(run.tasks), network=network)
+        tasks, architecture = tuple(run.tasks), run.architecture
+        Scorer.write(files, encoder=encoder, weights=weights, tasks=tasks, architecture=architecture)
         scores = Scorer.load(files).score(raw_test_rows(done))
     source = Batches(done.prepared.folder / "test", done.prepared.encoder().spec, run.tasks, batch_size=64)
     labels = torch.cat([batch.labels_BT for batch in source.in_order()]).numpy()

@@ -26,9 +26,8 @@ from tests.pipeline.shop import TOML, clicks
 
 
 def scorer_of(config: RunConfig, prepared: Prepared, run: Run, folder: Path) -> Scorer:
-    network = config.model.network
     encoder, weights = prepared.folder / "encoder", run.folder / WEIGHTS
-    Scorer.write(folder, encoder=encoder, weights=weights, tasks=tuple(run.tasks), network=network)
+    Scorer.write(folder, encoder=encoder, weights=weights, tasks=tuple(run.tasks), architecture=run.architecture)
     return Scorer.load(folder)
 
 

@@ -13,18 +13,19 @@ from torch import Tensor
 from features.encoder import Table
 from gradops import MultiTaskOptimizer
 from gradops.methods import parse
-from models.loss import masked_cross_entropy
 from models.table_optimizers.names import TABLE_OPTIMIZERS, choices
 from pipeline.config.run import RunConfig
 from pipeline.data.batches import Batches
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.data.windows import Window
-from pipeline.training.build import build_model, front_of
+from pipeline.runs.run import architecture_of
+from pipeline.training.build import build_model, embedding_of
 from pipeline.training.footprint import Footprint, largest, table_bytes
 from pipeline.training.optimizers import optimizer_of
 from pipeline.training.training import train
 from tests.conftest import debug_config
+from tests.models import networks
 from tests.pipeline.test_log_to_served import config as clicks  # noqa: F401  # a fixture
 
 OPTIONS = ("model.tower=[8]", "model.bottom=[24, 16]")
@@ -49,12 +50,11 @@ def test_it_is_that_of_a_real_step(clicks: RunConfig, kernel: str, name: str) ->
     prepared = prepare(config)
     foretold, sparse = footprint(config, prepared), kernel == "plain" and TABLE_OPTIMIZERS[name] is not None
     encoder = prepared.encoder()
-    model = build_model(encoder, config.tasks, config.model, 0, embedding=front_of(encoder, config))
+    model = build_model(encoder, config.tasks, architecture_of(config), 0, embedding=embedding_of(encoder, config))
     optimizer = MultiTaskOptimizer(optimizer_of(model, config.train), parse("pcgrad"), shared=model.shared_parameters())
     (batch, *_) = Batches(prepared.folder / "train", config.spec, config.tasks, batch_size=128).in_order()
-    trace = model.trace(batch.bags, batch.value_BV)
-    losses_T = masked_cross_entropy(trace.logits_BT, batch.labels_BT)
-    optimizer.step(losses_T, features=trace.views, pooled=trace.cut)
+    found = networks.passed(model, batch.bags, batch.value_BV, batch.labels_BT)
+    optimizer.step(found.losses_T, features=found.views, pooled=found.cut)
     assert foretold.weights == sum(held(p) for p in model.parameters())
     assert foretold.state == sum(held(value) for state in optimizer.state.values() for value in state.values())
     gradients = sum(held(p.grad) for p in model.parameters())

@@ -17,7 +17,6 @@ from features.errors import InputError
 from gradops import MultiTaskOptimizer
 from gradops.methods import parse
 from models.architectures.shared_bottom import SharedBottom
-from models.loss import masked_cross_entropy
 from models.table_optimizers.joint_optimizer import JointOptimizer
 from models.table_optimizers.names import FUSED, TABLE_OPTIMIZERS
 from models.table_optimizers.row_optimizer import RowOptimizer
@@ -63,15 +62,16 @@ def test_two_optimizers_step_as_they_would_alone(name: str) -> None:
     for number in range(5):
         losses_T, places = losses(ours, bags(number), number)
         weights_T = joint.step(losses_T, **places).weights_T.float()  # type: ignore[arg-type]
-        trace = alone.trace(bags(number), networks.values(BATCH, number).float())
-        losses_T = masked_cross_entropy(trace.logits_BT, networks.labels(BATCH, number).float())
+        value_BV, labels_BT = networks.values(BATCH, number).float(), networks.labels(BATCH, number).float()
+        found = networks.passed(alone, bags(number), value_BV, labels_BT)
+        losses_T, cut = found.losses_T, found.cut
         for part in parts:
             part.zero_grad()
-        leaves = [*alone.bottom.parameters(), trace.cut.leaf_BE]
+        leaves = [*alone.bottom.parameters(), cut.leaf_BE]
         (weights_T * losses_T).sum().backward(inputs=leaves, retain_graph=True)
         losses_T.sum().backward(inputs=list(alone.towers.parameters()))
-        assert trace.cut.leaf_BE.grad is not None
-        trace.cut.backward(trace.cut.leaf_BE.grad)
+        assert cut.leaf_BE.grad is not None
+        cut.backward(cut.leaf_BE.grad)
         for part in parts:
             part.step()
     for key, value in alone.state_dict().items():

@@ -14,7 +14,7 @@ from features.errors import InputError
 from pipeline.config.run import RunConfig
 from pipeline.data.batches import Batches
 from pipeline.data.prepared import Prepared
-from pipeline.runs.run import WEIGHTS, Epoch, Run, find_run
+from pipeline.runs.run import WEIGHTS, Epoch, Run, architecture_of, find_run
 from pipeline.training import build
 from pipeline.training.build import build_model, one_cycle
 from pipeline.training.training import train
@@ -75,7 +75,7 @@ def test_the_best_epoch_is_kept_and_patience_ends_a_run(tmp_path: Path, few: tup
 
 def aucs_of_saved_weights(run: Run, config: RunConfig, prepared: Prepared) -> dict[str, float]:
     encoder = prepared.encoder()
-    model = build_model(encoder, run.tasks, config.model, seed=9).eval()
+    model = build_model(encoder, run.tasks, architecture_of(config), seed=9).eval()
     model.load_state_dict(load_file(run.folder / "weights.safetensors"))
     (batch,) = Batches(prepared.folder / "test", encoder.spec, run.tasks, batch_size=10_000).in_order()
     with torch.no_grad():

@@ -1,0 +1,247 @@
+"""The base of every architecture, a network over embedded features with one logit a task, and of its config."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Protocol, Self
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from features.declared import Declared
+from features.errors import InputError
+from models.embedding.base import Embedding
+from models.embedding.cut import Bags, TableCut
+
+DEFAULT_KIND = "shared_bottom"
+_TRANSFORM = "head_transform."
+
+
+class HeadTransform(Protocol):
+    """A linear map for each task, which reads one shared vector through it; a module, so that it is saved too."""
+
+    def __call__(self, views: Sequence[Tensor]) -> list[Tensor]:
+        """Each task's mapped vectors B x D, from T views B x D of the shared ones."""
+
+    def matrix_TDD(self) -> Tensor:
+        """The maps: task k reads ``matrix_k @ z``."""
+
+
+class Architecture(nn.Module, ABC):
+    """A network over an embedding. Plain torch: the same module trains and serves.
+
+    A subclass makes its layers, says what tasks share (:meth:`shared_parameters`) and how rows become logits
+    (:meth:`through`). Each remaining parameter, tables apart, is one task's own: no other task's loss may reach it.
+    ``tests/conformance/test_architectures.py`` checks all of this for every architecture.
+
+    Args:
+        embedding: One of TorchRec's or fbgemm's to train (:mod:`models.embedding`), the plain one
+            (:mod:`models.embedding.portable`) to serve.
+        head_transform: Module through which tasks read the shared vector; None for none.
+    """
+
+    head_transform: HeadTransform | None
+
+    def __init__(self, embedding: Embedding, head_transform: HeadTransform | None = None) -> None:
+        super().__init__()
+        self.embedding = embedding
+        self.head_transform = head_transform
+
+    @abstractmethod
+    def through(self, pooled_BE: Tensor, value_BV: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The network above the embedding, for any rows of a batch.
+
+        Args:
+            pooled_BE: The rows' pooled embeddings.
+            value_BV: Their numeric values.
+
+        Returns:
+            Logits B x T, and T distinct views (:func:`views_of`) of the last tensor that several tasks read. Conflict
+            "at the features" is measured there. Loss t reaches everything shared, pooled embeddings included, only
+            through view t.
+        """
+
+    @abstractmethod
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """The parameters, tables apart, that more than one task's loss reaches."""
+
+    def heads(self) -> Sequence[nn.Linear]:
+        """The first linear layer of each task above the shared vector, which a head transform is folded into.
+
+        None of them where tasks read no single vector: the config's :attr:`ArchitectureConfig.head_width` is None then.
+        """
+        return ()
+
+    def forward(self, bags: Bags, value_BV: Tensor) -> Tensor:
+        """Logits B x T, with the tables in the graph."""
+        logits_BT, _ = self.through(self.embedding(bags), value_BV)
+        return logits_BT
+
+    def cut(self, bags: Bags) -> TableCut:
+        """The pooled embeddings of a batch, cut from their tables: the input of :meth:`through`."""
+        return self.embedding.cut(bags)
+
+    def network_parameters(self) -> list[nn.Parameter]:
+        """Every parameter except those of the head transform, which has an optimizer of its own."""
+        return [p for name, p in self.named_parameters() if not name.startswith(_TRANSFORM)]
+
+    @torch.no_grad()
+    def plain_state(self) -> dict[str, Tensor]:
+        """The weights of the same function without a head transform, which is folded into each task's first layer.
+
+        Where ranks share the tables, all take part, and the first rank gets whole tables.
+        """
+        elsewhere = (_TRANSFORM, "embedding.")
+        state = {f"embedding.{name}": value for name, value in self.embedding.whole_state().items()}
+        state |= {name: value for name, value in self.state_dict().items() if not name.startswith(elsewhere)}
+        for name, matrix_DD in self._folded().items():
+            state[name] = (state[name].double() @ matrix_DD.double()).to(state[name].dtype)
+        return state
+
+    @torch.no_grad()
+    def load_plain_state(self, state: Mapping[str, Tensor]) -> None:
+        """Load weights from :meth:`plain_state` of a network with the same layers and tables.
+
+        The function is then the same, with any head transform. Rows that a table has gained since keep their values.
+
+        Args:
+            state: Tensors by name.
+
+        Raises:
+            InputError: If tensors are missing or of another shape. All are listed.
+        """
+        if problems := self.misfits({name: value.shape for name, value in state.items()}):
+            raise InputError.of("weights do not fit the network that is to start from them", problems)
+        unfolded = {
+            name: torch.linalg.solve(matrix_DD.double(), state[name].double(), left=False)
+            for name, matrix_DD in self._folded().items()
+        }
+        for name, value in self._plain_tensors().items():
+            saved = unfolded.get(name, state[name])
+            value[: len(saved)] = saved.to(value.dtype)
+
+    def misfits(self, shapes: Mapping[str, Sequence[int]]) -> list[str]:
+        """The reasons why weights of these shapes cannot be loaded; empty if they can."""
+        found = {name: _misfit(name, value.shape, shapes.get(name)) for name, value in self._plain_tensors().items()}
+        return [f"{name} {problem}" for name, problem in found.items() if problem]
+
+    def initialise(self, generator: torch.Generator, embedding_std: float) -> None:
+        """Draw every weight from a generator: a run's start depends on its seed and on nothing else.
+
+        Tables are normal with the given standard deviation, their special rows (padding, null, out of vocabulary) zero,
+        so that an id that was never trained adds nothing. Linear layers are uniform within ``1 / sqrt(inputs)``,
+        torch's default. An architecture with other random parameters extends this.
+        """
+        with torch.no_grad():
+            self.embedding.initialise(generator, embedding_std)
+            for layer in self.modules():
+                if isinstance(layer, nn.Linear):
+                    draw_uniform(list(layer.parameters()), layer.in_features, generator)
+
+    def _plain_tensors(self) -> dict[str, Tensor]:
+        return {name: value for name, value in self.state_dict().items() if not name.startswith(_TRANSFORM)}
+
+    def _folded(self) -> dict[str, Tensor]:
+        """The name of each head's weight, to the matrix of its transform; empty without a transform."""
+        if self.head_transform is None:
+            return {}
+        names = {id(parameter): name for name, parameter in self.named_parameters()}
+        heads = [names[id(head.weight)] for head in self.heads()]
+        return dict(zip(heads, self.head_transform.matrix_TDD(), strict=True))
+
+
+class ArchitectureConfig(Declared, ABC):
+    """The keys of ``[model]``: a subclass for each architecture, beside it in its file.
+
+    A subclass declares ``kind: Literal["<its file's name>"]`` with that default, and its layers' keys with defaults.
+
+    Args:
+        kind: The architecture: the name of its file in ``models/architectures``.
+        embedding_std: Standard deviation of the tables' normal initialisation.
+    """
+
+    kind: str
+    embedding_std: Annotated[float, Field(gt=0)] = 0.05
+
+    @property
+    def head_width(self) -> int | None:
+        """Width D of the one shared vector that all tasks read; None where there is no such vector.
+
+        Methods with rotations map this vector, and go with no architecture that lacks it.
+        """
+        return None
+
+    @classmethod
+    @abstractmethod
+    def example(cls) -> Self:
+        """A small network with every part of the architecture, without dropout: the conformance suite trains it."""
+
+    @abstractmethod
+    def network(
+        self, embedding: Embedding, *, values: int, tasks: int, head_transform: HeadTransform | None
+    ) -> Architecture:
+        """The network with these keys; called by :meth:`build`, which has checked the head transform."""
+
+    def build(
+        self, embedding: Embedding, *, values: int, tasks: int, head_transform: HeadTransform | None = None
+    ) -> Architecture:
+        """The network with these keys, not yet initialised: the one way that training, warm start and serving share.
+
+        Args:
+            embedding: Its embedding.
+            values: Number of numeric values beside the embeddings, V.
+            tasks: Number of tasks, T.
+            head_transform: Module through which tasks read the shared vector; None for none.
+
+        Raises:
+            ValueError: If there is a head transform, and no shared vector to map.
+        """
+        if head_transform is not None and self.head_width is None:
+            raise ValueError(f"`{self.kind}` should have no head transform: tasks share no single vector. Found one.")
+        return self.network(embedding, values=values, tasks=tasks, head_transform=head_transform)
+
+    @property
+    def layers(self) -> dict[str, Any]:
+        """The keys, in JSON's types, from which a trained network is built again: all but the initialisation's."""
+        return self.model_dump(mode="json", exclude={"embedding_std"})
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The keys, in JSON's types, as a run's fingerprint has them.
+
+        Their order is that of runs made when there was one architecture, and its name is left out as it was then.
+        """
+        content = self.model_dump(mode="json")
+        kind, std = content.pop("kind"), content.pop("embedding_std")
+        return ({} if kind == DEFAULT_KIND else {"kind": kind}) | content | {"embedding_std": std}
+
+
+def views_of(shared: Tensor, tasks: int) -> tuple[Tensor, ...]:
+    """T distinct views of a tensor, one for each task to read, so that its gradient there can be told apart."""
+    return tuple(shared.view_as(shared) for _ in range(tasks))
+
+
+def multilayer(width: int, units: Sequence[int], dropout: float = 0.0) -> nn.Sequential:
+    """Linear layers of these units over an input of a width, each followed by ReLU and, if there is some, dropout."""
+    layers: list[nn.Module] = []
+    for before, after in zip([width, *units], units, strict=False):
+        layers += [nn.Linear(before, after), nn.ReLU()] + [nn.Dropout(dropout)] * (dropout > 0)
+    return nn.Sequential(*layers)
+
+
+def draw_uniform(weights: Sequence[Tensor], inputs: int, generator: torch.Generator) -> None:
+    """Draw weights in place, uniform within ``1 / sqrt(inputs)``."""
+    bound = inputs**-0.5
+    for weight in weights:
+        weight.uniform_(-bound, bound, generator=generator)
+
+
+def _misfit(name: str, mine: Sequence[int], saved: Sequence[int] | None) -> str | None:
+    """The reason why weights of a saved shape cannot take the place of a network's own."""
+    if saved is None:
+        return "is missing"
+    is_table = name.startswith("embedding.")
+    fits = [*saved][1:] == [*mine][1:] and (saved[0] <= mine[0] if is_table else saved[0] == mine[0])
+    return None if fits else f"is {[*saved]} there and {[*mine]} here"
