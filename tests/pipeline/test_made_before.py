@@ -81,8 +81,8 @@ def test_a_finished_run_is_found_under_its_fingerprint(made: Path, prepared_of: 
     found = find_run(config, prepared)
     assert found == Run.load(made / "runs" / FINISHED)
     assert found.method == "gradops(alpha=-2.0)"
-    assert found.network["bottom"] == [8]
-    assert found.network["tower"] == [6]
+    assert found.architecture.layers["bottom"] == [8]
+    assert found.architecture.layers["tower"] == [6]
 
 
 def test_a_run_trained_today_is_the_run_of_then(
