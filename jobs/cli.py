@@ -11,32 +11,36 @@ import gc
 import multiprocessing
 import os
 import signal
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import typer
 from filelock import Timeout
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from features.errors import InputError
-from jobs import (
-    compare,
-    daily,
-    doctor,
-    fetch,
-    label,
-    methods,
-    prepare,
-    promote,
-    report,
-    rollback,
-    score,
-    search,
-    synth,
-    train,
-)
 from jobs.console import FAILED, INTERRUPTED, LOCKED, WRONG_INPUT, err
 from pipeline.files.redaction import without_passwords
 from pipeline.tracking.errors import AwayError
+
+# Each is the file of its name in this folder, and its help is the docstring of the file's `main`.
+COMMANDS = (
+    "doctor",
+    "fetch",
+    "synth",
+    "label",
+    "methods",
+    "prepare",
+    "train",
+    "compare",
+    "search",
+    "report",
+    "promote",
+    "rollback",
+    "score",
+    "daily",
+)
 
 # Commands import MLflow only when they run, after this: a training job calls nobody unless its user says so.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -44,7 +48,27 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 atexit.register(gc.freeze)
 
 
+class _Command(TyperCommand):
+    """A command whose file is imported when it is given."""
+
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        """Import the file, and parse the options that its `main` has."""
+        app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        app.command(self.name)(import_module(f"jobs.{self.name}").main)
+        return typer.main.get_command(app).make_context(*args, **options)
+
+
 class _Commands(TyperGroup):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = {name: _Command(name) for name in COMMANDS}
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """List the commands."""
+        for name, command in self.commands.items():
+            command.help = _help(name)
+        super().format_help(ctx, formatter)
+
     def invoke(self, ctx: Any) -> Any:
         """Run a command; an error that the user can mend is a message and an exit code, not a traceback."""
         try:
@@ -61,6 +85,15 @@ class _Commands(TyperGroup):
             raise typer.Exit(INTERRUPTED) from None
 
 
+def _help(name: str) -> str:
+    """The docstring of a command's `main`, read from its file without importing what it imports."""
+    import ast  # for the list of commands only
+
+    source = ast.parse(Path(__file__).with_name(f"{name}.py").read_text())
+    (main,) = (part for part in source.body if isinstance(part, ast.FunctionDef) and part.name == "main")
+    return ast.get_docstring(main) or ""
+
+
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
@@ -70,27 +103,9 @@ if multiprocessing.parent_process() is None:
     signal.signal(signal.SIGTERM, _interrupt)
 
 
-app = typer.Typer(
-    cls=_Commands,
-    help="Multi-task learning on tabular click data with gradient surgery, from log to served model.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-for module in (
-    doctor,
-    fetch,
-    synth,
-    label,
-    methods,
-    prepare,
-    train,
-    compare,
-    search,
-    report,
-    promote,
-    rollback,
-    score,
-    daily,
-):
-    app.command(module.__name__.removeprefix("jobs."))(module.main)
+app = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def _gradops() -> None:
+    """Multi-task learning on tabular click data with gradient surgery, from log to served model."""

@@ -54,7 +54,7 @@ def main(
 
     chosen = {"compare.seeds": seeds, "train.epochs": epochs, "compare.workers": workers}
     options = [f"{key}={value}" for key, value in chosen.items() if value is not None]
-    options += [] if methods is None else [f"compare.methods={_split(methods)}"]
+    options += [] if methods is None else [f"compare.methods={split_methods(methods)}"]
     loaded = load_config(config, [*overrides, *options])
     prepared = prepare(loaded)
     planned = plan(loaded)
@@ -70,7 +70,7 @@ def main(
     _show(comparison, aliases, ties.value, survey, as_json)
 
 
-def _split(methods: str) -> list[str]:
+def split_methods(methods: str) -> list[str]:
     """Methods between commas; commas inside parentheses belong to a method's options."""
     return [text.strip() for text in re.split(r",(?![^(]*\))", methods)]
 

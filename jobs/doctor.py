@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
-from jobs.console import AsJson, show
+from jobs.console import AsJson, out, show
 
 if TYPE_CHECKING:
     from pipeline.config.run import RunConfig
+    from pipeline.doctor.finding import Finding
 
 
 _Configs = Annotated[
@@ -25,14 +27,27 @@ def main(configs: _Configs = None, as_json: AsJson = False) -> None:
     """Check the installation, the device, the stores, what waits to be sent and the disk; exit 1 if one is wrong."""
     from pipeline.doctor.doctor import examine
 
-    findings = list(examine(Path.cwd(), [_loaded(path) for path in configs or ()]))
-    table = Table("", "found", "fix", show_edge=False)
-    for finding in findings:
-        mark = "[green]ok[/]" if finding.ok else "[red]wrong[/]"
-        table.add_row(f"{mark} {finding.subject}", finding.found, finding.fix)
-    show(table, [asdict(finding) for finding in findings], as_json)
+    findings = []
+    for finding in examine(Path.cwd(), [_loaded(path) for path in configs or ()]):
+        findings.append(finding)
+        if not as_json:  # each as soon as it is there: the last ones take seconds
+            out.print(_line(finding))
+    if as_json:
+        show(None, [asdict(finding) for finding in findings], as_json=True)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
+
+
+def _line(finding: Finding) -> Table:
+    """A finding, with its fix below it."""
+    line = Table.grid(padding=(0, 2))
+    for width in (5, 14, None):
+        line.add_column(width=width, overflow="fold")
+    mark = Text("ok", "green") if finding.ok else Text("wrong", "red")
+    line.add_row(mark, Text(finding.subject), Text(finding.found))
+    if finding.fix:
+        line.add_row("", "", Text(f"fix: {finding.fix}"))
+    return line
 
 
 def _loaded(path: Path) -> RunConfig:

@@ -1,6 +1,6 @@
 """One training run: `gradops train configs/census.toml --set train.method='gradops(alpha=-2)'`.
 
-On several ranks: `torchrun --nproc-per-node 2 -m jobs.train configs/clicklog.toml`.
+On several ranks: `torchrun --nproc-per-node 2 -m jobs train configs/clicklog.toml`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack
 from dataclasses import asdict
+from runpy import run_module
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -62,7 +63,6 @@ def _callbacks(config: RunConfig, prepared: Prepared, planned: list[PlannedRun],
     return [stack.enter_context(TrainingProgress(planned)), tracker]
 
 
-if __name__ == "__main__":
-    from jobs.cli import app
-
-    app(["train", *sys.argv[1:]], prog_name="gradops")
+if __name__ == "__main__":  # `-m jobs.train CONFIG`, as crontabs have it
+    sys.argv.insert(1, "train")
+    run_module("jobs", run_name="__main__")

@@ -2,105 +2,77 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.doctor.finding import Finding
-from pipeline.doctor.stores import examine_stores
-from pipeline.tracking.pending import Outbox
+from pipeline.doctor.local_store import examine_new_store
+from pipeline.doctor.trio import examine_versions, imported_meanwhile
 
 if TYPE_CHECKING:
     from pipeline.config.run import RunConfig
 
-_FBGEMM_BUILDS = ("fbgemm-gpu-cpu", "fbgemm-gpu")
-_LEAST_FREE_GIB = 2.0
-_PORT = 5000  # MLflow's, unless it is told another
+_PORT = 5000  # MLflow's, unless it is given another
 
 
 def examine(folder: Path, configs: Sequence[RunConfig] = ()) -> Iterator[Finding]:
-    """Look at the installed trio, the device, the stores, what waits to be sent, a port and the disk; write nothing.
+    """Check the installed trio, the stores, unsent runs, a port, the disk and the device; nothing is written.
+
+    Each finding comes as soon as it is known. Torch is imported in a process of its own meanwhile, and MLflow only
+    where there is a store to ask.
 
     Args:
         folder: Where runs and prepared data will be written.
         configs: Whose folders of runs and studies are looked at; without any, the folders `runs` in the folder and in
             those below it.
     """
-    yield _python()
-    yield from _versions()
-    yield _imports()
-    yield _device()
-    yield from examine_stores(configs)
-    yield _unsent(folder, [config.runs for config in configs])
-    yield _port()
-    yield _disk(folder)
+    with imported_meanwhile() as imports:
+        yield _python()
+        yield from examine_versions()
+        yield from examine_stores(configs)
+        yield examine_unsent(folder, [config.runs for config in configs])
+        yield _port()
+        yield examine_disk(folder)
+        yield from imports()
 
 
 def _python() -> Finding:
-    found = ".".join(map(str, sys.version_info[:3]))
-    return Finding(
-        "python", sys.version_info >= (3, 11), found, "" if sys.version_info >= (3, 11) else "use Python 3.11 or newer"
-    )
+    found, ok = ".".join(map(str, sys.version_info[:3])), sys.version_info >= (3, 11)
+    return Finding("python", ok, found, "" if ok else "use Python 3.11 or newer")
 
 
-def _versions() -> Iterator[Finding]:
-    builds = {name: v for name in _FBGEMM_BUILDS if (v := _version(name))}
-    if len(builds) > 1:
-        found = " and ".join(f"{name} {v}" for name, v in builds.items())
-        fix = "both own the package fbgemm_gpu: uninstall both, then `make setup` (or `make setup VARIANT=cuda`)"
-        yield Finding("fbgemm builds", False, found, fix)
-    installed = {
-        "torch": _version("torch"),
-        "torchrec": _version("torchrec"),
-        "fbgemm": next(iter(builds.values()), None),
-    }
-    for name, wanted in _trio().items():
-        found_version = installed[name]
-        ok = found_version is not None and found_version.split("+")[0] == wanted
-        fix = "" if ok else f"{name} {wanted} belongs with the others of the trio: run `make setup`"
-        yield Finding(name, ok, found_version or "not installed", fix)
+def examine_stores(configs: Sequence[RunConfig]) -> Iterator[Finding]:
+    """Check the tracking store, its registry and artifacts, and the databases of searches.
 
-
-def _trio() -> dict[str, str]:
-    """The versions that are built together, from our own requirements; fbgemm has torchrec's number.
-
-    Another combination imports with an undefined symbol, or not at all.
+    Args:
+        configs: Whose searches.
     """
-    pinned = dict(r.split("==") for r in requires("gradops") or [] if r.startswith(("torch==", "torchrec==")))
-    return {**pinned, "fbgemm": pinned["torchrec"]}
+    new = examine_new_store()
+    yield from new
+    urls = [config.search.storage for config in configs if config.search.storage]
+    if urls or not new:
+        from pipeline.doctor.stores import examine_studies, examine_tracking  # they bring MLflow and SQLAlchemy
+
+        yield from () if new else examine_tracking()
+        yield from examine_studies(urls)
 
 
-def _imports() -> Finding:
-    # In a process of its own: a broken build may abort the interpreter instead of raising.
-    code = "import torch, fbgemm_gpu, torchrec\n"
-    code += "torch.ops.fbgemm.asynchronous_complete_cumsum(torch.ones(1, dtype=torch.int64))"
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
-    if done.returncode == 0:
-        return Finding("trio import", True, "torch, fbgemm_gpu and torchrec load together")
-    reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-    return Finding("trio import", False, reason, "the builds do not belong together: delete .venv and run `make setup`")
+def examine_unsent(folder: Path, runs: Sequence[Path]) -> Finding:
+    """Count the finished runs that MLflow does not have yet.
 
-
-def _device() -> Finding:
-    try:
-        import torch
-    except (ImportError, OSError) as error:
-        return Finding("device", False, f"torch does not load: {error}", "delete .venv and run `make setup`")
-    if torch.version.cuda is None:
-        return Finding("device", True, f"cpu build, {os.cpu_count()} cores")
-    if torch.cuda.is_available():
-        return Finding("device", True, f"cuda {torch.version.cuda}, {torch.cuda.get_device_name()}")
-    return Finding("device", True, f"cuda {torch.version.cuda} build, but no GPU is visible: runs use the CPU")
-
-
-def _unsent(folder: Path, runs: Sequence[Path]) -> Finding:
+    Args:
+        folder: Where folders of runs are looked for.
+        runs: The folders of runs, if they are known.
+    """
     found = runs or [path for pattern in ("runs", "*/runs") for path in sorted(folder.glob(pattern))]
+    if not found:
+        return Finding("unsent runs", True, "none")
+    from pipeline.tracking.pending import Outbox
+
     waiting = {outbox.folder: len(outbox.waiting()) for outbox in map(Outbox, found)}
     places = [f"{number} in {place}" for place, number in waiting.items() if number]
     if not places:
@@ -116,16 +88,13 @@ def _port() -> Finding:
     return Finding(f"port {_PORT}", True, found)
 
 
-def _disk(folder: Path) -> Finding:
+def examine_disk(folder: Path, least: float = 2.0) -> Finding:
+    """Compare the free disk with what runs need at the least.
+
+    Args:
+        folder: Where runs will be written.
+        least: GiB that should be free.
+    """
     free = shutil.disk_usage(folder).free / 2**30
-    ok = free >= _LEAST_FREE_GIB
-    return Finding(
-        "free disk", ok, f"{free:.1f} GiB", "" if ok else f"free at least {_LEAST_FREE_GIB:g} GiB in {folder}"
-    )
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+    ok = free >= least
+    return Finding("free disk", ok, f"{free:.1f} GiB", "" if ok else f"free at least {least:g} GiB in {folder}")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import mlflow
@@ -16,45 +15,40 @@ from mlflow.utils.rest_utils import http_request
 from sqlalchemy.engine import make_url
 
 from pipeline.doctor.finding import Finding
+from pipeline.doctor.local_store import examine_artifact_folder, examine_artifacts_of, sqlite_file
 from pipeline.files.redaction import without_passwords
 from pipeline.tracking.connection import impatient, is_refused, said
 from pipeline.tracking.database import check_database, is_database, revision
 from pipeline.tracking.store import connect, shown_store, store_uri
 
-if TYPE_CHECKING:
-    from pipeline.config.run import RunConfig
-
 _SECONDS = 5  # for any one answer
 
 
-def examine_stores(configs: Sequence[RunConfig]) -> Iterator[Finding]:
-    """Look at the tracking store, its registry and artifacts, and at the databases of searches.
-
-    Args:
-        configs: Whose searches.
-    """
+def examine_tracking() -> Iterator[Finding]:
+    """Ask the tracking store, its registry and its artifacts."""
+    uri = store_uri()
     with impatient(retries=0, seconds=_SECONDS):
-        uri = store_uri()
-        if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
-            yield Finding("tracking store", True, f"{uri}, made by the first run")
-            yield _writable(Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts")
-        else:
-            store = _looked("tracking store", lambda: _database(uri) if is_database(uri) else _server(uri))
-            yield store
-            if store.ok and not store.found.endswith(_EMPTY):
-                yield _looked("model registry", _registry)
-                yield _looked("artifacts", _artifacts)
-        for url in dict.fromkeys(config.search.storage for config in configs if config.search.storage):
-            yield _looked("study store", lambda: _study(url))  # noqa: B023
+        store = _asked("tracking store", lambda: _database(uri) if is_database(uri) else _server(uri))
+        yield store
+        if store.ok and not store.found.endswith(_EMPTY):
+            yield _asked("model registry", _registry)
+            yield _asked("artifacts", _artifacts)
+
+
+def examine_studies(urls: Iterable[str]) -> Iterator[Finding]:
+    """Ask the databases of searches, each once."""
+    with impatient(retries=0, seconds=_SECONDS):
+        for url in dict.fromkeys(urls):
+            yield _asked("study store", partial(_study, url))
 
 
 _EMPTY = "empty: its tables are made by the first run"
 
 
-def _looked(subject: str, look: Callable[[], Finding]) -> Finding:
-    """What was found, or why it could not be looked at: every store has exceptions of its own."""
+def _asked(subject: str, ask: Callable[[], Finding]) -> Finding:
+    """What a store answers, or why it does not: every kind of store has exceptions of its own."""
     try:
-        return look()
+        return ask()
     except Exception as error:
         if is_refused(error):
             fix = "check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, and what the user may do there"
@@ -94,27 +88,19 @@ def _registry() -> Finding:
 
 
 def _artifacts() -> Finding:
-    """Where a new experiment's files would go: its default one is there from the beginning."""
-    location = str(connect().get_experiment("0").artifact_location)
+    """Check where a new experiment's files would go; the default experiment is there from the beginning."""
+    file, location = sqlite_file(store_uri()), str(connect().get_experiment("0").artifact_location)
+    if file is not None:
+        return examine_artifacts_of(file)
     parts = urlsplit(location)
-    if is_database(store_uri()) and store_uri().startswith("sqlite:///"):
-        return _writable(Path(store_uri().removeprefix("sqlite:///")).parent / "mlartifacts")
     if parts.scheme == "mlflow-artifacts":
         mlflow.artifacts.list_artifacts(artifact_uri="mlflow-artifacts:/")
         return Finding("artifacts", True, "through the server")
     if parts.scheme in ("", "file"):
-        return _writable(Path(unquote(parts.path)))
+        return examine_artifact_folder(Path(unquote(parts.path)))
     return Finding(
         "artifacts", True, f"{without_passwords(location)}, written from here with this machine's own rights"
     )
-
-
-def _writable(folder: Path) -> Finding:
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    if there.is_dir() and os.access(there, os.W_OK):
-        return Finding("artifacts", True, str(folder))
-    fix = "let this user write there, or start the server with --artifacts-destination: files then go through it"
-    return Finding("artifacts", False, f"{folder} cannot be written by this user on this machine", fix)
 
 
 def _study(url: str) -> Finding:

@@ -56,13 +56,14 @@ class Outbox:
 
     def waiting(self) -> list[Entry]:
         """Every entry whose run is still there, with its result, the oldest first."""
-        # Not above: it brings torch, and every command imports this file for its error.
-        from pipeline.runs.run import RESULT
-
         found: list[tuple[int, Entry]] = []
         for path in self.folder.glob("[!.]*.json"):
             with suppress(FileNotFoundError):  # another process may send it at this moment
                 found.append((path.stat().st_mtime_ns, _read(path)))
+        if not found:
+            return []
+        from pipeline.runs.run import RESULT  # which brings torch: not for the doctor, where nothing waits
+
         ordered = [entry for _, entry in sorted(found, key=lambda pair: pair[0])]
         return [entry for entry in ordered if (self.runs / entry.fingerprint / RESULT).is_file()]
 

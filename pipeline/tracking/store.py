@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-
-import mlflow
-from mlflow.tracking import MlflowClient
+from typing import TYPE_CHECKING
 
 from pipeline.files.redaction import without_passwords
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 
@@ -25,6 +26,9 @@ def shown_store() -> str:
 
 def connect() -> MlflowClient:
     """A client of the tracking store."""
+    import mlflow  # which takes seconds: a store's name is known without it
+    from mlflow.tracking import MlflowClient
+
     for chatty in ("mlflow", "alembic", "urllib3.connectionpool"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

@@ -6,36 +6,19 @@ import json
 import os
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from typer.testing import CliRunner
 
-from jobs.cli import app
-from jobs.compare import _split
-from tests.conftest import ROLES, ROOT
-
-DEBUG = str(ROOT / "configs" / "debug.toml")
-
-
-def places() -> list[str]:
-    """Options that make the debug config read the project's rows from wherever the test runs."""
-    overrides = [f"data.{role}={ROOT}/tests/data/census/{file}.parquet" for role, file in ROLES.items()]
-    return [part for override in overrides for part in ("--set", override)]
-
-
-def run(*arguments: str) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app, list(arguments))
-    return result.exit_code, result.stdout, result.stderr
+from jobs.cli import COMMANDS
+from jobs.compare import split_methods
+from tests.commands import DEBUG, GRADOPS, places, run, wait_until
 
 
 def test_every_command_explains_itself() -> None:
-    made = ("doctor", "fetch", "synth", "label", "prepare", "train", "compare", "search", "report")
-    for command in (*made, "promote", "rollback"):
+    for command in COMMANDS:
         code, out, _ = run(command, "--help")
         assert code == 0
         assert "--json" in out
@@ -108,7 +91,7 @@ def test_a_comparison_that_is_ended_leaves_no_worker_behind(
     end: Callable[[subprocess.Popen[bytes], signal.Signals], None], number: signal.Signals, code: int, tmp_path: Path
 ) -> None:
     long = ["--set", "train.max_steps=0", "--epochs", "1000", "--workers", "2", "--methods", "uniform"]
-    command = [sys.executable, "-c", "from jobs.cli import app; app()", "compare", DEBUG, *places(), *long]
+    command = [*GRADOPS, "compare", DEBUG, *places(), *long]
     with (tmp_path / "log").open("w+") as log:
         started = subprocess.Popen(command, stderr=log, start_new_session=True)
         wait_until(lambda: (tmp_path / "log").read_text().count("epoch 2/") >= 2, seconds=240)
@@ -124,7 +107,7 @@ def test_a_comparison_that_is_ended_leaves_no_worker_behind(
 
 def test_a_run_that_is_told_to_end_goes_on_where_it_was(tmp_path: Path) -> None:
     long = ["--set", "train.max_steps=0", "--set", "train.epochs=1000"]
-    command = [sys.executable, "-c", "from jobs.cli import app; app()", "train", DEBUG, *places(), *long]
+    command = [*GRADOPS, "train", DEBUG, *places(), *long]
     steps = []
     for life in range(2):
         with (tmp_path / "log").open("w+") as log:
@@ -136,13 +119,6 @@ def test_a_run_that_is_told_to_end_goes_on_where_it_was(tmp_path: Path) -> None:
         steps.append(int(pointer.read_text()))
     assert 48 <= steps[0] < steps[1]
     assert "Traceback" not in (tmp_path / "log").read_text()
-
-
-def wait_until(is_so: Callable[[], bool], seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.2)
 
 
 def is_empty(group: int) -> bool:
@@ -162,4 +138,4 @@ def test_fetch_from_a_folder_without_the_files_is_exit_code_2(tmp_path: Path) ->
 
 def test_methods_are_split_at_commas_outside_parentheses() -> None:
     text = "uniform, static(weight=(0.5, 1.0, 1.5)),gradops(alpha=-2)"
-    assert _split(text) == ["uniform", "static(weight=(0.5, 1.0, 1.5))", "gradops(alpha=-2)"]
+    assert split_methods(text) == ["uniform", "static(weight=(0.5, 1.0, 1.5))", "gradops(alpha=-2)"]

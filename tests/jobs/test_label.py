@@ -16,7 +16,7 @@ from features.errors import InputError
 from pipeline.sources import labelling
 from pipeline.sources.attribution import TASKS, Events
 from pipeline.sources.labelling import label_events
-from tests.jobs.test_cli import run
+from tests.commands import run
 from tests.pipeline.sources.test_attribution import STREAM, frame, labelled
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.jobs.test_cli import run
+from tests.commands import run
 
 SMALL = ["--rows", "3000", "--days", "2", "--users", "200", "--items", "100"]
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
+import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from pipeline.doctor import doctor
 from pipeline.doctor.finding import Finding
-from pipeline.doctor.stores import examine_stores
+from pipeline.doctor.trio import examine_versions, imported_meanwhile
 from pipeline.tracking.pending import Entry, Outbox
 from tests.conftest import debug_config
 
@@ -44,12 +43,9 @@ def test_a_broken_trio_a_missing_store_and_a_full_disk_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed = {"torch": "2.12.0+cpu", "torchrec": None, "fbgemm-gpu": "1.8.0", "fbgemm-gpu-cpu": "1.8.0"}
-    monkeypatch.setattr(doctor, "_version", installed.get)
-    usage = SimpleNamespace(total=2**40, used=2**40, free=2**20)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:s3cret@127.0.0.1:9")  # the discard port: nobody answers
-    monkeypatch.setattr(doctor, "_imports", lambda: Finding("trio import", True, ""))
-    found = findings(tmp_path)
+    whole = [*examine_versions(installed.get), *doctor.examine_stores([]), doctor.examine_disk(tmp_path, least=2**30)]
+    found = {finding.subject: finding for finding in whole}
     wrong = {subject: finding for subject, finding in found.items() if not finding.ok}
     assert wrong.keys() == {"fbgemm builds", "torch", "torchrec", "tracking store", "free disk"}
     assert "uninstall both" in wrong["fbgemm builds"].fix
@@ -61,14 +57,32 @@ def test_a_broken_trio_a_missing_store_and_a_full_disk_are_named(
 def test_an_import_that_fails_is_told_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "torchrec.py").write_text("raise ImportError('libtorch_cuda.so: cannot open shared object file')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    finding = doctor._imports()
-    assert not finding.ok
-    assert "libtorch_cuda.so" in finding.found
+    with imported_meanwhile() as imports:
+        together, device = imports()
+    assert not together.ok
+    assert "libtorch_cuda.so" in together.found
+    assert device.ok
+
+
+def test_a_torch_that_does_not_load_is_told_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "torch.py").write_text("raise OSError('libgomp.so.1: cannot open shared object file')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with imported_meanwhile() as imports:
+        found = imports()
+    assert [finding.subject for finding in found if not finding.ok] == ["trio import", "device"]
+    assert all("libgomp.so.1" in finding.found and finding.fix for finding in found)
+
+
+def test_an_import_that_nobody_waits_for_is_ended() -> None:
+    before = time.monotonic()
+    with imported_meanwhile():
+        pass
+    assert time.monotonic() - before < 1, "shorter than the import"
 
 
 def stores(*overrides: str) -> dict[str, Finding]:
     configs = [debug_config(Path.cwd(), *overrides)] if overrides else []
-    return {finding.subject: finding for finding in examine_stores(configs)}
+    return {finding.subject: finding for finding in doctor.examine_stores(configs)}
 
 
 def tables(revision: str | None) -> None:
@@ -121,7 +135,7 @@ def test_what_waits_to_be_sent_is_counted(tmp_path: Path) -> None:
         (outbox.runs / fingerprint / "result.json").touch()
         outbox.keep(Entry("shop", "uniform seed 0", fingerprint, {}, {}))
     (outbox.runs / "gone" / "result.json").unlink()
-    found = doctor._unsent(tmp_path, [])
+    found = doctor.examine_unsent(tmp_path, [])
     assert (found.ok, found.subject) == (False, "unsent runs")
     assert f"2 in {outbox.folder}" in found.found
     assert "once the tracking store is reached" in found.fix

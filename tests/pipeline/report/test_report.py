@@ -19,8 +19,8 @@ from pipeline.report.report import write
 from pipeline.report.results import load_result, newest
 from pipeline.runs.plan import SINGLE_TASK
 from pipeline.tracking.tracker import Tracker
+from tests.commands import run
 from tests.conftest import debug_config
-from tests.jobs.test_cli import run
 from tests.pipeline.browser import assert_is_whole, chromium, opened
 
 HOSTILE = "<script>document.title = 'taken'</script><img src=x onerror=\"document.title = 'taken'\">"

@@ -17,8 +17,8 @@ from pipeline.training import resources
 from pipeline.training.resources import Survey, size
 from pipeline.training.runner import concurrency
 from pipeline.training.training import train
+from tests.commands import DEBUG, places, run
 from tests.conftest import debug_config
-from tests.jobs.test_cli import DEBUG, places, run
 
 Surveyed = Callable[..., Survey]
 

@@ -1,0 +1,94 @@
+"""The trio of torch, torchrec and fbgemm: do their versions belong together, do they load, on which device."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, requires, version
+
+from pipeline.doctor.finding import Finding
+
+_FBGEMM_BUILDS = ("fbgemm-gpu-cpu", "fbgemm-gpu")
+_ANEW = "delete .venv and run `make setup`"
+_TRIAL = """
+import json
+import torch
+is_there = torch.cuda.is_available()
+print(json.dumps({"cuda": torch.version.cuda, "gpu": torch.cuda.get_device_name() if is_there else None}), flush=True)
+import fbgemm_gpu, torchrec
+torch.ops.fbgemm.asynchronous_complete_cumsum(torch.ones(1, dtype=torch.int64))
+"""
+
+
+def installed_version(package: str) -> str | None:
+    """A package's version, read from its metadata; None if it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def examine_versions(installed: Callable[[str], str | None] = installed_version) -> Iterator[Finding]:
+    """Compare the installed versions with those that our requirements pin.
+
+    Args:
+        installed: A package's version; None if it is not installed.
+    """
+    builds = {name: v for name in _FBGEMM_BUILDS if (v := installed(name))}
+    if len(builds) > 1:
+        found = " and ".join(f"{name} {v}" for name, v in builds.items())
+        fix = "both own the package fbgemm_gpu: uninstall both, then `make setup` (or `make setup VARIANT=cuda`)"
+        yield Finding("fbgemm builds", False, found, fix)
+    versions = {name: installed(name) for name in ("torch", "torchrec")} | {"fbgemm": next(iter(builds.values()), None)}
+    for name, wanted in _trio().items():
+        found_version = versions[name]
+        ok = found_version is not None and found_version.split("+")[0] == wanted
+        fix = "" if ok else f"{name} {wanted} belongs with the others of the trio: run `make setup`"
+        yield Finding(name, ok, found_version or "not installed", fix)
+
+
+def _trio() -> dict[str, str]:
+    """The versions that are built together, from our own requirements; fbgemm has torchrec's number.
+
+    Another combination imports with an undefined symbol, or not at all.
+    """
+    pinned = dict(r.split("==") for r in requires("gradops") or [] if r.startswith(("torch==", "torchrec==")))
+    return {**pinned, "fbgemm": pinned["torchrec"]}
+
+
+@contextmanager
+def imported_meanwhile() -> Iterator[Callable[[], list[Finding]]]:
+    """Import the trio while the block runs; what the block is given waits for the findings.
+
+    The import has a process of its own: a broken build may abort the interpreter instead of raising, and a whole one
+    takes seconds.
+    """
+    command = [sys.executable, "-W", "ignore", "-c", _TRIAL]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as trial:
+        try:
+            yield lambda: _findings(*trial.communicate(), trial.returncode)
+        finally:
+            if trial.poll() is None:
+                trial.kill()
+
+
+def _findings(printed: str, errors: str, code: int) -> list[Finding]:
+    """What the trial's output says of the import and of the device."""
+    reason = (errors.strip().splitlines() or [f"exit code {code}"])[-1]
+    together = Finding("trio import", True, "torch, fbgemm_gpu and torchrec load together")
+    if code:
+        together = Finding("trio import", False, reason, f"the builds do not belong together: {_ANEW}")
+    if not printed:
+        return [together, Finding("device", False, f"torch does not load: {reason}", _ANEW)]
+    device = json.loads(printed)
+    if device["cuda"] is None:
+        return [together, Finding("device", True, f"cpu build, {os.cpu_count()} cores")]
+    gpu = device["gpu"]
+    found = (
+        f"cuda {device['cuda']}, {gpu}" if gpu else f"cuda {device['cuda']} build, no GPU is visible: runs use the CPU"
+    )
+    return [together, Finding("device", True, found)]
