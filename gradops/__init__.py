@@ -1,8 +1,11 @@
 """How T task gradients become one. Torch and numpy: knows no table, no model of ours, no file."""
 
+import warnings
+from typing import TYPE_CHECKING
+
 from gradops.base import Cut, ElementwiseMethod, GramianMethod, Method, State
 from gradops.diagnostics import StepReport
-from gradops.gauge import Gauge
+from gradops.gram_estimator import GramEstimator
 from gradops.group import Group, Ranks
 from gradops.jacobian import Microbatch
 from gradops.optimizer import MultiTaskOptimizer
@@ -10,7 +13,7 @@ from gradops.optimizer import MultiTaskOptimizer
 __all__ = [
     "Cut",
     "ElementwiseMethod",
-    "Gauge",
+    "GramEstimator",
     "GramianMethod",
     "Group",
     "Method",
@@ -20,3 +23,16 @@ __all__ = [
     "State",
     "StepReport",
 ]
+
+if TYPE_CHECKING:
+    Gauge = GramEstimator
+else:
+
+    def __getattr__(name: str) -> type[GramEstimator]:
+        """The former name of a class, kept for one release."""
+        if name != "Gauge":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        warnings.warn(
+            "gradops.Gauge is now gradops.GramEstimator; the old name goes with the next release", DeprecationWarning, 2
+        )
+        return GramEstimator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -13,7 +14,7 @@ from torch.optim import Optimizer
 from gradops import jacobian
 from gradops.base import Cut, GramianMethod, Method, State
 from gradops.diagnostics import StepReport
-from gradops.gauge import Gauge
+from gradops.gram_estimator import GramEstimator
 from gradops.group import Alone, Group
 from gradops.jacobian import Microbatch, Roots
 from gradops.rotation import Leader, Rotations
@@ -33,17 +34,18 @@ class MultiTaskOptimizer(Optimizer):
         optimizer: Any torch optimizer over all of the model's parameters but the rotations' angles.
         method: How task gradients are combined.
         shared: The parameters that several tasks share, of one dtype, without the tables behind a cut.
-        gauge: How closely conflict is measured; exactly, unless it says otherwise. A method that is defined at the
-            features is measured there whatever it says.
+        estimator: How closely conflict is measured; by default exactly. A method that is defined at the features is
+            always measured there.
         rotations: The rotations through which the towers read the shared representation, where the method has some.
             Their leader steps whenever the wrapped optimizer does.
         seed: Seed of the method's own randomness.
         group: The processes that have the rows of a batch between them (:class:`gradops.group.Ranks`); this one alone,
-            unless it says otherwise. Each gives its rows' part of the losses and steps as if it had them all.
+            by default. Each gives its rows' part of the losses and steps as if it had them all.
+        gauge: The former name of ``estimator``, kept for one release.
 
     Raises:
         ValueError: If ``shared`` is empty, mixes dtypes or holds a parameter that the optimizer does not step,
-            or ``rotations`` are not those of the method.
+            ``rotations`` are not those of the method, or both ``estimator`` and ``gauge`` are given.
 
     Example:
         >>> shared, towers = torch.nn.Linear(4, 3), torch.nn.Linear(3, 2)
@@ -61,15 +63,16 @@ class MultiTaskOptimizer(Optimizer):
         method: Method,
         *,
         shared: Iterable[Tensor],
-        gauge: Gauge = Gauge(),
+        estimator: GramEstimator | None = None,
         rotations: Rotations | None = None,
         seed: int = 0,
         group: Group = Alone(),
+        gauge: GramEstimator | None = None,
     ) -> None:
         # Optimizer.__init__ is not called: it would build groups and state of its own beside the wrapped optimizer's.
         self.optimizer, self.method = optimizer, method
         self._shared = list(dict.fromkeys(parameter for parameter in shared if parameter.requires_grad))
-        self._surgery = Surgery(method, self._shared, gauge, seed, group)
+        self._surgery = Surgery(method, self._shared, _estimator(estimator, gauge), seed, group)
         self._check(rotations)
         self._leader = None if rotations is None else Leader(rotations, group)
         self._couple()
@@ -246,3 +249,13 @@ class MultiTaskOptimizer(Optimizer):
         cotangent_TBD = jacobian.stacked(roots)
         features_BD = jacobian.joined([part.outputs[0] for part in roots]).to(cotangent_TBD.dtype)
         leader.backward(features_BD, cotangent_TBD, weights_T, pace_T)
+
+
+def _estimator(estimator: GramEstimator | None, gauge: GramEstimator | None) -> GramEstimator:
+    """The estimator under either of its names."""
+    if gauge is None:
+        return estimator or GramEstimator()
+    if estimator is not None:
+        raise ValueError("`gauge` is the former name of `estimator`: one of the two should be given. Found both.")
+    warnings.warn("`gauge=` is now `estimator=`; the old name goes with the next release", DeprecationWarning, 3)
+    return gauge

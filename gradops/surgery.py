@@ -14,7 +14,7 @@ from torch import Tensor
 from gradops import jacobian
 from gradops.base import Cut, ElementwiseMethod, GramianMethod, Method, State
 from gradops.diagnostics import StepReport
-from gradops.gauge import Gauge
+from gradops.gram_estimator import GramEstimator
 from gradops.group import Group, gathered, total
 from gradops.jacobian import Microbatch, Roots, TaskGradients
 from gradops.linalg import gramian
@@ -51,14 +51,16 @@ class Surgery:
     Args:
         method: How task gradients are combined.
         shared: The parameters that several tasks share, without the tables behind a cut.
-        gauge: How conflict is measured; a method that is defined at the features is measured there in any case.
+        estimator: How conflict is measured; a method that is defined at the features is measured there in any case.
         seed: Seed of the method's own randomness.
         group: The processes that have the rows of a batch.
     """
 
-    def __init__(self, method: Method, shared: Sequence[Tensor], gauge: Gauge, seed: int, group: Group) -> None:
-        self.method, self.shared, self.gauge, self.seed, self.group = method, shared, gauge, seed, group
-        self.at_features = method.at_features or gauge.measure == "features"
+    def __init__(
+        self, method: Method, shared: Sequence[Tensor], estimator: GramEstimator, seed: int, group: Group
+    ) -> None:
+        self.method, self.shared, self.estimator, self.seed, self.group = method, shared, estimator, seed, group
+        self.at_features = method.at_features or estimator.measure == "features"
         self.method_state: State | None = None
         self.tasks = 1
         # The Gram matrix that weights came from last, and how many steps it has served.
@@ -94,7 +96,7 @@ class Surgery:
     @property
     def needs_features(self) -> bool:
         """Whether losses alone are not enough."""
-        return self.at_features or (self.gauge.share < 1 and self._reads)
+        return self.at_features or (self.estimator.share < 1 and self._reads)
 
     def state_dict(self) -> dict[str, Any]:
         """What the next step depends on."""
@@ -136,12 +138,12 @@ class Surgery:
     @property
     def _is_due(self) -> bool:
         """Whether the Gram matrix of this step is to be taken."""
-        return self.gram_TT is None or self.served >= self.gauge.every
+        return self.gram_TT is None or self.served >= self.estimator.every
 
     def _take(self, parts: Iterable[Microbatch], own: Sequence[Tensor], diagnose: bool) -> _Batch:
         """Go back through the towers and, where that is wanted, with every task apart through the shared part."""
         due = self._reads and self._is_due
-        samples = due and self.gauge.share < 1
+        samples = due and self.estimator.share < 1
         apart = (due and not samples) or (diagnose and not self.method.at_features)
         # Not a loop over parts: its variable would hold the last one while the next is made.
         followed = map(partial(self._follow, own=own, apart=apart, samples=samples), parts)
@@ -159,7 +161,7 @@ class Surgery:
         roots = jacobian.split(part, own)
         batch = _Batch(part.losses_T.detach(), [roots], [] if part.leaf_BE is None else [part.leaf_BE])
         if samples:
-            rows = self.gauge.rows(len(roots.outputs[0]))
+            rows = self.estimator.rows(len(roots.outputs[0]))
             batch.sampled = jacobian.each(roots, self.shared, part.leaf_BE, rows)
         if apart:
             batch.apart = jacobian.each(roots, self.shared, part.leaf_BE)
@@ -196,7 +198,7 @@ class Surgery:
         """The Gram matrix of a share of the rows, as if of all: gradients are sums over rows."""
         assert batch.sampled is not None
         rows = len(batch.roots[0].outputs[0])
-        whole, share = (total(n, self.group, batch.losses_T.device) for n in (rows, self.gauge.rows(rows)))
+        whole, share = (total(n, self.group, batch.losses_T.device) for n in (rows, self.estimator.rows(rows)))
         return self._gramian(batch.sampled, cut) * (whole / share) ** 2
 
     def _weigh(self, method: GramianMethod, gram_TT: Tensor | None, losses_T: Tensor) -> Tensor:

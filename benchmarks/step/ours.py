@@ -9,7 +9,7 @@ from torch import Tensor
 
 from benchmarks.step.setting import Tables
 from benchmarks.step.way import Step, Way, mean_losses
-from gradops import Gauge, MultiTaskOptimizer
+from gradops import GramEstimator, MultiTaskOptimizer
 from gradops.base import Method
 from gradops.methods import parse
 from gradops.rotation import Rotations
@@ -22,18 +22,18 @@ SPARSE = TrainConfig(table_optimizer="adagrad")
 FUSED = TrainConfig(table_optimizer="adagrad", table_kernel="fused")
 
 
-def ours(text: str, gauge: Gauge = Gauge(), *, tables: Tables = "fused", half: bool = False) -> Way:
+def ours(text: str, estimator: GramEstimator = GramEstimator(), *, tables: Tables = "fused", half: bool = False) -> Way:
     """A method by its written form; ``half`` makes the network's products in bfloat16."""
     method = parse(text)
     config = FUSED if tables == "fused" else SPARSE
-    start = partial(_start, method=method, gauge=gauge, config=config, half=half)
+    start = partial(_start, method=method, estimator=estimator, config=config, half=half)
     return Way(start=start, tables=tables, rotation=method.rotation)
 
 
-def _start(model: SharedBottom, *, method: Method, gauge: Gauge, config: TrainConfig, half: bool) -> Step:
+def _start(model: SharedBottom, *, method: Method, estimator: GramEstimator, config: TrainConfig, half: bool) -> Step:
     rotations = model.head_transform if isinstance(model.head_transform, Rotations) else None
     optimizer = MultiTaskOptimizer(
-        optimizer_of(model, config), method, shared=model.shared_parameters(), gauge=gauge, rotations=rotations
+        optimizer_of(model, config), method, shared=model.shared_parameters(), estimator=estimator, rotations=rotations
     )
 
     def step(bags: Bags, labels_BT: Tensor) -> object:

@@ -15,7 +15,7 @@ from benchmarks.step.peers import (
     plain,
 )
 from benchmarks.step.way import Way
-from gradops import Gauge
+from gradops import GramEstimator
 
 UNIFORM = "uniform"  # what every other way is compared with
 EXACT = "gradops, exact"
@@ -24,16 +24,16 @@ WAYS: dict[str, Way] = {
     UNIFORM: ours("uniform"),
     EXACT: ours("gradops(alpha=-1)"),
     "pcgrad, exact": ours("pcgrad"),
-    "gradops, a quarter of the rows": ours("gradops(alpha=-1)", Gauge(share=0.25)),
-    "gradops, every fourth step": ours("gradops(alpha=-1)", Gauge(every=4)),
-    "gradops, features": ours("gradops(alpha=-1)", Gauge(measure="features")),
+    "gradops, a quarter of the rows": ours("gradops(alpha=-1)", GramEstimator(share=0.25)),
+    "gradops, every fourth step": ours("gradops(alpha=-1)", GramEstimator(every=4)),
+    "gradops, features": ours("gradops(alpha=-1)", GramEstimator(measure="features")),
     "rotograd, cayley": ours("rotograd + rotation(map='cayley')"),
     "rotograd, exponential": ours("rotograd"),
     "uniform, bfloat16": ours("uniform", half=True),
     "gradops, exact, bfloat16": ours("gradops(alpha=-1)", half=True),
     "uniform, plain tables": ours("uniform", tables="sparse"),
     "gradops, exact, plain tables": ours("gradops(alpha=-1)", tables="sparse"),
-    "pcgrad, features, plain tables": ours("pcgrad", Gauge(measure="features"), tables="sparse"),
+    "pcgrad, features, plain tables": ours("pcgrad", GramEstimator(measure="features"), tables="sparse"),
     "torch, sum of losses": peer(plain, SparseTables),
     "torch, sum of losses, dense": peer(plain, DenseTables),
     "naive gradops, dense": peer(naive, DenseTables),

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from features.declared import Declared
-from gradops.gauge import Gauge, Measure
+from gradops.gram_estimator import GramEstimator, Measure
 from gradops.methods import METHODS, parse, write
 from models.table_optimizers.names import TABLE_OPTIMIZERS, choices
 
@@ -37,7 +37,7 @@ class TrainConfig(Declared):
 
     Args:
         method: How task gradients are combined, as ``"gradops(alpha=-2)"``.
-        measure: Where conflict is measured; see :class:`gradops.Gauge`.
+        measure: Where conflict is measured; see :class:`gradops.GramEstimator`.
         gram_share: Share of a batch's rows that conflict is measured on; below 1 an approximation.
         gram_every: Steps between two measurements of conflict; above 1 an approximation.
         tasks: The tasks trained together; empty for all.
@@ -139,6 +139,6 @@ class TrainConfig(Declared):
         return self
 
     @property
-    def gauge(self) -> Gauge:
+    def gram_estimator(self) -> GramEstimator:
         """How closely conflict is measured."""
-        return Gauge(measure=self.measure, share=self.gram_share, every=self.gram_every)
+        return GramEstimator(measure=self.measure, share=self.gram_share, every=self.gram_every)

@@ -104,7 +104,7 @@ def job_of(config: RunConfig, prepared: Prepared, group: Group = Alone()) -> Job
         optimizer_of(model, train),
         method,
         shared=model.shared_parameters(),
-        gauge=train.gauge,
+        estimator=train.gram_estimator,
         rotations=rotations,
         seed=train.seed,
         group=group,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.lr_scheduler import OneCycleLR
 
-from gradops import Gauge, MultiTaskOptimizer, StepReport
+from gradops import GramEstimator, MultiTaskOptimizer, StepReport
 from gradops.base import Method
 from gradops.linalg import gramian
 from gradops.methods import MGDA, GradDrop, GradOPS, PCGrad, Static, Uniform
@@ -110,7 +110,7 @@ def test_measured_at_the_features_the_gram_is_that_of_the_cotangents() -> None:
     z = net.features(rows)
     losses_T = net.losses([z] * 3, targets)
     cotangents = torch.stack([torch.autograd.grad(loss, z, retain_graph=True)[0].flatten() for loss in losses_T])
-    report = wrap(net, GradOPS(), gauge=Gauge(measure="features")).backward(losses_T, features=z)
+    report = wrap(net, GradOPS(), estimator=GramEstimator(measure="features")).backward(losses_T, features=z)
     torch.testing.assert_close(report.gram_TT, gramian(cotangents))
 
 
@@ -210,12 +210,12 @@ def test_wrong_arguments_are_named() -> None:
     with pytest.raises(ValueError, match="of one dtype"):
         MultiTaskOptimizer(torch.optim.SGD(net.parameters(), lr=0.1), Uniform(), shared=[])
     with pytest.raises(ValueError, match="`measure`"):
-        Gauge(measure="z")  # type: ignore[arg-type]  # it is what the test is about
+        GramEstimator(measure="z")  # type: ignore[arg-type]  # it is what the test is about
     with pytest.raises(ValueError, match="vector of T losses"):
         wrap(net, Uniform()).backward(torch.ones(()))
     for method in (GradOPS(), GradDrop()):
         with pytest.raises(ValueError, match="`features` should be given"):
-            wrap(net, method, gauge=Gauge(measure="features")).backward(torch.ones(3))
+            wrap(net, method, estimator=GramEstimator(measure="features")).backward(torch.ones(3))
     for features in ([torch.ones(1)], [torch.ones(1)] * 3):
         with pytest.raises(ValueError, match="distinct views"):
             wrap(net, GradOPS()).backward(torch.ones(3), features=features)

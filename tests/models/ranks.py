@@ -17,7 +17,7 @@ from torch.multiprocessing.spawn import start_processes
 from torch.optim.lr_scheduler import LambdaLR
 
 from features.encoder import Table
-from gradops import Gauge, Microbatch, MultiTaskOptimizer, Ranks
+from gradops import GramEstimator, Microbatch, MultiTaskOptimizer, Ranks
 from gradops.methods import parse
 from gradops.rotation import Rotations
 from models.architectures.shared_bottom import SharedBottom
@@ -50,7 +50,7 @@ class Case:
         rule: The tables' optimizer.
         method: How gradients are combined.
         pooling: ``"sum"``, ``"mean"`` by entry weights, or ``"weighted"`` by any.
-        gauge: How conflict is measured.
+        estimator: How conflict is measured.
         piece: Rows of a micro-batch; 0 for all.
         doubled: Whether the network is in float64: GradDrop's draws are of the type of the gradients, and PCGrad's
             quotients magnify float32 rounding.
@@ -62,7 +62,7 @@ class Case:
     rule: str = "sgd"
     method: str = "gradops(alpha=-2.0)"
     pooling: str = "sum"
-    gauge: Gauge = field(default_factory=Gauge)
+    estimator: GramEstimator = field(default_factory=GramEstimator)
     piece: int = 0
     doubled: bool = False
     broken: str = ""
@@ -193,7 +193,7 @@ def optimizer_of(case: Case, model: SharedBottom, of_tables: Sequence[torch.opti
         JointOptimizer([sgd, *of_tables]),
         parse(case.method),
         shared=model.shared_parameters(),
-        gauge=case.gauge,
+        estimator=case.estimator,
         rotations=rotations,
         group=group,
     )

@@ -9,8 +9,8 @@ from weakref import ref
 import pytest
 import torch
 
-from gradops import Gauge, Microbatch, MultiTaskOptimizer, StepReport
-from gradops.gauge import Measure
+from gradops import GramEstimator, Microbatch, MultiTaskOptimizer, StepReport
+from gradops.gram_estimator import Measure
 from gradops.methods import parse
 from gradops.rotation import Rotations
 from models.architectures.shared_bottom import SharedBottom
@@ -28,10 +28,12 @@ def network(method: str) -> SharedBottom:
     return networks.network(0, rotations)
 
 
-def optimizer_of(model: SharedBottom, method: str, gauge: Gauge) -> MultiTaskOptimizer:
+def optimizer_of(model: SharedBottom, method: str, estimator: GramEstimator) -> MultiTaskOptimizer:
     rotations = model.head_transform if isinstance(model.head_transform, Rotations) else None
     sgd = torch.optim.SGD(model.network_parameters(), lr=10.0)
-    return MultiTaskOptimizer(sgd, parse(method), shared=model.shared_parameters(), rotations=rotations, gauge=gauge)
+    return MultiTaskOptimizer(
+        sgd, parse(method), shared=model.shared_parameters(), rotations=rotations, estimator=estimator
+    )
 
 
 def part(model: SharedBottom, cut: TableCut, rows: slice) -> Microbatch:
@@ -45,9 +47,11 @@ def parts(model: SharedBottom, cut: TableCut, size: int) -> Iterator[Microbatch]
     return (part(model, cut, slice(start, start + size)) for start in range(0, BATCH, size))
 
 
-def step(model: SharedBottom, method: str, size: int, gauge: Gauge, *, diagnose: bool = False) -> StepReport:
+def step(
+    model: SharedBottom, method: str, size: int, estimator: GramEstimator, *, diagnose: bool = False
+) -> StepReport:
     cut = model.cut(networks.bags(BATCH, 0, weighted=True))
-    return optimizer_of(model, method, gauge).step(parts(model, cut, size), pooled=cut, diagnose=diagnose)
+    return optimizer_of(model, method, estimator).step(parts(model, cut, size), pooled=cut, diagnose=diagnose)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -56,9 +60,9 @@ def step(model: SharedBottom, method: str, size: int, gauge: Gauge, *, diagnose:
 @pytest.mark.parametrize("diagnose", [False, True])
 def test_pieces_make_the_step_of_the_whole(method: str, size: int, measure: Measure, diagnose: bool) -> None:
     whole, pieces = network(method), network(method)
-    gauge = Gauge(measure=measure)
-    expected = step(whole, method, BATCH, gauge, diagnose=diagnose)
-    found = step(pieces, method, size, gauge, diagnose=diagnose)
+    estimator = GramEstimator(measure=measure)
+    expected = step(whole, method, BATCH, estimator, diagnose=diagnose)
+    found = step(pieces, method, size, estimator, diagnose=diagnose)
     close = partial(torch.testing.assert_close, rtol=1e-10, atol=1e-12, equal_nan=True)
     close(found.losses_T, expected.losses_T)
     close(found.weights_T, expected.weights_T)
@@ -85,20 +89,20 @@ def test_only_one_piece_is_held_where_conflict_is_measured_exactly() -> None:
         return piece
 
     pieces = (watched(slice(start, start + 10)) for start in range(0, BATCH, 10))
-    optimizer_of(model, "pcgrad", Gauge()).step(pieces, pooled=cut)
+    optimizer_of(model, "pcgrad", GramEstimator()).step(pieces, pooled=cut)
     assert alive == [0, 0, 0, 0]
 
 
 def test_a_share_is_taken_of_one_piece_only() -> None:
     with pytest.raises(ValueError, match="should have one micro-batch"):
-        step(network("pcgrad"), "pcgrad", 10, Gauge(share=0.5))
-    step(network("pcgrad"), "pcgrad", BATCH, Gauge(share=0.5))
+        step(network("pcgrad"), "pcgrad", 10, GramEstimator(share=0.5))
+    step(network("pcgrad"), "pcgrad", BATCH, GramEstimator(share=0.5))
 
 
 def test_a_step_of_nothing_is_refused() -> None:
     model = network("pcgrad")
     with pytest.raises(ValueError, match="at least one micro-batch"):
-        optimizer_of(model, "pcgrad", Gauge()).step(iter(()))
+        optimizer_of(model, "pcgrad", GramEstimator()).step(iter(()))
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -116,7 +120,7 @@ def test_a_parameter_that_one_piece_reaches_keeps_its_gradient(first: bool) -> N
 def test_what_does_not_fit_together_is_named() -> None:
     model = network("pcgrad")
     cut = model.cut(networks.bags(BATCH, 0, weighted=True))
-    optimizer = optimizer_of(model, "pcgrad", Gauge())
+    optimizer = optimizer_of(model, "pcgrad", GramEstimator())
     (whole,) = parts(model, cut, BATCH)
     for micro, pooled in ((Microbatch(whole.losses_T, whole.features), cut), (whole, None)):
         with pytest.raises(ValueError, match="exactly where `pooled` is given"):

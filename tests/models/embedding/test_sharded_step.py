@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
-from gradops import Gauge
+from gradops import GramEstimator
 from gradops.base import GramianMethod
 from gradops.group import Alone
 from gradops.methods import parse
@@ -46,8 +46,8 @@ CASES = [
     Case("mgda", MIXED, method="mgda"),
     Case("gradnorm", MIXED, method="gradnorm"),
     Case("pieces", MIXED, method="pcgrad", piece=7, doubled=True),
-    Case("measured on a share of the rows", MIXED, method="pcgrad", gauge=Gauge(share=0.4), doubled=True),
-    Case("measured at the features", MIXED, method="pcgrad", gauge=Gauge(measure="features")),
+    Case("measured on a share of the rows", MIXED, method="pcgrad", estimator=GramEstimator(share=0.4), doubled=True),
+    Case("measured at the features", MIXED, method="pcgrad", estimator=GramEstimator(measure="features")),
     Case("rotograd", MIXED, method="rotograd + rotation(leader_lr=0.1)"),
     Case("rotograd_coop", MIXED, method="rotograd_coop + rotation(loss='v1', cooperative_after=2, leader_lr=0.1)"),
     Case("graddrop", MIXED, method="graddrop", doubled=True),
@@ -106,7 +106,7 @@ def alone(name: str, world: int) -> Outcome:
     case = next(case for case in [*CASES, *BROKEN] if case.name == name)
     model, sums = dense(case), [torch.zeros(())] * len(ranks.TABLES)
     reports: list[Report] = []
-    at_features = parse(case.method).at_features or case.gauge.measure == "features"
+    at_features = parse(case.method).at_features or case.estimator.measure == "features"
     step_of = by_our_optimizer(case, model) if at_features else by_full_passes(case, model, world)
     for step in range(STEPS):
         reports.append(step_of(step))
@@ -164,7 +164,7 @@ def full_passes(losses_T: Tensor, shared: Sequence[Tensor]) -> Tensor:
 
 def measured(case: Case, world: int) -> Tensor:
     """1 for the rows that conflict is measured on, the first ones of each rank."""
-    flags = [(torch.arange(n) < round(case.gauge.share * n)).double() for n in ranks.ROWS[world]]
+    flags = [(torch.arange(n) < round(case.estimator.share * n)).double() for n in ranks.ROWS[world]]
     return torch.cat(flags)[:, None]
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gradops import Gauge, MultiTaskOptimizer, StepReport, jacobian
+from gradops import GramEstimator, MultiTaskOptimizer, StepReport, jacobian
 from gradops.base import Method
 from gradops.linalg import gramian
 from gradops.methods import GradOPS, Uniform
@@ -33,9 +33,11 @@ class Net(nn.Module):
         loss_NT: Tensor = (self.towers(z_BD) - targets).square()
         return loss_NT
 
-    def optimizer(self, gauge: Gauge, method: Method | None = None) -> MultiTaskOptimizer:
+    def optimizer(self, estimator: GramEstimator, method: Method | None = None) -> MultiTaskOptimizer:
         sgd = torch.optim.SGD(self.parameters(), lr=0.1)
-        return MultiTaskOptimizer(sgd, method or GradOPS(alpha=-2.0), shared=self.shared.parameters(), gauge=gauge)
+        return MultiTaskOptimizer(
+            sgd, method or GradOPS(alpha=-2.0), shared=self.shared.parameters(), estimator=estimator
+        )
 
 
 def rows(seed: int) -> Tensor:
@@ -59,7 +61,7 @@ def gram_of(net: Net, seed: int, first: int = ROWS) -> Tensor:
 def test_a_share_is_measured_as_a_batch_of_its_own(activation: nn.Module, share: float, first: int) -> None:
     net = Net(activation)
     expected_TT, before = gram_of(net, 0, first), copy.deepcopy(net)
-    report = step(net, net.optimizer(Gauge(share=share)), 0)
+    report = step(net, net.optimizer(GramEstimator(share=share)), 0)
     torch.testing.assert_close(report.gram_TT, expected_TT)
     assert report.exact_TT is None
     # The update is that of all rows, with these weights.
@@ -72,7 +74,7 @@ def test_a_share_is_measured_as_a_batch_of_its_own(activation: nn.Module, share:
 
 def test_a_matrix_serves_several_steps() -> None:
     net = Net(nn.ReLU())
-    optimizer, exact_TT = net.optimizer(Gauge(every=3)), torch.empty(0)
+    optimizer, exact_TT = net.optimizer(GramEstimator(every=3)), torch.empty(0)
     for number in range(7):
         exact_TT = gram_of(net, number) if number % 3 == 0 else exact_TT
         torch.testing.assert_close(step(net, optimizer, number).gram_TT, exact_TT)
@@ -83,8 +85,8 @@ def test_other_steps_pay_for_no_measurement(monkeypatch: pytest.MonkeyPatch) -> 
     each = Mock(wraps=jacobian.each)
     monkeypatch.setattr(jacobian, "each", each)
     net = Net(nn.ReLU())
-    for gauge in (Gauge(every=3), Gauge(every=3, share=0.5)):
-        optimizer, before = net.optimizer(gauge), each.call_count
+    for estimator in (GramEstimator(every=3), GramEstimator(every=3, share=0.5)):
+        optimizer, before = net.optimizer(estimator), each.call_count
         for number in range(6):
             step(net, optimizer, number)
         assert each.call_count - before == 2
@@ -92,7 +94,7 @@ def test_other_steps_pay_for_no_measurement(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_matrix_that_is_not_finite_serves_one_step() -> None:
     net = Net(nn.ReLU())
-    optimizer = net.optimizer(Gauge(every=4))
+    optimizer = net.optimizer(GramEstimator(every=4))
     start = copy.deepcopy(net.state_dict())
     z_BD = net.shared(rows(0))
     report = optimizer.backward(net.loss_NT(z_BD, 0).mean(0) * torch.inf, features=z_BD)
@@ -104,11 +106,11 @@ def test_a_matrix_that_is_not_finite_serves_one_step() -> None:
 
 def test_it_goes_on_where_it_was_saved() -> None:
     net = Net(nn.ReLU())
-    optimizer = net.optimizer(Gauge(every=3, share=0.5))
+    optimizer = net.optimizer(GramEstimator(every=3, share=0.5))
     for number in range(2):
         step(net, optimizer, number)
     resumed = copy.deepcopy(net)
-    second = resumed.optimizer(Gauge(every=3, share=0.5))
+    second = resumed.optimizer(GramEstimator(every=3, share=0.5))
     second.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     for number in range(2, 6):
         step(net, optimizer, number)
@@ -117,11 +119,13 @@ def test_it_goes_on_where_it_was_saved() -> None:
         assert torch.equal(ours, theirs)
 
 
-@pytest.mark.parametrize("gauge", [Gauge(share=0.25), Gauge(every=3), Gauge(measure="features")], ids=str)
-def test_the_error_is_told_on_demand_and_changes_nothing(gauge: Gauge) -> None:
+@pytest.mark.parametrize(
+    "estimator", [GramEstimator(share=0.25), GramEstimator(every=3), GramEstimator(measure="features")], ids=str
+)
+def test_the_error_is_told_on_demand_and_changes_nothing(estimator: GramEstimator) -> None:
     net = Net(nn.ReLU())
     plain = copy.deepcopy(net)
-    optimizer, silent = net.optimizer(gauge), plain.optimizer(gauge)
+    optimizer, silent = net.optimizer(estimator), plain.optimizer(estimator)
     step(net, optimizer, 0)
     step(plain, silent, 0)
     exact_TT = gram_of(net, 1)
@@ -150,7 +154,7 @@ def test_the_error_is_told_on_demand_and_changes_nothing(gauge: Gauge) -> None:
 
 def test_an_exact_step_has_no_error() -> None:
     net = Net(nn.ReLU())
-    report = step(net, net.optimizer(Gauge()), 0, diagnose=True)
+    report = step(net, net.optimizer(GramEstimator()), 0, diagnose=True)
     assert report.exact_TT is None
     assert float(report.gram_cosine_error) == 0
     assert report.gram_norm_ratio_T.tolist() == [1.0] * TASKS
@@ -159,7 +163,7 @@ def test_an_exact_step_has_no_error() -> None:
 
 def test_a_method_that_needs_no_matrix_takes_none() -> None:
     net = Net(nn.ReLU())
-    optimizer = net.optimizer(Gauge(share=0.5, every=2), Uniform())
+    optimizer = net.optimizer(GramEstimator(share=0.5, every=2), Uniform())
     assert step(net, optimizer, 0).gram_TT is None
     exact_TT = gram_of(net, 1)
     torch.testing.assert_close(step(net, optimizer, 1, diagnose=True).gram_TT, exact_TT)
@@ -167,7 +171,7 @@ def test_a_method_that_needs_no_matrix_takes_none() -> None:
 
 def test_a_method_with_memory_is_asked_at_every_step() -> None:
     net = Net(nn.ReLU())
-    optimizer = net.optimizer(Gauge(every=2), RotoGradScale())
+    optimizer = net.optimizer(GramEstimator(every=2), RotoGradScale())
     step(net, optimizer, 0)
     first = optimizer.method_state
     step(net, optimizer, 1)
@@ -177,13 +181,32 @@ def test_a_method_with_memory_is_asked_at_every_step() -> None:
 def test_a_share_needs_the_features_of_a_method_that_reads_them() -> None:
     net = Net(nn.ReLU())
     with pytest.raises(ValueError, match="`features` should be given"):
-        net.optimizer(Gauge(share=0.5)).backward(net.loss_NT(net.shared(rows(0)), 0).mean(0))
-    net.optimizer(Gauge(share=0.5), Uniform()).backward(net.loss_NT(net.shared(rows(0)), 0).mean(0))
+        net.optimizer(GramEstimator(share=0.5)).backward(net.loss_NT(net.shared(rows(0)), 0).mean(0))
+    net.optimizer(GramEstimator(share=0.5), Uniform()).backward(net.loss_NT(net.shared(rows(0)), 0).mean(0))
 
 
 def test_what_saves_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match=r"`share` should be in \(0, 1\].*`every` should be at least 1"):
-        Gauge(share=0.0, every=0)
+        GramEstimator(share=0.0, every=0)
     for useless in ({"share": 0.5}, {"every": 2}):
         with pytest.raises(ValueError, match="should be 1 at the features"):
-            Gauge(measure="features", **useless)
+            GramEstimator(measure="features", **useless)
+
+
+def test_the_former_names_work_for_one_release_with_a_warning() -> None:
+    net = Net(nn.ReLU())
+    sgd, shared = torch.optim.SGD(net.parameters(), lr=0.1), list(net.shared.parameters())
+    with pytest.warns(DeprecationWarning, match="now gradops.GramEstimator"):
+        from gradops import Gauge
+    assert Gauge is GramEstimator
+    with pytest.warns(DeprecationWarning, match="`gauge=` is now `estimator=`") as warned:
+        optimizer = MultiTaskOptimizer(sgd, GradOPS(alpha=-2.0), shared=shared, gauge=Gauge(share=0.25))
+    assert warned[0].filename == __file__
+    assert optimizer._surgery.estimator == GramEstimator(share=0.25)
+    with pytest.raises(ValueError, match=r"one of the two should be given\. Found both"):
+        MultiTaskOptimizer(sgd, GradOPS(), shared=shared, gauge=Gauge(), estimator=Gauge())
+
+
+def test_a_name_that_the_package_never_had_is_an_error() -> None:
+    with pytest.raises(ImportError, match="cannot import name 'Gague'"):
+        from gradops import Gague  # type: ignore[attr-defined]  # noqa: F401  # it is what the test is about

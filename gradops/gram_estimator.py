@@ -1,4 +1,4 @@
-"""How closely the conflict of tasks is measured."""
+"""The rows and steps that a step's Gram matrix is measured on: how closely the conflict of tasks is known."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ Measure = Literal["parameters", "features"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gauge:
-    """Where the Gram matrix of a step comes from. The update is always that of the whole batch.
+class GramEstimator:
+    """The measurement of a step's Gram matrix: exact, or on fewer rows or steps. The update is that of the whole batch.
 
     Args:
         measure: ``"parameters"`` is exact, the Gram matrix of the gradients of everything shared, tables included;
