@@ -8,18 +8,44 @@ buckets are scikit-learn's quantile bins.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.preprocessing import KBinsDiscretizer, OrdinalEncoder, StandardScaler
 
-from features.kinds import Categorical, Cross, MultiHot, Numeric, Time
 from features.spec import FeatureSpec
 from pipeline.config.run import RunConfig
 from pipeline.files import parquet
 
 NULL, OUT_OF_VOCABULARY, FIRST_KNOWN = 1, 2, 3
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a feature is encoded from.
+
+    Args:
+        name: The feature.
+        keys: Its declaration.
+        rows: The raw columns that it reads.
+        encoder: Of its table's vocabulary, if it has one.
+        is_train: Which rows are training rows.
+    """
+
+    name: str
+    keys: dict[str, Any]
+    rows: pd.DataFrame
+    encoder: OrdinalEncoder | None
+    is_train: np.ndarray
+
+    @property
+    def column(self) -> pd.Series:
+        """The first of the raw columns."""
+        return self.rows.iloc[:, 0]
 
 
 def prepare(config: RunConfig, out: Path) -> None:
@@ -37,20 +63,8 @@ def _columns(spec: FeatureSpec, rows: pd.DataFrame, is_train: np.ndarray) -> dic
     encoders = {table: _vocabulary(spec, features, rows[is_train]) for table, features in spec.vocabularies.items()}
     columns: dict[str, object] = {}
     for name, declared in spec.features.items():
-        column = rows[spec.columns(name)[0]]
-        if isinstance(declared, Numeric):
-            columns |= _number(name, declared, column, is_train)
-        elif isinstance(declared, Time):
-            columns[f"id.{name}"] = column.dt.weekday + FIRST_KNOWN
-        elif isinstance(declared, Cross):
-            both = rows[declared.columns[0]].astype(str) + ":" + rows[declared.columns[1]].astype(str)
-            columns[f"id.{name}"] = _hashed(both, declared.buckets)
-        elif declared.buckets:
-            columns[f"id.{name}"] = _hashed(column.astype(str), declared.buckets)
-        elif isinstance(declared, Categorical):
-            columns[f"id.{name}"] = _ids(encoders[spec.table(name)], column)
-        else:
-            columns |= _lists(name, declared, rows, encoders[spec.table(name)])
+        read = Read(name, declared.model_dump(), rows[spec.columns(name)], encoders.get(spec.table(name)), is_train)
+        columns |= _ENCODED[declared.kind](read)
     for name in spec.tasks:
         columns[f"label.{name}"] = rows[name].astype("Int8")
     return columns
@@ -58,11 +72,9 @@ def _columns(spec: FeatureSpec, rows: pd.DataFrame, is_train: np.ndarray) -> dic
 
 def _vocabulary(spec: FeatureSpec, features: list[str], train: pd.DataFrame) -> OrdinalEncoder:
     values = [train[spec.columns(n)[0]] for n in features]
-    values = [
-        v.explode() if isinstance(spec.features[n], MultiHot) else v for n, v in zip(features, values, strict=True)
-    ]
+    values = [v.explode() if spec.features[n].is_multi_hot else v for n, v in zip(features, values, strict=True)]
     seen, counts = np.unique(np.concatenate([_plain(v.dropna()) for v in values]), return_counts=True)
-    known = seen[counts >= getattr(spec.features[features[0]], "min_count", 1)]
+    known = seen[counts >= spec.features[features[0]].model_dump()["min_count"]]
     encoder = OrdinalEncoder(
         categories=[known], handle_unknown="use_encoded_value", unknown_value=OUT_OF_VOCABULARY - FIRST_KNOWN
     )
@@ -77,7 +89,8 @@ def _plain(values: pd.Series) -> np.ndarray:
         return values.to_numpy(object)
 
 
-def _ids(encoder: OrdinalEncoder, values: pd.Series) -> np.ndarray:
+def _ids(encoder: OrdinalEncoder | None, values: pd.Series) -> np.ndarray:
+    assert encoder is not None, "a feature without buckets has a vocabulary"
     known = values.notna().to_numpy()
     ids = np.full(len(values), NULL, np.int32)
     ids[known] = encoder.transform(_plain(values[known])[:, None])[:, 0] + FIRST_KNOWN
@@ -88,30 +101,54 @@ def _hashed(texts: pd.Series, buckets: int) -> np.ndarray:
     return (pd.util.hash_array(texts.to_numpy()) % buckets).astype(np.int32) + FIRST_KNOWN
 
 
-def _lists(name: str, declared: MultiHot, rows: pd.DataFrame, encoder: OrdinalEncoder) -> dict[str, object]:
+def _category(read: Read) -> dict[str, object]:
+    buckets = read.keys["buckets"]
+    ids = _hashed(read.column.astype(str), buckets) if buckets else _ids(read.encoder, read.column)
+    return {f"id.{read.name}": ids}
+
+
+def _weekday(read: Read) -> dict[str, object]:
+    return {f"id.{read.name}": read.column.dt.weekday + FIRST_KNOWN}
+
+
+def _crossed(read: Read) -> dict[str, object]:
+    both = read.rows.iloc[:, 0].astype(str) + ":" + read.rows.iloc[:, 1].astype(str)
+    return {f"id.{read.name}": _hashed(both, read.keys["buckets"])}
+
+
+def _lists(read: Read) -> dict[str, object]:
     """Entries one below the other, encoded, and put together again."""
-    lists = rows[declared.column or name]
-    entries = (lists.str[: declared.max_length] if declared.max_length else lists).explode()
+    most = read.keys["max_length"]
+    entries = (read.column.str[:most] if most else read.column).explode()
     row = entries.index.to_numpy()
-    length = np.bincount(row, minlength=len(rows))
+    length = np.bincount(row, minlength=len(read.rows))
     ends = length.cumsum()[:-1]
     weight = 1 / length[row]
-    if declared.weights:
-        given = rows[declared.weights].explode().astype(float).to_numpy()
-        whole = np.bincount(row, np.nan_to_num(given), minlength=len(rows))
+    if read.keys["weights"]:
+        given = read.rows[read.keys["weights"]].explode().astype(float).to_numpy()
+        whole = np.bincount(row, np.nan_to_num(given), minlength=len(read.rows))
         weight = np.where(whole[row] > 0, given / np.where(whole > 0, whole, 1)[row], 1.0)
-    ids = np.split(_ids(encoder, entries), ends)
-    return {f"id.{name}": ids, f"weight.{name}": np.split(weight.astype(np.float32), ends)}
+    ids = np.split(_ids(read.encoder, entries), ends)
+    return {f"id.{read.name}": ids, f"weight.{read.name}": np.split(weight.astype(np.float32), ends)}
 
 
-def _number(name: str, declared: Numeric, column: pd.Series, is_train: np.ndarray) -> dict[str, object]:
-    number = column.to_numpy(float)
+def _number(read: Read) -> dict[str, object]:
+    number = read.column.to_numpy(float)
     known = np.isfinite(number)
-    value = (np.sign(number) * np.log1p(np.abs(number)) if declared.log1p else number)[:, None]
-    scaler = StandardScaler().fit(value[is_train])
-    binner = KBinsDiscretizer(declared.buckets, encode="ordinal", strategy="quantile", subsample=1_000_000)
-    binner.fit(number[is_train & known, None])
+    value = (np.sign(number) * np.log1p(np.abs(number)) if read.keys["log1p"] else number)[:, None]
+    scaler = StandardScaler().fit(value[read.is_train])
+    binner = KBinsDiscretizer(read.keys["buckets"], encode="ordinal", strategy="quantile", subsample=1_000_000)
+    binner.fit(number[read.is_train & known, None])
     ids = np.full(len(number), NULL, np.int32)
     ids[known] = binner.transform(number[known, None])[:, 0] + FIRST_KNOWN
     scaled = np.nan_to_num(scaler.transform(value)[:, 0]).astype(np.float32)
-    return {f"id.{name}": ids, f"value.{name}": scaled}
+    return {f"id.{read.name}": ids, f"value.{read.name}": scaled}
+
+
+_ENCODED: dict[str, Callable[[Read], dict[str, object]]] = {
+    "categorical": _category,
+    "multi_hot": _lists,
+    "cross": _crossed,
+    "time": _weekday,
+    "numeric": _number,
+}

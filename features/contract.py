@@ -2,60 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import polars as pl
-from polars.datatypes import DataTypeClass
 
 from features.errors import InputError
-from features.kinds import Categorical, Cross, Feature, MultiHot, Time
-from features.spec import FeatureSpec, Task
+from features.spec import FeatureSpec
+from features.tasks.binary import Task
 
 # Models that were registered when errors had no file of their own import this one from here.
 __all__ = ["InputError", "check_features", "check_label", "check_table", "fits"]
 
+_NOT_FITTED: Mapping[str, str] = MappingProxyType({})
 
-def check_features(spec: FeatureSpec, schema: pl.Schema, subject: str) -> list[str]:
-    """Problems of the feature columns: missing, or of a type that the feature cannot take."""
+
+def check_features(
+    spec: FeatureSpec, schema: pl.Schema, subject: str, fitted: Mapping[str, str] = _NOT_FITTED
+) -> list[str]:
+    """Problems of the feature columns: missing, or of a type that the feature cannot take.
+
+    Args:
+        spec: The declaration.
+        schema: Schema of the rows.
+        subject: The name of the rows in the problems.
+        fitted: Column to the name of its type in the training rows, for rows that are not these.
+    """
     problems = []
     for name in spec.features:
         for place, column in enumerate(spec.columns(name)):
             if column not in schema:
                 fix = "give it, null where a value is unknown"
                 problems.append(f"column `{column}` (feature `{name}`) is missing from {subject}; {fix}")
-            elif rule := _broken_rule(spec.features[name], place, schema[column]):
+            elif rule := _broken_rule(spec, name, place, schema[column], fitted.get(column)):
                 problems.append(f"column `{column}` (feature `{name}`) holds {schema[column]}; {rule}")
     return problems
 
 
 def fits(spec: FeatureSpec, name: str, schema: pl.Schema) -> bool:
     """Whether a table has the columns of a feature, each of a type that the feature can take."""
-    columns, declared = spec.columns(name), spec.features[name]
-    return all(c in schema and not _broken_rule(declared, place, schema[c]) for place, c in enumerate(columns))
+    columns = enumerate(spec.columns(name))
+    return all(c in schema and not _broken_rule(spec, name, place, schema[c]) for place, c in columns)
 
 
-def _broken_rule(feature: Feature, place: int, dtype: pl.DataType) -> str | None:
-    """The rule that a type breaks, for the first or the second column of a feature."""
-    if dtype == pl.Null:  # a request whose value is missing brings a column without a type
-        return None
-    if isinstance(feature, MultiHot):
-        inner = dtype.inner if isinstance(dtype, pl.List | pl.Array) else None
-        if place:
-            allowed = inner is not None and (inner.is_numeric() or inner == pl.Null)
-            rule = "weights are a list of numbers a row"
-        else:
-            allowed, rule = inner is not None and _is_category(inner), "a multi-hot is a list of text or integers a row"
-    elif isinstance(feature, Categorical | Cross):
-        # Dates and times have another text in every table format, so a served one would not be the trained one.
-        allowed = _is_category(dtype)
-        rule = "a categorical is text, boolean or integer: cast it to text, or declare it numeric"
-    elif isinstance(feature, Time) or feature.until:
-        allowed, rule = dtype in (pl.Date, pl.Datetime, pl.String), "a timestamp is a date, a datetime or its ISO text"
-    else:
-        allowed, rule = dtype.is_numeric(), "a numeric is any number type: cast it, or declare it categorical"
-    return None if allowed else rule
-
-
-def _is_category(dtype: pl.DataType | DataTypeClass) -> bool:
-    return dtype.is_integer() or dtype in (pl.String, pl.Boolean, pl.Categorical, pl.Enum, pl.Null)
+def _broken_rule(spec: FeatureSpec, name: str, place: int, dtype: pl.DataType, fitted: str | None = None) -> str | None:
+    """The rule that the type of a feature's column breaks."""
+    feature = spec.features[name]
+    if fitted is not None:
+        dtype = feature.read_as(dtype, fitted)
+    # A request whose value is missing brings a column without a type.
+    return None if dtype == pl.Null else feature.broken_rule(place, dtype)
 
 
 def check_table(spec: FeatureSpec, schema: pl.Schema, subject: str) -> list[str]:
@@ -64,7 +60,7 @@ def check_table(spec: FeatureSpec, schema: pl.Schema, subject: str) -> list[str]
     Args:
         spec: The declaration.
         schema: Schema of the raw table.
-        subject: What the table is called in the problems.
+        subject: The table's name in the problems.
     """
     problems = check_features(spec, schema, subject)
     problems += [p for name, task in spec.tasks.items() for p in check_label(name, task, schema, subject)]

@@ -8,9 +8,6 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from features import transforms
-from features.encoder import each_value, number
-from features.kinds import MultiHot
 from features.spec import FeatureSpec
 
 # Entries told apart within a row, and places within all features of a row.
@@ -71,7 +68,7 @@ class Counting:
     Args:
         spec: The declaration.
         schema: Schema of the raw rows.
-        numbers: Numeric features that are still to be fitted.
+        numbers: Features whose scale is still to be learnt.
         stride: Of so many rows one is sampled for the quantiles, from the first of a frame on.
     """
 
@@ -84,9 +81,10 @@ class Counting:
         """What some rows add."""
         lazy, vocabularies = frame.lazy().with_row_index("row"), self.spec.vocabularies
         counted = pl.collect_all([self._count(lazy, features) for features in vocabularies.values()])
+        numbers = {n: self.spec.features[n].numbers(n, self.schema) for n in self.numbers}
         values = frame.select(
-            **{f"value.{n}": number(self.spec, n, self.schema) for n in self.numbers},
-            **{f"plain.{n}": number(self.spec, n, self.schema, plain=True) for n in self.numbers},
+            **{f"value.{n}": value for n, (value, _) in numbers.items()},
+            **{f"plain.{n}": plain for n, (_, plain) in numbers.items()},
         )
         with ThreadPoolExecutor() as pool:  # numpy lets other threads work
             moments = list(pool.map(lambda n: Moments.of(values.get_column(f"value.{n}")), self.numbers))
@@ -103,8 +101,9 @@ class Counting:
         for order, name in enumerate(features):
             # Rows, then features, then entries are counted through: where a value was seen first is one number.
             place = pl.col("row").cast(pl.Int64) * PLACES + order * _ENTRIES
-            value = each_value(self.spec, name, self.schema, transforms.key)
-            if isinstance(self.spec.features[name], MultiHot):
+            feature = self.spec.features[name]
+            value = feature.counted(name, self.schema)
+            if feature.is_multi_hot:
                 length = value.list.len().fill_null(0)
                 lists = rows.select(place=place, value=value, length=length, begin=length.cum_sum() - length)
                 entries = lists.filter(pl.col("length") > 0).explode("value").with_row_index("entry")

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from features import transforms
 from features.counting import PLACES, Counting, Moments, Part, merged
-from features.encoder import Encoder, Scale
-from features.kinds import Categorical, MultiHot, Numeric
+from features.encoder import Encoder
+from features.kinds.base import Scale
 from features.spec import FeatureSpec
 
 # Values kept of each number to find its quantiles: their error is then below 1e-3 of the rows.
@@ -59,7 +58,7 @@ class Fitter:
         }
         self._known = {t: _NO_VALUES if learnt is None else learnt.encoder.vocabularies[t] for t in spec.vocabularies}
         self._scales = {} if learnt is None else learnt.encoder.scales
-        numbers = [n for n, f in spec.features.items() if isinstance(f, Numeric) and n not in self._scales]
+        numbers = [name for name in spec.scaled_features if name not in self._scales]
         self._moments = dict.fromkeys(numbers, Moments())
         self._samples: dict[str, list[pl.Series]] = {name: [] for name in numbers}
         self.counting = Counting(spec, schema, numbers, stride=max(1, -(-rows // _SAMPLE)))
@@ -82,10 +81,10 @@ class Fitter:
     def finish(self) -> Encoder:
         """The encoder of the rows seen."""
         vocabularies = {
-            table: self._vocabulary(table, features[0]) for table, features in self._spec.vocabularies.items()
+            table: self._spec.features[features[0]].vocabulary(self._known[table], self._counts[table])
+            for table, features in self._spec.vocabularies.items()
         }
-        declared = {n: f for n, f in self._spec.features.items() if isinstance(f, Numeric)}
-        scales = {n: self._scales[n] if n in self._scales else self._scale(n, f) for n, f in declared.items()}
+        scales = {n: self._scales[n] if n in self._scales else self._scale(n) for n in self._spec.scaled_features}
         columns = dict.fromkeys(c for n in self._spec.features for c in self._spec.columns(n))
         return Encoder(self._spec, vocabularies, scales, {c: str(self._schema[c]) for c in columns})
 
@@ -98,23 +97,12 @@ class Fitter:
         ]
         return pl.concat([_NOTHING.select(pl.lit("").alias("table"), "*"), *left]).sort("table", "first", "value")
 
-    def _scale(self, name: str, declared: Numeric) -> Scale:
+    def _scale(self, name: str) -> Scale:
         moments, samples = self._moments[name], self._samples[name]
         varies = moments.high > moments.low  # the deviation of a constant is rounding, not 0
         deviation = (moments.squares / moments.count) ** 0.5 if varies else 1.0
         sample = pl.concat(samples) if samples else pl.Series(dtype=pl.Float64)
-        edges = transforms.bucket_edges(sample, declared.buckets) if declared.buckets else []
-        return Scale(mean=moments.mean, deviation=deviation, edges=tuple(edges))
-
-    def _vocabulary(self, table: str, feature: str) -> pl.Series:
-        """What was known, then what is new, in the order it was seen."""
-        declared, known = self._spec.features[feature], self._known[table]
-        assert isinstance(declared, Categorical | MultiHot)
-        new = self._counts[table].filter(pl.col("count") >= declared.min_count)
-        if declared.max_size:
-            new = new.sort("count", "first", "value", descending=[True, False, False])
-            new = new.head(max(declared.max_size - len(known), 0))
-        return pl.concat([known, new.sort("first", "value").get_column("value")])
+        return self._spec.features[name].scale(moments.mean, deviation, sample)
 
 
 def _of(pending: pl.DataFrame, table: str) -> pl.DataFrame:

@@ -8,56 +8,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import polars as pl
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from features.declared import Declared
-from features.kinds import Cross, Feature, Known, MultiHot, Name, Numeric, Width
-
-
-class Task(Declared):
-    """A binary label.
-
-    Args:
-        positive: SQL expression over raw columns that is true, false or null. Null means unknown: the row is masked out
-            of this task's loss and metrics.
-        where: SQL expression that is true where the task is defined at all ("purchase only where clicked"); elsewhere
-            the label is unknown.
-        sample_weight: Raw column of numbers that say how much each row counts in this task's loss: the weighted mean.
-            Missing, negative and non-finite ones are 0. Metrics do not know of them.
-        weight: Factor of this task's loss, before gradients are combined. Positive.
-    """
-
-    positive: str
-    where: str | None = None
-    sample_weight: str | None = None
-    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-
-    @field_validator("positive", "where")
-    @classmethod
-    def _parses(cls, text: str | None) -> str | None:
-        try:
-            if text is not None:
-                pl.sql_expr(text)
-        except pl.exceptions.PolarsError as error:
-            raise ValueError(f"not a SQL expression over raw columns: {error}") from error
-        return text
-
-    @property
-    def expression(self) -> pl.Expr:
-        """The label, as true, false or null."""
-        positive = pl.sql_expr(self.positive)
-        return positive if self.where is None else pl.when(pl.sql_expr(self.where)).then(positive)
-
-    @property
-    def sources(self) -> list[str]:
-        """The raw columns that the label needs."""
-        return list(dict.fromkeys(self.expression.meta.root_names()))
-
-    @property
-    def answers(self) -> list[str]:
-        """The raw columns that tell the label: no feature may read them."""
-        return pl.sql_expr(self.positive).meta.root_names()
+from features.kinds import Feature
+from features.kinds.base import Name, Width
+from features.tasks.binary import Task
 
 
 class FeatureSpec(Declared):
@@ -105,21 +61,17 @@ class FeatureSpec(Declared):
         first: dict[str, tuple[str, tuple[object, ...]]] = {}
         problems = []
         for name, feature in self.features.items():
-            if isinstance(feature, Known):
-                shape = (feature.width, feature.min_count, feature.max_size, feature.grow_by, feature.buckets)
+            if keys := feature.shared_keys:
+                shape = tuple(getattr(feature, key) for key in keys)
                 other, expected = first.setdefault(self.table(name), (name, shape))
                 if shape != expected:
-                    keys = "`width`, `min_count`, `max_size`, `grow_by` and `buckets`"
-                    problems.append(f"features `{other}` and `{name}` share a table: give both the same {keys}")
+                    listed = " and ".join([", ".join(f"`{key}`" for key in keys[:-1]), f"`{keys[-1]}`"])
+                    problems.append(f"features `{other}` and `{name}` share a table: give both the same {listed}")
         return problems
 
     def columns(self, feature: str) -> list[str]:
         """The raw columns that a feature reads."""
-        declared = self.features[feature]
-        if isinstance(declared, Cross):
-            return list(declared.columns)
-        beside = declared.weights if isinstance(declared, MultiHot) else getattr(declared, "until", None)
-        return [declared.column or feature, *([beside] if beside else [])]
+        return self.features[feature].raw_columns(feature)
 
     @property
     def optional_columns(self) -> list[str]:
@@ -144,36 +96,40 @@ class FeatureSpec(Declared):
 
     def table(self, feature: str) -> str:
         """The name of a feature's embedding table."""
-        return getattr(self.features[feature], "table", None) or feature
+        return self.features[feature].table_name(feature)
 
     @property
     def vocabularies(self) -> dict[str, list[str]]:
         """The tables with a vocabulary, and the features that share each."""
         tables: dict[str, list[str]] = {}
         for name, feature in self.features.items():
-            if isinstance(feature, Known) and not feature.buckets:
+            if feature.has_vocabulary:
                 tables.setdefault(self.table(name), []).append(name)
         return tables
 
     @property
     def id_features(self) -> list[str]:
-        """The features with an embedding table, those that share one side by side: all but numerics without buckets."""
-        found = [n for n, f in self.features.items() if not isinstance(f, Numeric) or f.buckets]
+        """The features with an embedding table, those that share one side by side."""
+        found = [name for name, feature in self.features.items() if feature.has_ids]
         tables = list(dict.fromkeys(map(self.table, found)))
         return sorted(found, key=lambda name: tables.index(self.table(name)))
 
     @property
     def multi_hot_features(self) -> list[str]:
         """The features with several ids a row."""
-        return [n for n, f in self.features.items() if isinstance(f, MultiHot)]
+        return [name for name, feature in self.features.items() if feature.is_multi_hot]
+
+    @property
+    def scaled_features(self) -> list[str]:
+        """The features that training rows give a scale."""
+        return [name for name, feature in self.features.items() if feature.has_scale]
 
     @property
     def weighted(self) -> bool:
         """Whether some entries count more than others, so that bags come with weights."""
-        found = [f for f in self.features.values() if isinstance(f, MultiHot)]
-        return any(f.weights is not None or f.pooling == "mean" for f in found)
+        return any(feature.has_weights or feature.is_mean for feature in self.features.values())
 
     @property
     def value_features(self) -> list[str]:
         """The features given as numbers."""
-        return [n for n, f in self.features.items() if isinstance(f, Numeric) and f.value]
+        return [name for name, feature in self.features.items() if feature.has_value]

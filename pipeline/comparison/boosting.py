@@ -12,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from features.encoder import GROUP, ID, LABEL, SAMPLE_WEIGHT, VALUE
-from features.kinds import Numeric
+from features.kinds import Feature
 from features.spec import FeatureSpec
 from features.transforms import NULL
 from pipeline.comparison.scores import SCORES, TestRows, as_tensors, stored
@@ -60,14 +60,14 @@ class Columns:
         """What is frequent, from training rows."""
         expressions, categorical = [], []
         for name, feature in spec.features.items():
-            if isinstance(feature, Numeric):
-                new = [_number(name, feature)]
-            elif name in spec.multi_hot_features:
+            if feature.is_multi_hot:
                 new = _entries(rows, name)
+            elif feature.is_ordered:
+                new = [_number(name, feature)]
             else:
                 new = [_category(rows, name)]
             expressions += new
-            categorical += [not isinstance(feature, Numeric) and name not in spec.multi_hot_features] * len(new)
+            categorical += [not feature.is_multi_hot and not feature.is_ordered] * len(new)
         return cls([e.cast(pl.Float32) for e in expressions], categorical)
 
     def of(self, rows: pl.DataFrame) -> Array:
@@ -171,9 +171,9 @@ def _read(prepared: Prepared, split: str, task: str) -> pl.DataFrame:
     return rows.filter(pl.col(LABEL + task).is_not_null()).collect()
 
 
-def _number(name: str, feature: Numeric) -> pl.Expr:
-    value = pl.col((VALUE if feature.value else ID) + name)
-    return pl.when(pl.col(ID + name) != NULL).then(value) if feature.buckets else value
+def _number(name: str, feature: Feature) -> pl.Expr:
+    value = pl.col((VALUE if feature.has_value else ID) + name)
+    return pl.when(pl.col(ID + name) != NULL).then(value) if feature.has_ids else value
 
 
 def _category(rows: pl.DataFrame, name: str) -> pl.Expr:

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, PositiveInt, model_validator
 
 from features.declared import Declared
-from features.kinds import Count
+from features.kinds.base import Count
 
 Margin = Annotated[float, Field(ge=0, lt=1)]
 Level = Annotated[float, Field(gt=0.5, lt=1)]

@@ -8,7 +8,6 @@ from math import log
 import polars as pl
 
 from features.encoder import ID, LABEL, VALUE
-from features.kinds import Time
 from features.transforms import NULL, OUT_OF_VOCABULARY
 from pipeline.data.prepared import Prepared
 
@@ -70,9 +69,9 @@ def summary(prepared: Prepared) -> Summary:
 
 
 def comparable(found: Summary, prepared: Prepared) -> list[Drift]:
-    """The drifts of features that a single day can be held against: of no parts of a timestamp."""
+    """The drifts of features of which a single day should look like the training days."""
     features = prepared.encoder().spec.features
-    return [one for one in found.drifts if not isinstance(features[one.feature], Time)]
+    return [one for one in found.drifts if features[one.feature].is_comparable_by_day]
 
 
 def _by_ids(day: pl.LazyFrame, training: pl.LazyFrame, name: str) -> tuple[float, float, float]:

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from features.encoder import GROUP, ID, LABEL, SAMPLE_WEIGHT, VALUE, WEIGHT
-from features.kinds import MultiHot
 from features.spec import FeatureSpec
 from models.embedding.cut import Bags
 from pipeline.evaluation.ranking import NO_GROUP
@@ -61,15 +60,14 @@ class Entries:
     @classmethod
     def of(cls, frame: pl.DataFrame, name: str, spec: FeatureSpec) -> Entries:
         """A list column, and the weights of its entries: given, or 1 each, or equal shares of 1 for a mean."""
-        ids, declared = frame.get_column(ID + name), spec.features[name]
+        ids = frame.get_column(ID + name)
         length_N = ids.list.len().cast(pl.Int64).to_torch()
         begin_M = torch.cat([torch.zeros(1, dtype=torch.int64), length_N.cumsum(0)])
         weight_E = None
         if WEIGHT + name in frame.columns:
             weight_E = frame.get_column(WEIGHT + name).explode(empty_as_null=False).to_torch()
         elif spec.weighted:
-            is_mean = isinstance(declared, MultiHot) and declared.pooling == "mean"
-            each_N = 1 / length_N.double() if is_mean else torch.ones(len(length_N))
+            each_N = 1 / length_N.double() if spec.features[name].is_mean else torch.ones(len(length_N))
             weight_E = each_N.float().repeat_interleave(length_N)
         return cls(ids.explode(empty_as_null=False).to_torch(), begin_M, weight_E)
 

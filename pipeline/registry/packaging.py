@@ -18,7 +18,6 @@ from mlflow.types.schema import AnyType
 
 from features.encoder import Encoder
 from features.errors import InputError
-from features.kinds import MultiHot, Numeric, Time
 from pipeline.data.prepared import Prepared
 from pipeline.runs.run import WEIGHTS, Run
 from pipeline.serving.model_folder import MANIFEST
@@ -85,22 +84,9 @@ def example(encoder: Encoder) -> pd.DataFrame:
     made: dict[str, list[Any]] = {}
     for name, feature in spec.features.items():
         for place, column in enumerate(spec.columns(name)):
-            value: Any = _value(encoder.dtypes[column])
-            if isinstance(feature, MultiHot):
-                value = [1.0] if place else [value]
-            elif isinstance(feature, Time) or (isinstance(feature, Numeric) and feature.until):
-                value = "2026-01-31T12:00:00"
+            value = feature.request_value(place, encoder.dtypes[column])
             made[column] = [value, value if feature.required else None]
     return pd.DataFrame(made, dtype=object)
-
-
-def _value(dtype: str) -> Any:
-    """A value of a type, as JSON has it; of a list's entries for a list."""
-    if "Bool" in dtype:
-        return True
-    if "Float" in dtype or "Decimal" in dtype:
-        return 1.0
-    return 1 if "Int" in dtype else "example"
 
 
 def _type(dtype: str) -> DataType | AnyType:

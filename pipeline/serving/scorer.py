@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from features.declared import Declared
 from features.encoder import ID, WEIGHT, Encoder
 from features.errors import InputError
-from features.kinds import Name
+from features.kinds.base import Name
 from models.architectures import parse_architecture
 from models.architectures.base import Architecture, ArchitectureConfig
 from models.embedding.portable import PortableEmbedding

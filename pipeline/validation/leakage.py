@@ -12,7 +12,6 @@ import polars as pl
 from features.encoder import ID, LABEL, VALUE
 from features.errors import InputError
 from features.fitting import fit
-from features.kinds import Numeric
 from features.spec import FeatureSpec
 from pipeline.config.run import RunConfig
 from pipeline.evaluation.ranking import Ranked, words
@@ -22,8 +21,6 @@ from pipeline.files import parquet
 _ROWS, _PIECES = 100_000, 20
 # Of each class among the judged rows; with fewer a task is not judged.
 _FEWEST = 30
-# Of a number that leaks only by being null, or only in the middle, its bucket tells.
-_BUCKETS = 32
 
 Floats = npt.NDArray[np.float64]
 
@@ -87,31 +84,25 @@ def _pieces(paths: list[Path]) -> Iterator[tuple[Path, int, int]]:
 def _aucs(spec: FeatureSpec, rows: pl.DataFrame, allowed: tuple[str, ...]) -> Iterator[tuple[str, str, float, float]]:
     """Feature, task, AUC and its standard error, of every task with enough rows of both classes."""
     halves = [rows.gather_every(2, offset) for offset in (0, 1)]
-    encoder = fit(_bucketed(spec), halves[0].lazy())
+    encoder = fit(_with_ids(spec), halves[0].lazy())
     fitted, judged = (encoder.encode(half.lazy()).collect() for half in halves)
     labels = {task: [_label(half, task) for half in (fitted, judged)] for task in spec.tasks}
     known = {t: (a, b) for t, (a, b) in labels.items() if _enough(b) and not np.isnan(a).all()}
     for name in spec.features:
         if name in allowed:
             continue
-        by_id = _MeanById(fitted.get_column(ID + name), judged.get_column(ID + name))
+        by_id = _MeanById(*(half.get_column(ID + name) for half in (fitted, judged))) if ID + name in judged else None
         value = judged.get_column(VALUE + name).rank("average") / judged.height if VALUE + name in judged else None
         for task, (label_A, label_B) in known.items():
-            auc = _auc(label_B, by_id.scores(label_A))
+            auc = 0.5 if by_id is None else _auc(label_B, by_id.scores(label_A))
             alone = 0.5 if value is None else _auc(label_B, value.to_numpy())
             best = max(auc, alone, 1 - alone)
             yield name, task, best, _error(best, label_B)
 
 
-def _bucketed(spec: FeatureSpec) -> FeatureSpec:
-    """With ids of every number."""
-    features = {
-        name: feature.model_copy(update={"buckets": feature.buckets or _BUCKETS})
-        if isinstance(feature, Numeric)
-        else feature
-        for name, feature in spec.features.items()
-    }
-    return spec.model_copy(update={"features": features})
+def _with_ids(spec: FeatureSpec) -> FeatureSpec:
+    """With ids wherever a feature can have some: a number that leaks by being null alone is told by its bucket."""
+    return spec.model_copy(update={"features": {name: f.with_ids() for name, f in spec.features.items()}})
 
 
 def _label(rows: pl.DataFrame, task: str) -> Floats:

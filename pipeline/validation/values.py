@@ -11,9 +11,8 @@ import polars as pl
 import polars.selectors as cs
 
 from features.contract import check_label, fits
-from features.encoder import measured
-from features.kinds import Numeric
-from features.spec import FeatureSpec, Task
+from features.spec import FeatureSpec
+from features.tasks.binary import Task
 from features.transforms import finite
 from pipeline.files import parquet
 from pipeline.runtime.executor import LOCAL_EXECUTOR, Executor
@@ -46,7 +45,7 @@ def rules(config: RunConfig) -> list[Rule]:
     """Every rule that a config makes."""
     spec = config.spec
     found = [_flag(n, t, column) for n, t in spec.tasks.items() if (column := _flag_column(t.positive))]
-    found += [_range(spec, n, f.range) for n, f in spec.features.items() if isinstance(f, Numeric) and f.range]
+    found += [_range(spec, n, f.bounds) for n, f in spec.features.items() if f.bounds]
     found += [_required(name, c) for name, f in spec.features.items() if f.required for c in spec.columns(name)]
     found += [_weight(task, column) for task, column in spec.sample_weights.items()]
     return found + ([_dated(config.split.time)] if config.split.time else [])
@@ -134,7 +133,7 @@ def _range(spec: FeatureSpec, name: str, ends: tuple[float, float]) -> Rule:
     def breach(schema: pl.Schema) -> Breach | None:
         if not fits(spec, name, schema):
             return None
-        number = measured(spec, name, schema)
+        number = spec.features[name].measured(name, schema)
         return (number < ends[0]) | (number > ends[1]), number
 
     promise = f"its `range` is {ends[0]:g} to {ends[1]:g}; mend the rows or widen the range"

@@ -18,7 +18,6 @@ import pytest
 import torch
 
 from features.errors import InputError
-from features.kinds import MultiHot
 from pipeline.config.run import RunConfig
 from pipeline.config.split import side
 from pipeline.data import chunks
@@ -244,6 +243,6 @@ def _weights(config: RunConfig, rows: pl.DataFrame, name: str) -> list[list[floa
     if f"weight.{name}" in rows.columns:
         return rows[f"weight.{name}"].to_list()
     declared = config.spec.features[name]
-    if not isinstance(declared, MultiHot):
+    if not declared.is_multi_hot:
         return [[1.0]] * rows.height
-    return [[1 / len(ids) if declared.pooling == "mean" else 1.0] * len(ids) for ids in rows[f"id.{name}"]]
+    return [[1 / len(ids) if declared.is_mean else 1.0] * len(ids) for ids in rows[f"id.{name}"]]

@@ -1,0 +1,42 @@
+"""A category: one value a row."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import polars as pl
+
+from features.kinds.base import Example, RawType
+from features.kinds.known import Known
+from features.kinds.rules import broken_category
+
+
+class Categorical(Known):
+    """One value a row: text, a boolean or an integer. Null has an id of its own."""
+
+    kind: Literal["categorical"] = "categorical"
+
+    @classmethod
+    def examples(cls) -> tuple[Example, ...]:
+        """Texts with a vocabulary, integers with a hash."""
+        cities = pl.DataFrame({"city": ["Lima", "Oslo", "Lima", "Rome", None]})
+        shops = pl.DataFrame({"shop": [7, 12, 7, 90, None]})
+        return (
+            Example({"kind": "categorical", "column": "city"}, cities, pl.DataFrame({"city": ["Bern", ""]})),
+            Example({"kind": "categorical", "column": "shop"}, shops, pl.DataFrame({"shop": [8, -1]})),
+            Example({"kind": "categorical", "column": "shop", "buckets": 9}, shops, pl.DataFrame({"shop": [8, -1]})),
+        )
+
+    def broken_rule(self, place: int, dtype: pl.DataType) -> str | None:
+        """A category: see :func:`features.kinds.rules.is_category`."""
+        del place
+        return broken_category(dtype)
+
+    def read_as(self, dtype: pl.DataType, fitted: str) -> pl.DataType:
+        """Integers where training had them: with gaps, pandas makes them floats."""
+        return pl.Int64() if dtype.is_float() and "Int" in fitted else dtype
+
+    def values(self, name: str, schema: pl.Schema) -> tuple[pl.Expr, RawType]:
+        """The column as it is."""
+        (column,) = self.raw_columns(name)
+        return pl.col(column), schema[column]

@@ -1,0 +1,59 @@
+"""A combination of categories, hashed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import polars as pl
+from pydantic import Field, PositiveInt
+
+from features import transforms
+from features.kinds.base import Example, FittedFeature, Kind, Width
+from features.kinds.rules import broken_category
+
+
+class Cross(Kind):
+    """The combination of the values of several categorical columns, hashed; null where one of them is.
+
+    Args:
+        columns: Two or more raw columns.
+        buckets: Rows of its table.
+        width: Embedding width; by default the spec's, or one that grows with the buckets.
+    """
+
+    kind: Literal["cross"]
+    columns: Annotated[tuple[str, ...], Field(min_length=2)]
+    buckets: PositiveInt
+    width: Width = None
+
+    @classmethod
+    def examples(cls) -> tuple[Example, ...]:
+        """A text and an integer."""
+        rows = pl.DataFrame({"city": ["Lima", "Oslo", "Lima", None], "shop": [7, 7, 12, None]})
+        declared = {"kind": "cross", "columns": ["city", "shop"], "buckets": 20}
+        return (Example(declared, rows, pl.DataFrame({"city": ["Bern", "Oslo"], "shop": [7, 12]})),)
+
+    def raw_columns(self, name: str) -> list[str]:
+        """As declared."""
+        del name
+        return list(self.columns)
+
+    def broken_rule(self, place: int, dtype: pl.DataType) -> str | None:
+        """Categories: see :func:`features.kinds.rules.is_category`."""
+        del place
+        return broken_category(dtype)
+
+    def read_as(self, dtype: pl.DataType, fitted: str) -> pl.DataType:
+        """Integers where training had them: with gaps, pandas makes them floats."""
+        return pl.Int64() if dtype.is_float() and "Int" in fitted else dtype
+
+    def known_values(self, fitted: FittedFeature) -> int:
+        """The buckets."""
+        del fitted
+        return self.buckets
+
+    def id_expression(self, name: str, schema: pl.Schema, fitted: FittedFeature) -> pl.Expr:
+        """A hash of the texts."""
+        del name, fitted
+        texts = [transforms.text(pl.col(c), schema[c]) for c in self.columns]
+        return transforms.crossed_id(texts, self.buckets)

@@ -1,0 +1,94 @@
+"""The base of kinds whose values are known by a vocabulary fitted on training rows, or by a hash."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
+
+import polars as pl
+from pydantic import PositiveInt
+
+from features import transforms
+from features.kinds.base import Count, FittedFeature, Kind, Name, RawType, Width
+
+Use = Callable[[pl.Expr, RawType], pl.Expr]
+
+
+class Known(Kind):
+    """Values that are known by a vocabulary fitted on training rows, or by a hash.
+
+    Args:
+        column: Raw column; the feature's own name when omitted.
+        width: Embedding width; by default the spec's, or one that grows with the table's rows.
+        min_count: A value seen fewer times in training rows is out of vocabulary. With 1 every training value is known,
+            so the out-of-vocabulary row is never trained and keeps its initial value, zero.
+        max_size: Most values of the vocabulary, the most frequent ones; 0 for no limit.
+        grow_by: The table has rows for a multiple of this many known values: a vocabulary that grows from day to day
+            changes the table's shape only when these are used up.
+        buckets: Rows of a table that values are hashed into, without a vocabulary; 0 for a vocabulary.
+        table: Name of a table that several features share, and with it vocabulary, size and width; by default the
+            feature has one of its own.
+    """
+
+    shared_keys: ClassVar[tuple[str, ...]] = ("width", "min_count", "max_size", "grow_by", "buckets")
+
+    column: str | None = None
+    width: Width = None
+    min_count: PositiveInt = 1
+    max_size: Count = 0
+    grow_by: PositiveInt = 1
+    buckets: Count = 0
+    table: Name | None = None
+
+    @abstractmethod
+    def values(self, name: str, schema: pl.Schema) -> tuple[pl.Expr, RawType]:
+        """The value of a row, or the list of its values for a multi-hot, and the type of one value."""
+
+    def raw_columns(self, name: str) -> list[str]:
+        """One column."""
+        return [self.column or name]
+
+    def table_name(self, name: str) -> str:
+        """The declared table, or one of its own."""
+        return self.table or name
+
+    @property
+    def has_vocabulary(self) -> bool:
+        """Unless values are hashed."""
+        return not self.buckets
+
+    def counted(self, name: str, schema: pl.Schema) -> pl.Expr:
+        """Each value's key."""
+        return self._each(name, schema, transforms.key)
+
+    def vocabulary(self, known: pl.Series, counts: pl.DataFrame) -> pl.Series:
+        """The known values, then the new ones that are frequent enough, in the order they were seen."""
+        new = counts.filter(pl.col("count") >= self.min_count)
+        if self.max_size:
+            new = new.sort("count", "first", "value", descending=[True, False, False])
+            new = new.head(max(self.max_size - len(known), 0))
+        return pl.concat([known, new.sort("first", "value").get_column("value")])
+
+    def known_values(self, fitted: FittedFeature) -> int:
+        """The buckets, or the vocabulary with the rows that it may grow into."""
+        return self.buckets or -(-len(fitted.vocabulary) // self.grow_by) * self.grow_by
+
+    def id_expression(self, name: str, schema: pl.Schema, fitted: FittedFeature) -> pl.Expr:
+        """Each value's place in the vocabulary, or its hash; an empty list is one null."""
+
+        def value_id(value: pl.Expr, dtype: RawType) -> pl.Expr:
+            if self.buckets:
+                return transforms.hashed_id(transforms.text(value, dtype), self.buckets)
+            return transforms.known_id(transforms.key(value, dtype), dtype, fitted.vocabulary)
+
+        ids = self._each(name, schema, value_id)
+        if not self.is_multi_hot:
+            return ids
+        nothing = pl.lit([transforms.NULL], dtype=pl.List(pl.Int32))
+        return pl.when(ids.list.len() > 0).then(ids).otherwise(nothing)
+
+    def _each(self, name: str, schema: pl.Schema, use: Use) -> pl.Expr:
+        """A function of each value and its type."""
+        values, dtype = self.values(name, schema)
+        return values.list.eval(use(pl.element(), dtype)) if self.is_multi_hot else use(values, dtype)

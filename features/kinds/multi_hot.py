@@ -1,0 +1,99 @@
+"""A list of categories a row, pooled into one embedding."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import polars as pl
+
+from features import transforms
+from features.kinds.base import Count, Example, RawType
+from features.kinds.known import Known
+from features.kinds.rules import is_category
+
+
+class MultiHot(Known):
+    """A list of values a row, each text, a boolean or an integer, pooled into one embedding.
+
+    Null entries are left out. A null or empty list is one entry with the id of null.
+
+    Args:
+        weights: Raw column with a list of numbers, one an entry; by default every entry counts alike. A missing,
+            negative or non-finite weight is 0.
+        pooling: ``"sum"``, or ``"mean"``: the sum divided by the sum of the weights.
+        max_length: Entries of a row beyond this many are dropped; 0 for no limit.
+    """
+
+    is_multi_hot: ClassVar[bool] = True
+
+    kind: Literal["multi_hot"]
+    weights: str | None = None
+    pooling: Literal["sum", "mean"] = "mean"
+    max_length: Count = 0
+
+    @classmethod
+    def examples(cls) -> tuple[Example, ...]:
+        """Texts, integers that are hashed and cut, and texts with weights."""
+        tags = pl.DataFrame({"tags": [["new", "red", "new"], ["red", None], [], None]})
+        seen = pl.DataFrame({"seen": [[3, 1, 4], [1, 5], [], None]})
+        strengths = pl.Series([[1.0, 3.0, -2.0], [2.0, None], [], None])
+        other = pl.DataFrame({"tags": [["big"], ["old", "cut"]]})
+        return (
+            Example({"kind": "multi_hot", "column": "tags"}, tags, other),
+            Example(
+                {"kind": "multi_hot", "column": "seen", "buckets": 9, "max_length": 2},
+                seen,
+                pl.DataFrame({"seen": [[8], [9, 2, 6]]}),
+            ),
+            Example(
+                {"kind": "multi_hot", "column": "tags", "weights": "strength", "pooling": "sum"},
+                tags.with_columns(strength=strengths),
+                other.with_columns(strength=pl.Series([[0.5], [1.0, 2.0]])),
+            ),
+        )
+
+    def raw_columns(self, name: str) -> list[str]:
+        """The lists, then their weights if there are any."""
+        return [*super().raw_columns(name), *([self.weights] if self.weights else [])]
+
+    def broken_rule(self, place: int, dtype: pl.DataType) -> str | None:
+        """Lists of categories; lists of numbers for weights."""
+        inner = dtype.inner if isinstance(dtype, pl.List | pl.Array) else None
+        if place:
+            is_right = inner is not None and (inner.is_numeric() or inner == pl.Null)
+            return None if is_right else "weights are a list of numbers a row"
+        is_right = inner is not None and is_category(inner)
+        return None if is_right else "a multi-hot is a list of text or integers a row"
+
+    def typed(self, dtype: pl.DataType) -> pl.DataType:
+        """A list of nothing where a column without a value has no type, which no list operation takes."""
+        return pl.List(pl.Null) if dtype == pl.Null else dtype
+
+    def request_value(self, place: int, dtype: str) -> Any:
+        """A list of one entry."""
+        return [1.0] if place else [super().request_value(place, dtype)]
+
+    @property
+    def has_weights(self) -> bool:
+        """If a column is declared for them."""
+        return self.weights is not None
+
+    @property
+    def is_mean(self) -> bool:
+        """As declared."""
+        return self.pooling == "mean"
+
+    def values(self, name: str, schema: pl.Schema) -> tuple[pl.Expr, RawType]:
+        """The entries; without weights, which need one each, the known ones."""
+        column, *_ = self.raw_columns(name)
+        kind = schema[column]
+        inner = kind.inner if isinstance(kind, pl.List | pl.Array) else pl.Null()
+        return transforms.entries(column, self.max_length, all_kept=self.has_weights), inner
+
+    def weight_expression(self, name: str, schema: pl.Schema) -> pl.Expr:
+        """The given weights, of an empty list a single 1."""
+        del schema
+        entries, given = (transforms.entries(c, self.max_length, all_kept=True) for c in self.raw_columns(name))
+        weights = transforms.given_weights(given, mean=self.is_mean)
+        nothing = pl.lit([1.0], dtype=pl.List(pl.Float32))
+        return pl.when(entries.list.len() > 0).then(weights).otherwise(nothing)

@@ -1,0 +1,147 @@
+"""A number: a value, a bucket with an embedding of its own, or both."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import polars as pl
+from pydantic import Field, model_validator
+
+from features import transforms
+from features.kinds.base import Example, FittedFeature, Kind, Scale, Width
+from features.kinds.rules import TIMESTAMP, broken_timestamp
+
+_BUCKETS = 32
+
+
+class Numeric(Kind):
+    """A number, given to the model as a value, as a bucket with its own embedding, or both.
+
+    Null, NaN and infinities are unknown: the value becomes the training mean (0 once standardised), the bucket id 1.
+
+    Args:
+        column: Raw column; the feature's own name when omitted. Any numeric type.
+        until: Raw column with a timestamp: the number is then the hours from the timestamp in ``column`` to it.
+        clip: Lowest and highest value; what is beyond becomes them.
+        range: Lowest and highest number that raw rows may hold, before clipping; what is beyond is an error of the
+            data. An infinity leaves a side open.
+        log1p: Take ``sign(x) * log(1 + |x|)`` before standardising. Buckets do not depend on it.
+        value: Whether the value is an input beside the embeddings.
+        raw: Whether that value is left as it is, not standardised; 0 where unknown.
+        buckets: Most quantile buckets, 0 for none. A value held by more than its share of rows gets a bucket of its
+            own.
+        width: Embedding width of the buckets; by default the spec's, or one that grows with their number.
+    """
+
+    has_scale: ClassVar[bool] = True
+    is_ordered: ClassVar[bool] = True
+
+    kind: Literal["numeric"]
+    column: str | None = None
+    until: str | None = None
+    clip: tuple[float, float] | None = None
+    range: tuple[float, float] | None = None
+    log1p: bool = False
+    value: bool = True
+    raw: bool = False
+    buckets: Annotated[int, Field(ge=0, le=4096)] = _BUCKETS
+    width: Width = None
+
+    @model_validator(mode="after")
+    def _is_used(self) -> Numeric:
+        if not self.value and not self.buckets:
+            raise ValueError("a numeric feature needs `value = true` or `buckets > 0`, found neither")
+        if self.clip and not self.clip[0] < self.clip[1]:
+            raise ValueError(f"`clip` should be a lower and a higher number, found {list(self.clip)}")
+        if self.range and not self.range[0] < self.range[1]:
+            raise ValueError(f"`range` should be a lower and a higher number, found {list(self.range)}")
+        return self
+
+    @classmethod
+    def examples(cls) -> tuple[Example, ...]:
+        """A value with buckets, a value alone, buckets alone, and hours between two timestamps."""
+        prices = pl.DataFrame({"price": [0.0, 0.0, 5.0, -3.0, 80.0, float("inf"), None]})
+        beyond = pl.DataFrame({"price": [1e300, -1e300, 2.5]})
+        last, now = datetime(2026, 1, 5, 22), datetime(2026, 1, 6)
+        visits = pl.DataFrame({"last": [last, now, None], "now": [now, last, None]})
+        return (
+            Example({"kind": "numeric", "column": "price", "log1p": True, "buckets": 3}, prices, beyond),
+            Example({"kind": "numeric", "column": "price", "buckets": 0, "clip": [0, 10]}, prices, beyond),
+            Example({"kind": "numeric", "column": "price", "value": False, "range": [-10, 100]}, prices, beyond),
+            Example({"kind": "numeric", "column": "last", "until": "now", "raw": True}, visits, visits[:2].reverse()),
+        )
+
+    def raw_columns(self, name: str) -> list[str]:
+        """The number; or two timestamps."""
+        return [self.column or name, *([self.until] if self.until else [])]
+
+    def broken_rule(self, place: int, dtype: pl.DataType) -> str | None:
+        """A number; or two timestamps."""
+        del place
+        if self.until:
+            return broken_timestamp(dtype)
+        return None if dtype.is_numeric() else "a numeric is any number type: cast it, or declare it categorical"
+
+    def request_value(self, place: int, dtype: str) -> Any:
+        """A number; or a timestamp's ISO text."""
+        return TIMESTAMP if self.until else super().request_value(place, dtype)
+
+    @property
+    def has_ids(self) -> bool:
+        """If it has buckets."""
+        return bool(self.buckets)
+
+    @property
+    def has_value(self) -> bool:
+        """As declared."""
+        return self.value
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The declared range."""
+        return self.range
+
+    def with_ids(self) -> Self:
+        """With the usual number of buckets if it has none."""
+        return self.model_copy(update={"buckets": self.buckets or _BUCKETS})
+
+    def measured(self, name: str, schema: pl.Schema) -> pl.Expr:
+        """The number as raw rows hold it: not clipped, no logarithm."""
+        columns = self.raw_columns(name)
+        if self.until:
+            first, last = (transforms.timestamp(c, schema[c]) for c in columns)
+            return transforms.hours_between(first, last)
+        return transforms.finite(pl.col(columns[0]))
+
+    def numbers(self, name: str, schema: pl.Schema) -> tuple[pl.Expr, pl.Expr]:
+        """The clipped number with its logarithm taken if declared, and without."""
+        plain = self._clipped(name, schema)
+        return self._logarithm(plain), plain
+
+    def scale(self, mean: float, deviation: float, sample: pl.Series) -> Scale:
+        """The moments, and edges at the sample's quantiles."""
+        edges = transforms.bucket_edges(sample, self.buckets) if self.buckets else []
+        return Scale(mean=mean, deviation=deviation, edges=tuple(edges))
+
+    def known_values(self, fitted: FittedFeature) -> int:
+        """The buckets, one more than edges."""
+        return len(fitted.scale.edges) + 1
+
+    def id_expression(self, name: str, schema: pl.Schema, fitted: FittedFeature) -> pl.Expr:
+        """The bucket that the clipped number is in."""
+        return transforms.bucket_id(self._clipped(name, schema), fitted.scale.edges)
+
+    def value_expression(self, name: str, schema: pl.Schema, fitted: FittedFeature) -> pl.Expr:
+        """The number, standardised unless it is to be raw."""
+        value = self._logarithm(self._clipped(name, schema))
+        if self.raw:
+            return value.fill_null(0.0).cast(pl.Float32)
+        return transforms.standard_value(value, fitted.scale.mean, fitted.scale.deviation)
+
+    def _clipped(self, name: str, schema: pl.Schema) -> pl.Expr:
+        value = self.measured(name, schema)
+        return value.clip(*self.clip) if self.clip else value
+
+    def _logarithm(self, value: pl.Expr) -> pl.Expr:
+        return transforms.signed_log1p(value) if self.log1p else value

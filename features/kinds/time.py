@@ -1,0 +1,66 @@
+"""A part of a timestamp: its hour, weekday or month."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar, Literal
+
+import polars as pl
+
+from features import transforms
+from features.kinds.base import Example, FittedFeature, Kind, Width
+from features.kinds.rules import TIMESTAMP, broken_timestamp
+
+
+class Time(Kind):
+    """A part of a timestamp, with an embedding for each of its values.
+
+    Args:
+        column: Raw column with dates or datetimes, or their ISO text; the feature's own name when omitted.
+        part: ``"hour"`` of the day, ``"weekday"`` or ``"month"``.
+        width: Embedding width; by default the spec's, or one that grows with the table's rows.
+    """
+
+    # A day has one weekday and one month, and its hours as far as it has come.
+    is_comparable_by_day: ClassVar[bool] = False
+
+    kind: Literal["time"]
+    column: str | None = None
+    part: Literal["hour", "weekday", "month"]
+    width: Width = None
+
+    @classmethod
+    def examples(cls) -> tuple[Example, ...]:
+        """Datetimes, and ISO texts."""
+        moments = pl.DataFrame({"at": [datetime(2026, 1, 5, 23, 59), datetime(2026, 12, 6), None]})
+        later = pl.DataFrame({"at": [datetime(2027, 7, 1, 12)]})
+        texts = (frame.select(pl.col("at").dt.to_string("iso:strict")) for frame in (moments, later))
+        return (
+            Example({"kind": "time", "column": "at", "part": "weekday"}, moments, later),
+            Example({"kind": "time", "column": "at", "part": "hour"}, *texts),
+        )
+
+    def raw_columns(self, name: str) -> list[str]:
+        """One column."""
+        return [self.column or name]
+
+    def broken_rule(self, place: int, dtype: pl.DataType) -> str | None:
+        """A timestamp: see :func:`features.kinds.rules.broken_timestamp`."""
+        del place
+        return broken_timestamp(dtype)
+
+    def request_value(self, place: int, dtype: str) -> Any:
+        """A timestamp's ISO text."""
+        del place, dtype
+        return TIMESTAMP
+
+    def known_values(self, fitted: FittedFeature) -> int:
+        """The values that the part has."""
+        del fitted
+        return transforms.PARTS[self.part][0]
+
+    def id_expression(self, name: str, schema: pl.Schema, fitted: FittedFeature) -> pl.Expr:
+        """The part's number."""
+        del fitted
+        (column,) = self.raw_columns(name)
+        return transforms.part_id(transforms.timestamp(column, schema[column]), self.part)
