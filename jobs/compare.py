@@ -17,7 +17,7 @@ from jobs.console import AsJson, Config, Overrides, locked, out, show
 
 if TYPE_CHECKING:
     from pipeline.comparison.comparison import Comparison, Row
-    from pipeline.training.resources import Survey
+    from pipeline.training.resources import ResourceCheck
 
 
 class Ties(StrEnum):
@@ -44,7 +44,7 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Train single-task models and every method, compare them, and register the trade-offs worth keeping."""
-    from jobs.progress import TrainingProgress, surveyed
+    from jobs.progress import TrainingProgress, check_resources
     from pipeline.comparison.compare import compare
     from pipeline.comparison.comparison import boosters, identity, plan
     from pipeline.data.prepare import prepare
@@ -58,7 +58,7 @@ def main(
     loaded = load_config(config, [*overrides, *options])
     prepared = prepare(loaded)
     planned = plan(loaded)
-    survey = surveyed(planned, prepared, loaded.compare.workers)
+    resources = check_resources(planned, prepared, loaded.compare.workers)
     with (
         locked(loaded),
         Tracker(loaded, prepared, identity(loaded, prepared)) as tracker,
@@ -67,7 +67,7 @@ def main(
             comparison = compare(loaded, prepared, [progress, tracker])
         tracker.compared(comparison)
         aliases = register(comparison, tracker)
-    _show(comparison, aliases, ties.value, survey, as_json)
+    _show(comparison, aliases, ties.value, resources, as_json)
 
 
 def split_methods(methods: str) -> list[str]:
@@ -75,14 +75,14 @@ def split_methods(methods: str) -> list[str]:
     return [text.strip() for text in re.split(r",(?![^(]*\))", methods)]
 
 
-def _show(comparison: Comparison, aliases: dict[str, int], ties: str, survey: Survey, as_json: bool) -> None:
+def _show(comparison: Comparison, aliases: dict[str, int], ties: str, resources: ResourceCheck, as_json: bool) -> None:
     from pipeline.tracking.store import shown_store
 
     rows = comparison.table("test", "ordinal" if ties == "ordinal" else "average")
     name = comparison.config.name
     data: dict[str, Any] = {"table": [asdict(row) for row in rows], "model": name, "aliases": aliases, "ties": ties}
     data |= {"intervals": [asdict(i) for i in comparison.confidence.intervals], "file": comparison.path}
-    data["bytes"] = asdict(survey.run)
+    data["bytes"] = asdict(resources.run)
     show(_table(comparison, rows, ties), data, as_json)
     if not as_json:
         versions = ", ".join(f"{alias} → version {version}" for alias, version in aliases.items())

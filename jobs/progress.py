@@ -1,4 +1,4 @@
-"""Progress of training runs: what they need, then bars on a terminal, a line an epoch elsewhere."""
+"""Progress of training runs: their needs first, then bars on a terminal, and a line an epoch elsewhere."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pipeline.data.prepared import Prepared
 from pipeline.runs.plan import PlannedRun
 from pipeline.runs.run import Epoch, Run, mean_auc
 from pipeline.training.distributed import neighbours
-from pipeline.training.resources import Survey
+from pipeline.training.resources import ResourceCheck
 
 
-def surveyed(planned: list[PlannedRun], prepared: Prepared, workers: int) -> Survey:
-    """Say what the runs that are not done need, or refuse them; before anything is written."""
-    survey = Survey.of([p.config for p in planned], prepared, workers, neighbours())
-    survey.check()
-    if survey.missing:
-        err.print(survey.line, highlight=False, markup=False, soft_wrap=True)
-    return survey
+def check_resources(planned: list[PlannedRun], prepared: Prepared, workers: int) -> ResourceCheck:
+    """Print what the unfinished runs need, or refuse them, before anything is written."""
+    resources = ResourceCheck.of([p.config for p in planned], prepared, workers, neighbours())
+    resources.check()
+    if resources.missing:
+        err.print(resources.line, highlight=False, markup=False, soft_wrap=True)
+    return resources
 
 
 class TrainingProgress(Bars):

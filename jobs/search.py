@@ -32,7 +32,7 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Search the trade-off curve over methods and their options, and register its best; a study may be joined."""
-    from jobs.progress import TrainingProgress, surveyed
+    from jobs.progress import TrainingProgress, check_resources
     from pipeline.comparison.comparison import plan
     from pipeline.data.prepare import prepare
     from pipeline.search.search import Search
@@ -45,7 +45,7 @@ def main(
     prepared = prepare(loaded)
     search = Search(loaded, prepared, Study(loaded, prepared))
     planned = plan(search.compared)
-    surveyed(planned, prepared, loaded.search.workers)
+    check_resources(planned, prepared, loaded.search.workers)
     with TrainingProgress(planned) as progress:
         searched, aliases = search.run([progress], _PointsPrinter(search.study.places))
     _show(searched, aliases, as_json)

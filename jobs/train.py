@@ -30,7 +30,7 @@ def main(
     ] = False,
 ) -> None:
     """Train one model, or find it done, and record it in MLflow; under torchrun on all ranks together."""
-    from jobs.progress import surveyed
+    from jobs.progress import check_resources
     from pipeline.data.prepare import prepare
     from pipeline.runs.plan import PlannedRun, System
     from pipeline.training.distributed import on_first, once, together
@@ -41,7 +41,7 @@ def main(
     prepared = prepare(loaded)  # of ranks the first to come does it, and the others wait
     planned = [PlannedRun(System(loaded.train.method), loaded)]
     with together(checked=checked) as group, ExitStack() as stack:
-        survey = once(lambda: surveyed(planned, prepared, workers=1), group)
+        resources = once(lambda: check_resources(planned, prepared, workers=1), group)
         stack.enter_context(on_first(lambda: locked(loaded), group))
         is_first = group.rank == 0
         callbacks = _callbacks(loaded, prepared, planned, stack) if is_first else []
@@ -50,7 +50,7 @@ def main(
         lines = [
             f"{task}: test AUC {run.test[task]['auc']:.4f}, validation {run.val[task]['auc']:.4f}" for task in run.tasks
         ]
-        data = {"folder": run.folder, "test": run.test, "val": run.val, "bytes": asdict(survey.run)}
+        data = {"folder": run.folder, "test": run.test, "val": run.val, "bytes": asdict(resources.run)}
         show("\n".join([str(run.folder), *lines]), data, as_json)
 
 

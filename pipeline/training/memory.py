@@ -1,4 +1,4 @@
-"""How much memory and disk this machine has left."""
+"""Memory and disk that this machine has left."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ from pathlib import Path
 
 import torch
 
-_CGROUP = Path("/sys/fs/cgroup")
 
+def available_memory(device: str = "cpu", root: Path = Path("/")) -> int | None:
+    """Bytes of a device's memory that new processes can take.
 
-def available_memory(device: str = "cpu") -> int | None:
-    """Bytes that new processes can take of a device's memory.
+    A CPU's memory is the least of what the system has left without swapping and of what each container's limit leaves.
 
-    Of the CPU's, without swapping: what the system says, or what a container's limit leaves. None where nobody says:
-    outside Linux there is no ``/proc/meminfo``, and a device may not be there.
+    Args:
+        device: The device.
+        root: Folder under which ``/proc`` and ``/sys`` are read.
+
+    Returns:
+        None if it is unknown: outside Linux there is no ``/proc/meminfo``, and a GPU may be missing.
     """
     if device.startswith("cuda"):
         return torch.cuda.mem_get_info(device)[0] if torch.cuda.is_available() else None
-    free = [_of_the_system(), *_of_the_containers()]
+    free = [_of_the_system(root), *_of_the_containers(root)]
     return min((size for size in free if size is not None), default=None)
 
 
@@ -28,15 +32,16 @@ def free_disk(folder: Path) -> int:
     return shutil.disk_usage(next(p for p in (whole, *whole.parents) if p.exists())).free
 
 
-def _of_the_system() -> int | None:
-    text = _text(Path("/proc/meminfo"))
+def _of_the_system(root: Path) -> int | None:
+    text = _text(root / "proc/meminfo")
     return next((1024 * int(line.split()[1]) for line in text.splitlines() if line.startswith("MemAvailable:")), None)
 
 
-def _of_the_containers() -> list[int]:
-    """What each control group (version 2) above this process leaves of its limit."""
-    mine = next((line[3:] for line in _text(Path("/proc/self/cgroup")).splitlines() if line.startswith("0::")), "/")
-    group = _CGROUP / mine.strip("/")
+def _of_the_containers(root: Path) -> list[int]:
+    """Bytes that each control group (version 2) above this process leaves of its limit."""
+    mine = next((line[3:] for line in _text(root / "proc/self/cgroup").splitlines() if line.startswith("0::")), "/")
+    top = root / "sys/fs/cgroup"
+    group = top / mine.strip("/")
     return [left for folder in (group, *group.parents) if (left := _left(folder)) is not None]
 
 

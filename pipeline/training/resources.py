@@ -1,8 +1,8 @@
-"""Whether runs fit on this machine: said before the first is trained, refused where they do not."""
+"""The resource check: the memory and disk that runs need against what this machine has left, before any is trained."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,27 +16,27 @@ from pipeline.training.footprint import Footprint, largest, table_bytes
 from pipeline.training.memory import available_memory, free_disk
 from pipeline.training.runner import concurrency
 
-_PROCESS = 300 << 20  # what a worker holds before it trains: 264 MiB of its own after its imports
+WORKER = 300 << 20  # bytes that a worker holds before it trains: 264 MiB of its own after its imports
 
 
 @dataclass(frozen=True)
-class Survey:
-    """What runs need and what there is, in bytes.
+class ResourceCheck:
+    """The needs of planned runs and the means of this machine, in bytes.
 
     Args:
-        run: The largest of them.
-        missing: How many are still to be trained.
-        at_once: How many of these at the same time.
-        available: Memory that is left; None where nobody says.
-        free: Disk that is left for them.
-        runs: Their folder.
+        run: Footprint of the largest run.
+        missing: Number of runs still to be trained.
+        concurrency: Number of these that are trained at the same time.
+        available: Memory that is left; None if the system does not say.
+        free: Disk that is left for the runs.
+        runs: Folder of the runs.
         tables: The largest tables.
-        others: Every other table optimizer that goes with their kernel, with the memory that its choice would need.
+        others: Every other table optimizer of the same kernel, with the memory that the runs would need with it.
     """
 
     run: Footprint
     missing: int
-    at_once: int
+    concurrency: int
     available: int | None
     free: int
     runs: Path
@@ -45,15 +45,24 @@ class Survey:
 
     @classmethod
     def of(
-        cls, configs: Sequence[RunConfig], prepared: Prepared, workers: int, ranks: tuple[int, int] = (1, 1)
-    ) -> Survey:
-        """Of the runs of configs that differ in method, tasks and seed; finished ones need nothing more.
+        cls,
+        configs: Sequence[RunConfig],
+        prepared: Prepared,
+        workers: int,
+        ranks: tuple[int, int] = (1, 1),
+        *,
+        memory_left: Callable[[str], int | None] = available_memory,
+        disk_left: Callable[[Path], int] = free_disk,
+    ) -> ResourceCheck:
+        """Add up the needs of runs that differ in method, tasks and seed; finished runs need nothing.
 
         Args:
             configs: The runs.
             prepared: Their data.
             workers: Runs trained at the same time; 0 for one a core.
-            ranks: How many on this machine share a run, and how many altogether.
+            ranks: Number of ranks on this machine that share a run, and their number on all machines.
+            memory_left: Bytes of memory that are left on a device.
+            disk_left: Bytes that are left on the disk of a folder.
         """
         missing = sum(find_run(config, prepared) is None for config in configs)
         number = concurrency(workers, missing)
@@ -66,9 +75,9 @@ class Survey:
         return cls(
             run=Footprint.on_ranks(config, prepared, tables, *ranks),
             missing=missing,
-            at_once=number,
-            available=available_memory(config.train.device),
-            free=free_disk(config.runs),
+            concurrency=number,
+            available=memory_left(config.train.device),
+            free=disk_left(config.runs),
             runs=config.runs,
             tables=largest(tables),
             others=others,
@@ -76,26 +85,26 @@ class Survey:
 
     @property
     def memory(self) -> int:
-        """Memory of the runs that are trained at the same time."""
-        return _needed(self.run, self.at_once)
+        """Memory of the runs that are trained at the same time, in bytes."""
+        return _needed(self.run, self.concurrency)
 
     @property
     def disk(self) -> int:
-        """Disk of all that are missing, and of the checkpoints of those that are trained at the same time."""
-        return self.missing * self.run.disk + self.at_once * self.run.checkpoints
+        """Disk of all missing runs, and of the checkpoints of those that are trained at the same time, in bytes."""
+        return self.missing * self.run.disk + self.concurrency * self.run.checkpoints
 
     @property
     def line(self) -> str:
-        """What is needed and what there is."""
+        """The needs and the means, in one line."""
         left = "" if self.available is None else f" of {size(self.available)} available"
         disk = f"disk {size(self.disk)} of {size(self.free)}"
         return f"{self._runs} about {size(self.memory)}{left} ({self._parts}); {disk}"
 
     def check(self) -> None:
-        """Refuse what cannot fit.
+        """Refuse runs that cannot fit.
 
         Raises:
-            InputError: If the missing runs need more memory or disk than there is. It says what helps.
+            InputError: If the missing runs need more memory or disk than there is. The message says what helps.
         """
         problems = []
         if self.missing and self.available is not None and self.memory > self.available:
@@ -113,7 +122,7 @@ class Survey:
     @property
     def _runs(self) -> str:
         runs = "1 run needs" if self.missing == 1 else f"{self.missing} runs need"
-        return f"{runs}, {self.at_once} at a time," if self.at_once > 1 else runs
+        return f"{runs}, {self.concurrency} at a time," if self.concurrency > 1 else runs
 
     @property
     def _parts(self) -> str:
@@ -128,7 +137,7 @@ class Survey:
             for name, needed in self.others.items()
             if needed < self.memory
         ]
-        if self.at_once > 1:
+        if self.concurrency > 1:
             ways.append(f"fewer `compare.workers` ({size(_needed(self.run, 1))} with 1)")
         return "what helps: " + "; ".join(ways)
 
@@ -141,8 +150,8 @@ def size(number: int) -> str:
 
 
 def _needed(run: Footprint, number: int) -> int:
-    """Memory of equal runs at the same time; one of them is trained in this process, which is there already."""
-    return number * run.memory + (number * _PROCESS if number > 1 else 0)
+    """Memory of equal runs at the same time, each in a worker; a single run is trained in this process."""
+    return number * run.memory + (number * WORKER if number > 1 else 0)
 
 
 def _stepped_by(config: RunConfig, name: str) -> RunConfig:

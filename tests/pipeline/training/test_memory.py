@@ -6,19 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.training import memory
 from pipeline.training.memory import available_memory, free_disk
 
 
 @pytest.fixture
-def group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def group(tmp_path: Path) -> Path:
     """Two containers, one in the other, on a system with 1 GiB to give."""
-    inner = tmp_path / "cgroup" / "outer" / "inner"
+    inner = tmp_path / "sys" / "fs" / "cgroup" / "outer" / "inner"
     inner.mkdir(parents=True)
-    texts = {"/proc/meminfo": "MemTotal: 9 kB\nMemAvailable:    1048576 kB\n", "/proc/self/cgroup": "0::/outer/inner\n"}
-    read = memory._text
-    monkeypatch.setattr(memory, "_CGROUP", tmp_path / "cgroup")
-    monkeypatch.setattr(memory, "_text", lambda path: texts.get(str(path)) or read(path))
+    (tmp_path / "proc" / "self").mkdir(parents=True)
+    (tmp_path / "proc" / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:    1048576 kB\n")
+    (tmp_path / "proc" / "self" / "cgroup").write_text("0::/outer/inner\n")
     return inner
 
 
@@ -28,24 +26,23 @@ def limit(folder: Path, most: str, used: int, cached: int) -> None:
     (folder / "memory.stat").write_text(f"anon 7\ninactive_file {cached}\nactive_file 3\n")
 
 
-def test_without_a_limit_it_is_what_the_system_says(group: Path) -> None:
-    assert available_memory() == 1 << 30
+def test_without_a_limit_it_is_what_the_system_says(tmp_path: Path, group: Path) -> None:
+    assert available_memory(root=tmp_path) == 1 << 30
     limit(group, "max", 100, 0)
-    assert available_memory() == 1 << 30
+    assert available_memory(root=tmp_path) == 1 << 30
 
 
-def test_a_limit_anywhere_above_counts_without_cached_files(group: Path) -> None:
+def test_a_limit_anywhere_above_counts_without_cached_files(tmp_path: Path, group: Path) -> None:
     limit(group.parent, "5000", 3000, 500)
-    assert available_memory() == 2500
+    assert available_memory(root=tmp_path) == 2500
     limit(group, "4000", 3000, 100)
-    assert available_memory() == 1100
+    assert available_memory(root=tmp_path) == 1100
     limit(group, "4000", 5000, 100)
-    assert available_memory() == 0
+    assert available_memory(root=tmp_path) == 0
 
 
-def test_nobody_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "_text", lambda path: "")
-    assert available_memory() is None
+def test_it_is_unknown_where_the_system_does_not_say(tmp_path: Path) -> None:
+    assert available_memory(root=tmp_path) is None
 
 
 def test_the_disk_is_that_of_a_folder_that_may_not_be_there(tmp_path: Path) -> None:

@@ -1,0 +1,58 @@
+"""A command is one file in `jobs/` and one line in `jobs/cli.py`: here added to a copy of the package."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of the packages with the command `disk` added."""
+    for folder in ("features", "gradops", "models", "pipeline", "jobs"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "tests" / "conformance" / "added" / "disk.py", tmp_path / "jobs")
+    table = tmp_path / "jobs" / "cli.py"
+    text = table.read_text()
+    assert text.count('    "daily",\n') == 1
+    table.write_text(text.replace('    "daily",\n', '    "daily",\n    "disk",\n'))
+    return tmp_path
+
+
+def gradops(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(project)}
+    command = [sys.executable, "-m", "jobs", *arguments]
+    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_it_is_in_the_help_and_explains_itself(project: Path) -> None:
+    listed = gradops(project, "--help")
+    assert listed.returncode == 0, listed.stderr
+    assert "│ disk      Print the bytes of every run's folder, the largest first." in listed.stdout
+    explained = gradops(project, "disk", "--help")
+    assert explained.returncode == 0, explained.stderr
+    assert "Folder of runs." in explained.stdout
+    assert "--json" in explained.stdout
+
+
+def test_it_runs_and_its_errors_are_a_commands(project: Path) -> None:
+    for name, size in (("small", 3), ("large", 2000)):
+        (project / "runs" / name).mkdir(parents=True)
+        (project / "runs" / name / "result.json").write_bytes(b"x" * size)
+    done = gradops(project, "disk", "--json")
+    assert done.returncode == 0, done.stderr
+    assert list(json.loads(done.stdout).items()) == [("large", 2000), ("small", 3)]
+    assert "2,000 large" in gradops(project, "disk").stdout
+    mistyped = gradops(project, "disk", "--jsn")
+    assert mistyped.returncode == 2
+    assert "No such option: --jsn" in mistyped.stderr
