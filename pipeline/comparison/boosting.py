@@ -21,6 +21,7 @@ from pipeline.data.batches import WINDOW
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.metrics import Evaluator
 from pipeline.evaluation.ranking import NO_GROUP
+from pipeline.evaluation.sample import sampled, sampling_step
 from pipeline.files.atomic import fingerprint
 from pipeline.runs.plan import BOOSTING
 from pipeline.runs.run import Metrics, Run, load_run
@@ -95,7 +96,7 @@ def boosted_folder(config: RunConfig, prepared: Prepared) -> Path:
 def note(prepared: Prepared) -> str:
     """What the baseline is, and on how many rows it trains if not on all."""
     words = "boosting: scikit-learn's HistGradientBoostingClassifier, one a task; not ranked, since no network"
-    step = _step(prepared, "train")
+    step = sampling_step(prepared.rows["train"], ROWS)
     return words if step == 1 else f"{words}; trained on every {step}th of {prepared.rows['train']:,} rows"
 
 
@@ -158,17 +159,11 @@ def _windows(prepared: Prepared, split: str) -> Iterator[pl.DataFrame]:
         yield rows.slice(start, WINDOW).collect()
 
 
-def _step(prepared: Prepared, split: str) -> int:
-    return max(1, -(-prepared.rows[split] // ROWS))
-
-
 def _read(prepared: Prepared, split: str, task: str) -> pl.DataFrame:
-    """Rows whose label is known; every so manieth where there are too many."""
+    """The rows of a split whose label is known, of very many rows a sample of every n-th."""
     rows = pl.scan_parquet(prepared.folder / split / "*.parquet")
-    step = _step(prepared, split)
-    if step > 1:
-        rows = rows.with_row_index("row").filter(pl.col("row") % step == 0).drop("row")
-    return rows.filter(pl.col(LABEL + task).is_not_null()).collect()
+    step = sampling_step(prepared.rows[split], ROWS)
+    return sampled(rows, step).filter(pl.col(LABEL + task).is_not_null()).collect()
 
 
 def _number(name: str, feature: Feature) -> pl.Expr:

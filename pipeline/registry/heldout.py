@@ -1,4 +1,4 @@
-"""Held-out raw rows, and what registered models say of them, each through an encoder of its own."""
+"""Held-out raw rows, scored by registered models that each have an encoder of their own."""
 
 from __future__ import annotations
 
@@ -16,24 +16,22 @@ from pipeline.config.run import RunConfig
 from pipeline.config.split import SplitConfig
 from pipeline.data.chunks import Reading, chunks
 from pipeline.data.prepared import Prepared
-from pipeline.evaluation.ranking import NO_GROUP
+from pipeline.evaluation.sample import sample_mask, sampling_step, sampling_units
 from pipeline.files import parquet
 from pipeline.files.atomic import sha256_file
 from pipeline.serving.scorer import Scorer
 from pipeline.validation import raw_data
 
-_AT_A_TIME = 32_768  # rows scored together
-
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Rows that no model has seen.
+    """Rows that no model has seen, and the models' scores of them.
 
     Args:
         labels: A column a task: 1, 0, or null where unknown.
-        scores: Of each model, a column for each task that it predicts.
-        unit_N: Number of what each row belongs to, such as its user; None where the spec has no group.
-        unscored: Place of a model that cannot score them all, to why. It has no scores then.
+        scores: A frame a model, with a column for each task that it predicts.
+        unit_N: Number of each row's unit, such as its user; None where the spec has no group.
+        unscored: Position of a model that cannot score all rows, to the reason. Its frame of scores is empty then.
     """
 
     labels: pl.DataFrame
@@ -45,50 +43,54 @@ class HeldOut:
         return self.labels.height
 
 
-def held_out(config: RunConfig, prepared: Prepared, scorers: Sequence[Scorer], limit: int) -> HeldOut:
+def held_out(
+    config: RunConfig, prepared: Prepared, scorers: Sequence[Scorer], limit: int, at_a_time: int = 32_768
+) -> HeldOut:
     """The test rows of prepared data, read again from the raw files, and scored.
 
-    They are read some rows at a time; what is kept of a row is its labels and scores.
+    They are read some rows at a time, and only the labels, scores and groups of each are kept. Where a model cannot
+    score the rows, the others score them all the same.
 
     Args:
-        config: Where the raw files are.
-        prepared: What they were prepared to.
+        config: The config, which names the raw files.
+        prepared: The data that these files were prepared to.
         scorers: The models.
-        limit: Most rows. Of more every so manieth is taken, or all rows of so many groups by their hash.
+        limit: Most rows. Of more it is the sample that :class:`pipeline.comparison.scores.TestRows` takes, too.
+        at_a_time: Rows scored together.
 
     Raises:
-        InputError: If raw files are missing or have changed, or lack a column that a model reads, or no group is among
-            so few rows. Not if a model cannot score the rows: the others are scored all the same.
+        InputError: If raw files are missing or have changed, or lack a column that a model reads, or the sample is
+            empty.
     """
-    encoder, step = prepared.encoder(), max(1, -(-prepared.rows["test"] // limit))
-    besides: list[pl.DataFrame] = []
+    encoder, step = prepared.encoder(), sampling_step(prepared.rows["test"], limit)
+    kept: list[pl.DataFrame] = []
     scorings = [_Scoring(scorer) for scorer in scorers]
     start = 0
     for rows in _test_rows(config, prepared, scorers):
-        beside = _beside(encoder, rows).with_row_index("row", offset=start)
+        metadata = _metadata(encoder, rows)
+        taken = sample_mask(metadata, step, GROUP, first=start)
         start += rows.height
-        taken = _sample(beside, step)
-        besides.append(beside.filter(taken))
-        for piece in rows.filter(taken).iter_slices(_AT_A_TIME):
+        kept.append(metadata.filter(taken))
+        for piece in rows.filter(taken).iter_slices(at_a_time):
             for scoring in scorings:
                 scoring.add(piece)
-    if not any(beside.height for beside in besides):
-        found = f"`gate.rows` = {limit} of {start} test rows: of {step} groups one is taken, and it has none"
+    if not any(metadata.height for metadata in kept):
+        found = f"`gate.rows` = {limit} keeps one in {step} groups of the {start} test rows, and these have no row"
         raise InputError(f"{found}; raise `gate.rows`, or group by a column of more values")
-    every = pl.concat(besides)
+    every = pl.concat(kept)
     labels = every.select(pl.col(LABEL + task).alias(task) for task in encoder.spec.tasks)
     unscored = {place: scoring.problem for place, scoring in enumerate(scorings) if scoring.problem}
-    return HeldOut(labels, tuple(scoring.scores() for scoring in scorings), _units(every), unscored)
+    return HeldOut(labels, tuple(scoring.scores() for scoring in scorings), sampling_units(every, GROUP), unscored)
 
 
 @dataclass
 class _Scoring:
-    """What one model says of the rows: nothing at all once it cannot score some of them.
+    """One model's scores of the rows, or the reason why it cannot score all of them.
 
     Args:
         scorer: The model.
-        parts: Scores of the rows so far.
-        problem: Why it cannot; empty as long as it can.
+        parts: Scores of the rows so far; none once a row could not be scored.
+        problem: Why the model cannot score a row; empty as long as it can.
     """
 
     scorer: Scorer
@@ -109,29 +111,15 @@ class _Scoring:
         return pl.concat([pl.DataFrame(schema=dict.fromkeys(self.scorer.tasks, pl.Float32)), *self.parts])
 
 
-def _beside(encoder: Encoder, rows: pl.DataFrame) -> pl.DataFrame:
-    """Labels and groups; Polars leaves out the features that nobody asks for."""
+def _metadata(encoder: Encoder, rows: pl.DataFrame) -> pl.DataFrame:
+    """Labels and groups of raw rows; Polars computes no feature for them."""
     encoded = encoder.encode(rows.lazy())
     names = encoded.collect_schema().names()
     return encoded.select(name for name in names if name.startswith(LABEL) or name == GROUP).collect()
 
 
-def _sample(beside: pl.DataFrame, step: int) -> pl.Series:
-    row = pl.col("row").cast(pl.Int64)
-    number = pl.coalesce(GROUP, row) if GROUP in beside.columns else row
-    return beside.select(number % step == 0).to_series()
-
-
-def _units(beside: pl.DataFrame) -> npt.NDArray[np.int64] | None:
-    """The rows' groups, a row without one alone in its own."""
-    if GROUP not in beside.columns:
-        return None
-    group_N = beside.get_column(GROUP).fill_null(NO_GROUP).to_numpy()
-    return np.where(group_N == NO_GROUP, -1 - np.arange(len(group_N)), group_N)
-
-
 def _test_rows(config: RunConfig, prepared: Prepared, scorers: Sequence[Scorer]) -> Iterator[pl.DataFrame]:
-    """The raw rows of the test split, some at a time, with every column that a model reads."""
+    """The raw rows of the test split, in their order, with every column that a model reads."""
     columns = tuple({column: None for scorer in scorers for column in scorer.encoder.dtypes})
     spec, split = prepared.encoder().spec, SplitConfig.model_validate(prepared.manifest["split"])
     reading = Reading(spec, split, holdout=prepared.split["holdout"], beside=columns)
@@ -146,15 +134,17 @@ def _test_rows(config: RunConfig, prepared: Prepared, scorers: Sequence[Scorer])
 
 
 def _files(config: RunConfig, prepared: Prepared) -> Iterator[tuple[str, Path]]:
-    """Role and path of the raw files with test rows, which are still what they were.
+    """Role and path of the raw files with test rows.
 
     Raises:
-        InputError: If one of them is not.
+        InputError: If one of them has changed since it was prepared.
     """
     for role, paths in raw_data.find_raw_files(config).items():
         digests = prepared.manifest["sources"][role]
         if len(paths) != len(digests):
-            raise InputError(f"data.{role} has {len(paths)} files, and had {len(digests)}; {_AGAIN}")
+            raise InputError(
+                f"data.{role} has {len(paths)} files, and had {len(digests)} when it was prepared; {_AGAIN}"
+            )
         for path, digest in zip(paths, digests, strict=True):
             if any(part.startswith("test/") for part in prepared.manifest["files"][role][digest]):
                 if sha256_file(path) != digest:

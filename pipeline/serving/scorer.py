@@ -13,6 +13,7 @@ import torch
 from pydantic import Field
 from safetensors import safe_open
 from safetensors.torch import load_file
+from torch import Tensor
 
 from features.declared import Declared
 from features.encoder import ID, WEIGHT, Encoder
@@ -106,12 +107,8 @@ class Scorer:
         return Window.of(encoded, self.encoder.spec, ())
 
     def probabilities(self, window: Window) -> pl.DataFrame:
-        """What the network says of encoded rows: the second half."""
-        starts = range(0, len(window), _BATCH)
-        batches = (window.batch(start, min(start + _BATCH, len(window))) for start in starts)
-        with torch.inference_mode():
-            parts = [self.model(batch.bags, batch.value_BV).sigmoid() for batch in batches]
-            probability_NT = torch.cat(parts) if parts else torch.empty(0, len(self.tasks))
+        """The network's probabilities of encoded rows: the second half of :meth:`score`."""
+        probability_NT = predicted(self.model, window) if len(window) else torch.empty(0, len(self.tasks))
         if not probability_NT.isfinite().all():
             row = int((~probability_NT.isfinite().all(1)).nonzero()[0])
             raise InputError(f"cannot score row {row}: a number in it is beyond float32; clip it, or declare `clip`")
@@ -162,6 +159,19 @@ class Scorer:
 def _missing(values: pl.Series) -> int:
     """Rows without a value; of floats NaN and infinities are none."""
     return len(values) - int(values.is_finite().sum()) if values.dtype.is_float() else values.null_count()
+
+
+def predicted(model: Architecture, window: Window) -> Tensor:
+    """Probabilities, rows x tasks, of encoded rows, some rows at a time.
+
+    Args:
+        model: A network in evaluation mode.
+        window: The rows, at least one.
+    """
+    starts = range(0, len(window), _BATCH)
+    batches = (window.batch(start, min(start + _BATCH, len(window))) for start in starts)
+    with torch.inference_mode():
+        return torch.cat([model(batch.bags, batch.value_BV).sigmoid() for batch in batches])
 
 
 def load_network(

@@ -11,12 +11,12 @@ import polars.testing
 import pytest
 
 from features.errors import InputError
+from pipeline.comparison.scores import TestRows
 from pipeline.config.run import RunConfig
 from pipeline.data import chunks
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import task_metrics
-from pipeline.registry import heldout
 from pipeline.registry.heldout import held_out
 from pipeline.runs.run import WEIGHTS, Run
 from pipeline.serving.scorer import Scorer
@@ -80,8 +80,7 @@ def test_pieces_do_not_change_what_is_found(shops: Shops, monkeypatch: pytest.Mo
     config, prepared, _, scorer = shops[0]
     whole = held_out(config, prepared, [scorer], 10_000)
     monkeypatch.setattr(chunks, "_ROWS", 130)
-    monkeypatch.setattr(heldout, "_AT_A_TIME", 17)
-    pieces = held_out(config, prepared, [scorer], 10_000)
+    pieces = held_out(config, prepared, [scorer], 10_000, at_a_time=17)
     polars.testing.assert_frame_equal(pieces.labels, whole.labels)
     polars.testing.assert_frame_equal(pieces.scores[0], whole.scores[0], abs_tol=1e-6)
     assert pieces.unit_N is not None
@@ -100,21 +99,29 @@ def test_of_many_rows_whole_groups_are_taken(shops: Shops) -> None:
     polars.testing.assert_frame_equal(some.scores[0], every.scores[0].filter(taken), abs_tol=1e-6)
 
 
+@pytest.mark.parametrize("limit", [10_000, 200, 70])
+def test_the_gate_and_a_comparison_take_the_same_rows(shops: Shops, limit: int) -> None:
+    config, prepared, _, scorer = shops[0]
+    gate, comparison = held_out(config, prepared, [scorer], limit), TestRows(prepared, limit)
+    labels_NT = gate.labels.select(pl.all().cast(pl.Float32).fill_null(float("nan"))).to_numpy()
+    np.testing.assert_array_equal(labels_NT, comparison.labels(gate.labels.columns))
+    np.testing.assert_array_equal(gate.unit_N, comparison.unit_N)
+
+
 def test_of_few_groups_so_few_rows_may_be_none(shops: Shops) -> None:
     config, _, _, scorer = shops[0]
     spec = config.spec.model_copy(update={"group": "bought"})
     prepared = prepare(config.model_copy(update={"spec": spec}))
-    with pytest.raises(InputError, match=r"`gate.rows` = 1 of \d+ test rows: .*; raise `gate.rows`"):
+    with pytest.raises(InputError, match=r"`gate.rows` = 1 keeps one in \d+ groups .*; raise `gate.rows`"):
         held_out(config, prepared, [scorer], 1)
 
 
-def test_a_model_that_cannot_score_the_rows_keeps_none_from_it(shops: Shops, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_cannot_score_the_rows_keeps_none_from_it(shops: Shops) -> None:
     config, prepared, _, scorer = shops[0]
     spoilt = Scorer(scorer.encoder, copy.deepcopy(scorer.model), scorer.tasks, "")
     for weight in spoilt.model.parameters():
         weight.fill_(3e38)  # finite, and no sum of them is
-    monkeypatch.setattr(heldout, "_AT_A_TIME", 200)
-    found = held_out(config, prepared, [scorer, spoilt], 10_000)
+    found = held_out(config, prepared, [scorer, spoilt], 10_000, at_a_time=200)
     assert found.scores[0].height == len(found)
     assert (found.scores[1].columns, found.scores[1].height) == (["buy", "wish"], 0)
     assert list(found.unscored) == [1]
