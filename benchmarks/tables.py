@@ -25,7 +25,8 @@ from models.embedding.cut import Bags
 from models.embedding.fused import FusedEmbedding
 from models.embedding.torchrec import TorchRecEmbedding
 from models.loss import cross_entropy, label_shares
-from models.table_optimizers.names import TABLE_OPTIMIZERS, choices
+from models.table_optimizers.names import choices
+from models.table_optimizers.rules import TABLE_OPTIMIZERS
 from pipeline.config.train import TrainConfig
 from pipeline.training.optimizers import optimizer_of
 

@@ -32,7 +32,8 @@ from models.embedding.cut import Bags, Layout, TableCut
 from models.embedding.fused import EPS, check_widths, fused_rule
 from models.embedding.row_owners import RowOwners
 from models.embedding.shard import Shard
-from models.embedding.sharding import Sharding
+from models.embedding.sharding import sharding_plan
+from models.embedding.sharding_kinds import Sharding
 
 # Weights drawn at a time; a multiple of the 16 that torch's normal numbers are made in, so that pieces are the whole.
 _DRAWN = 1 << 20
@@ -94,7 +95,7 @@ class ShardedEmbedding(Embedding):
             }
         )
         self.kinds = {table.name: sharding.kind(table, self._ranks) for table in tables}
-        self.plan = sharding.plan(whole, tables, self._ranks, device.type)
+        self.plan = sharding_plan(sharding, whole, tables, self._ranks, device.type)
         self.collection = sharder.shard(whole, self.plan, ShardingEnv.from_process_group(group), device)
         self.before_training_pass: Callable[[list[Kernel]], None] | None = None
         self.declared = {table.name: table for table in tables}

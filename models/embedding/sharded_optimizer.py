@@ -13,8 +13,8 @@ from features.encoder import Table
 from models.embedding.fused_optimizer import FusedOptimizer
 from models.embedding.shard import Shard, local_part
 from models.embedding.sharded import ShardedEmbedding
-from models.table_optimizers.names import TABLE_OPTIMIZERS
 from models.table_optimizers.row_optimizer import RowOptimizer
+from models.table_optimizers.rules import TABLE_OPTIMIZERS
 
 
 class ShardedOptimizer(FusedOptimizer):

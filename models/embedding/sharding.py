@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Literal, get_args
+from collections.abc import Sequence
 
 from torch import nn
 from torchrec.distributed.embedding_types import EmbeddingComputeKernel
@@ -23,71 +20,38 @@ from torchrec.distributed.types import EmbeddingModuleShardingPlan
 from features.encoder import Table
 from features.errors import InputError
 from models.embedding.fused import COLUMNS
+from models.embedding.sharding_kinds import Kind, Sharding
 
-Kind = Literal["row_wise", "table_wise", "column_wise", "data_parallel"]
 _FUSED, _DENSE = EmbeddingComputeKernel.FUSED.value, EmbeddingComputeKernel.DENSE.value
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sharding:
-    """How tables are spread over ranks.
+def sharding_plan(
+    sharding: Sharding, collection: nn.Module, tables: Sequence[Table], ranks: int, device: str
+) -> EmbeddingModuleShardingPlan:
+    """The plan for TorchRec's collection of these tables, the same on every rank.
 
     Args:
-        row_wise_from: Weights from which on a table's rows are divided among all ranks; smaller ones lie whole on one
-            rank each, and so does a table that has not enough rows for every rank to get some.
-        data_parallel_below: Weights below which every rank has a copy of the table, whose dense gradient is summed over
-            ranks; it is read without an exchange.
-        kinds: By a table's name, what it is whatever its size. ``"column_wise"`` is never chosen by size.
+        sharding: How tables are spread.
+        collection: The collection to be sharded, perhaps on the meta device.
+        tables: Its tables.
+        ranks: How many ranks there are.
+        device: Kind of device, ``"cpu"`` or ``"cuda"``.
 
     Raises:
-        ValueError: If the thresholds are out of order or a kind is unknown.
+        InputError: If ``kinds`` names tables that are not there. All are listed.
     """
-
-    row_wise_from: int = 4_000_000
-    data_parallel_below: int = 10_000
-    kinds: Mapping[str, Kind] = field(default_factory=lambda: MappingProxyType({}))
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.data_parallel_below <= self.row_wise_from:
-            found = f"{self.data_parallel_below} and {self.row_wise_from}"
-            raise ValueError(f"`data_parallel_below` should be from 0 up to `row_wise_from`. Found {found}.")
-        if unknown := {name: kind for name, kind in self.kinds.items() if kind not in get_args(Kind)}:
-            raise ValueError(f"`kinds` should be {', '.join(get_args(Kind))}. Found `{unknown}`.")
-
-    def kind(self, table: Table, ranks: int) -> Kind:
-        """What a table is."""
-        weights = table.rows * table.width
-        by_size: Kind = "row_wise" if weights >= self.row_wise_from else "table_wise"
-        kind = self.kinds.get(table.name, "data_parallel" if weights < self.data_parallel_below else by_size)
-        # fbgemm on the CPU takes a shard without rows for the table after it, which it then steps at the wrong width.
-        return "table_wise" if kind == "row_wise" and -(-table.rows // ranks) * (ranks - 1) >= table.rows else kind
-
-    def plan(
-        self, collection: nn.Module, tables: Sequence[Table], ranks: int, device: str
-    ) -> EmbeddingModuleShardingPlan:
-        """The plan for TorchRec's collection of these tables, the same on every rank.
-
-        Args:
-            collection: The collection to be sharded, perhaps on the meta device.
-            tables: Its tables.
-            ranks: How many ranks there are.
-            device: Kind of device, ``"cpu"`` or ``"cuda"``.
-
-        Raises:
-            InputError: If ``kinds`` names tables that are not there. All are listed.
-        """
-        if strangers := [f"`{name}`" for name in self.kinds if name not in {table.name for table in tables}]:
-            raise InputError.of("a sharding should name tables that there are", strangers)
-        kinds = {table.name: self.kind(table, ranks) for table in tables}
-        homes = _homes([table for table in tables if kinds[table.name] == "table_wise"], ranks)
-        placed = {t.weights_name: _placement(kinds[t.name], t, homes.get(t.name, 0), ranks) for t in tables}
-        on_this_host = int(os.environ.get("LOCAL_WORLD_SIZE", ranks))  # torchrun says so
-        plan = construct_module_sharding_plan(collection, placed, None, on_this_host, ranks, device)
-        for table in tables:
-            # Left to itself TorchRec takes a dense kernel on CPU, whose tables then never move.
-            kernel = _DENSE if kinds[table.name] == "data_parallel" else _FUSED
-            assert plan[table.weights_name].compute_kernel == kernel, f"`{table.name}` is not {kernel}"
-        return plan
+    if strangers := [f"`{name}`" for name in sharding.kinds if name not in {table.name for table in tables}]:
+        raise InputError.of("a sharding should name tables that there are", strangers)
+    kinds = {table.name: sharding.kind(table, ranks) for table in tables}
+    homes = _homes([table for table in tables if kinds[table.name] == "table_wise"], ranks)
+    placed = {t.weights_name: _placement(kinds[t.name], t, homes.get(t.name, 0), ranks) for t in tables}
+    on_this_host = int(os.environ.get("LOCAL_WORLD_SIZE", ranks))  # torchrun says so
+    plan = construct_module_sharding_plan(collection, placed, None, on_this_host, ranks, device)
+    for table in tables:
+        # Left to itself TorchRec takes a dense kernel on CPU, whose tables then never move.
+        kernel = _DENSE if kinds[table.name] == "data_parallel" else _FUSED
+        assert plan[table.weights_name].compute_kernel == kernel, f"`{table.name}` is not {kernel}"
+    return plan
 
 
 def _homes(tables: Sequence[Table], ranks: int) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Every optimizer that can step embedding tables, by name, and where each can.
+"""The names of the optimizers that can step embedding tables, and where each can; no torch is imported.
 
 Tables are held plain (:mod:`models.embedding.torchrec`) and stepped from their gradients, or in fbgemm's fused kernel
 (:mod:`models.embedding.fused`), whose backward pass steps them by one of its own rules. Equal names are equal rules.
@@ -19,20 +19,8 @@ itself. Other devices have no fused kernel.
 
 from __future__ import annotations
 
-from models.table_optimizers.adagrad import Adagrad
-from models.table_optimizers.lazy_adam import LazyAdam
-from models.table_optimizers.row_optimizer import RowOptimizer
-from models.table_optimizers.rowwise_adagrad import RowwiseAdagrad
-from models.table_optimizers.sgd import SGD
-
-# None: tables are stepped with the rest of the network, from dense gradients.
-TABLE_OPTIMIZERS: dict[str, type[RowOptimizer] | None] = {
-    "adam": None,
-    "lazy_adam": LazyAdam,
-    "sgd": SGD,
-    "adagrad": Adagrad,
-    "rowwise_adagrad": RowwiseAdagrad,
-}
+# In the order of the table above; :mod:`models.table_optimizers.rules` has their classes, which need torch.
+NAMES = ("adam", "lazy_adam", "sgd", "adagrad", "rowwise_adagrad")
 
 _EVERYWHERE = {"sgd": "EXACT_SGD", "adagrad": "EXACT_ADAGRAD", "rowwise_adagrad": "EXACT_ROWWISE_ADAGRAD"}
 # Kind of device to what fbgemm calls each rule that it fuses there; by name, so that nobody imports fbgemm to choose.
@@ -41,4 +29,4 @@ FUSED: dict[str, dict[str, str]] = {"cpu": _EVERYWHERE, "cuda": {"lazy_adam": "A
 
 def choices(kernel: str, device: str) -> list[str]:
     """The table optimizers that go with a kernel, ``"plain"`` or ``"fused"``, on a device such as ``"cuda:0"``."""
-    return list(TABLE_OPTIMIZERS if kernel == "plain" else FUSED.get(device.partition(":")[0], {}))
+    return list(NAMES if kernel == "plain" else FUSED.get(device.partition(":")[0], {}))

@@ -7,21 +7,26 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    PositiveInt,
+    SerializeAsAny,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from features.declared import Declared
 from features.spec import FeatureSpec
-from gradops.base import GramianMethod
-from gradops.methods import parse
-from gradops.rotation import Rotations
-from models.embedding.sharding import Kind, Sharding
+from models.embedding.sharding_kinds import Kind, Sharding
 from pipeline.config.contract import ContractConfig
 from pipeline.config.daily import DailyConfig
 from pipeline.config.gate import GateConfig
+from pipeline.config.names import Resolver, known_architecture, known_methods, resolver_of
 from pipeline.config.search import SearchConfig
 from pipeline.config.split import SplitConfig
-from pipeline.config.train import MethodText, TrainConfig, chosen_methods
+from pipeline.config.train import MethodText, TrainConfig
 
 
 class DataConfig(Declared):
@@ -58,19 +63,20 @@ class DataConfig(Declared):
 
 
 class ModelConfig(Declared):
-    """The shared-bottom network; the defaults are the GradOPS paper's.
+    """The section ``[model]`` as it is written; its other keys are those of the architecture's own ``Config``.
 
     Args:
-        bottom: Units of each shared layer.
-        tower: Units of each hidden layer of a task's tower; empty for one linear layer.
-        dropout: Dropout of the shared layers.
-        embedding_std: Standard deviation of the tables' normal initialisation.
+        kind: The architecture, by the name of its file in :mod:`models.architectures`.
     """
 
-    bottom: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (192, 192)
-    tower: tuple[PositiveInt, ...] = ()
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
-    embedding_std: Annotated[float, Field(gt=0)] = 0.05
+    model_config = ConfigDict(extra="allow")
+
+    kind: str = "shared_bottom"
+
+    @field_validator("kind")
+    @classmethod
+    def _is_architecture(cls, kind: str) -> str:
+        return known_architecture(kind)
 
 
 class CompareConfig(Declared):
@@ -91,12 +97,14 @@ class CompareConfig(Declared):
 
     @field_validator("methods")
     @classmethod
-    def _are_methods(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
-        return chosen_methods(texts)
+    def _are_methods(cls, texts: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        return known_methods(texts, info)
 
 
 class ShardingConfig(Declared):
-    """How several ranks share the tables; see :class:`models.embedding.sharding.Sharding`. No part of a run's identity.
+    """How several ranks share the tables, as :class:`models.embedding.sharding_kinds.Sharding`.
+
+    It is no part of a run's identity.
 
     Args:
         row_wise_from: Weights from which on a table's rows are divided among all ranks.
@@ -114,7 +122,7 @@ class ShardingConfig(Declared):
         return self
 
     def plan(self) -> Sharding:
-        """What places the tables."""
+        """The same, as the embedding takes it."""
         return Sharding(**dict(self))
 
 
@@ -127,7 +135,7 @@ class RunConfig(Declared):
         split: How they are split.
         spec: What the columns mean.
         contract: What raw rows must keep to.
-        model: The network.
+        model: The network: a :class:`ModelConfig`, or, where a resolver was given, the architecture's own ``Config``.
         train: The run.
         sharding: How several ranks share the tables.
         compare: The comparison.
@@ -142,7 +150,7 @@ class RunConfig(Declared):
     split: SplitConfig
     spec: FeatureSpec
     contract: ContractConfig = ContractConfig()
-    model: ModelConfig = ModelConfig()
+    model: SerializeAsAny[Declared] = ModelConfig()
     train: TrainConfig = TrainConfig()
     sharding: ShardingConfig = ShardingConfig()
     compare: CompareConfig = CompareConfig()
@@ -151,8 +159,17 @@ class RunConfig(Declared):
     gate: GateConfig = GateConfig()
     runs: Path = Path("runs")
 
+    @field_validator("model", mode="before")
+    @classmethod
+    def _as_declared(cls, written: Any, info: ValidationInfo) -> Declared:
+        resolver = resolver_of(info)
+        if isinstance(written, Declared) and resolver is None:
+            return written
+        model = ModelConfig.model_validate(written.model_dump() if isinstance(written, Declared) else written)
+        return model if resolver is None else resolver.architecture(model.model_dump())
+
     @model_validator(mode="after")
-    def _fits_together(self) -> RunConfig:
+    def _fits_together(self, info: ValidationInfo) -> RunConfig:
         problems = [
             f"train.tasks names `{t}`, which is not a task" for t in self.train.tasks if t not in self.spec.tasks
         ]
@@ -173,9 +190,9 @@ class RunConfig(Declared):
             for t in self.search.not_below_single_task
             if t not in self.tasks
         ]
-        methods = dict.fromkeys([self.train.method, *self.compare.methods, *self.search.methods])
-        width = self.model.bottom[-1]
-        problems += [problem for text in methods if (problem := _unfit(text, len(self.tasks), width))]
+        if resolver := resolver_of(info):
+            methods = dict.fromkeys([self.train.method, *self.compare.methods, *self.search.methods])
+            problems += [p for text in methods if (p := resolver.unfit(text, len(self.tasks), self.model))]
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -185,14 +202,20 @@ class RunConfig(Declared):
         """The tasks that the run trains."""
         return self.train.tasks or tuple(self.spec.tasks)
 
-    def changed(self, values: Mapping[str, Any]) -> RunConfig:
+    def changed(self, values: Mapping[str, Any], resolver: Resolver | None = None) -> RunConfig:
         """The config with other values at some keys, as ``{"train.lr": 3e-4}``, and checked again.
+
+        Args:
+            values: Key to value; methods as a resolver writes them, unless one is given.
+            resolver: Checks the options of methods and of the architecture too.
 
         Raises:
             KeyError: If there is no such key.
             ValueError: If a value is not one that the key takes.
         """
         content = self.model_dump()
+        if not any(key.startswith("model.") for key in values):
+            content["model"] = self.model  # as it was resolved
         for key, value in values.items():
             *sections, name = key.split(".")
             part = content
@@ -200,18 +223,4 @@ class RunConfig(Declared):
                 part = part[section]
             part[name]  # a KeyError here, not an unknown key there
             part[name] = value
-        return RunConfig.model_validate(content)
-
-
-def _unfit(text: str, tasks: int, width: int) -> str | None:
-    """Why a method does not fit so many tasks or so wide a representation; found by trying it on one step."""
-    method = parse(text)
-    try:
-        state = method.init(tasks, torch.Generator())
-        if isinstance(method, GramianMethod):
-            method.weights(torch.eye(tasks), torch.ones(tasks), state)
-        if method.rotation is not None:
-            Rotations(method.rotation, tasks=tasks, width=width)
-    except ValueError as error:
-        return f"method `{text}` does not fit {tasks} task(s) and a representation of {width}: {error}"
-    return None
+        return RunConfig.model_validate(content, context={"resolver": resolver})

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, field_serializer, field_validator, model_validator
+from pydantic import Field, PositiveInt, ValidationInfo, field_serializer, field_validator, model_validator
 
 from features.declared import Declared
-from pipeline.config.train import MethodText, chosen_methods
+from pipeline.config.names import known_methods
+from pipeline.config.train import MethodText
 from pipeline.files.redaction import without_passwords
 
 Objective = Literal["auc", "mean_auc", "delta_m_pct", "hypervolume"]
@@ -76,8 +77,8 @@ class SearchConfig(Declared):
 
     @field_validator("methods")
     @classmethod
-    def _are_methods(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
-        return chosen_methods(texts)
+    def _are_methods(cls, texts: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        return known_methods(texts, info)
 
     @field_serializer("storage", when_used="json")
     def _without_password(self, url: str) -> str:

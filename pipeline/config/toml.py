@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,15 +13,21 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from features.errors import InputError
+from pipeline.config.names import Resolver
 from pipeline.config.run import RunConfig
 
+_Location = tuple[int | str, ...]
 
-def read_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
-    """Read a config; ``extends = "other.toml"`` at its top takes every key it does not set from that file.
+
+def read_config(path: Path, overrides: Sequence[str] = (), resolver: Resolver | None = None) -> RunConfig:
+    """Read a config's text; ``extends = "other.toml"`` at its top takes every key it does not set from that file.
 
     Args:
         path: The TOML file.
         overrides: ``section.key=value`` with a TOML value, as given to ``--set``.
+        resolver: Says what the names of methods and of the architecture mean; without one the options that follow
+            them are kept as they are written. Commands that train give one:
+            :func:`pipeline.training.resolve.load_config`.
 
     Raises:
         InputError: If the file is missing or no TOML, or holds unknown keys or wrong values. All are listed.
@@ -29,10 +36,12 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     for override in overrides:
         _set(content, override)
     try:
-        return RunConfig.model_validate(content)
+        return RunConfig.model_validate(content, context={"resolver": resolver})
     except ValidationError as error:
         subject = f"{path}{' with its overrides' if overrides else ''}"
-        raise InputError.of(subject, [_problem(e) for e in error.errors()]) from None
+        raise InputError.of(
+            subject, [_problem(e, partial(_known_keys, content, resolver)) for e in error.errors()]
+        ) from None
 
 
 def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -76,7 +85,7 @@ def _set(content: dict[str, Any], override: str) -> None:
     content[key] = value
 
 
-def _problem(error: ErrorDetails) -> str:
+def _problem(error: ErrorDetails, keys: Callable[[_Location], list[str]]) -> str:
     # pydantic names the chosen kind of a feature in the location; the file does not.
     location = [part for i, part in enumerate(error["loc"]) if (i, error["loc"][:2]) != (3, ("spec", "features"))]
     where = ".".join(map(str, location))
@@ -84,10 +93,17 @@ def _problem(error: ErrorDetails) -> str:
     if error["type"] != "extra_forbidden":
         found = f", found {error['input']!r}" if isinstance(error["input"], str | int | float) else ""
         return f"{where}: {message}{found}" if where else message
-    known = _keys(RunConfig, error["loc"][:-1])
+    known = keys(error["loc"][:-1])
     near = get_close_matches(str(location[-1]), known, n=1)
     hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
     return f"{where}: unknown key; {hint}"
+
+
+def _known_keys(content: Mapping[str, Any], resolver: Resolver | None, location: _Location) -> list[str]:
+    """The keys that a section of the file may have."""
+    if resolver is not None and location == ("model",):
+        return resolver.architecture_keys(content["model"])
+    return _keys(RunConfig, location)
 
 
 def _keys(kind: Any, location: Sequence[int | str]) -> list[str]:

@@ -5,31 +5,15 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
 from features.declared import Declared
-from gradops.gram_estimator import GramEstimator, Measure
-from gradops.methods import METHODS, parse, write
-from models.table_optimizers.names import TABLE_OPTIMIZERS, choices
+from models.table_optimizers.names import NAMES, choices
+from pipeline.config.names import known_methods
 
+# As :data:`gradops.gram_estimator.Measure`, whose module needs torch; a test holds the two equal.
+Measure = Literal["parameters", "features"]
 MethodText = Annotated[str, Field(description="A method as `gradops.methods.parse` reads it.")]
-
-
-def chosen_methods(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Methods in their written form, each once; every known one for ``("all",)``.
-
-    Raises:
-        ValueError: If one is no method. All that are none are listed.
-    """
-    problems, chosen = [], []
-    for text in METHODS if texts == ("all",) else texts:
-        try:
-            chosen.append(write(parse(text)))
-        except ValueError as error:
-            problems.append(str(error))
-    if problems:
-        raise ValueError(" ".join(problems))
-    return tuple(dict.fromkeys(chosen))
 
 
 class TrainConfig(Declared):
@@ -98,16 +82,16 @@ class TrainConfig(Declared):
 
     @field_validator("method")
     @classmethod
-    def _is_method(cls, text: str) -> str:
-        return write(parse(text))
+    def _is_method(cls, text: str, info: ValidationInfo) -> str:
+        return known_methods((text,), info)[0]
 
     @field_validator("table_optimizer")
     @classmethod
     def _is_table_optimizer(cls, name: str) -> str:
-        if name not in TABLE_OPTIMIZERS:
-            near = get_close_matches(name, TABLE_OPTIMIZERS, n=1)
+        if name not in NAMES:
+            near = get_close_matches(name, NAMES, n=1)
             hint = f"did you mean `{near[0]}`? " if near else ""
-            raise ValueError(f"{hint}a table optimizer is one of {', '.join(TABLE_OPTIMIZERS)}")
+            raise ValueError(f"{hint}a table optimizer is one of {', '.join(NAMES)}")
         return name
 
     @model_validator(mode="after")
@@ -137,8 +121,3 @@ class TrainConfig(Declared):
         if problems:
             raise ValueError("; ".join(problems))
         return self
-
-    @property
-    def gram_estimator(self) -> GramEstimator:
-        """How closely conflict is measured."""
-        return GramEstimator(measure=self.measure, share=self.gram_share, every=self.gram_every)

@@ -17,6 +17,7 @@ from gradops.catalogue import search_space
 from gradops.methods import METHODS, parse, write
 from pipeline.config.run import RunConfig
 from pipeline.config.search import Range
+from pipeline.training.resolve import changed_config
 
 METHOD = "method"
 Fixed = dict[str, Any]
@@ -97,7 +98,7 @@ class Choice:
             InputError: If the chosen numbers do not go together.
         """
         try:
-            return base.changed({**self.values, "train.method": self.method, "train.seed": seed})
+            return changed_config(base, {**self.values, "train.method": self.method, "train.seed": seed})
         except ValueError as error:
             raise InputError(f"search.ranges allows {self.params}, which is no config: {error}") from None
 
@@ -201,7 +202,7 @@ def _problems(config: RunConfig, key: str) -> Iterator[str]:
             yield f'"{key}" takes whole numbers, found {end:g}'
             continue
         try:
-            config.changed({key: int(end) if isinstance(value, int) else end})
+            changed_config(config, {key: int(end) if isinstance(value, int) else end})
         except ValueError as error:
             yield f'"{key}" = {end:g}: {_reason(error)}'
 

@@ -14,6 +14,7 @@ from features.encoder import Encoder
 from features.errors import InputError
 from features.spec import FeatureSpec
 from gradops import MultiTaskOptimizer
+from gradops.gram_estimator import GramEstimator
 from gradops.group import Alone, Group
 from gradops.methods import parse
 from gradops.rotation import Rotation, Rotations
@@ -22,7 +23,8 @@ from models.embedding.base import Embedding
 from models.embedding.fused import FusedEmbedding
 from models.embedding.sharded import ShardedEmbedding
 from models.embedding.torchrec import TorchRecEmbedding
-from models.table_optimizers.names import TABLE_OPTIMIZERS, choices
+from models.table_optimizers.names import choices
+from models.table_optimizers.rules import TABLE_OPTIMIZERS
 from pipeline.config.run import RunConfig
 from pipeline.config.train import TrainConfig
 from pipeline.data.batches import Batches
@@ -104,7 +106,7 @@ def job_of(config: RunConfig, prepared: Prepared, group: Group = Alone()) -> Job
         optimizer_of(model, train),
         method,
         shared=model.shared_parameters(),
-        estimator=train.gram_estimator,
+        estimator=GramEstimator(measure=train.measure, share=train.gram_share, every=train.gram_every),
         rotations=rotations,
         seed=train.seed,
         group=group,

@@ -14,7 +14,7 @@ from torch import Tensor
 from features.encoder import ID, Table
 from models.architectures.base import Architecture
 from models.embedding.portable import PortableEmbedding
-from models.table_optimizers.names import TABLE_OPTIMIZERS
+from models.table_optimizers.rules import TABLE_OPTIMIZERS
 from pipeline.config.run import RunConfig
 from pipeline.data.batches import WINDOW
 from pipeline.data.prepared import Prepared

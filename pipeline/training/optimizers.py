@@ -17,8 +17,8 @@ from models.embedding.fused_optimizer import FusedOptimizer
 from models.embedding.sharded import ShardedEmbedding
 from models.embedding.sharded_optimizer import ShardedOptimizer
 from models.table_optimizers.joint_optimizer import JointOptimizer
-from models.table_optimizers.names import TABLE_OPTIMIZERS
 from models.table_optimizers.row_optimizer import RowOptimizer
+from models.table_optimizers.rules import TABLE_OPTIMIZERS
 from pipeline.config.train import TrainConfig
 
 

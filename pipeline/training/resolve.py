@@ -1,22 +1,87 @@
-"""A config's file as every command reads it: its text, and the methods and the architecture that it names."""
+"""A config's file as commands read it: with the methods and the architecture that its text names."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import torch
+
+from features.declared import Declared
+from gradops.base import GramianMethod
+from gradops.methods import METHODS, parse, write
+from gradops.rotation import Rotations
+from models.architectures import ARCHITECTURES, parse_architecture
+from models.architectures.base import DEFAULT_KIND, ArchitectureConfig
 from pipeline.config.run import RunConfig
 from pipeline.config.toml import read_config
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
-    """Read a config and resolve the names in it.
+    """Read a config, its methods in their canonical form and its section ``[model]`` as the architecture declares it.
 
     Args:
         path: The TOML file.
         overrides: ``section.key=value`` with a TOML value, as given to ``--set``.
 
     Raises:
-        InputError: As :func:`pipeline.config.toml.read_config`.
+        InputError: As :func:`pipeline.config.toml.read_config`, and if a method or an architecture has no such options
+            or a method does not fit. All problems are listed.
     """
-    return read_config(path, overrides)
+    return read_config(path, overrides, Modules())
+
+
+def changed_config(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
+    """A config with other values at some keys, as ``{"model.dropout": 0.1}``, checked as a file is.
+
+    Raises:
+        KeyError: If there is no such key.
+        ValueError: If a value is not one that the key takes.
+    """
+    return config.changed(values, Modules())
+
+
+@dataclass(frozen=True)
+class Modules:
+    """Resolves names by the modules behind them. A :class:`pipeline.config.names.Resolver`."""
+
+    def methods(self, texts: tuple[str, ...]) -> tuple[str, ...]:
+        """As :meth:`pipeline.config.names.Resolver.methods`."""
+        problems, chosen = [], []
+        for text in METHODS if texts == ("all",) else texts:
+            try:
+                chosen.append(write(parse(text)))
+            except ValueError as error:
+                problems.append(str(error))
+        if problems:
+            raise ValueError(" ".join(problems))
+        return tuple(dict.fromkeys(chosen))
+
+    def architecture(self, written: Mapping[str, Any]) -> ArchitectureConfig:
+        """As :meth:`pipeline.config.names.Resolver.architecture`."""
+        return parse_architecture(written)
+
+    def architecture_keys(self, written: Mapping[str, Any]) -> list[str]:
+        """As :meth:`pipeline.config.names.Resolver.architecture_keys`."""
+        return list(ARCHITECTURES[written.get("kind", DEFAULT_KIND)].model_fields)
+
+    def unfit(self, method: str, tasks: int, model: Declared) -> str | None:
+        """As :meth:`pipeline.config.names.Resolver.unfit`; found by trying the method on one step."""
+        parsed, architecture = parse(method), parse_architecture(model.model_dump())
+        width = architecture.head_width
+        where = f"{tasks} task(s)" + ("" if width is None else f" and a representation of {width}")
+        try:
+            state = parsed.init(tasks, torch.Generator())
+            if isinstance(parsed, GramianMethod):
+                parsed.weights(torch.eye(tasks), torch.ones(tasks), state)
+            if parsed.rotation is not None:
+                if width is None:
+                    raise ValueError(
+                        f"rotations turn one vector that all tasks read, and `{architecture.kind}` has none"
+                    )
+                Rotations(parsed.rotation, tasks=tasks, width=width)
+        except ValueError as error:
+            return f"method `{method}` does not fit {where}: {error}"
+        return None

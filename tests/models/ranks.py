@@ -26,7 +26,7 @@ from models.embedding.base import Embedding
 from models.embedding.cut import Bags, TableCut
 from models.embedding.sharded import ShardedEmbedding
 from models.embedding.sharded_optimizer import ShardedOptimizer
-from models.embedding.sharding import Kind, Sharding
+from models.embedding.sharding_kinds import Kind, Sharding
 from models.loss import cross_entropy, label_shares
 from models.table_optimizers.joint_optimizer import JointOptimizer
 from tests.models import networks

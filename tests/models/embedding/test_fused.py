@@ -23,7 +23,8 @@ from models.embedding.fused_optimizer import FusedOptimizer
 from models.embedding.portable import PortableEmbedding
 from models.embedding.torchrec import TorchRecEmbedding
 from models.table_optimizers.joint_optimizer import JointOptimizer
-from models.table_optimizers.names import FUSED, TABLE_OPTIMIZERS
+from models.table_optimizers.names import FUSED
+from models.table_optimizers.rules import TABLE_OPTIMIZERS
 from tests.models import networks
 from tests.models.table_optimizers.test_table_optimizers import BATCH, bags, losses
 

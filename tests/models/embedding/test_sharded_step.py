@@ -17,7 +17,7 @@ from gradops.methods import parse
 from models.architectures.shared_bottom import SharedBottom
 from models.embedding.cut import Bags
 from models.embedding.portable import PortableEmbedding
-from models.embedding.sharding import Kind
+from models.embedding.sharding_kinds import Kind
 from models.loss import cross_entropy, label_shares
 from tests.models import networks, ranks
 from tests.models.ranks import LR, STEPS, TABLE_LR, Case, Outcome

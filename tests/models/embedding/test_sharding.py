@@ -18,7 +18,8 @@ from models.embedding.cut import Bags
 from models.embedding.portable import PortableEmbedding
 from models.embedding.sharded import ShardedEmbedding
 from models.embedding.sharded_optimizer import ShardedOptimizer
-from models.embedding.sharding import Kind, Sharding
+from models.embedding.sharding import sharding_plan
+from models.embedding.sharding_kinds import Kind, Sharding
 from models.table_optimizers.joint_optimizer import JointOptimizer
 from tests.models import ranks
 
@@ -48,14 +49,14 @@ def test_every_rank_has_rows_of_a_divided_table(rows: int, ranks: int, kind: Kin
 def test_middle_tables_go_where_there_is_least() -> None:
     tables = [Table(name, rows, 4, (name,)) for name, rows in zip("abcde", [10, 90, 40, 60, 30], strict=True)]
     whole = torchrec.collection(tables, weighted=False, device=torch.device("meta"))
-    plan = Sharding(data_parallel_below=0).plan(whole, tables, 2, "cpu")
+    plan = sharding_plan(Sharding(data_parallel_below=0), whole, tables, 2, "cpu")
     assert [plan[table.weights_name].ranks for table in tables] == [[1], [0], [1], [1], [0]]
 
 
 def test_a_plan_for_tables_that_are_not_there_is_refused() -> None:
     whole = torchrec.collection(TABLES, weighted=False, device=torch.device("meta"))
     with pytest.raises(InputError, match="`other`"):
-        Sharding(kinds={"other": "row_wise"}).plan(whole, TABLES, 2, "cpu")
+        sharding_plan(Sharding(kinds={"other": "row_wise"}), whole, TABLES, 2, "cpu")
     with pytest.raises(ValueError, match="from 0 up to `row_wise_from`"):
         Sharding(row_wise_from=10, data_parallel_below=11)
     with pytest.raises(ValueError, match="`kinds` should be row_wise"):

@@ -19,9 +19,9 @@ from models.embedding.cut import Bags
 from models.embedding.torchrec import TorchRecEmbedding
 from models.table_optimizers.adagrad import Adagrad
 from models.table_optimizers.lazy_adam import LazyAdam
-from models.table_optimizers.names import TABLE_OPTIMIZERS
 from models.table_optimizers.row_optimizer import RowOptimizer
 from models.table_optimizers.rowwise_adagrad import RowwiseAdagrad
+from models.table_optimizers.rules import TABLE_OPTIMIZERS
 from models.table_optimizers.sgd import SGD
 from tests.models import networks
 

@@ -27,7 +27,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunConfig, Prepared]
 
 def test_the_wide_click_log_is_what_it_says() -> None:
     wide, narrow = (load_config(ROOT / "configs" / f"{name}.toml") for name in ("clicklog-wide", "clicklog"))
-    assert wide.model.bottom == (1024, 512, 256, 128)
+    assert wide.model.model_dump()["bottom"] == (1024, 512, 256, 128)
     assert wide.spec.width == 16
     assert wide.train.batch_size >= 2048
     assert (wide.train.table_kernel, wide.train.table_optimizer) == ("fused", "rowwise_adagrad")

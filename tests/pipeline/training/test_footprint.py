@@ -13,7 +13,8 @@ from torch import Tensor
 from features.encoder import Table
 from gradops import MultiTaskOptimizer
 from gradops.methods import parse
-from models.table_optimizers.names import TABLE_OPTIMIZERS, choices
+from models.table_optimizers.names import choices
+from models.table_optimizers.rules import TABLE_OPTIMIZERS
 from pipeline.config.run import RunConfig
 from pipeline.data.batches import Batches
 from pipeline.data.prepare import prepare

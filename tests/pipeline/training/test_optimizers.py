@@ -16,11 +16,12 @@ from torch.optim.lr_scheduler import LambdaLR
 from features.errors import InputError
 from gradops import MultiTaskOptimizer
 from gradops.methods import parse
-from models.architectures.shared_bottom import SharedBottom
+from models.architectures.shared_bottom import SharedBottom, SharedBottomConfig
 from models.table_optimizers.joint_optimizer import JointOptimizer
-from models.table_optimizers.names import FUSED, TABLE_OPTIMIZERS
+from models.table_optimizers.names import FUSED
 from models.table_optimizers.row_optimizer import RowOptimizer
-from pipeline.config.run import ModelConfig, RunConfig
+from models.table_optimizers.rules import TABLE_OPTIMIZERS
+from pipeline.config.run import RunConfig
 from pipeline.config.train import TrainConfig
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
@@ -193,7 +194,7 @@ def fused_run(config: RunConfig, folder: Path, name: str, kernel: str) -> Run:
     settings = {"table_kernel": kernel, "table_optimizer": name, "table_lr": 0.05, "schedule": "one_cycle"}
     settings |= {"method": "gradops(alpha=-2)", "epochs": 3, "batch_size": 128, "max_steps": 0}
     chosen = TrainConfig.model_validate({**config.train.model_dump(), **settings})
-    config = config.model_copy(update={"train": chosen, "runs": folder, "model": ModelConfig(dropout=0.0)})
+    config = config.model_copy(update={"train": chosen, "runs": folder, "model": SharedBottomConfig(dropout=0.0)})
     return train(config, prepare(config))
 
 

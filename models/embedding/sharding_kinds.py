@@ -1,0 +1,47 @@
+"""The kind of sharding of each table, by its size or its name; no torch is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal, get_args
+
+from features.encoder import Table
+
+Kind = Literal["row_wise", "table_wise", "column_wise", "data_parallel"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sharding:
+    """How tables are spread over ranks.
+
+    Args:
+        row_wise_from: Weights from which on a table's rows are divided among all ranks; smaller ones lie whole on one
+            rank each, and so does a table that has not enough rows for every rank to get some.
+        data_parallel_below: Weights below which every rank has a copy of the table, whose dense gradient is summed over
+            ranks; it is read without an exchange.
+        kinds: By a table's name, what it is whatever its size. ``"column_wise"`` is never chosen by size.
+
+    Raises:
+        ValueError: If the thresholds are out of order or a kind is unknown.
+    """
+
+    row_wise_from: int = 4_000_000
+    data_parallel_below: int = 10_000
+    kinds: Mapping[str, Kind] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.data_parallel_below <= self.row_wise_from:
+            found = f"{self.data_parallel_below} and {self.row_wise_from}"
+            raise ValueError(f"`data_parallel_below` should be from 0 up to `row_wise_from`. Found {found}.")
+        if unknown := {name: kind for name, kind in self.kinds.items() if kind not in get_args(Kind)}:
+            raise ValueError(f"`kinds` should be {', '.join(get_args(Kind))}. Found `{unknown}`.")
+
+    def kind(self, table: Table, ranks: int) -> Kind:
+        """What a table is."""
+        weights = table.rows * table.width
+        by_size: Kind = "row_wise" if weights >= self.row_wise_from else "table_wise"
+        kind = self.kinds.get(table.name, "data_parallel" if weights < self.data_parallel_below else by_size)
+        # fbgemm on the CPU takes a shard without rows for the table after it, which it then steps at the wrong width.
+        return "table_wise" if kind == "row_wise" and -(-table.rows // ranks) * (ranks - 1) >= table.rows else kind

@@ -1,0 +1,93 @@
+"""The names of methods and architectures that a config may use: those of their files, since importing them takes torch.
+
+What a name's options mean, and whether a method fits, is found by a :class:`Resolver`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import ValidationInfo
+
+from features.declared import Declared
+
+_ROOT = Path(__file__).parents[2]
+
+
+def _files(folder: str) -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in (_ROOT / folder).glob("*.py") if path.stem not in ("__init__", "base")))
+
+
+METHOD_NAMES = _files("gradops/methods")
+ARCHITECTURE_NAMES = _files("models/architectures")
+
+
+class Resolver(Protocol):
+    """Says of the names in a config what only the modules behind them know.
+
+    :class:`pipeline.training.resolve.Modules` is the one; it is the context under ``"resolver"`` of a config's
+    validation. A config that is validated without one has its names checked, and keeps texts as they are written.
+    """
+
+    def methods(self, texts: tuple[str, ...]) -> tuple[str, ...]:
+        """Methods in their written form, each once; every known one for ``("all",)``.
+
+        Raises:
+            ValueError: If one is no method. All that are none are listed.
+        """
+
+    def architecture(self, written: Mapping[str, Any]) -> Declared:
+        """The section ``[model]`` as its architecture declares it.
+
+        Raises:
+            pydantic.ValidationError: If a key or a value is none of the architecture's.
+        """
+
+    def architecture_keys(self, written: Mapping[str, Any]) -> list[str]:
+        """The keys that the section ``[model]`` may have, for the architecture that it names."""
+
+    def unfit(self, method: str, tasks: int, model: Declared) -> str | None:
+        """Why a method does not fit a number of tasks or an architecture; None if it does."""
+
+
+def resolver_of(info: ValidationInfo) -> Resolver | None:
+    """The resolver of a validation, if there is one."""
+    return (info.context or {}).get("resolver")
+
+
+def known_methods(texts: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    """Methods in their written form by the validation's resolver; without one as they are, if their names are known.
+
+    Raises:
+        ValueError: If one is no method. All that are none are listed.
+    """
+    if resolver := resolver_of(info):
+        return resolver.methods(texts)
+    problems = [problem for text in texts if texts != ("all",) and (problem := _unknown(text))]
+    if problems:
+        raise ValueError(" ".join(problems))
+    return texts
+
+
+def _unknown(text: str) -> str | None:
+    name = (re.match(r"\s*(\w*)", text) or [""])[0].strip()
+    if name in METHOD_NAMES:
+        return None
+    near = "".join(f" Did you mean `{n}`?" for n in get_close_matches(name, METHOD_NAMES, n=1))
+    return f"A method should be one of {', '.join(METHOD_NAMES)}. Found `{name}`.{near}"
+
+
+def known_architecture(kind: str) -> str:
+    """The kind of an architecture.
+
+    Raises:
+        ValueError: If there is none of that name.
+    """
+    if kind in ARCHITECTURE_NAMES:
+        return kind
+    near = "".join(f"did you mean `{n}`? " for n in get_close_matches(kind, ARCHITECTURE_NAMES, n=1))
+    raise ValueError(f"{near}an architecture is one of {', '.join(ARCHITECTURE_NAMES)}")

@@ -1,0 +1,58 @@
+"""What a config knows of methods and architectures without importing them is what the modules say."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from features.errors import InputError
+from gradops.gram_estimator import Measure as MeasureOfGradops
+from gradops.methods import METHODS
+from models.architectures import ARCHITECTURES
+from models.table_optimizers.names import NAMES
+from models.table_optimizers.rules import TABLE_OPTIMIZERS
+from pipeline.config.names import ARCHITECTURE_NAMES, METHOD_NAMES
+from pipeline.config.toml import read_config
+from pipeline.config.train import Measure
+from pipeline.training.resolve import load_config
+from tests.conftest import ROOT
+
+DEBUG = ROOT / "configs" / "debug.toml"
+
+
+def test_names_are_those_of_the_modules() -> None:
+    assert list(METHODS) == list(METHOD_NAMES)
+    assert list(ARCHITECTURES) == list(ARCHITECTURE_NAMES)
+    assert list(TABLE_OPTIMIZERS) == list(NAMES)
+    assert get_args(Measure) == get_args(MeasureOfGradops)
+
+
+def test_without_their_modules_options_are_kept_as_written() -> None:
+    written = ["train.method=gradops( alpha = -2)", "model.tower=[8]", "model.rest=1"]
+    config = read_config(DEBUG, written)
+    assert config.train.method == "gradops( alpha = -2)"
+    assert config.model.model_dump() == {"kind": "shared_bottom", "dropout": 0.3, "tower": [8], "rest": 1} | {
+        "bottom": [192, 192]
+    }
+
+
+@pytest.mark.parametrize("load", [read_config, load_config])
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.method=gradop(alpha=1)", "Found `gradop`. Did you mean `gradops`?"),
+        ("search.methods=['nope']", "search.methods: A method should be one of cagrad, "),
+        ("model.kind=shared_botom", "model.kind: did you mean `shared_bottom`? an architecture is one of "),
+        ("train.table_optimizer=adm", "did you mean `adam`? a table optimizer is one of adam, "),
+    ],
+)
+def test_an_unknown_name_is_an_error_either_way(load: type[object], override: str, message: str) -> None:
+    with pytest.raises(InputError) as error:
+        load(DEBUG, [override])  # type: ignore[call-arg]  # one of two functions
+    assert message in str(error.value)
+
+
+def test_an_unknown_key_of_an_architecture_is_named_with_the_nearest() -> None:
+    with pytest.raises(InputError, match=r"model.towr: unknown key; did you mean `tower`\?"):
+        load_config(DEBUG, ["model.towr=[8]"])
