@@ -5,7 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, ValidationInfo, field_validator, model_validator
+from pydantic import AliasChoices, Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
 from features.declared import Declared
 from models.table_optimizers.names import NAMES, choices
@@ -31,8 +31,9 @@ class TrainConfig(Declared):
         micro_batch: Rows that go through the network at a time, for the memory of large batches; 0 for all of a step's.
             The step is that of the whole batch.
         precision: Of the network's products while it trains; weights, gradients, Gram matrices and methods keep theirs.
-        lanes: Stretches of a window of rows (:mod:`pipeline.data.batches`) that are shuffled each for itself, so that
-            ranks need not read each other's rows: give as many as ranks are ever to share the run.
+        shuffle_shards: Stretches of a window of rows (:mod:`pipeline.data.batches`), each shuffled by itself, so that
+            ranks need not read each other's rows: as many as the most ranks that are ever to share the run. Its former
+            name ``lanes`` is accepted.
         lr: Adam's learning rate; the highest of a one-cycle schedule.
         schedule: ``"constant"``, or ``"one_cycle"`` (a fifth of the steps up, then down to 0 along a cosine).
         patience: Epochs without a better mean validation AUC before stopping; 0 to never stop early.
@@ -64,7 +65,7 @@ class TrainConfig(Declared):
     batch_size: PositiveInt = 1024
     micro_batch: Annotated[int, Field(ge=0)] = 0
     precision: Literal["float32", "bfloat16"] = "float32"
-    lanes: PositiveInt = 1
+    shuffle_shards: Annotated[PositiveInt, Field(validation_alias=AliasChoices("shuffle_shards", "lanes"))] = 1
     lr: Annotated[float, Field(gt=0)] = 1e-3
     schedule: Literal["constant", "one_cycle"] = "constant"
     patience: Annotated[int, Field(ge=0)] = 0

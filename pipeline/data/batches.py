@@ -28,8 +28,9 @@ class Batches:
     smaller than one window is shuffled completely.
 
     Several ranks share every batch evenly, and have equally many. An epoch's batch is made of the same rows however
-    many ranks share it. Of a window a rank reads the lanes that it has rows of: the one lane there is by default, just
-    its own rows with as many lanes as ranks. Evaluation asks for no order, and there each rank reads its own stretch.
+    many ranks share it. A rank reads the shuffle shards of a window that it has rows of: by default the window is one
+    shard, and with as many shards as ranks each reads its own rows and no others. Evaluation asks for no order, and
+    there each rank reads its own stretch.
 
     Args:
         folder: Folder of Parquet files that :mod:`pipeline.data.prepare` wrote.
@@ -38,12 +39,12 @@ class Batches:
         batch_size: Rows a batch, over all ranks; the last one of a window may have fewer.
         seed: Seed of the order.
         window: Rows of a window; at most three are in memory, one of them used and one or two taking shape.
-        lanes: Stretches of a window that are shuffled each for itself, and all have an even share of every batch.
+        shuffle_shards: Stretches of a window, each shuffled by itself and with an even share of every batch.
         shard: Rank, counted from 0, and number of ranks. A rank's batch is empty where a batch has fewer rows than
             ranks.
 
     Raises:
-        ValueError: If there is no such rank, or no lane.
+        ValueError: If there is no such rank, or no shuffle shard.
     """
 
     def __init__(
@@ -55,17 +56,17 @@ class Batches:
         batch_size: int,
         seed: int = 0,
         window: int = WINDOW,
-        lanes: int = 1,
+        shuffle_shards: int = 1,
         shard: tuple[int, int] = (0, 1),
     ) -> None:
         if not 0 <= shard[0] < shard[1]:
             raise ValueError(f"`shard` should be a rank from 0 and the number of ranks. Found `shard = {shard}`.")
-        if lanes < 1:
-            raise ValueError(f"`lanes` should be at least 1. Found `lanes = {lanes}`.")
+        if shuffle_shards < 1:
+            raise ValueError(f"`shuffle_shards` should be at least 1. Found `shuffle_shards = {shuffle_shards}`.")
         self._rows = pl.scan_parquet(folder / "*.parquet")
         self._spec, self._tasks = spec, tasks
         self._batch_size, self._seed, self._window = batch_size, seed, window
-        self._rank, self._ranks, self._lanes = *shard, lanes
+        self._rank, self._ranks, self._shuffle_shards = *shard, shuffle_shards
         self._schema = self._rows.collect_schema().names()
         self.rows = int(self._rows.select(pl.len()).collect().item())
         self._held: dict[bool, pl.DataFrame] = {}
@@ -81,8 +82,8 @@ class Batches:
         """
         generator = np.random.default_rng([self._seed, number])
         starts = generator.permutation(self._starts()).tolist()
-        # Orders of their own: with one for all lanes, the same rows of each would meet in every epoch.
-        others = [np.random.default_rng([self._seed, number, lane]) for lane in range(1, self._lanes)]
+        # Orders of their own: with one for all shards, the same rows of each would meet in every epoch.
+        others = [np.random.default_rng([self._seed, number, part]) for part in range(1, self._shuffle_shards)]
         generators = [generator, *others]
         while starts and skip >= self._batches_of(starts[0]):
             self._orders(starts[0], generators)  # drawn, so that what follows is drawn alike
@@ -139,16 +140,16 @@ class Batches:
         return Window.of(frame, self._spec, self._tasks)
 
     def _orders(self, start: int, generators: Sequence[np.random.Generator]) -> list[Rows]:
-        """The rows of each lane of a window, in a random order."""
-        stretches = (self._stretch(start, lane, self._lanes) for lane in range(self._lanes))
+        """The rows of each shuffle shard of a window, in a random order."""
+        stretches = (self._stretch(start, part, self._shuffle_shards) for part in range(self._shuffle_shards))
         return [s.start + generator.permutation(len(s)) for s, generator in zip(stretches, generators, strict=True)]
 
     def _shuffled(self, start: int, orders: Sequence[Rows]) -> Rows:
-        """This rank's rows of a window, batch by batch: each batch takes some of every lane, in the lane's order."""
+        """This rank's rows of a window, batch by batch: each batch takes some of every shard, in its order."""
         full, last = divmod(self._rows_of(start), self._batch_size)
         batches: list[list[Rows]] = [[], []]
-        for lane, rows in enumerate(orders):
-            size = len(_part(self._batch_size, lane, self._lanes))
+        for part, rows in enumerate(orders):
+            size = len(_part(self._batch_size, part, self._shuffle_shards))
             whole, left = np.split(rows, [full * size])
             batches[0].append(whole.reshape(full, size))
             batches[1].append(left[None])

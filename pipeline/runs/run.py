@@ -24,6 +24,8 @@ RESULT, WEIGHTS, CONFIG, PLACEMENT = "result.json", "weights.safetensors", "conf
 _FORMAT = 2
 # What keeps a run safe while it trains changes nothing in its result.
 _SAFETY = {"checkpoint_every", "keep_checkpoints"}
+# Keys of [train] to the names that they had when the first runs were made: their fingerprints have these.
+_FIRST_NAMES = {"shuffle_shards": "lanes"}
 
 Metrics = dict[str, dict[str, float]]
 
@@ -131,7 +133,8 @@ def depends_on(config: RunConfig, prepared: Prepared) -> dict[str, Any]:
     """Everything that decides a run's result."""
     # A start from the seed is named by nothing, so that runs of before there was another are still found.
     excluded = _SAFETY if config.train.start_from else _SAFETY | {"start_from"}
-    train = config.train.model_dump(mode="json", exclude=excluded)
+    content = config.train.model_dump(mode="json", exclude=excluded)
+    train = {_FIRST_NAMES.get(key, key): value for key, value in content.items()}
     parts = {"format": _FORMAT, "data": prepared.fingerprint}
     parts |= {"model": architecture_of(config).identity, "train": train}
     return parts | {"weights": [config.spec.tasks[task].weight for task in config.tasks]}

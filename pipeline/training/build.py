@@ -127,7 +127,7 @@ def _splits(config: RunConfig, prepared: Prepared, spec: FeatureSpec, group: Gro
             config.tasks,
             batch_size=size,
             seed=train.seed,
-            lanes=train.lanes,
+            shuffle_shards=train.shuffle_shards,
             shard=shard,
         )
         for name, size in sizes.items()

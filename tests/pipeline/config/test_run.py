@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from features.errors import InputError
+from pipeline.config.run import RunConfig
+from pipeline.data.prepared import Prepared
+from pipeline.runs.run import run_folder
 from pipeline.training.resolve import load_config
 from tests.conftest import ROOT, debug_config
 
@@ -89,3 +92,9 @@ def test_without_a_holdout_rows_must_be_left_to_train_on(tmp_path: Path) -> None
     with pytest.raises(InputError, match="leave rows to train on"):
         load_config(tmp_path / "one.toml")
     assert load_config(tmp_path / "one.toml", ["split.test=0.1", "split.validation=0.1"]).data.holdout is None
+
+
+def test_a_key_under_its_former_name_is_the_same_run(few: tuple[RunConfig, Prepared], tmp_path: Path) -> None:
+    now, before = (debug_config(tmp_path, f"train.{key}=2") for key in ("shuffle_shards", "lanes"))
+    assert now == before
+    assert run_folder(now, few[1]) == run_folder(before, few[1]) != run_folder(debug_config(tmp_path), few[1])

@@ -33,7 +33,7 @@ class Case:
     batch_size: int
     window: int
     ranks: int
-    lanes: int
+    shuffle_shards: int
     seed: int
 
 
@@ -43,7 +43,7 @@ CASES = st.builds(
     batch_size=st.integers(1, 30),
     window=st.integers(8, 70),
     ranks=st.integers(1, 5),
-    lanes=st.integers(1, 5),
+    shuffle_shards=st.integers(1, 5),
     seed=st.integers(0, 3),
 )
 
@@ -64,7 +64,12 @@ def write(case: Case, folder: Path) -> None:
 
 
 def source(case: Case, folder: Path, rank: int, ranks: int) -> Batches:
-    options = {"batch_size": case.batch_size, "seed": case.seed, "window": case.window, "lanes": case.lanes}
+    options = {
+        "batch_size": case.batch_size,
+        "seed": case.seed,
+        "window": case.window,
+        "shuffle_shards": case.shuffle_shards,
+    }
     return Batches(folder, SPEC, ["x"], **options, shard=(rank, ranks))
 
 
@@ -106,8 +111,8 @@ def test_ranks_share_every_batch(case: Case, skip: int) -> None:
 
 
 def test_the_rows_that_meet_change_from_epoch_to_epoch() -> None:
-    """With one order for all lanes, row i of each stretch would be in one batch for ever."""
-    case = Case(files=(400,), batch_size=20, window=400, ranks=2, lanes=2, seed=0)
+    """With one order for all shards, row i of each stretch would be in one batch for ever."""
+    case = Case(files=(400,), batch_size=20, window=400, ranks=2, shuffle_shards=2, seed=0)
     with tempfile.TemporaryDirectory() as name:
         write(case, Path(name))
         ranks = [source(case, Path(name), rank, 2) for rank in range(2)]
@@ -119,14 +124,14 @@ def test_the_rows_that_meet_change_from_epoch_to_epoch() -> None:
 
 
 def test_in_order_a_rank_reads_its_stretch_in_the_order_of_the_files(tmp_path: Path) -> None:
-    case = Case(files=(5, 6), batch_size=4, window=8, ranks=3, lanes=1, seed=0)
+    case = Case(files=(5, 6), batch_size=4, window=8, ranks=3, shuffle_shards=1, seed=0)
     write(case, tmp_path)
     found = [list(map(rows_of, source(case, tmp_path, rank, 3).in_order())) for rank in range(3)]
     assert found == [[[0, 1], [2, 3], [8]], [[4], [5], [9]], [[6], [7], [10]]]
 
 
 def test_a_rank_with_a_lane_of_its_own_reads_no_other(tmp_path: Path) -> None:
-    case = Case(files=(30,), batch_size=6, window=30, ranks=3, lanes=3, seed=0)
+    case = Case(files=(30,), batch_size=6, window=30, ranks=3, shuffle_shards=3, seed=0)
     write(case, tmp_path)
     found = [sorted(chain.from_iterable(read(source(case, tmp_path, rank, 3), in_order=False))) for rank in range(3)]
     assert found == [[*range(10)], [*range(10, 20)], [*range(20, 30)]]
@@ -139,5 +144,5 @@ def test_a_rank_that_is_none_is_refused(tmp_path: Path, shard: tuple[int, int]) 
 
 
 def test_no_lanes_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="`lanes` should be at least 1"):
-        Batches(tmp_path, SPEC, ["x"], batch_size=2, lanes=0)
+    with pytest.raises(ValueError, match="`shuffle_shards` should be at least 1"):
+        Batches(tmp_path, SPEC, ["x"], batch_size=2, shuffle_shards=0)
