@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready-$(VARIANT)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
-.PHONY: setup demo check test slow debug docs figures lock audit clean
+.PHONY: setup demo check test slow debug docs site pictures figures lock audit clean
 
 setup: $(READY)
 
@@ -33,6 +33,7 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.docs.links
 
 test: setup
 	$(BIN)/pytest
@@ -48,6 +49,14 @@ debug: setup
 # What the code says of itself.
 docs: setup
 	$(BIN)/gradops methods > docs/methods.md
+
+# The documents as a site in `site`; a dead link is an error. The variable silences an advertisement of the theme's.
+site: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+# The report's pages, photographed into docs/pictures; needs Chromium.
+pictures: setup
+	$(BIN)/python -m benchmarks.pictures
 
 # The papers' small problems, drawn into docs/figures; minutes.
 figures: setup
@@ -66,4 +75,4 @@ audit: setup
 	$(BIN)/uv tool run pip-audit --disable-pip --no-deps -r requirements/lock.txt -r requirements/$(VARIANT).txt
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis debug prepared runs mlruns mlartifacts mlflow.db*
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis debug site prepared runs mlruns mlartifacts mlflow.db*

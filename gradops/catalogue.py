@@ -82,12 +82,12 @@ def _references(parts: dict[str, str]) -> list[str]:
 
 def _parts(kind: type) -> dict[str, str]:
     """A docstring's body and its sections, in Markdown."""
-    body, *rest = _SECTION.split(_markdown(getdoc(kind) or ""))
+    body, *rest = _SECTION.split(to_markdown(getdoc(kind) or ""))
     sections = {title: cleandoc(text) for title, text in zip(rest[::2], rest[1::2], strict=True)}
     return {"body": body.strip(), "Args": "", **sections}
 
 
-def _markdown(text: str) -> str:
+def to_markdown(text: str) -> str:
     """Markdown for reStructuredText: roles, formulas and literals."""
     text = re.sub(r":math:`(.*?)`", lambda m: f"$`{' '.join(m[1].split())}`$", text, flags=re.DOTALL)
     text = re.sub(r"\.\. math:: (.*?)(?=\n\n|\n*\Z)", r"```math\n\1\n```", text, flags=re.DOTALL)

@@ -15,7 +15,6 @@ from tests.conftest import ROOT
 RESULTS = ROOT / "docs" / "results"
 FILES, PAGES = sorted(RESULTS.glob("*.json")), sorted(RESULTS.glob("*.html"))
 LINES = (ROOT / "docs" / "results-census.md").read_text().splitlines()
-README = (ROOT / "README.md").read_text()
 # What the paper's table calls them; the others are called what they are.
 SYSTEMS = {
     "Single-task": SINGLE_TASK.name,
@@ -71,7 +70,7 @@ def test_the_papers_figures_are_those_of_its_table() -> None:
         assert [*expected, row["mean_rank"]] in [found[5:] for found in rows_of(SYSTEMS[row["method"]])]
 
 
-def test_the_readmes_table_of_several_seeds_is_of_the_same_runs() -> None:
+def test_the_table_of_the_demos_systems_is_of_the_same_runs() -> None:
     result = load_result(RESULTS / "census-full.json")
     shown = [
         "uniform",
@@ -85,5 +84,5 @@ def test_the_readmes_table_of_several_seeds_is_of_the_same_runs() -> None:
         if point.name in (SINGLE_TASK.name, *shown):
             assert point.test_sd is not None
             aucs = [f"{auc:.4f} ± {point.test_sd[task]:.4f}" for task, auc in point.test.items()]
-            line = next(line for line in README.splitlines() if line.strip().startswith(point.name) and "±" in line)
+            line = next(line for line in LINES if line.strip().startswith(point.name) and "±" in line)
             assert [part.strip("▲▼ ") for part in line.split("   ") if "±" in part] == aucs

@@ -1,4 +1,4 @@
-"""The README's method, one file and one line in a copy of the package: selectable, searchable, tested, documented."""
+"""The method of CONTRIBUTING.md in a copy of the package, one file and one line: selectable, searchable, tested."""
 
 from __future__ import annotations
 
@@ -13,11 +13,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-_EXAMPLE = next(
-    code
-    for code in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-    if "(GramianMethod)" in code
-)
+_EXAMPLE = ROOT / "tests" / "conformance" / "added" / "levelled.py"
 _USE = """
 from pathlib import Path
 
@@ -42,7 +38,7 @@ def project(tmp_path: Path) -> Path:
     for folder in ("features", "gradops", "models", "pipeline", "tests", "configs"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    (tmp_path / "gradops" / "methods" / "levelled.py").write_text(_EXAMPLE)
+    shutil.copy(_EXAMPLE, tmp_path / "gradops" / "methods")
     with (tmp_path / "gradops" / "methods" / "__init__.py").open("r+") as table:
         lines = table.readlines()
         place = next(i for i, line in enumerate(lines) if "import MGDA" in line)
