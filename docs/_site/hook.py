@@ -1,0 +1,66 @@
+"""What mkdocs does with the documents beyond its own: the repository's layout, formulas, and the API pages.
+
+Documents link to each other by their places in the repository, `../README.md` from `docs/`, so that links work where
+the repository is browsed. mkdocs only knows files below one folder. This hook gives it the documents under their paths
+in the repository: the same links then work in the site, and mkdocs checks them.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from pathlib import Path
+from typing import Any
+
+from latex2mathml.converter import convert
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from pymdownx.slugs import slugify
+
+ROOT = Path(__file__).parents[2]
+OUTSIDE = ["README.md", "CONTRIBUTING.md", "DECISIONS.md", "CHANGELOG.md", "benchmarks/RESULTS.md"]
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Anchors as GitHub makes them, formulas in blocks, and the API pages at the end of the navigation."""
+    config.mdx_configs["toc"]["slugify"] = slugify(case="lower")
+    fence = {"name": "math", "class": "math", "format": _block}
+    config.mdx_configs.setdefault("pymdownx.superfences", {})["custom_fences"] = [fence]
+    assert config.nav is not None
+    config.nav.append({"API": [{name: path} for name, path in _api().items()]})
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """The documents under their paths in the repository, and a page for each module of gradops."""
+    for file in list(files):
+        if file.src_dir == config.docs_dir:
+            files.remove(file)
+            if not file.src_uri.startswith("_site/"):
+                files.append(_file(f"docs/{file.src_uri}", config))
+    for path in OUTSIDE:
+        files.append(_file(path, config))
+    for module, path in _api().items():
+        files.append(File.generated(config, path, content=f"::: {module}\n"))
+    return files
+
+
+def on_page_content(content: str, **_: Any) -> str:
+    """Formulas in a line, ``$`x`$`` where a repository is browsed, as MathML, which browsers draw by themselves."""
+    return re.sub(r"\$<code>(.*?)</code>\$", lambda found: convert(html.unescape(found[1])), content, flags=re.DOTALL)
+
+
+def _block(source: str, *_: Any, **__: Any) -> str:
+    return convert(source, display="block")
+
+
+def _file(path: str, config: MkDocsConfig) -> File:
+    return File(path, str(ROOT), config.site_dir, config.use_directory_urls)
+
+
+def _api() -> dict[str, str]:
+    """Module to page, the package itself first."""
+    found = sorted((ROOT / "gradops").rglob("*.py"))
+    parts = [path.relative_to(ROOT).with_suffix("").parts for path in found]
+    names = [".".join(part for part in path if part != "__init__") for path in parts]
+    return {name: f"api/{name}.md" for name in sorted(names, key=lambda name: (name.count("."), name))}
