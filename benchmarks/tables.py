@@ -26,7 +26,6 @@ from models.embedding.fused import FusedEmbedding
 from models.embedding.torchrec import TorchRecEmbedding
 from models.loss import cross_entropy, label_shares
 from models.table_optimizers.names import choices
-from models.table_optimizers.rules import TABLE_OPTIMIZERS
 from pipeline.config.train import TrainConfig
 from pipeline.training.optimizers import optimizer_of
 
@@ -50,8 +49,7 @@ class Network:
     def of(cls, kernel: Kernel, name: str, rows: int) -> Network:
         """Made for one kernel and table optimizer."""
         tables = [Table(f"t{i}", rows, WIDTH, (f"t{i}",)) for i in range(TABLES)]
-        sparse = TABLE_OPTIMIZERS[name] is not None
-        embedding = FusedEmbedding(tables, name) if kernel == "fused" else TorchRecEmbedding(tables, sparse=sparse)
+        embedding = FusedEmbedding(tables, name) if kernel == "fused" else TorchRecEmbedding(tables, name)
         model = SharedBottom(embedding, values=0, tasks=TASKS, bottom=(128,))
         optimizer = optimizer_of(model, TrainConfig(table_kernel=kernel, table_optimizer=name))
         return cls(rows, model, MultiTaskOptimizer(optimizer, Uniform(), shared=model.shared_parameters()))

@@ -13,7 +13,7 @@ from torchjd.aggregation import PCGrad, PCGradWeighting
 from torchjd.autogram import Engine
 from torchjd.autojac import backward, jac, jac_to_grad, mtl_backward
 
-from benchmarks.step.fronts import Front
+from benchmarks.step.embeddings import PeerEmbedding
 from benchmarks.step.way import Step, Way, mean_losses
 from gradops.linalg import gramian
 from gradops.methods import GradOPS
@@ -24,11 +24,11 @@ from models.embedding.cut import Bags
 Backward = Callable[[Tensor, Tensor], object]
 
 
-def peer(make: Callable[[SharedBottom, Front], Backward], front: type[Front]) -> Way:
-    """The way of one of the functions below, over some front."""
+def peer(make: Callable[[SharedBottom, PeerEmbedding], Backward], embedding: type[PeerEmbedding]) -> Way:
+    """The way of one of the functions below, over an embedding."""
 
     def start(model: SharedBottom) -> Step:
-        tables = front(model)
+        tables = embedding(model)
         fill = make(model, tables)
 
         def step(bags: Bags, labels_BT: Tensor) -> None:
@@ -40,17 +40,17 @@ def peer(make: Callable[[SharedBottom, Front], Backward], front: type[Front]) ->
 
         return step
 
-    return Way(start=start, tables=front.tables)
+    return Way(start=start, tables=embedding.tables)
 
 
-def plain(_model: SharedBottom, _front: Front) -> Backward:
+def plain(_model: SharedBottom, _embedding: PeerEmbedding) -> Backward:
     """The gradient of the losses' sum."""
     return lambda _z_BD, losses_T: losses_T.sum().backward()
 
 
-def naive(model: SharedBottom, front: Front) -> Backward:
+def naive(model: SharedBottom, embedding: PeerEmbedding) -> Backward:
     """T full backward passes, and GradOPS' combination of their gradients."""
-    method, shared = GradOPS(alpha=-1.0), _shared(model, front)
+    method, shared = GradOPS(alpha=-1.0), _shared(model, embedding)
 
     def fill(_z_BD: Tensor, losses_T: Tensor) -> None:
         _fill_towers(model, losses_T)
@@ -64,9 +64,9 @@ def naive(model: SharedBottom, front: Front) -> Backward:
     return fill
 
 
-def by_backward(model: SharedBottom, front: Front) -> Backward:
+def by_backward(model: SharedBottom, embedding: PeerEmbedding) -> Backward:
     """TorchJD's ``backward`` from the losses, its ``jac_to_grad`` without joining the Jacobians."""
-    aggregator, shared = PCGrad(), _shared(model, front)
+    aggregator, shared = PCGrad(), _shared(model, embedding)
 
     def fill(_z_BD: Tensor, losses_T: Tensor) -> None:
         _fill_towers(model, losses_T)
@@ -76,9 +76,9 @@ def by_backward(model: SharedBottom, front: Front) -> Backward:
     return fill
 
 
-def by_mtl_backward(model: SharedBottom, front: Front) -> Backward:
+def by_mtl_backward(model: SharedBottom, embedding: PeerEmbedding) -> Backward:
     """TorchJD's ``mtl_backward``, which is told of the features, and ``jac_to_grad``."""
-    aggregator, shared = PCGrad(), _shared(model, front)
+    aggregator, shared = PCGrad(), _shared(model, embedding)
     own = [list(tower.parameters()) for tower in model.towers]
 
     def fill(z_BD: Tensor, losses_T: Tensor) -> None:
@@ -91,18 +91,18 @@ def by_mtl_backward(model: SharedBottom, front: Front) -> Backward:
     return fill
 
 
-def by_autogram(model: SharedBottom, front: Front) -> Backward:
+def by_autogram(model: SharedBottom, embedding: PeerEmbedding) -> Backward:
     """TorchJD's Gram matrix without a Jacobian, then the weighted losses back through everything shared."""
-    return _by_autogram(model, front, Engine(front, model.bottom, batch_dim=None))
+    return _by_autogram(model, embedding, Engine(embedding, model.bottom, batch_dim=None))
 
 
-def by_autogram_of_bottom(model: SharedBottom, front: Front) -> Backward:
+def by_autogram_of_bottom(model: SharedBottom, embedding: PeerEmbedding) -> Backward:
     """The same with the Gram matrix of the bottom's gradients alone: not exact, the tables are missing from it."""
-    return _by_autogram(model, front, Engine(model.bottom, batch_dim=None))
+    return _by_autogram(model, embedding, Engine(model.bottom, batch_dim=None))
 
 
-def _by_autogram(model: SharedBottom, front: Front, engine: Engine) -> Backward:
-    weighting, shared = PCGradWeighting(), _shared(model, front)
+def _by_autogram(model: SharedBottom, embedding: PeerEmbedding, engine: Engine) -> Backward:
+    weighting, shared = PCGradWeighting(), _shared(model, embedding)
 
     def fill(_z_BD: Tensor, losses_T: Tensor) -> None:
         weights_T = weighting(engine.compute_gramian(losses_T))
@@ -112,9 +112,9 @@ def _by_autogram(model: SharedBottom, front: Front, engine: Engine) -> Backward:
     return fill
 
 
-def by_features(model: SharedBottom, front: Front) -> Backward:
+def by_features(model: SharedBottom, embedding: PeerEmbedding) -> Backward:
     """TorchJD's PCGrad of the gradients at the features, and one backward pass from there."""
-    aggregator, shared = PCGrad(), _shared(model, front)
+    aggregator, shared = PCGrad(), _shared(model, embedding)
 
     def fill(z_BD: Tensor, losses_T: Tensor) -> None:
         _fill_towers(model, losses_T)
@@ -124,8 +124,8 @@ def by_features(model: SharedBottom, front: Front) -> Backward:
     return fill
 
 
-def _shared(model: SharedBottom, front: Front) -> list[Tensor]:
-    return [*front.parameters(), *model.shared_parameters()]
+def _shared(model: SharedBottom, embedding: PeerEmbedding) -> list[Tensor]:
+    return [*embedding.parameters(), *model.shared_parameters()]
 
 
 def _fill_towers(model: SharedBottom, losses_T: Tensor) -> None:

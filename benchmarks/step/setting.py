@@ -45,7 +45,9 @@ class Setting:
         """The network, from one seed."""
         tables = [Table(f"t{i}", rows, self.width, (f"t{i}",)) for i, rows in enumerate(self.rows)]
         embedding: Embedding = (
-            FusedEmbedding(tables, "adagrad") if held == "fused" else TorchRecEmbedding(tables, sparse=held == "sparse")
+            FusedEmbedding(tables, "adagrad")
+            if held == "fused"
+            else TorchRecEmbedding(tables, "adagrad" if held == "sparse" else "adam")
         )
         model = SharedBottom(
             embedding, values=0, tasks=self.tasks, bottom=self.bottom, dropout=0.0, head_transform=rotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.step.fronts import DenseTables, SparseTables, TouchedRows
+from benchmarks.step.embeddings import DenseTables, SparseTables, TouchedRows
 from benchmarks.step.ours import ours
 from benchmarks.step.peers import (
     by_autogram,

@@ -1,4 +1,4 @@
-"""What an embedding of the tables offers to the network above it."""
+"""The base of every embedding: its tables, the cut at its output, and the optimizer of its tables."""
 
 from __future__ import annotations
 
@@ -7,19 +7,29 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from features.transforms import FIRST_KNOWN
 from models.embedding.cut import Bags, Layout, TableCut
 
 
 class Embedding(nn.Module):
-    """An embedding front: what a batch reads, to pooled embeddings B x E."""
+    """Embedding tables: from the ids of a batch to pooled embeddings B x E."""
 
     layout: Layout
 
     def tables(self) -> Iterator[nn.Parameter]:
         """The weights of the tables."""
         return self.parameters()
+
+    def optimizer(self, rate: float) -> Optimizer | None:
+        """The optimizer that steps the tables at a rate; None if dense gradients of them go to the network's own.
+
+        Args:
+            rate: Its learning rate.
+        """
+        del rate
+        return None
 
     def cut(self, bags: Bags) -> TableCut:
         """The pooled embeddings, cut from the tables."""
@@ -30,7 +40,7 @@ class Embedding(nn.Module):
         return self.state_dict()
 
     def placement(self) -> dict[str, Any]:
-        """Which ranks hold what of the tables, if several do."""
+        """The ranks that hold each table, if several do."""
         return {}
 
     def initialise(self, generator: torch.Generator, std: float) -> None:

@@ -1,4 +1,4 @@
-"""The embedding front whose backward pass steps its tables: fbgemm's table-batched embedding."""
+"""The embedding whose backward pass steps its tables: fbgemm's table-batched embedding."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from fbgemm_gpu.split_table_batched_embeddings_ops_training import SplitTableBat
 from fbgemm_gpu.tbe.config.embedding_config import BoundsCheckMode, ComputeDevice, EmbeddingLocation
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim import Optimizer
 
 from features.encoder import Table
 from features.errors import InputError
 from models.embedding.base import Embedding
 from models.embedding.cut import Bags, Layout
+from models.embedding.fused_optimizer import FusedOptimizer
 from models.table_optimizers.names import FUSED
 
 _PLACES = {
@@ -47,7 +49,7 @@ class FusedEmbedding(Embedding):
     def __init__(self, tables: Sequence[Table], optimizer: str) -> None:
         super().__init__()
         check_widths(tables)
-        self.layout, self.optimizer = Layout.of(tables), optimizer
+        self.layout, self.rule = Layout.of(tables), optimizer
         self._names = [table.name for table in tables]
         # From the start in the kernel's buffer, so that no table is ever held twice.
         self._buffer: Tensor | None = torch.zeros(sum(t.rows * t.width for t in tables), dtype=torch.float32)
@@ -72,6 +74,10 @@ class FusedEmbedding(Embedding):
         offsets = functional.pad(bags.lengths_FB.cumsum(0), (1, 0))
         pooled_BE: Tensor = self.kernel(bags.ids_N, offsets, bags.weight_N)
         return pooled_BE
+
+    def optimizer(self, rate: float) -> Optimizer:
+        """The rate and the state of the kernel's own steps."""
+        return FusedOptimizer(self, rate)
 
     @property
     def kernel(self) -> Kernel:
@@ -107,7 +113,7 @@ class FusedEmbedding(Embedding):
         kernel = Kernel(
             [(*table.shape, *_PLACES[device.type]) for table in tables],
             feature_table_map=list(self.layout.tables),
-            optimizer=fused_rule(self.optimizer, device),
+            optimizer=fused_rule(self.rule, device),
             learning_rate=0.0,
             eps=EPS,
             device=device,

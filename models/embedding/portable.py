@@ -1,4 +1,4 @@
-"""The embedding front that serves: the same weights, under the same names, in plain torch."""
+"""The embedding that serves: the same weights, under the same names, in plain torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embedding front of several ranks: TorchRec's sharded collection, whose backward pass steps its tables."""
+"""The embedding of several ranks: TorchRec's sharded collection, whose backward pass steps its tables."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from torch.distributed._shard.sharded_tensor import init_from_local_shards
 from torch.distributed._shard.sharded_tensor.api import ShardedTensor
 from torch.distributed._shard.sharded_tensor.shard import Shard as Local
 from torch.nn import functional
+from torch.optim import Optimizer
 from torchrec.distributed.batched_embedding_kernel import BaseBatchedEmbeddingBag
 from torchrec.distributed.embeddingbag import EmbeddingBagCollectionSharder
 from torchrec.distributed.types import ShardingEnv
@@ -32,6 +33,7 @@ from models.embedding.cut import Bags, Layout, TableCut
 from models.embedding.fused import EPS, check_widths, fused_rule
 from models.embedding.row_owners import RowOwners
 from models.embedding.shard import Shard
+from models.embedding.sharded_optimizer import ShardedOptimizer
 from models.embedding.sharding import sharding_plan
 from models.embedding.sharding_kinds import Sharding
 
@@ -77,7 +79,7 @@ class ShardedEmbedding(Embedding):
     ) -> None:
         super().__init__()
         check_widths(tables)
-        self.layout, self.optimizer, self.processes = Layout.of(tables), optimizer, processes
+        self.layout, self.rule, self.processes = Layout.of(tables), optimizer, processes
         self._keys = torchrec.feature_keys(tables)
         group = processes or dist.group.WORLD
         if group is None:
@@ -119,6 +121,10 @@ class ShardedEmbedding(Embedding):
             # TorchRec and DistributedDataParallel divide by the ranks: they take losses for means of local rows.
             pooled_BE.register_hook(partial(torch.mul, other=self._ranks))
         return pooled_BE
+
+    def optimizer(self, rate: float) -> Optimizer:
+        """The rate and the state of the kernels' own steps, and the optimizer of copied tables."""
+        return ShardedOptimizer(self, rate)
 
     def cut(self, bags: Bags) -> TableCut:
         """The pooled embeddings of this rank's rows, cut from the tables."""
@@ -165,7 +171,7 @@ class ShardedEmbedding(Embedding):
         return init_from_local_shards(local, size, process_group=self.processes)
 
     def whole_state(self) -> dict[str, Tensor]:
-        """The unsharded front's state dict on the first rank, to be served; others take part and get nothing."""
+        """The unsharded embedding's state dict on the first rank, to be served; others take part and get nothing."""
         state: dict[str, Tensor] = {}
         first, device = dist.get_rank(self.processes) == 0, next(self.tables()).device
         for name, value in self.state_dict().items():

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from features.encoder import Table
-from models.embedding.fused_optimizer import FusedOptimizer
+from models.embedding.fused_optimizer import FusedOptimizer, FusedTables
 from models.embedding.shard import Shard, local_part
-from models.embedding.sharded import ShardedEmbedding
 from models.table_optimizers.row_optimizer import RowOptimizer
 from models.table_optimizers.rules import TABLE_OPTIMIZERS
+
+
+class SpreadTables(FusedTables, Protocol):
+    """Tables that are spread over ranks: divided among them, or copied."""
+
+    rule: str
+    declared: dict[str, Table]
+
+    def copies(self) -> dict[Tensor, list[Shard]]:
+        """The copied tables, by the memory of their dense gradient."""
+
+    def spread(self, table: Table, size: torch.Size, part: Tensor | None) -> Tensor:
+        """A tensor for a table, spread as the table is, from the part of each rank."""
 
 
 class ShardedOptimizer(FusedOptimizer):
@@ -31,11 +43,11 @@ class ShardedOptimizer(FusedOptimizer):
         ValueError: As :class:`FusedOptimizer`.
     """
 
-    def __init__(self, embedding: ShardedEmbedding, lr: float) -> None:
+    def __init__(self, embedding: SpreadTables, lr: float) -> None:
         super().__init__(embedding, lr)
         self._embedding, copies = embedding, embedding.copies()
         self._copies = {shard.table.name: shard.weights for shards in copies.values() for shard in shards}
-        self._of_copies = _of_copies(embedding.optimizer, copies, lr) if copies else None
+        self._of_copies = _of_copies(embedding.rule, copies, lr) if copies else None
 
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # gradients are there before the step
         """Count the backward pass's step, and step the copied tables alike."""
@@ -72,7 +84,7 @@ class ShardedOptimizer(FusedOptimizer):
 
     def _spread(self, table: Table, held: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """A table's state, of which this rank holds a part, or nothing."""
-        sizes = _rule(self._embedding.optimizer).initial(torch.empty(table.rows, table.width, device="meta"))
+        sizes = _rule(self._embedding.rule).initial(torch.empty(table.rows, table.width, device="meta"))
         return {kind: self._embedding.spread(table, whole.size(), held.get(kind)) for kind, whole in sizes.items()}
 
 

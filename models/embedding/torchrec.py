@@ -1,4 +1,4 @@
-"""The embedding front that trains: TorchRec's EmbeddingBagCollection."""
+"""The embedding that trains with plain tables: TorchRec's EmbeddingBagCollection."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torchrec.modules.embedding_configs import EmbeddingBagConfig
 from torchrec.modules.embedding_modules import EmbeddingBagCollection
 from torchrec.sparse.jagged_tensor import KeyedJaggedTensor, KeyedTensor
@@ -13,6 +14,7 @@ from torchrec.sparse.jagged_tensor import KeyedJaggedTensor, KeyedTensor
 from features.encoder import Table
 from models.embedding.base import Embedding
 from models.embedding.cut import Bags, Layout
+from models.table_optimizers.rules import TABLE_OPTIMIZERS
 
 
 class TorchRecEmbedding(Embedding):
@@ -23,18 +25,23 @@ class TorchRecEmbedding(Embedding):
 
     Args:
         tables: The tables; their features one after another are the pooled columns.
+        optimizer: What steps the tables, by its name in :mod:`models.table_optimizers.names`. Under a row optimizer
+            their gradients are sparse: the rows that were read.
         weighted: Whether bags come with entry weights.
-        sparse: Whether the tables' gradients hold the rows that were read and no others.
     """
 
-    def __init__(self, tables: Sequence[Table], *, weighted: bool = False, sparse: bool = False) -> None:
+    def __init__(self, tables: Sequence[Table], optimizer: str = "adam", *, weighted: bool = False) -> None:
         super().__init__()
-        self.layout = Layout.of(tables)
+        self.layout, self._rule = Layout.of(tables), TABLE_OPTIMIZERS[optimizer]
         self._keys = feature_keys(tables)
         self.collection = collection(tables, weighted=weighted, device=torch.device("cpu"))
         for bag in self.collection.embedding_bags.values():
             assert isinstance(bag, nn.EmbeddingBag)
-            bag.sparse = sparse  # the collection has no option for it
+            bag.sparse = self._rule is not None  # the collection has no option for it
+
+    def optimizer(self, rate: float) -> Optimizer | None:
+        """The row optimizer that was named; None for Adam from dense gradients."""
+        return None if self._rule is None else self._rule(self.tables(), rate)
 
     def forward(self, bags: Bags) -> Tensor:
         """Pooled embeddings B x E."""

@@ -24,7 +24,6 @@ from models.embedding.fused import FusedEmbedding
 from models.embedding.sharded import ShardedEmbedding
 from models.embedding.torchrec import TorchRecEmbedding
 from models.table_optimizers.names import choices
-from models.table_optimizers.rules import TABLE_OPTIMIZERS
 from pipeline.config.run import RunConfig
 from pipeline.config.train import TrainConfig
 from pipeline.data.batches import Batches
@@ -77,7 +76,7 @@ def embedding_of(encoder: Encoder, config: RunConfig, group: Group = Alone()) ->
     if train.table_kernel == "plain":
         if group.size > 1:
             raise _not_fused(train, group.size)
-        return TorchRecEmbedding(tables, weighted=weighted, sparse=TABLE_OPTIMIZERS[train.table_optimizer] is not None)
+        return TorchRecEmbedding(tables, train.table_optimizer, weighted=weighted)
     if group.size == 1:
         return FusedEmbedding(tables, train.table_optimizer)
     sharding, device = config.sharding.plan(), device_of(train.device)

@@ -1,4 +1,4 @@
-"""The optimizer of a run: Adam for the network, a choice for its tables, and clipping over both."""
+"""The optimizer of a run: Adam for the network, the embedding's own for its tables, and clipping over both."""
 
 from __future__ import annotations
 
@@ -12,10 +12,6 @@ from torch.optim import Adam, Optimizer
 
 from features.errors import InputError
 from models.architectures.base import Architecture
-from models.embedding.fused import FusedEmbedding
-from models.embedding.fused_optimizer import FusedOptimizer
-from models.embedding.sharded import ShardedEmbedding
-from models.embedding.sharded_optimizer import ShardedOptimizer
 from models.table_optimizers.joint_optimizer import JointOptimizer
 from models.table_optimizers.row_optimizer import RowOptimizer
 from models.table_optimizers.rules import TABLE_OPTIMIZERS
@@ -33,17 +29,15 @@ def optimizer_of(model: Architecture, config: TrainConfig) -> Optimizer:
     tables = list(model.embedding.tables())
     of_tables = {id(table) for table in tables}
     network = [p for p in model.network_parameters() if id(p) not in of_tables]
-    rate, kind = config.table_lr or config.lr, TABLE_OPTIMIZERS[config.table_optimizer]
+    if config.table_kernel == "plain":
+        _check_device(config.table_optimizer, network[0].device)
+    rate = config.table_lr or config.lr
     optimizer: Optimizer = Adam(network, lr=config.lr, fused=True)
-    if isinstance(model.embedding, ShardedEmbedding):
-        optimizer = JointOptimizer([optimizer, ShardedOptimizer(model.embedding, rate)])
-    elif isinstance(model.embedding, FusedEmbedding):
-        optimizer = JointOptimizer([optimizer, FusedOptimizer(model.embedding, rate)])
-    elif kind is None:
+    stepping = model.embedding.optimizer(rate)
+    if stepping is None:
         optimizer.add_param_group({"params": tables, "lr": rate})
     else:
-        _check_device(config.table_optimizer, network[0].device)
-        optimizer = JointOptimizer([optimizer, kind(tables, rate)])
+        optimizer = JointOptimizer([optimizer, stepping])
     if config.clip_norm:
         optimizer.register_step_pre_hook(partial(_clip_before, model.network_parameters(), config.clip_norm))
     return optimizer
@@ -70,6 +64,8 @@ def _clip_before(parameters: Sequence[Tensor], longest: float, *_: object) -> No
 
 def _check_device(name: str, device: torch.device) -> None:
     """Refuse a tables' optimizer that this device has no operations for."""
+    if TABLE_OPTIMIZERS[name] is None:
+        return
     possible = [other for other, kind in TABLE_OPTIMIZERS.items() if kind is None or _steps_on(kind, device)]
     if name not in possible:
         choices = ", ".join(f'"{other}"' for other in possible)

@@ -16,6 +16,7 @@ from benchmarks.step.ways import EXACT, UNIFORM, WAYS
 from models.architectures.shared_bottom import SharedBottom
 from models.embedding.base import Embedding
 from models.embedding.cut import Bags
+from models.table_optimizers.adagrad import Adagrad
 from tests.gradops import reference
 
 # Two tasks: PCGrad's random orders are then one.
@@ -32,13 +33,16 @@ def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 class Float64Bags(Embedding):
     """TorchRec's bags, one entry each, without its rounding to float32."""
 
-    def __init__(self, front: Embedding, *, sparse: bool) -> None:
+    def __init__(self, embedding: Embedding, *, sparse: bool) -> None:
         super().__init__()
-        self.layout = front.layout
+        self.layout, self.sparse = embedding.layout, sparse
         self.bags = nn.ModuleList(
             nn.EmbeddingBag.from_pretrained(table.detach().double(), freeze=False, mode="sum", sparse=sparse)
-            for table in front.tables()
+            for table in embedding.tables()
         )
+
+    def optimizer(self, rate: float) -> Adagrad | None:
+        return Adagrad(self.tables(), rate) if self.sparse else None
 
     def forward(self, bags: Bags) -> Tensor:
         ids_FB = bags.ids_N.view(len(self.bags), -1)

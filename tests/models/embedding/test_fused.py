@@ -26,9 +26,9 @@ from models.table_optimizers.joint_optimizer import JointOptimizer
 from models.table_optimizers.names import FUSED
 from models.table_optimizers.rules import TABLE_OPTIMIZERS
 from tests.models import networks
-from tests.models.table_optimizers.test_table_optimizers import BATCH, bags, losses
+from tests.models.rare_rows import BATCH, bags, losses
 
-# As in test_table_optimizers, "b" is read by two features; the widths are such as the kernel takes.
+# As in rare_rows, "b" is read by two features; the widths are such as the kernel takes.
 TABLES = [Table("a", 400, 4, ("a",)), Table("b", 300, 12, ("b", "c"))]
 WIDTH, RULES, LR = 28, list(FUSED["cpu"]), 0.1
 
@@ -47,7 +47,7 @@ def fused(rule: str) -> tuple[SharedBottom, MultiTaskOptimizer]:
 def plain(rule: str, *, weighted: bool) -> tuple[SharedBottom, MultiTaskOptimizer]:
     kind = TABLE_OPTIMIZERS[rule]
     assert kind is not None
-    net = model(TorchRecEmbedding(TABLES, weighted=weighted, sparse=True))
+    net = model(TorchRecEmbedding(TABLES, rule, weighted=weighted))
     return wrapped(net, kind(net.embedding.tables(), rate(rule)))
 
 

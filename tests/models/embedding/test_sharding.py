@@ -81,16 +81,16 @@ def test_without_a_process_group_it_says_so() -> None:
 
 @pytest.mark.usefixtures("one_rank")
 def test_an_unknown_id_is_refused() -> None:
-    front = ShardedEmbedding(TABLES, "sgd", SIZES)
+    embedding = ShardedEmbedding(TABLES, "sgd", SIZES)
     with pytest.raises(RuntimeError, match="idx < num_rows"):
-        front(Bags(torch.tensor([200]), torch.tensor([0, 0, 0, 1])))
+        embedding(Bags(torch.tensor([200]), torch.tensor([0, 0, 0, 1])))
 
 
 @pytest.mark.usefixtures("one_rank")
 @pytest.mark.parametrize("ids", [torch.int32, torch.int64])
 def test_it_reads_as_the_portable_twin_whose_state_has_the_same_names(ids: torch.dtype) -> None:
-    front, twin = ShardedEmbedding(TABLES, "adagrad", SIZES, weighted=True).to("cpu"), PortableEmbedding(TABLES)
-    for either in (front, twin):
+    embedding, twin = ShardedEmbedding(TABLES, "adagrad", SIZES, weighted=True).to("cpu"), PortableEmbedding(TABLES)
+    for either in (embedding, twin):
         with torch.no_grad():
             either.initialise(torch.Generator().manual_seed(0), 0.5)
     bags = Bags(
@@ -98,8 +98,8 @@ def test_it_reads_as_the_portable_twin_whose_state_has_the_same_names(ids: torch
         torch.tensor([1, 1, 1, 0, 2, 0, 0, 1], dtype=ids),
         torch.rand(6),
     )
-    torch.testing.assert_close(front(bags), twin(bags), rtol=0, atol=1e-6)
-    assert front.state_dict().keys() == twin.state_dict().keys()
+    torch.testing.assert_close(embedding(bags), twin(bags), rtol=0, atol=1e-6)
+    assert embedding.state_dict().keys() == twin.state_dict().keys()
 
 
 @pytest.mark.usefixtures("one_rank")
@@ -111,13 +111,13 @@ def test_resumed_state_goes_on(rule: str) -> None:
         unbroken.step(step)
         broken.step(step)
     resumed = Trained(rule)
-    for shard, other in zip(resumed.front.shards(), broken.front.shards(), strict=True):
+    for shard, other in zip(resumed.embedding.shards(), broken.embedding.shards(), strict=True):
         shard.weights.copy_(other.weights)
     resumed.optimizer.load_state_dict(copy.deepcopy(broken.optimizer.state_dict()))
     for step in range(3, 5):
         unbroken.step(step)
         resumed.step(step)
-    for shard, other in zip(resumed.front.shards(), unbroken.front.shards(), strict=True):
+    for shard, other in zip(resumed.embedding.shards(), unbroken.embedding.shards(), strict=True):
         assert torch.equal(shard.weights, other.weights), shard.table.name
 
 
@@ -125,22 +125,22 @@ class Trained:
     """Tables pulled towards zero."""
 
     def __init__(self, rule: str) -> None:
-        self.front = ShardedEmbedding(ranks.TABLES, rule, Sharding(kinds={"a": "row_wise", "b": "table_wise"}))
-        self.front.initialise(torch.Generator().manual_seed(0), 0.5)
+        self.embedding = ShardedEmbedding(ranks.TABLES, rule, Sharding(kinds={"a": "row_wise", "b": "table_wise"}))
+        self.embedding.initialise(torch.Generator().manual_seed(0), 0.5)
         network = SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-        self.optimizer = JointOptimizer([network, ShardedOptimizer(self.front, 0.1)])
+        self.optimizer = JointOptimizer([network, ShardedOptimizer(self.embedding, 0.1)])
 
     def step(self, number: int) -> None:
         self.optimizer.zero_grad()
-        self.front(ranks.bags(number, "sum")).square().sum().backward()
+        self.embedding(ranks.bags(number, "sum")).square().sum().backward()
         self.optimizer.step()
 
 
 @pytest.mark.usefixtures("one_rank")
 def test_the_rate_may_not_change_within_a_step() -> None:
-    front = ShardedEmbedding(TABLES, "sgd", SIZES)
-    optimizer = ShardedOptimizer(front, 0.1)
-    front(Bags(torch.tensor([3]), torch.tensor([0, 0, 0, 1]))).sum().backward()
+    embedding = ShardedEmbedding(TABLES, "sgd", SIZES)
+    optimizer = ShardedOptimizer(embedding, 0.1)
+    embedding(Bags(torch.tensor([3]), torch.tensor([0, 0, 0, 1]))).sum().backward()
     optimizer.param_groups[0]["lr"] = 0.2
     with pytest.raises(ValueError, match="should not change between"):
         optimizer.step()

@@ -11,48 +11,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from features.encoder import Table
 from gradops import MultiTaskOptimizer
 from gradops.methods import METHODS, parse
-from models.architectures.shared_bottom import SharedBottom
 from models.embedding.cut import Bags
-from models.embedding.torchrec import TorchRecEmbedding
 from models.table_optimizers.adagrad import Adagrad
 from models.table_optimizers.lazy_adam import LazyAdam
 from models.table_optimizers.row_optimizer import RowOptimizer
 from models.table_optimizers.rowwise_adagrad import RowwiseAdagrad
 from models.table_optimizers.rules import TABLE_OPTIMIZERS
 from models.table_optimizers.sgd import SGD
-from tests.models import networks
-
-# Many more rows than a batch reads, so that most wait; "b" is read by two features.
-TABLES = [Table("a", 400, 4, ("a",)), Table("b", 300, 6, ("b", "c"))]
-ROWS_F = [400, 300, 300]
-BATCH, STEPS, LR = 16, 12, 0.1
-
-
-def model(*, sparse: bool, weighted: bool = False) -> SharedBottom:
-    embedding = TorchRecEmbedding(TABLES, weighted=weighted, sparse=sparse)
-    net = SharedBottom(embedding, values=networks.VALUES, tasks=networks.TASKS, bottom=(8, 6), tower=(4,), dropout=0.0)
-    net.initialise(torch.Generator().manual_seed(0), embedding_std=0.5)
-    return net
-
-
-def bags(seed: int, *, weighted: bool = False) -> Bags:
-    """Zero to four ids a bag, half of them out of four rows: read often, while the other rows are rarely read."""
-    generator = torch.Generator().manual_seed(seed)
-    lengths_FB = torch.randint(0, 5, (3 * BATCH,), generator=generator)
-    ids = []
-    for rows, entries in zip(ROWS_F, lengths_FB.view(3, BATCH).sum(1).tolist(), strict=True):
-        rare_N = torch.randint(0, rows, (entries,), generator=generator)
-        ids.append(torch.where(torch.rand(entries, generator=generator) < 0.5, rare_N % 4, rare_N))
-    weight_N = torch.rand(int(lengths_FB.sum()), generator=generator) if weighted else None
-    return Bags(torch.cat(ids), lengths_FB, weight_N)
-
-
-def losses(net: SharedBottom, batch: Bags, seed: int) -> tuple[Tensor, dict[str, object]]:
-    found = networks.passed(net, batch, networks.values(BATCH, seed).float(), networks.labels(BATCH, seed).float())
-    return found.losses_T, {"features": found.views, "pooled": found.cut}
+from tests.models.rare_rows import BATCH, LR, STEPS, bags, losses, model
 
 
 def read_rows(batch: Bags) -> list[Tensor]:
@@ -123,7 +91,7 @@ KINDS: list[tuple[type[RowOptimizer], Naive]] = [
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(("kind", "naive"), KINDS)
 def test_steps_are_those_of_naive_dense_code(kind: type[RowOptimizer], naive: Naive, weighted: bool) -> None:
-    sparse, dense = model(sparse=True, weighted=weighted), model(sparse=False, weighted=weighted)
+    sparse, dense = model("sgd", weighted=weighted), model("adam", weighted=weighted)
     tables = list(sparse.embedding.tables())
     optimizer = kind(tables, LR)
     expected = [table.detach().double() for table in tables]
@@ -147,7 +115,7 @@ def test_steps_are_those_of_naive_dense_code(kind: type[RowOptimizer], naive: Na
 
 
 def test_lazy_adam_is_torchs_sparse_adam() -> None:
-    ours, theirs = model(sparse=True), model(sparse=True)
+    ours, theirs = model("sgd"), model("sgd")
     # Theirs adds eps before the bias correction: it is made too small to matter.
     pair = [
         LazyAdam(ours.embedding.tables(), LR, eps=1e-20),
@@ -182,8 +150,8 @@ UNROTATED = [name for name, kind in METHODS.items() if name == "static" or kind(
 def test_no_method_sees_whether_gradients_are_sparse(name: str) -> None:
     method = parse("static(weight=(0.2, 0.8, 2.0))" if name == "static" else name)
     reports = []
-    for sparse in (True, False):
-        net = model(sparse=sparse)
+    for tables_by in ("sgd", "adam"):
+        net = model(tables_by)
         optimizer = MultiTaskOptimizer(torch.optim.SGD(net.parameters(), 0.0), method, shared=net.shared_parameters())
         losses_T, places = losses(net, bags(0), 0)
         reports.append((optimizer.backward(losses_T, **places), list(net.embedding.tables())))  # type: ignore[arg-type]
@@ -223,7 +191,7 @@ class Watch(TorchDispatchMode):
 def test_a_step_holds_no_second_table(name: str) -> None:
     """Once its state is made, no tensor of a backward pass and a step is larger than what the batch read."""
     kind = TABLE_OPTIMIZERS[name]
-    net = model(sparse=kind is not None)
+    net = model(name)
     tables = list(net.embedding.tables())
     optimizer = torch.optim.Adam(tables, LR) if kind is None else kind(tables, LR)
     for step in range(2):

@@ -31,7 +31,7 @@ from pipeline.training.optimizers import clip_gradients, optimizer_of
 from pipeline.training.training import train
 from tests.conftest import debug_config
 from tests.models import networks
-from tests.models.table_optimizers.test_table_optimizers import BATCH, bags, losses, model
+from tests.models.rare_rows import BATCH, bags, losses, model
 from tests.pipeline.test_log_to_served import config as clicks  # noqa: F401  # a fixture
 
 SPARSE = [name for name, kind in TABLE_OPTIMIZERS.items() if kind]
@@ -54,7 +54,7 @@ def state_of(net: SharedBottom) -> dict[str, Tensor]:
 @pytest.mark.parametrize("name", SPARSE)
 def test_two_optimizers_step_as_they_would_alone(name: str) -> None:
     """The network by Adam, the tables by their own, under weights that differ by task."""
-    ours, alone = model(sparse=True), model(sparse=True)
+    ours, alone = model(name), model(name)
     joint = wrapped(ours, name, table_lr=0.1)
     tables, kind = list(alone.embedding.tables()), TABLE_OPTIMIZERS[name]
     assert kind is not None
@@ -82,8 +82,7 @@ def test_two_optimizers_step_as_they_would_alone(name: str) -> None:
 @pytest.mark.parametrize("name", TABLE_OPTIMIZERS)
 @pytest.mark.parametrize("way", ["loaded", "copied"])
 def test_a_resumed_optimizer_goes_on_exactly(name: str, way: str) -> None:
-    sparse = TABLE_OPTIMIZERS[name] is not None
-    unbroken, broken = model(sparse=sparse), model(sparse=sparse)
+    unbroken, broken = model(name), model(name)
     whole, first = wrapped(unbroken, name), wrapped(broken, name)
     for number in range(6):
         step(unbroken, whole, number)
@@ -92,7 +91,7 @@ def test_a_resumed_optimizer_goes_on_exactly(name: str, way: str) -> None:
     if way == "copied":
         resumed, second = copy.deepcopy((broken, first))
     else:
-        resumed = model(sparse=sparse)
+        resumed = model(name)
         resumed.load_state_dict(broken.state_dict())
         second = wrapped(resumed, name, lr=7.0)
         second.load_state_dict(first.state_dict())
@@ -106,7 +105,7 @@ def test_a_resumed_optimizer_goes_on_exactly(name: str, way: str) -> None:
 
 @pytest.mark.parametrize("name", TABLE_OPTIMIZERS)
 def test_a_schedule_moves_both_rates(name: str) -> None:
-    net = model(sparse=TABLE_OPTIMIZERS[name] is not None)
+    net = model(name)
     optimizer = wrapped(net, name, table_lr=0.5)
     schedule = LambdaLR(optimizer, lambda step: 0.5**step)
     before = state_of(net)
@@ -127,7 +126,7 @@ def test_a_schedule_moves_both_rates(name: str) -> None:
 
 @pytest.mark.parametrize("longest", [1e-3, 1e3])
 def test_clipping_counts_a_row_once(longest: float) -> None:
-    sparse, dense = model(sparse=True), model(sparse=False)
+    sparse, dense = model("sgd"), model("adam")
     for net in (sparse, dense):
         losses_T, places = losses(net, bags(0), 0)
         optimizer = MultiTaskOptimizer(SGD(net.parameters(), 1.0), parse("uniform"), shared=net.shared_parameters())
@@ -153,7 +152,7 @@ def test_dense_gradients_are_clipped_as_torch_clips_them() -> None:
 
 
 def test_a_run_clips_its_tables_too() -> None:
-    net = model(sparse=True)
+    net = model("rowwise_adagrad")
     optimizer = wrapped(net, "rowwise_adagrad", clip_norm=1e-12)
     step(net, optimizer, 0)
     grads = [p.grad for p in net.parameters() if p.grad is not None]
@@ -240,7 +239,7 @@ def test_a_device_without_sparse_gradients_is_refused(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(optimizers, "_steps_on", only_adagrad)
     with pytest.raises(InputError, match=r'"lazy_adam"` cannot.*possible there: "adam", "rowwise_adagrad"'):
-        wrapped(model(sparse=True), "lazy_adam")
+        wrapped(model("lazy_adam"), "lazy_adam")
 
 
 def test_whether_a_device_can_is_found_by_trying() -> None:

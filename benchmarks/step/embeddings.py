@@ -17,8 +17,8 @@ from models.table_optimizers.joint_optimizer import JointOptimizer
 from pipeline.training.optimizers import optimizer_of
 
 
-class Front(nn.Module, ABC):
-    """An embedding front whose parameters a peer can treat as any others, and the optimizer of the whole model."""
+class PeerEmbedding(nn.Module, ABC):
+    """An embedding whose parameters a peer can treat as any others, and the optimizer of the whole model."""
 
     tables: ClassVar[Tables]
     optimizer: Optimizer
@@ -32,7 +32,7 @@ class Front(nn.Module, ABC):
         self.optimizer.step()
 
 
-class DenseTables(Front):
+class DenseTables(PeerEmbedding):
     """Whole tables with dense gradients. Plain descent on them, the cheapest optimizer; fused Adam on the rest."""
 
     tables = "dense"
@@ -50,7 +50,7 @@ class DenseTables(Front):
         return pooled_BE
 
 
-class SparseTables(Front):
+class SparseTables(PeerEmbedding):
     """Whole tables with sparse gradients, whose combination nobody can form but by one backward pass. Our optimizer."""
 
     tables = "sparse"
@@ -65,7 +65,7 @@ class SparseTables(Front):
         return pooled_BE
 
 
-class TouchedRows(Front):
+class TouchedRows(PeerEmbedding):
     """The rows that a batch reads, as small dense tables: what a careful user would give to a peer. Our optimizer.
 
     Every bag should have one entry.
