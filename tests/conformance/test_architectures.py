@@ -1,0 +1,365 @@
+"""What every architecture promises, checked for each one in the list: a new file joins without a line here.
+
+Each is tried in the small network of its config's ``example``: alone in float64 over little tables, and in a short run
+on a few rows of Census-income.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from features.encoder import Table
+from features.errors import InputError
+from gradops import Microbatch, MultiTaskOptimizer, chain, jacobian
+from gradops.methods import parse
+from gradops.rotation import Rotation, Rotations
+from models.architectures import ARCHITECTURES, parse_architecture
+from models.architectures.base import Architecture, ArchitectureConfig
+from models.embedding.cut import Bags, TableCut
+from models.embedding.portable import PortableEmbedding
+from models.loss import cross_entropy, label_shares
+from pipeline.config.run import RunConfig
+from pipeline.config.split import side
+from pipeline.data.batches import Batches
+from pipeline.data.prepared import Prepared
+from pipeline.runs.run import WEIGHTS, Epoch, Run, architecture_of
+from pipeline.serving.scorer import Scorer
+from pipeline.training.build import build_model
+from pipeline.training.footprint import Footprint
+from pipeline.training.training import train
+from tests.conftest import debug_config
+from tests.gradops import reference
+from tests.models import networks
+from tests.models.networks import TASKS, VALUES
+
+Trained = Callable[[str], tuple[RunConfig, Run]]
+# Two epochs, with a checkpoint in the middle of the first.
+LONGER = ("train.max_steps=0", "train.epochs=2", "train.lr=0.01", "train.checkpoint_every=10")
+# So large a rate that the step outweighs the start: a wrong gradient cannot hide behind an unchanged weight.
+BATCH, LR = 48, 10.0
+METHODS = ["uniform", "static(weight=(0.2, 0.8, 2.0))", "mgda", "gradops(alpha=-2.0)"]
+KINDS = pytest.mark.parametrize("kind", ARCHITECTURES)
+WITH_A_HEAD = pytest.mark.parametrize(
+    "kind", [kind for kind, config in ARCHITECTURES.items() if config.example().head_width is not None]
+)
+
+
+def network(kind: str, *, tables: Sequence[Table] = networks.TABLES, seed: int = 0) -> Architecture:
+    """In float64, with weights large enough for gradients that reach the tables at full size."""
+    model = ARCHITECTURES[kind].example().build(PortableEmbedding(tables), values=VALUES, tasks=TASKS)
+    model.double().initialise(torch.Generator().manual_seed(seed), embedding_std=0.5)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if not name.startswith("embedding."):
+                parameter.mul_(3)
+    return model
+
+
+def rotated(kind: str, seed: int) -> Architecture:
+    example = ARCHITECTURES[kind].example()
+    assert example.head_width is not None
+    rotations = Rotations(Rotation(), tasks=TASKS, width=example.head_width)
+    nn.init.normal_(rotations.angles, generator=torch.Generator().manual_seed(seed))
+    embedding = PortableEmbedding(networks.TABLES)
+    model = example.build(embedding, values=VALUES, tasks=TASKS, head_transform=rotations).double().eval()
+    model.initialise(torch.Generator().manual_seed(seed), embedding_std=0.5)
+    return model
+
+
+def batch(seed: int = 0) -> tuple[Bags, Tensor, Tensor]:
+    return networks.bags(BATCH, seed, weighted=True), networks.values(BATCH, seed), networks.labels(BATCH, seed)
+
+
+def logits_of(model: Architecture, seed: int = 0) -> Tensor:
+    bags, value_BV, _ = batch(seed)
+    logits_BT: Tensor = model(bags, value_BV)
+    return logits_BT
+
+
+def own_parameters(model: Architecture) -> list[nn.Parameter]:
+    others = {id(p) for p in [*model.shared_parameters(), *model.embedding.parameters()]}
+    return [p for p in model.network_parameters() if id(p) not in others]
+
+
+def parts(model: Architecture, cut: TableCut, size: int, seed: int) -> Iterator[Microbatch]:
+    _, value_BV, labels_BT = batch(seed)
+    for start in range(0, BATCH, size):
+        rows = slice(start, start + size)
+        leaf_BE = cut.leaf_BE[rows].detach().requires_grad_()
+        logits_BT, views = model.through(leaf_BE, value_BV[rows])
+        yield Microbatch(cross_entropy(logits_BT, labels_BT[rows], label_shares(labels_BT)[rows]), views, leaf_BE)
+
+
+def our_step(model: Architecture, method: str, size: int, seed: int = 0) -> None:
+    sgd = torch.optim.SGD(model.parameters(), lr=LR)
+    cut = model.cut(batch(seed)[0])
+    optimizer = MultiTaskOptimizer(sgd, parse(method), shared=model.shared_parameters())
+    optimizer.step(parts(model, cut, size, seed), pooled=cut)
+
+
+def naive_step(model: Architecture, method: str, seed: int) -> None:
+    """T full backward passes over dense tables; what is shared moves by the paper's combination of them."""
+    shared = [*model.shared_parameters(), *model.embedding.tables()]
+    losses_T = networks.mean_losses(logits_of(model, seed), batch(seed)[2])
+    rows = [torch.autograd.grad(loss, shared, retain_graph=True) for loss in losses_T]
+    jac_TP = torch.stack([torch.cat([gradient.flatten() for gradient in row]) for row in rows])
+    losses_T.sum().backward(inputs=own_parameters(model))
+    update_P = torch.from_numpy(combined(jac_TP.numpy(), method))
+    for weight, part_P in zip(shared, update_P.split([p.numel() for p in shared]), strict=True):
+        weight.grad = part_P.view_as(weight)
+    torch.optim.SGD(model.parameters(), lr=LR).step()
+
+
+def combined(jac_TP: reference.Array, method: str) -> reference.Array:
+    if method.startswith("gradops"):
+        return reference.gradops(jac_TP, float(method.split("=")[1][:-1]))
+    if method.startswith("mgda"):
+        return reference.mgda(jac_TP)
+    weight_T = np.array([0.2, 0.8, 2.0]) if method.startswith("static") else np.ones(TASKS)
+    update: reference.Array = weight_T @ jac_TP
+    return update
+
+
+def assert_same_change(before: Architecture, ours: Architecture, naive: Architecture) -> None:
+    start = before.state_dict()
+    for name, expected in naive.state_dict().items():
+        assert (expected - start[name]).abs().max() > 1e-4, f"{name} did not move: the comparison would show nothing"
+        # Both are float64 sums of the same numbers in another order.
+        assert (ours.state_dict()[name] - expected).abs().max() <= 1e-11 * expected.abs().max(), name
+
+
+@KINDS
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("size", [BATCH, 20])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_step_is_the_naive_one(kind: str, method: str, size: int, seed: int) -> None:
+    """With tables behind the cut, in one piece and in micro-batches."""
+    before, ours, naive = (network(kind, seed=seed) for _ in range(3))
+    our_step(ours, method, size, seed)
+    naive_step(naive, method, seed)
+    assert_same_change(before, ours, naive)
+
+
+@KINDS
+@pytest.mark.parametrize("method", ["mgda_ub", "graddrop"])
+def test_a_step_measured_at_the_features_is_the_naive_one(kind: str, method: str) -> None:
+    """One gradient a task at what the tasks read, combined by the paper's formula, sent back through dense tables."""
+    before, ours, naive = (network(kind) for _ in range(3))
+    our_step(ours, method, BATCH)
+    bags, value_BV, labels_BT = batch()
+    logits_BT, views = naive.through(naive.embedding(bags), value_BV)
+    losses_T = networks.mean_losses(logits_BT, labels_BT)
+    read = [torch.autograd.grad(loss, view, retain_graph=True)[0] for loss, view in zip(losses_T, views, strict=True)]
+    losses_T.sum().backward(inputs=own_parameters(naive), retain_graph=True)
+    jac_TP = torch.stack(read).flatten(1).numpy()
+    update_P = torch.from_numpy(dropped(jac_TP) if method == "graddrop" else reference.mgda(jac_TP))
+    views[0].backward(update_P.view_as(views[0]), inputs=[*naive.shared_parameters(), *naive.embedding.tables()])
+    torch.optim.SGD(naive.parameters(), lr=LR).step()
+    assert_same_change(before, ours, naive)
+
+
+def dropped(jac_TP: reference.Array) -> reference.Array:
+    """GradDrop's formula with the numbers that a seed of 0 draws."""
+    drawn_P = torch.rand(jac_TP.shape[1], generator=torch.Generator().manual_seed(0), dtype=torch.float64).numpy()
+    positive_P = (1 + jac_TP.sum(0) / np.maximum(np.abs(jac_TP).sum(0), 1e-300)) / 2
+    update: reference.Array = np.where(positive_P > drawn_P, np.maximum(jac_TP, 0).sum(0), np.minimum(jac_TP, 0).sum(0))
+    return update
+
+
+@KINDS
+def test_losses_reach_the_parameters_that_the_architecture_says(kind: str) -> None:
+    """A shared parameter and a table are reached by several tasks' losses, each other parameter by one."""
+    model = network(kind)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    losses_T = networks.mean_losses(logits_of(model), batch()[2])
+    reached: dict[str, int] = dict.fromkeys(names.values(), 0)
+    for loss in losses_T:
+        found = torch.autograd.grad(loss, list(model.parameters()), retain_graph=True, allow_unused=True)
+        for name, gradient in zip(reached, found, strict=True):
+            reached[name] += gradient is not None and bool(gradient.any())
+    shared = {names[id(p)] for p in [*model.shared_parameters(), *model.embedding.tables()]}
+    assert {name for name, tasks in reached.items() if tasks > 1} == shared
+    assert all(reached.values()), f"no loss reaches {[name for name, tasks in reached.items() if not tasks]}"
+
+
+@KINDS
+def test_a_loss_reaches_what_is_shared_through_its_own_view_alone(kind: str) -> None:
+    model = network(kind)
+    bags, value_BV, labels_BT = batch()
+    cut = model.cut(bags)
+    logits_BT, views = model.through(cut.leaf_BE, value_BV)
+    losses_T = networks.mean_losses(logits_BT, labels_BT)
+    assert logits_BT.shape == (BATCH, TASKS)
+    assert len({id(view) for view in views}) == len(views) == TASKS
+    inputs = [*model.shared_parameters(), cut.leaf_BE]
+    for task, loss in enumerate(losses_T):
+        read = torch.autograd.grad(loss, views, retain_graph=True, allow_unused=True)
+        assert [g is not None and bool(g.any()) for g in read] == [other == task for other in range(TASKS)]
+        directly = torch.autograd.grad(loss, inputs, retain_graph=True)
+        by_view = torch.autograd.grad(views[task], inputs, read[task], retain_graph=True)
+        torch.testing.assert_close(by_view, directly, rtol=1e-12, atol=1e-15)
+
+
+@KINDS
+def test_task_gradients_are_those_of_autograd(kind: str) -> None:
+    """Side by side through a chain of layers where the architecture says that it is one, else task by task."""
+    model = network(kind)
+    bags, value_BV, labels_BT = batch()
+    cut = model.cut(bags)
+    logits_BT, views = model.through(cut.leaf_BE, value_BV)
+    shared, losses_T = model.shared_parameters(), networks.mean_losses(logits_BT, labels_BT)
+    assert (chain.find_chain(views, shared, cut.leaf_BE) is not None) == ARCHITECTURES[kind].is_chain
+    roots = jacobian.split(Microbatch(losses_T, views, cut.leaf_BE), [])
+    expected = [torch.autograd.grad(loss, [*shared, cut.leaf_BE], retain_graph=True) for loss in losses_T]
+    found = jacobian.each(roots, shared, cut.leaf_BE)
+    for task, (*gradients, cotangent_BE) in enumerate(expected):
+        for block, gradient in zip(found.blocks, gradients, strict=True):
+            torch.testing.assert_close(block[task], gradient.flatten(), rtol=1e-10, atol=1e-14)
+        torch.testing.assert_close(found.cotangent_BTE[:, task], cotangent_BE, rtol=1e-10, atol=1e-14)
+
+
+@KINDS
+def test_a_start_depends_on_the_seed_alone(kind: str) -> None:
+    states = []
+    for start, seed in ((1, 0), (2, 0), (2, 1)):
+        with torch.random.fork_rng():
+            torch.manual_seed(start)
+            model = ARCHITECTURES[kind].example().build(PortableEmbedding(networks.TABLES), values=VALUES, tasks=TASKS)
+        model.initialise(torch.Generator().manual_seed(seed), embedding_std=0.5)
+        states.append(model.state_dict())
+    first, again, other = states
+    assert all(torch.equal(value, again[name]) for name, value in first.items())
+    assert not all(torch.equal(value, other[name]) for name, value in first.items())
+
+
+@KINDS
+def test_plain_state_there_and_back(kind: str) -> None:
+    model, other = network(kind, seed=0), network(kind, seed=1)
+    state = model.plain_state()
+    assert state.keys() == model.state_dict().keys()
+    other.load_plain_state(state)
+    torch.testing.assert_close(logits_of(other), logits_of(model), rtol=0, atol=0)
+
+
+@KINDS
+def test_tables_that_have_grown_keep_their_new_rows(kind: str) -> None:
+    small = network(kind)
+    large = network(kind, tables=[replace(table, rows=table.rows + 3) for table in networks.TABLES], seed=1)
+    new = [table.detach()[-3:].clone() for table in large.embedding.tables()]
+    large.load_plain_state(small.plain_state())
+    torch.testing.assert_close(logits_of(large), logits_of(small), rtol=0, atol=0)
+    assert all(torch.equal(t[-3:], kept) for t, kept in zip(large.embedding.tables(), new, strict=True))
+    assert small.misfits({name: value.shape for name, value in large.state_dict().items()})
+    with pytest.raises(InputError, match="do not fit"):
+        small.load_plain_state(large.plain_state())
+
+
+@WITH_A_HEAD
+def test_a_head_transform_is_folded_in_and_out(kind: str) -> None:
+    turned, other, plain = rotated(kind, 0), rotated(kind, 1), network(kind).eval()
+    plain.load_plain_state(turned.plain_state())
+    other.load_plain_state(turned.plain_state())
+    for model in (plain, other):
+        torch.testing.assert_close(logits_of(model), logits_of(turned), rtol=0, atol=1e-10)
+    state = turned.state_dict()
+    plain.load_state_dict({name: value for name, value in state.items() if not name.startswith("head_transform.")})
+    assert (logits_of(plain) - logits_of(turned)).abs().max() > 0.01
+
+
+@KINDS
+def test_a_network_without_a_head_takes_no_transform(kind: str) -> None:
+    example = ARCHITECTURES[kind].example()
+    if example.head_width is None:
+        rotations = Rotations(Rotation(), tasks=TASKS, width=4)
+        with pytest.raises(ValueError, match="should have no head transform"):
+            example.build(PortableEmbedding(networks.TABLES), values=VALUES, tasks=TASKS, head_transform=rotations)
+    else:
+        assert {head.in_features for head in rotated(kind, 0).heads()} == {example.head_width}
+
+
+@KINDS
+def test_a_config_is_read_from_what_it_writes(kind: str) -> None:
+    example = ARCHITECTURES[kind].example()
+    for content in (example.model_dump(), example.model_dump(mode="json"), json.loads(example.model_dump_json())):
+        assert parse_architecture(content) == example
+    assert parse_architecture({"kind": kind, **example.layers}) == example
+    assert example.kind == kind
+
+
+def config_in(folder: Path, few: tuple[RunConfig, Prepared], example: ArchitectureConfig, *overrides: str) -> RunConfig:
+    keys = [f"model.{key}={json.dumps(value)}" for key, value in example.identity.items()]
+    return debug_config(folder, f"data.prepared={few[0].data.prepared}", *keys, *overrides)
+
+
+@pytest.fixture(scope="module")
+def trained(few: tuple[RunConfig, Prepared], tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """The run of a kind, trained once for all tests."""
+
+    @cache
+    def run_of(kind: str) -> tuple[RunConfig, Run]:
+        config = config_in(tmp_path_factory.mktemp(kind), few, ARCHITECTURES[kind].example(), *LONGER)
+        return config, train(config, few[1])
+
+    return run_of
+
+
+@KINDS
+def test_a_served_score_is_the_training_score(kind: str, few: tuple[RunConfig, Prepared], trained: Trained) -> None:
+    config, run = trained(kind)
+    assert run.architecture == architecture_of(config) == ARCHITECTURES[kind].example()
+    encoder, files = few[1].folder / "encoder", Path("scorer")
+    Scorer.write(
+        files, encoder=encoder, weights=run.folder / WEIGHTS, tasks=tuple(run.tasks), architecture=run.architecture
+    )
+    assert config.data.holdout is not None
+    rows = pl.read_parquet(config.data.holdout).filter(side(config.split, {"val": 0.5, "test": 0.5}) == "test")
+    model = build_model(few[1].encoder(), run.tasks, run.architecture, seed=9).eval()
+    model.load_state_dict(load_file(run.folder / WEIGHTS))
+    (whole,) = Batches(few[1].folder / "test", config.spec, run.tasks, batch_size=10_000).in_order()
+    with torch.no_grad():
+        expected_BT = model(whole.bags, whole.value_BV).sigmoid().double().numpy()
+    # TorchRec and plain torch add up a bag in another order.
+    np.testing.assert_allclose(Scorer.load(files).score(rows).to_numpy(), expected_BT, rtol=0, atol=1e-6)
+
+
+class StoppedError(Exception):
+    """Stands for the end of a process."""
+
+
+@KINDS
+def test_a_resumed_run_is_the_uninterrupted_one(
+    kind: str, few: tuple[RunConfig, Prepared], trained: Trained, tmp_path: Path
+) -> None:
+    _, whole = trained(kind)
+    config = config_in(tmp_path, few, ARCHITECTURES[kind].example(), *LONGER)
+
+    def stop(epoch: Epoch) -> None:
+        raise StoppedError
+
+    with pytest.raises(StoppedError):
+        train(config, few[1], stop)
+    run = train(config, few[1])
+    ours, theirs = (load_file(r.folder / WEIGHTS) for r in (run, whole))
+    assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
+    assert run.test == whole.test
+
+
+@KINDS
+def test_the_bytes_of_a_run_are_foretold(kind: str, few: tuple[RunConfig, Prepared], trained: Trained) -> None:
+    config, run = trained(kind)
+    foretold = Footprint.of(config, few[1], few[1].encoder().tables())
+    weights = load_file(run.folder / WEIGHTS)
+    assert foretold.weights == sum(value.numel() * value.element_size() for value in weights.values())
+    larger = config.model_copy(update={"train": config.train.model_copy(update={"batch_size": 1024})})
+    assert Footprint.of(larger, few[1], few[1].encoder().tables()).step > foretold.step > 0
