@@ -91,5 +91,6 @@ def to_markdown(text: str) -> str:
     """Markdown for reStructuredText: roles, formulas and literals."""
     text = re.sub(r":math:`(.*?)`", lambda m: f"$`{' '.join(m[1].split())}`$", text, flags=re.DOTALL)
     text = re.sub(r"\.\. math:: (.*?)(?=\n\n|\n*\Z)", r"```math\n\1\n```", text, flags=re.DOTALL)
+    text = re.sub(r":(?:mod|data):`(.*?)`", r"`\1`", text)
     text = re.sub(r":(?:class|meth|func):`(?:[\w.]*\.)?(\w+)`", r"`\1`", text)
     return re.sub(r"``(.+?)``", r"`\1`", text)
