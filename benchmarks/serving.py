@@ -33,7 +33,7 @@ import torch
 import typer
 
 from pipeline.comparison.compare import compare
-from pipeline.comparison.comparison import identity
+from pipeline.comparison.comparison import comparison_fingerprint
 from pipeline.data.prepare import prepare
 from pipeline.registry.packaging import fetched
 from pipeline.registry.register import register
@@ -77,7 +77,7 @@ def _register(rows: int) -> None:
     few = ["train.max_steps=10", "compare.methods=['uniform']", "compare.boosting=false", "compare.workers=1"]
     config = load_config(ROOT / "configs" / "clicklog.toml", few)
     prepared = prepare(config)
-    with Tracker(config, prepared, identity(config, prepared)) as tracker:
+    with Tracker(config, prepared, comparison_fingerprint(config, prepared)) as tracker:
         register(compare(config, prepared, [tracker]), tracker)
 
 

@@ -46,7 +46,7 @@ def main(
     """Train single-task models and every method, compare them, and register the trade-offs worth keeping."""
     from jobs.progress import TrainingProgress, check_resources
     from pipeline.comparison.compare import compare
-    from pipeline.comparison.comparison import boosters, identity, plan
+    from pipeline.comparison.comparison import comparison_fingerprint, plan_boosting, plan_networks
     from pipeline.data.prepare import prepare
     from pipeline.registry.register import register
     from pipeline.tracking.tracker import Tracker
@@ -57,13 +57,13 @@ def main(
     options += [] if methods is None else [f"compare.methods={split_methods(methods)}"]
     loaded = load_config(config, [*overrides, *options])
     prepared = prepare(loaded)
-    planned = plan(loaded)
+    planned = plan_networks(loaded)
     resources = check_resources(planned, prepared, loaded.compare.workers)
     with (
         locked(loaded),
-        Tracker(loaded, prepared, identity(loaded, prepared)) as tracker,
+        Tracker(loaded, prepared, comparison_fingerprint(loaded, prepared)) as tracker,
     ):
-        with TrainingProgress([*planned, *boosters(loaded)]) as progress:
+        with TrainingProgress([*planned, *plan_boosting(loaded)]) as progress:
             comparison = compare(loaded, prepared, [progress, tracker])
         tracker.compared(comparison)
         aliases = register(comparison, tracker)
@@ -94,14 +94,14 @@ def _show(comparison: Comparison, aliases: dict[str, int], ties: str, resources:
 
 
 def _table(comparison: Comparison, rows: list[Row], ties: str) -> Table:
-    from pipeline.comparison.table import cells, columns, notes, title
+    from pipeline.comparison.table import table_cells, table_columns, table_notes, table_title
 
-    table = Table(title=title(comparison), caption="\n".join(notes(comparison, ties)), box=box.SIMPLE_HEAD)
+    table = Table(title=table_title(comparison), caption="\n".join(table_notes(comparison, ties)), box=box.SIMPLE_HEAD)
     table.title_justify = table.caption_justify = "left"
-    for number, column in enumerate(columns(comparison)):
+    for number, column in enumerate(table_columns(comparison)):
         table.add_column(column, justify="right" if number else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*cells(comparison, row))
+        table.add_row(*table_cells(comparison, row))
     return table
 
 

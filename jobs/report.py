@@ -29,13 +29,13 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Write one HTML file that shows a comparison or a search, and log it to MLflow."""
-    from pipeline.report.report import write
+    from pipeline.report.report import write_report
     from pipeline.report.results import load_result
     from pipeline.tracking.recorder import log_report
 
     result = load_result(_path(subject, runs, overrides))
     target = output or result.path.with_suffix(".html")
-    write(result, target)
+    write_report(result, target)
     run_id = log_report(result.name, result.fingerprint, target)
     where = f"; logged to MLflow run {run_id}" if run_id else "; MLflow has no run of it to log it to"
     show(f"{target}{where}", {"file": target, "result": result.path, "mlflow_run_id": run_id}, as_json)

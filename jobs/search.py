@@ -14,7 +14,7 @@ from rich.table import Table
 from jobs.console import AsJson, Config, Overrides, err, out, show
 
 if TYPE_CHECKING:
-    from pipeline.search.points import Point
+    from pipeline.comparison.point import Point
     from pipeline.search.search import Searched
 
 
@@ -33,7 +33,7 @@ def main(
 ) -> None:
     """Search the trade-off curve over methods and their options, and register its best; a study may be joined."""
     from jobs.progress import TrainingProgress, check_resources
-    from pipeline.comparison.comparison import plan
+    from pipeline.comparison.comparison import plan_networks
     from pipeline.data.prepare import prepare
     from pipeline.search.search import Search
     from pipeline.search.study import Study
@@ -44,7 +44,7 @@ def main(
     loaded = load_config(config, [*overrides, *options])
     prepared = prepare(loaded)
     search = Search(loaded, prepared, Study(loaded, prepared))
-    planned = plan(search.compared)
+    planned = plan_networks(search.compared)
     check_resources(planned, prepared, loaded.search.workers)
     with TrainingProgress(planned) as progress:
         searched, aliases = search.run([progress], _PointsPrinter(search.study.places))
@@ -59,7 +59,7 @@ class _PointsPrinter:
 
     def __init__(self, places: int) -> None:
         self._places = places
-        self._printed: set[int] = set()
+        self._printed: set[int | None] = set()
 
     def __call__(self, points: Sequence[Point]) -> None:
         """Print the points that are new among all finished ones."""

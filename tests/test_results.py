@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.report.results import Point, Result, load_result
+from pipeline.comparison.point import Point
+from pipeline.report.results import Result, load_result
 from pipeline.runs.plan import BOOSTING, SINGLE_TASK, UNIFORM
 from tests.conftest import ROOT
 
@@ -35,10 +36,10 @@ def figures(result: Result, point: Point) -> list[str]:
     """The figures of a row: AUCs with the marks against uniform, Δm% and Mean Rank."""
     against, spread = result.confidence.against(UNIFORM.name), point.test_sd or {}
     aucs = [f"{auc:.4f}" + (f" ± {spread[task]:.4f}" if spread else "") for task, auc in point.test.items()]
-    marks = [i.mark if (i := against.get((point.name, task))) else "" for task in point.test]
+    marks = [i.mark if (i := against.get((point.label, task))) else "" for task in point.test]
     row = result.rows[point.name]
-    rank = "-" if row["mean_rank"] is None else f"{row['mean_rank']:.2f}"
-    return [*(auc + mark for auc, mark in zip(aucs, marks, strict=True)), f"{row['delta_m_pct']:+.3f}", rank]
+    rank = "-" if row.mean_rank is None else f"{row.mean_rank:.2f}"
+    return [*(auc + mark for auc, mark in zip(aucs, marks, strict=True)), f"{row.delta_m_pct:+.3f}", rank]
 
 
 def rows_of(system: str) -> list[list[str]]:
@@ -58,7 +59,7 @@ def test_every_row_is_that_of_its_file(file: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_page_shows_all_of_its_file(page: Path) -> None:
     result, html = load_result(page.with_suffix(".json")), page.read_text()
-    assert all(part in html for part in (result.made["data"], *(escape(point.name) for point in result.points)))
+    assert all(part in html for part in (result.made["data"], *(escape(point.label) for point in result.points)))
 
 
 def test_the_papers_figures_are_those_of_its_table() -> None:

@@ -77,30 +77,30 @@ class Columns:
         return rows.select(columns).fill_null(float("nan")).to_numpy()
 
 
-def find_boosted(config: RunConfig, prepared: Prepared, rows: TestRows) -> Run | None:
+def find_boosting(config: RunConfig, prepared: Prepared, rows: TestRows) -> Run | None:
     """The finished model of a config's one task, if there is one with its scores of these rows.
 
     Raises:
         InputError: If it is damaged.
     """
-    folder = boosted_folder(config, prepared)
+    folder = boosting_folder(config, prepared)
     return None if stored(folder, rows) is None else load_run(folder, SCORES)
 
 
-def boosted_folder(config: RunConfig, prepared: Prepared) -> Path:
+def boosting_folder(config: RunConfig, prepared: Prepared) -> Path:
     """Where the model of a config's one task is, or will be. The network's settings are no part of it."""
     parts = {"format": _FORMAT, "data": prepared.fingerprint, "boosting": SETTINGS, "rows": ROWS}
     return config.runs / fingerprint(parts | {"tasks": config.tasks, "seed": config.train.seed})
 
 
-def note(prepared: Prepared) -> str:
+def boosting_note(prepared: Prepared) -> str:
     """What the baseline is, and on how many rows it trains if not on all."""
     words = "boosting: scikit-learn's HistGradientBoostingClassifier, one a task; not ranked, since no network"
     step = sampling_step(prepared.rows["train"], ROWS)
     return words if step == 1 else f"{words}; trained on every {step}th of {prepared.rows['train']:,} rows"
 
 
-def boost(config: RunConfig, prepared: Prepared, rows: TestRows) -> Run:
+def train_boosting(config: RunConfig, prepared: Prepared, rows: TestRows) -> Run:
     """Boost trees for a config's one task until 20 more do not lower the validation loss, and keep the figures.
 
     The model itself is not kept: it is there to be compared with, and so are its scores.
@@ -111,7 +111,7 @@ def boost(config: RunConfig, prepared: Prepared, rows: TestRows) -> Run:
     model = _fitted(columns, train, _read(prepared, "val", task), task, config.train.seed)
     probability_N = model.predict_proba(columns.of(rows.features))[:, 1:].astype(np.float32)
     run = Run(
-        folder=boosted_folder(config, prepared),
+        folder=boosting_folder(config, prepared),
         tasks=[task],
         method=BOOSTING.name,
         seed=config.train.seed,

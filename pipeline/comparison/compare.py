@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pipeline.comparison import boosting
-from pipeline.comparison.comparison import Comparison, boosters, plan
+from pipeline.comparison.comparison import Comparison, plan_boosting, plan_networks
 from pipeline.comparison.scores import TestRows
-from pipeline.comparison.table import save
+from pipeline.comparison.table import save_comparison
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.runs.plan import BOOSTING, Callback, PlannedRun
@@ -22,25 +22,25 @@ def compare(config: RunConfig, prepared: Prepared, callbacks: Sequence[Callback]
     Raises:
         InputError: As :func:`pipeline.training.training.train`.
     """
-    comparison, callback = trained(config, prepared, callbacks), CallbackList(callbacks)
-    boosted = [_boosted(p, prepared, comparison.rows, callback) for p in boosters(config)]
+    comparison, callback = train_networks(config, prepared, callbacks), CallbackList(callbacks)
+    boosted = [_find_or_boost(p, prepared, comparison.rows, callback) for p in plan_boosting(config)]
     if boosted:
         comparison = replace(comparison, systems={**comparison.systems, BOOSTING.name: boosted})
-    save(comparison)
+    save_comparison(comparison)
     return comparison
 
 
-def trained(config: RunConfig, prepared: Prepared, callbacks: Sequence[Callback]) -> Comparison:
+def train_networks(config: RunConfig, prepared: Prepared, callbacks: Sequence[Callback]) -> Comparison:
     """The networks of a comparison, not saved."""
-    planned = plan(config)
+    planned = plan_networks(config)
     systems: dict[str, list[Run]] = {}
     for p, run in zip(planned, find_or_train(planned, prepared, callbacks, config.compare.workers), strict=True):
         systems.setdefault(p.system.name, []).append(run)
     return Comparison(config, prepared, systems, TestRows(prepared))
 
 
-def _boosted(planned: PlannedRun, prepared: Prepared, rows: TestRows, callback: Callback) -> Run:
-    found = boosting.find_boosted(planned.config, prepared, rows)
-    run = found or boosting.boost(planned.config, prepared, rows)
+def _find_or_boost(planned: PlannedRun, prepared: Prepared, rows: TestRows, callback: Callback) -> Run:
+    found = boosting.find_boosting(planned.config, prepared, rows)
+    run = found or boosting.train_boosting(planned.config, prepared, rows)
     callback.on_run_end(planned, run, reused=found is not None)
     return run

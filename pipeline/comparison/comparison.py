@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from statistics import mean, stdev
 
-from pipeline.comparison.boosting import boosted_folder, note
+from pipeline.comparison.boosting import boosting_folder, boosting_note
 from pipeline.comparison.candidates import Candidate
 from pipeline.comparison.confidence import Confidence, confidence
 from pipeline.comparison.scores import TestRows
@@ -61,7 +61,7 @@ class Comparison:
     @property
     def fingerprint(self) -> str:
         """Equal runs, equal fingerprint."""
-        return identity(self.config, self.prepared)
+        return comparison_fingerprint(self.config, self.prepared)
 
     def table(self, split: Split, ties: Ties = "average") -> list[Row]:
         """One row a system, in the order they were asked for, the single-task models first."""
@@ -104,7 +104,7 @@ class Comparison:
     @property
     def remarks(self) -> list[str]:
         """What else a reader should know of its systems."""
-        return [note(self.prepared)] if BOOSTING.name in self.systems else []
+        return [boosting_note(self.prepared)] if BOOSTING.name in self.systems else []
 
     @property
     def path(self) -> Path:
@@ -122,7 +122,7 @@ class Comparison:
         ]
 
 
-def plan(config: RunConfig) -> list[PlannedRun]:
+def plan_networks(config: RunConfig) -> list[PlannedRun]:
     """Every run of a comparison: the single-task models, then each method, for each seed."""
     seeds = _seeds(config)
     single = [PlannedRun(SINGLE_TASK, _changed(config, UNIFORM.name, (t,), s)) for s in seeds for t in config.tasks]
@@ -131,17 +131,19 @@ def plan(config: RunConfig) -> list[PlannedRun]:
     ]
 
 
-def boosters(config: RunConfig) -> list[PlannedRun]:
+def plan_boosting(config: RunConfig) -> list[PlannedRun]:
     """The baseline of a comparison, one model a task, if it is wanted; of one seed, which moves it very little."""
     seed = config.train.seed
     wanted = config.tasks if config.compare.boosting else ()
     return [PlannedRun(BOOSTING, _changed(config, UNIFORM.name, (t,), seed)) for t in wanted]
 
 
-def identity(config: RunConfig, prepared: Prepared) -> str:
+def comparison_fingerprint(config: RunConfig, prepared: Prepared) -> str:
     """The fingerprint of a comparison, known before it is run."""
-    folders = [(p.system.name, run_folder(p.config, prepared).name) for p in plan(config)]
-    return fingerprint(folders + [(p.system.name, boosted_folder(p.config, prepared).name) for p in boosters(config)])
+    folders = [(p.system.name, run_folder(p.config, prepared).name) for p in plan_networks(config)]
+    return fingerprint(
+        folders + [(p.system.name, boosting_folder(p.config, prepared).name) for p in plan_boosting(config)]
+    )
 
 
 def _seeds(config: RunConfig) -> range:

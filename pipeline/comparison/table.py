@@ -2,42 +2,51 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
 
 from pipeline.comparison.candidates import pareto_optimal
 from pipeline.comparison.comparison import Comparison, Row
-from pipeline.comparison.confidence import BETTER, WORSE
+from pipeline.comparison.confidence import BETTER, WORSE, Interval
+from pipeline.comparison.result_file import ComparisonFile
 from pipeline.files.atomic import atomic
 from pipeline.runtime.versions import result_versions
 
 _BLANK = "\u2007"  # as wide as a mark, so that figures stay one below the other
 
 
-def save(comparison: Comparison) -> None:
-    """Write a finished comparison's results as JSON and, beside it, its table as Markdown."""
+def comparison_file(comparison: Comparison) -> ComparisonFile:
+    """A finished comparison's results."""
     config = comparison.config
-    content: dict[str, Any] = {"kind": "comparison", "name": config.name, "data": comparison.prepared.fingerprint}
-    content |= {"config": config.model_dump(mode="json"), "versions": result_versions()}
-    content |= {"tasks": config.tasks, "seeds": list(comparison.seeds)}
-    content |= {split: [asdict(row) for row in comparison.table(split)] for split in ("val", "test")}
-    content |= {"intervals": [asdict(i) for i in comparison.confidence.intervals], "notes": notes(comparison)}
-    content["front"] = [one.system for one in pareto_optimal(comparison)]
-    content["runs"] = {system: [run.fingerprint for run in runs] for system, runs in comparison.systems.items()}
-    with atomic(comparison.path) as draft:
-        draft.write_text(json.dumps(content, indent=1))
+    return ComparisonFile(
+        kind="comparison",
+        name=config.name,
+        data=comparison.prepared.fingerprint,
+        config=config.model_dump(mode="json"),
+        versions=result_versions(),
+        tasks=list(config.tasks),
+        seeds=list(comparison.seeds),
+        val=comparison.table("val"),
+        test=comparison.table("test"),
+        intervals=comparison.confidence.intervals,
+        notes=table_notes(comparison),
+        front=[one.system for one in pareto_optimal(comparison)],
+        runs={system: [run.fingerprint for run in runs] for system, runs in comparison.systems.items()},
+    )
+
+
+def save_comparison(comparison: Comparison) -> None:
+    """Write a finished comparison's results as JSON and, beside it, its table as Markdown."""
+    comparison_file(comparison).save(comparison.path)
     with atomic(comparison.path.with_suffix(".md")) as draft:
-        draft.write_text(_markdown(comparison))
+        draft.write_text(_comparison_markdown(comparison))
 
 
-def columns(comparison: Comparison) -> list[str]:
+def table_columns(comparison: Comparison) -> list[str]:
     """What stands above the figures."""
     return ["system", *comparison.config.tasks, "average", "Δm% (drop)", "Mean Rank"]
 
 
-def cells(comparison: Comparison, row: Row) -> list[str]:
+def table_cells(comparison: Comparison, row: Row) -> list[str]:
     """A row's figures as text, each AUC with a mark where it can be told from the baseline's."""
     against = comparison.confidence.against(comparison.baseline)
 
@@ -53,26 +62,26 @@ def cells(comparison: Comparison, row: Row) -> list[str]:
     return [row.system, *aucs, marked(f"{row.average:.4f}", None), f"{row.delta_m_pct:+.2f}", rank]
 
 
-def title(comparison: Comparison) -> str:
+def table_title(comparison: Comparison) -> str:
     """What the table is of."""
     seeds = comparison.seeds
     spread = f", mean ± sd of {len(seeds)} seeds" if len(seeds) > 1 else f", seed {seeds[0]}"
     return f"{comparison.config.name}: test AUC{spread}"
 
 
-def notes(comparison: Comparison, ties: str = "average") -> list[str]:
+def table_notes(comparison: Comparison, ties: str = "average") -> list[str]:
     """What a reader of the table should know, a sentence each."""
     marks = f"{BETTER} above, {WORSE} below {comparison.baseline}: {comparison.confidence.note}."
     measures = f"Δm%: mean relative drop against single-task, lower is better. Mean Rank: 1 is best, ties {ties}."
     return [measures, marks, *comparison.remarks]
 
 
-def _markdown(comparison: Comparison) -> str:
+def _comparison_markdown(comparison: Comparison) -> str:
     """The table, then each interval, then what they mean."""
     lines = [
-        f"# {title(comparison)}",
+        f"# {table_title(comparison)}",
         "",
-        *_rows(columns(comparison), [cells(comparison, r) for r in comparison.table("test")]),
+        *_rows(table_columns(comparison), [table_cells(comparison, r) for r in comparison.table("test")]),
     ]
     for baseline in comparison.baselines:
         lines += ["", f"## Δ AUC against {baseline}", ""]
@@ -81,10 +90,10 @@ def _markdown(comparison: Comparison) -> str:
         systems = dict.fromkeys(system for system, _ in found)
         texts = [[s, *(_interval(found.get((s, task))) for task in tasks)] for s in systems]
         lines += _rows(["system", *comparison.config.tasks, "average"], texts)
-    return "\n".join([*lines, "", *(f"- {note}" for note in notes(comparison))]) + "\n"
+    return "\n".join([*lines, "", *(f"- {note}" for note in table_notes(comparison))]) + "\n"
 
 
-def _interval(interval: Any) -> str:
+def _interval(interval: Interval | None) -> str:
     if interval is None:
         return "-"
     return f"{interval.delta:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}]{interval.mark}"

@@ -1,4 +1,4 @@
-"""The pictures of a report: trade-offs, gains against alpha, and what happened in training."""
+"""The charts of a report: trade-offs, gains against alpha, and the course of the training."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from pipeline.comparison.point import Point
 from pipeline.evaluation.intervals import Floats
-from pipeline.report.results import Point, Result
+from pipeline.report.results import Result
 from pipeline.runs.plan import UNIFORM
 from pipeline.runs.run import Run
 
@@ -20,30 +21,30 @@ _MOST_LINES = len(COLOURS)
 _MOST_STEPS = 200
 _SPLITS = {"test": "test", "val": "validation"}
 _KINDS = {
-    "on the front": {"symbol": "circle", "size": 12, "color": COLOURS[0]},
+    "Pareto front": {"symbol": "circle", "size": 12, "color": COLOURS[0]},
     "others": {"symbol": "circle-open", "size": 10, "color": COLOURS[0]},
     "baselines": {"symbol": "diamond", "size": 11, "color": COLOURS[1]},
 }
 
 
 def trade_offs(result: Result) -> dict[str, go.Figure]:
-    """Every pair of tasks, AUC against AUC; what a point is shows on hover. Buttons choose the split."""
+    """A chart of each pair of tasks; names and runs of the points show on hover, and buttons choose the split."""
     return {f"{x} and {y}": _pair(result, x, y) for x, y in combinations(result.tasks, 2)}
 
 
 def gains(result: Result) -> go.Figure | None:
     """AUC less the uniform model's against alpha, a line a task, for validation and for test (GradOPS, figure 8).
 
-    Validation stands where the paper has the training rows: nothing is trained on it, but every choice is made by it.
-    None without two points of one method that differ in alpha, or without a uniform model.
+    The paper shows the training rows in place of validation. None without two points of one method that differ in
+    alpha, or without a uniform model.
     """
     uniform = [point for point in result.complete if point.method == UNIFORM.name]
     families: dict[str, list[Point]] = {}
     for point in result.complete:
-        if point.alpha is not None and not point.baseline:
+        if point.alpha is not None and not point.is_baseline:
             families.setdefault(point.family, []).append(point)
     largest = max(families.values(), key=lambda found: len(found), default=[])
-    points = sorted(largest, key=lambda point: (point.alpha, point.name))
+    points = sorted(largest, key=lambda point: (point.alpha, point.label))
     if len({point.alpha for point in points}) < 2 or not uniform:
         return None
     figure = make_subplots(rows=2, shared_xaxes=True, vertical_spacing=0.12, subplot_titles=("validation", "test"))
@@ -126,8 +127,8 @@ def _pair(result: Result, x: str, y: str) -> go.Figure:
 def _traces(result: Result, names: Mapping[str, str], wanted: Callable[[Run], bool]) -> go.Figure | None:
     """One panel a name, one line a point: diagnostics of its runs over the steps, a mean over the seeds."""
     figure = make_subplots(rows=len(names), shared_xaxes=True, subplot_titles=[escape(n) for n in names])
-    shown = [p for p in result.complete if p.chosen or p.method == UNIFORM.name or result.kind == "comparison"]
-    runs = {point.name: [run for run in result.runs(point) if wanted(run)] for point in shown}
+    shown = [p for p in result.complete if p.pareto or p.method == UNIFORM.name or result.kind == "comparison"]
+    runs = {point.label: [run for run in result.runs(point) if wanted(run)] for point in shown}
     lines = [name for name, found in runs.items() if found][:_MOST_LINES]
     for row, name in enumerate(names.values(), 1):
         for colour, line in zip(_colours(len(lines)), lines, strict=True):
@@ -139,7 +140,7 @@ def _traces(result: Result, names: Mapping[str, str], wanted: Callable[[Run], bo
 
 
 def _course(runs: Sequence[Run], name: str) -> tuple[Floats, Floats]:
-    """Steps and means over the runs; neighbouring steps together where they are very many."""
+    """Steps and means over the runs; where steps are very many, neighbours are averaged."""
     found: dict[int, list[float]] = {}
     for epoch in (epoch for run in runs for epoch in run.history):
         for step, report in epoch.diagnostics.items():
@@ -153,14 +154,14 @@ def _course(runs: Sequence[Run], name: str) -> tuple[Floats, Floats]:
 
 
 def _hover(point: Point) -> str:
-    """What a point is, in the few tags that Plotly knows; all names are text."""
+    """A point's name, AUCs and runs, in the few tags that Plotly knows; names are escaped."""
     aucs = [f"{task}: test {auc:.4f}, validation {point.val[task]:.4f}" for task, auc in point.test.items()]
     shown = ", ".join(point.runs[:3]) + (f" and {len(point.runs) - 3} more" if len(point.runs) > 3 else "")
-    return "<br>".join(map(escape, [point.name, *aucs, f"run {shown}"]))
+    return "<br>".join(map(escape, [point.label, *aucs, f"run {shown}"]))
 
 
 def _kind(point: Point) -> str:
-    return "baselines" if point.baseline else "on the front" if point.chosen else "others"
+    return "baselines" if point.is_baseline else "Pareto front" if point.pareto else "others"
 
 
 def _spread(point: Point, split: str) -> dict[str, float] | None:

@@ -1,105 +1,82 @@
-"""What a comparison or a search found, read from its file: one structure for whoever shows it."""
+"""A comparison's or a study's results for a report: read from their file, with the runs that are still on this disk."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 from features.errors import InputError
-from gradops.methods import parse
-from pipeline.comparison.confidence import Confidence, Interval
-from pipeline.runs.plan import System
+from pipeline.comparison.comparison import Row
+from pipeline.comparison.confidence import Confidence
+from pipeline.comparison.point import Point
+from pipeline.comparison.result_file import ComparisonFile, StudyFile, load_result_file
 from pipeline.runs.run import RESULT, Run
-from pipeline.search.points import read
 
 COMPARISONS, STUDIES = "comparisons", "studies"
 
 
 @dataclass(frozen=True)
-class Point:
-    """One trade-off.
-
-    Args:
-        name: As a person would name it: a system, or a trial and its method.
-        method: How gradients were combined, as text; the system's name where none were.
-        params: What was searched, by name; empty for a system.
-        baseline: Whether others are measured against it.
-        chosen: Whether no other point beats it everywhere, by validation AUC.
-        state: ``"complete"``, or why it has no figures.
-        runs: Fingerprints of its runs.
-        val: Validation AUC of each task, a mean over the seeds; empty without figures.
-        test: Test AUC of each task.
-        val_sd: Its standard deviation over the seeds; None with one.
-        test_sd: The same of the test AUC.
-    """
-
-    name: str
-    method: str
-    params: dict[str, Any]
-    baseline: bool
-    chosen: bool
-    state: str
-    runs: list[str]
-    val: dict[str, float]
-    test: dict[str, float]
-    val_sd: dict[str, float] | None
-    test_sd: dict[str, float] | None
-
-    @property
-    def family(self) -> str:
-        """Its method without options."""
-        return self.method.partition("(")[0].strip()
-
-    @property
-    def alpha(self) -> float | None:
-        """The trade-off that its method was given, if it has one."""
-        for name, value in self.params.items():
-            if name.rpartition(".")[2] == "alpha":
-                return float(value)
-        try:
-            alpha = getattr(parse(self.method), "alpha", None)
-        except ValueError:  # a baseline that is no method
-            return None
-        return None if alpha is None else float(alpha)
-
-
-@dataclass(frozen=True)
 class Result:
-    """A comparison or a study.
+    """The results of a comparison or a study.
 
     Args:
-        path: Its file.
-        kind: ``"comparison"`` or ``"study"``.
-        name: Of the config.
-        tasks: Their names.
-        seeds: Of the runs.
-        points: The trade-offs and the baselines.
-        confidence: How sure the differences are, of a comparison's systems or of the points on a study's front; without
-            intervals where a study is not finished.
-        rows: The figures of a comparison's table, by system.
-        notes: What a reader should know.
-        made: Config, data fingerprint and versions.
+        path: Their file.
+        file: Its content.
+        points: The trade-offs, baselines among them.
     """
 
     path: Path
-    kind: str
-    name: str
-    tasks: list[str]
-    seeds: list[int]
+    file: ComparisonFile | StudyFile
     points: list[Point]
-    confidence: Confidence
-    rows: dict[str, dict[str, Any]]
-    notes: list[str]
-    made: dict[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """``"comparison"`` or ``"study"``."""
+        return self.file.kind
+
+    @property
+    def name(self) -> str:
+        """The config's name, or the study's."""
+        return self.file.name
+
+    @property
+    def tasks(self) -> list[str]:
+        """Names of the tasks."""
+        return self.file.tasks
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of the runs."""
+        return self.file.seeds
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences that a reader should know."""
+        return self.file.notes
 
     @property
     def fingerprint(self) -> str:
         """Equal content, equal fingerprint."""
         return self.path.stem
+
+    @property
+    def made(self) -> dict[str, Any]:
+        """Data fingerprint, versions and config."""
+        return {"data": self.file.data, "versions": self.file.versions, "config": self.file.config}
+
+    @property
+    def rows(self) -> dict[str, Row]:
+        """The rows of a comparison's table, by system; none of a study."""
+        return {row.system: row for row in self.file.test} if isinstance(self.file, ComparisonFile) else {}
+
+    @property
+    def confidence(self) -> Confidence:
+        """Intervals of a comparison's systems, or of a study's Pareto-optimal points once it is finished."""
+        return Confidence(self.file.intervals, "")
 
     @property
     def complete(self) -> list[Point]:
@@ -108,36 +85,20 @@ class Result:
 
     def runs(self, point: Point) -> list[Run]:
         """The runs of a point that are still on this disk."""
-        folders = (self.path.parent.parent / fingerprint for fingerprint in point.runs)
-        return [Run.load(folder) for folder in folders if (folder / RESULT).exists()]
+        return _runs_there(point.runs, self.path)
 
 
 def load_result(path: Path) -> Result:
-    """Read what :func:`save` or a search wrote.
+    """Read a result file.
 
     Raises:
-        InputError: If it is neither.
+        InputError: If it cannot be read, or is no result.
     """
+    file = load_result_file(path)
     try:
-        content = json.loads(path.read_text())
-        points = _trials(content, path) if content["kind"] == "study" else _systems(content)
-        return Result(
-            path=path,
-            kind=content["kind"],
-            name=content["name"],
-            tasks=content["tasks"],
-            seeds=content["seeds"],
-            points=points,
-            confidence=Confidence([Interval(**i) for i in content.get("intervals", [])], ""),
-            rows={row["system"]: row for row in content.get("test", [])},
-            notes=content.get("notes", []),
-            made={name: content[name] for name in ("data", "versions", "config")},
-        )
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        fix = "give one that `gradops compare` or `gradops search` of this version wrote, or run it again"
-        raise InputError(f"{path} is no result of a comparison or a search ({error!r}); {fix}") from None
+        return Result(path, file, _trials(file, path) if isinstance(file, StudyFile) else _systems(file))
+    except KeyError as error:
+        raise InputError(f"{path} is damaged: it has no figures of {error}; run `gradops compare` again") from None
 
 
 def newest(runs: Path, name: str) -> Path:
@@ -154,7 +115,7 @@ def newest(runs: Path, name: str) -> Path:
 
 
 def _name(path: Path) -> str | None:
-    """Of the config; None where the file is damaged, or older than names are."""
+    """The config's name in a result file; None where the file is damaged or has no name."""
     try:
         content = json.loads(path.read_text())
         name: str | None = content.get("name")
@@ -163,70 +124,54 @@ def _name(path: Path) -> str | None:
     return name
 
 
-def _systems(content: Mapping[str, Any]) -> list[Point]:
+def _systems(file: ComparisonFile) -> list[Point]:
     """The points of a comparison: one a system."""
-    val = {row["system"]: row for row in content["val"]}
+    val = {row.system: row for row in file.val}
     return [
         Point(
-            name=row["system"],
-            method=row["system"],
+            trial=None,
+            method=row.system,
             params={},
-            baseline=System.named(row["system"]).is_baseline,
-            chosen=row["system"] in content["front"],
-            state="complete",
-            runs=content["runs"][row["system"]],
-            val=val[row["system"]]["auc"],
-            test=row["auc"],
-            val_sd=val[row["system"]]["deviation"],
-            test_sd=row["deviation"],
+            runs=file.runs[row.system],
+            val=val[row.system].auc,
+            test=row.auc,
+            val_sd=val[row.system].deviation,
+            test_sd=row.deviation,
+            pareto=row.system in file.front,
         )
-        for row in content["test"]
+        for row in file.test
     ]
 
 
-def _trials(content: Mapping[str, Any], path: Path) -> list[Point]:
+def _trials(file: StudyFile, path: Path) -> list[Point]:
     """The points of a study: its baselines, then its trials."""
-    baselines = [_baseline(name, runs, path) for name, runs in content["baselines"].items()]
-    trials = [
-        Point(
-            name=point.label,
-            method=point.method,
-            params=point.params,
-            baseline=False,
-            chosen=point.pareto,
-            state=point.state,
-            runs=point.runs,
-            val=point.val,
-            test=point.test,
-            val_sd=point.val_sd,
-            test_sd=point.test_sd,
-        )
-        for point in map(read, content["points"])
-    ]
-    return [point for point in baselines if point is not None] + trials
+    baselines = [_baseline(name, runs, path) for name, runs in file.baselines.items()]
+    return [point for point in baselines if point is not None] + file.points
 
 
 def _baseline(name: str, fingerprints: list[str], path: Path) -> Point | None:
-    """A baseline of a study, from those of its runs that are there; None without any."""
-    folders = (path.parent.parent / fingerprint for fingerprint in fingerprints)
-    runs = [Run.load(folder) for folder in folders if (folder / RESULT).exists()]
+    """A baseline of a study, from those of its runs that are on this disk; None without any."""
+    runs = _runs_there(fingerprints, path)
     tasks = dict.fromkeys(task for run in runs for task in run.tasks)
     val, test = ({t: [getattr(r, s)[t]["auc"] for r in runs if t in r.tasks] for t in tasks} for s in ("val", "test"))
     if not runs:
         return None
     return Point(
-        name=name,
+        trial=None,
         method=name,
         params={},
-        baseline=True,
-        chosen=False,
-        state="complete",
         runs=fingerprints,
         val={task: mean(aucs) for task, aucs in val.items()},
         test={task: mean(aucs) for task, aucs in test.items()},
         val_sd=_deviation(val),
         test_sd=_deviation(test),
     )
+
+
+def _runs_there(fingerprints: Sequence[str], path: Path) -> list[Run]:
+    """The runs that are on this disk, in the folder of runs that a result file is in."""
+    folders = (path.parent.parent / fingerprint for fingerprint in fingerprints)
+    return [Run.load(folder) for folder in folders if (folder / RESULT).exists()]
 
 
 def _deviation(aucs: Mapping[str, list[float]]) -> dict[str, float] | None:

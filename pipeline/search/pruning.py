@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
+from pipeline.comparison.point import Point
 from pipeline.runs.plan import PlannedRun
 from pipeline.runs.run import Epoch, Run
-from pipeline.search.points import Point
 
 _LEAST_POINTS = 5  # the median of fewer says little
 

@@ -12,15 +12,16 @@ from filelock import FileLock
 
 from features.errors import InputError
 from pipeline.comparison.candidates import Candidate
-from pipeline.comparison.compare import trained
+from pipeline.comparison.compare import train_networks
 from pipeline.comparison.comparison import Comparison
 from pipeline.comparison.confidence import Confidence, confidence
+from pipeline.comparison.point import Point
 from pipeline.config.run import CompareConfig, RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.registry.register import register
 from pipeline.runs.plan import UNIFORM, Callback
 from pipeline.runs.run import Run, mean_auc
-from pipeline.search.points import Baselines, Point, save, with_pareto_front
+from pipeline.search.points import Baselines, study_file, with_pareto_front
 from pipeline.search.storage import folder_of, reachable
 from pipeline.search.study import Study
 from pipeline.search.worker import Worker
@@ -128,7 +129,9 @@ class Search:
             self._work(baselines, tracker, lambda: on_points(self._save(baselines, tracker)))
             with self._alone:
                 searched = Searched(self.config, self.prepared, comparison, self._save(baselines, tracker), self.path)
-                save(self.path, self.config, self.prepared, baselines, searched.points, searched.confidence())
+                study_file(self.config, self.prepared, baselines, searched.points, searched.confidence()).save(
+                    self.path
+                )
                 tracker.close_lost(self.study.running)
                 aliases = register(searched, tracker, only_best=True)
                 tracker.studied(self.path, [i for point in searched.front for i in point.mlflow_run_ids])
@@ -138,9 +141,9 @@ class Search:
         """The comparison, trained as far as it is not. A pool breaks where one of its workers is killed: then anew."""
         for _ in range(MOST_LOSSES):
             with suppress(BrokenProcessPool):
-                return trained(self.compared, self.prepared, [*callbacks, tracker])
+                return train_networks(self.compared, self.prepared, [*callbacks, tracker])
             tracker.give_up("killed")
-        return trained(self.compared, self.prepared, [*callbacks, tracker])
+        return train_networks(self.compared, self.prepared, [*callbacks, tracker])
 
     def _work(self, baselines: Baselines, tracker: Tracker, on_points: Callable[[], None]) -> None:
         """Finish every point, here or in workers."""
@@ -171,7 +174,7 @@ class Search:
                 for p in self.study.points()
             ]
             points = with_pareto_front(points, baselines, self.config.search.not_below_single_task)
-            save(self.path, self.config, self.prepared, baselines, points)
+            study_file(self.config, self.prepared, baselines, points).save(self.path)
         return points
 
     @contextmanager

@@ -15,12 +15,12 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from features.errors import InputError
+from pipeline.comparison.point import Point
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.files.atomic import fingerprint
 from pipeline.runs.run import depends_on, differences
 from pipeline.runtime.signals import uninterrupted
-from pipeline.search.points import Point, read
 from pipeline.search.space import Space
 from pipeline.search.storage import give_back, open_storage, quiet, study_of
 
@@ -120,7 +120,7 @@ class Study:
     def points(self) -> list[Point]:
         """The finished points, by their places."""
         finished = {p: t for p, t in self._by_place().items() if t.state.is_finished()}
-        return [read(finished[place].user_attrs[_POINT]) for place in sorted(finished)]
+        return [Point(**finished[place].user_attrs[_POINT]) for place in sorted(finished)]
 
     def is_over(self) -> bool:
         """Whether every place has its point."""

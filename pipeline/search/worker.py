@@ -9,12 +9,13 @@ from statistics import mean
 
 from optuna.trial import Trial
 
+from pipeline.comparison.point import Point, State
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.pareto import contribution
 from pipeline.runs.plan import Callback, PlannedRun, System
 from pipeline.runs.run import find_run
-from pipeline.search.points import Baselines, Point, State
+from pipeline.search.points import Baselines
 from pipeline.search.pruning import BehindError, MedianRule
 from pipeline.search.study import Study
 from pipeline.tracking.tracker import Tracker
@@ -95,7 +96,7 @@ class Worker:
                 runs=fingerprints,
                 mlflow_run_ids=recorded,
             )
-        return point.trained(runs, self.tracker.run_ids([run.fingerprint for run in runs]))
+        return point.with_runs(runs, self.tracker.run_ids([run.fingerprint for run in runs]))
 
     def _values(self, point: Point) -> list[float]:
         """The objectives of a point."""

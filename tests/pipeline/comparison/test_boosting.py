@@ -14,10 +14,10 @@ from pipeline.comparison import boosting
 from pipeline.comparison.boosting import Columns
 from pipeline.comparison.candidates import pareto_optimal
 from pipeline.comparison.compare import compare
-from pipeline.comparison.comparison import Comparison, boosters, identity
+from pipeline.comparison.comparison import Comparison, comparison_fingerprint, plan_boosting
 from pipeline.comparison.confidence import Interval
 from pipeline.comparison.scores import SCORES, TestRows, scores_of
-from pipeline.comparison.table import cells
+from pipeline.comparison.table import table_cells
 from pipeline.config.run import RunConfig
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
@@ -43,18 +43,18 @@ def test_boosting_is_a_row_without_a_rank(done: Comparison) -> None:
     assert row.deviation is None
     assert sorted(network.mean_rank or 0 for network in networks)[0] >= 1
     assert all(auc > 0.8 for auc in row.auc.values())
-    assert cells(done, row)[-1] == "-"
+    assert table_cells(done, row)[-1] == "-"
     assert BOOSTING.name not in {one.system for one in pareto_optimal(done)}
 
 
 def test_it_is_found_again_and_is_part_of_the_comparison(done: Comparison) -> None:
     rows = TestRows(done.prepared)
-    for planned, run in zip(boosters(done.config), done.systems[BOOSTING.name], strict=True):
-        assert boosting.find_boosted(planned.config, done.prepared, rows) == run
+    for planned, run in zip(plan_boosting(done.config), done.systems[BOOSTING.name], strict=True):
+        assert boosting.find_boosting(planned.config, done.prepared, rows) == run
         other = replace(rows, limit=100)
-        assert boosting.find_boosted(planned.config, done.prepared, other) is None, "its scores are of other rows"
+        assert boosting.find_boosting(planned.config, done.prepared, other) is None, "its scores are of other rows"
     without = done.config.model_copy(update={"compare": done.config.compare.model_copy(update={"boosting": False})})
-    assert identity(without, done.prepared) != done.fingerprint
+    assert comparison_fingerprint(without, done.prepared) != done.fingerprint
     assert compare(done.config, done.prepared, []) == done
 
 
@@ -119,7 +119,7 @@ def test_a_sample_of_the_test_rows_is_of_whole_groups() -> None:
     assert array.shape == (1000, len(columns.categorical))
     for column, categorical in zip(array.T, columns.categorical, strict=True):
         assert not categorical or (column.min() >= 0 and column.max() < 255)
-    run = boosting.boost(config, prepared, part)
+    run = boosting.train_boosting(config, prepared, part)
     assert run.test["cart"]["gauc"] > 0
     assert len(scores_of(run, part)) == len(part)
 

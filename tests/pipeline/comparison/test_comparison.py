@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from gradops.methods import parse, write
 from pipeline.comparison.candidates import pareto_optimal
 from pipeline.comparison.compare import compare
-from pipeline.comparison.comparison import Comparison, identity, plan
+from pipeline.comparison.comparison import Comparison, comparison_fingerprint, plan_networks
 from pipeline.config.run import RunConfig
 from pipeline.config.split import side
 from pipeline.data.batches import Batches
@@ -72,7 +72,7 @@ class Done:
 def whole_job(config: RunConfig) -> tuple[Comparison, dict[str, int], Witness]:
     """What the command `compare` does."""
     prepared, witness = prepare(config), Witness()
-    with Tracker(config, prepared, identity(config, prepared)) as tracker:
+    with Tracker(config, prepared, comparison_fingerprint(config, prepared)) as tracker:
         comparison = compare(config, prepared, [witness, tracker])
         tracker.compared(comparison)
         return comparison, register(comparison, tracker), witness
@@ -200,7 +200,7 @@ def test_workers_and_one_process_give_the_same_runs(done: Done, tmp_path: Path) 
     config = debug_config(tmp_path, METHODS, "compare.workers=2", f"data.prepared={done.config.data.prepared}")
     witness = Witness()
     parallel = compare(config, done.prepared, [witness])
-    assert sorted(witness.epochs) == sorted(p.label for p in plan(config))
+    assert sorted(witness.epochs) == sorted(p.label for p in plan_networks(config))
     for system, runs in parallel.systems.items():
         for run, other in zip(runs, done.comparison.systems[system], strict=True):
             ours, theirs = (load_file(r.folder / "weights.safetensors") for r in (run, other))
@@ -244,7 +244,7 @@ def test_an_interrupted_comparison_is_taken_up_in_mlflow_too(tmp_path: Path, don
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/broken.db")
         config = debug_config(tmp_path, METHODS, f"data.prepared={done.config.data.prepared}")
-        name = identity(config, done.prepared)
+        name = comparison_fingerprint(config, done.prepared)
         with pytest.raises(KeyboardInterrupt), Tracker(config, done.prepared, name) as tracker:
             compare(config, done.prepared, [tracker, Interrupting()])
         _, aliases, witness = whole_job(config)

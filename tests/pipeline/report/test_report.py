@@ -12,10 +12,10 @@ from mlflow.tracking import MlflowClient
 from selenium import webdriver
 
 from pipeline.comparison.compare import compare
-from pipeline.comparison.comparison import Comparison, identity
+from pipeline.comparison.comparison import Comparison, comparison_fingerprint
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.report.report import write
+from pipeline.report.report import write_report
 from pipeline.report.results import load_result, newest
 from pipeline.runs.plan import SINGLE_TASK
 from pipeline.tracking.tracker import Tracker
@@ -38,7 +38,7 @@ def done(few: tuple[RunConfig, Prepared], tmp_path_factory: pytest.TempPathFacto
     config = debug_config(folder, *options, f"data.prepared={few[0].data.prepared}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        with Tracker(config, few[1], identity(config, few[1])) as tracker:
+        with Tracker(config, few[1], comparison_fingerprint(config, few[1])) as tracker:
             comparison = compare(config, few[1], [tracker])
             tracker.compared(comparison)
     return comparison
@@ -103,7 +103,7 @@ def test_a_comparison_opens_on_a_phone(done: Comparison, browser: webdriver.Chro
 
 
 def test_a_study_opens_and_names_in_it_are_text(done: Comparison, browser: webdriver.Chrome, tmp_path: Path) -> None:
-    write(load_result(study(done)), tmp_path / "study.html")
+    write_report(load_result(study(done)), tmp_path / "study.html")
     page = opened(browser, tmp_path / "study.html")
     assert_is_whole(page)
     assert page.says("document.title") == "debug: study"
@@ -133,5 +133,5 @@ def test_the_newest_result_of_a_config_is_meant(done: Comparison, tmp_path: Path
 def test_a_report_is_the_same_twice(done: Comparison, tmp_path: Path) -> None:
     pages = [tmp_path / name for name in ("first.html", "second.html")]
     for page in pages:
-        write(load_result(done.path), page)
+        write_report(load_result(done.path), page)
     assert pages[0].read_text() == pages[1].read_text()

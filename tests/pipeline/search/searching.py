@@ -17,10 +17,10 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
+from pipeline.comparison.point import Point
 from pipeline.config.run import RunConfig
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
-from pipeline.search.points import Point
 from pipeline.search.search import Search, Searched
 from pipeline.search.storage import open_storage, study_of
 from pipeline.search.study import Study

@@ -16,16 +16,17 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from features.errors import InputError
+from pipeline.comparison.point import Point
 from pipeline.config.run import RunConfig
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import delta_m_pct
 from pipeline.evaluation.pareto import pareto_mask
-from pipeline.report.report import write
+from pipeline.report.report import write_report
 from pipeline.report.results import load_result
 from pipeline.runs.plan import SINGLE_TASK, UNIFORM, PlannedRun, System
 from pipeline.runs.run import Run
-from pipeline.search.points import Baselines, Point
+from pipeline.search.points import Baselines
 from pipeline.search.pruning import BehindError, MedianRule
 from pipeline.search.search import Search, Searched
 from pipeline.search.study import Study
@@ -81,7 +82,7 @@ def test_a_search_finishes_what_was_asked_for(done: tuple[RunConfig, Prepared, S
 def test_the_front_has_its_intervals(done: tuple[RunConfig, Prepared, Searched], tmp_path: Path) -> None:
     _, _, found = done
     result = load_result(found.path)
-    front = {point.name for point in result.points if point.chosen}
+    front = {point.label for point in result.points if point.pareto}
     assert front == {point.label for point in found.front}
     for baseline, other in ((UNIFORM.name, SINGLE_TASK.name), (SINGLE_TASK.name, UNIFORM.name)):
         assert {system for system, _ in result.confidence.against(baseline)} == front | {other}
@@ -90,12 +91,12 @@ def test_the_front_has_its_intervals(done: tuple[RunConfig, Prepared, Searched],
         for task, auc in point.test.items():
             interval = result.confidence.against(UNIFORM.name)[point.label, task]
             assert interval.delta == pytest.approx(auc - uniform.test[task]["auc"], abs=1e-6)
-    write(result, tmp_path / "study.html")
+    write_report(result, tmp_path / "study.html")
     page = (tmp_path / "study.html").read_text()
     assert page.count('<span class="line ') == 8 * (len(front) + 1), (
         "each of the front against both baselines, these against each other"
     )
-    assert "Intervals of the points on the front: intervals hold all at once" in page
+    assert "Intervals of the Pareto-optimal points: " in page
 
 
 def test_the_best_by_validation_are_registered_and_the_front_is_logged(

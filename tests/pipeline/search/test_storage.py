@@ -15,11 +15,11 @@ from optuna.trial import TrialState
 from selenium import webdriver
 
 from features.errors import InputError
+from pipeline.comparison.point import Point
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.report.report import write
+from pipeline.report.report import write_report
 from pipeline.report.results import load_result, newest
-from pipeline.search.points import Point
 from pipeline.search.storage import Heartbeats, Leases, _KernelLock, open_storage, quiet
 from pipeline.search.study import Study
 from tests.conftest import debug_config
@@ -185,7 +185,7 @@ def test_thirty_trials_of_three_workers_one_of_whom_is_killed_twice(
     assert command.wait(1000) == 0, log.read_text()
     config = debug_config(tmp_path, *options)
     assert_whole(config, 30)
-    write(load_result(newest(config.runs, "debug")), tmp_path / "study.html")
+    write_report(load_result(newest(config.runs, "debug")), tmp_path / "study.html")
     page = opened(browser, tmp_path / "study.html")
     assert_is_whole(page)
     assert all(page.points(f"pair-{i}") == 32 for i in range(3)), "every trial, single-task and uniform"

@@ -18,7 +18,7 @@ import pytest
 from filelock import FileLock
 
 from pipeline.comparison.compare import compare
-from pipeline.comparison.comparison import identity, plan
+from pipeline.comparison.comparison import comparison_fingerprint, plan_networks
 from pipeline.config.run import RunConfig
 from pipeline.config.split import side
 from pipeline.data.prepare import prepare
@@ -69,11 +69,11 @@ def registered(folder: Path, name: str) -> Registered:
     places = [f"runs={folder}/runs", f"data.prepared={folder}/prepared", f"data.train={folder}/log/*/*.parquet"]
     config = load_config(folder / "clicks.toml", [*overrides, *places])
     prepared = prepare(config)
-    (planned,) = (p for p in plan(config) if p.system != SINGLE_TASK)
+    (planned,) = (p for p in plan_networks(config) if p.system != SINGLE_TASK)
     with pytest.MonkeyPatch.context() as patch:
         given = _watched(patch)
         train(planned.config, prepared)
-    with Tracker(config, prepared, identity(config, prepared)) as tracker:
+    with Tracker(config, prepared, comparison_fingerprint(config, prepared)) as tracker:
         register(compare(config, prepared, [tracker]), tracker)
     return Registered(config, folder, np.concatenate(given[-1]))
 

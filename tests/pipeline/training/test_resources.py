@@ -11,7 +11,7 @@ import pytest
 
 from features.encoder import Encoder
 from features.errors import InputError
-from pipeline.comparison.comparison import plan
+from pipeline.comparison.comparison import plan_networks
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.training.resources import WORKER, ResourceCheck, size
@@ -30,7 +30,7 @@ def checked(tmp_path: Path, few: tuple[RunConfig, Prepared]) -> Checked:
     def of(memory: int | None, disk: int = 1 << 40, workers: int = 2, *overrides: str) -> ResourceCheck:
         config = debug_config(tmp_path, f"data.prepared={few[0].data.prepared}", *overrides)
         left: dict[str, Any] = {"memory_left": lambda device: memory, "disk_left": lambda folder: disk}
-        return ResourceCheck.of([p.config for p in plan(config)], few[1], workers, **left)
+        return ResourceCheck.of([p.config for p in plan_networks(config)], few[1], workers, **left)
 
     return of
 
@@ -90,7 +90,7 @@ def test_workers_multiply_what_runs_hold_and_the_disk_is_for_all(checked: Checke
 
 def test_finished_runs_need_nothing(checked: Checked, tmp_path: Path, few: tuple[RunConfig, Prepared]) -> None:
     config = debug_config(tmp_path, f"data.prepared={few[0].data.prepared}", "compare.methods=['uniform']")
-    for planned in plan(config):
+    for planned in plan_networks(config):
         train(planned.config, few[1])
     found = checked(0, 0, 2, "compare.methods=['uniform']")
     found.check()

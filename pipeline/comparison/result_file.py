@@ -1,0 +1,106 @@
+"""The file of a comparison's or a search's results: written here, and read here by reports."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from features.errors import InputError
+from pipeline.comparison.comparison import Row
+from pipeline.comparison.confidence import Interval
+from pipeline.comparison.point import Point
+from pipeline.files.atomic import atomic
+
+
+class ResultFile(BaseModel):
+    """What the results of a comparison and of a study have in common.
+
+    Args:
+        kind: ``"comparison"`` or ``"study"``.
+        name: The config's name, or the study's.
+        data: Fingerprint of the prepared data.
+        config: The config, as JSON.
+        versions: Package to version.
+        tasks: Names of the tasks.
+        seeds: The seeds of the runs.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: str
+    name: str
+    data: str
+    config: dict[str, Any]
+    versions: dict[str, str]
+    tasks: list[str]
+    seeds: list[int]
+
+    def save(self, path: Path) -> None:
+        """Write the file, whole or not at all; keys that were not given are left out."""
+        with atomic(path) as draft:
+            draft.write_text(json.dumps(self.model_dump(exclude_unset=True), indent=1))
+
+
+class ComparisonFile(ResultFile):
+    """The results of a comparison.
+
+    Args:
+        val: Validation figures of each system.
+        test: Test figures of each system.
+        intervals: Intervals of the differences in test AUC.
+        notes: What a reader of the table should know, a sentence each.
+        front: The systems that are Pareto-optimal by validation AUC.
+        runs: System to the fingerprints of its runs.
+    """
+
+    kind: Literal["comparison"]
+    val: list[Row]
+    test: list[Row]
+    intervals: list[Interval] = []
+    notes: list[str] = []
+    front: list[str]
+    runs: dict[str, list[str]]
+
+
+class StudyFile(ResultFile):
+    """The results of a search.
+
+    Args:
+        baselines: System to the fingerprints of its runs, for the systems that the points are compared with.
+        points: Every finished point, in order of the trials.
+        intervals: Intervals of the differences in test AUC of the Pareto-optimal points; none before the study's end.
+        notes: What a reader of the intervals should know, a sentence each.
+    """
+
+    kind: Literal["study"]
+    baselines: dict[str, list[str]]
+    points: list[Point]
+    intervals: list[Interval] = []
+    notes: list[str] = []
+
+
+_FILE: TypeAdapter[ComparisonFile | StudyFile] = TypeAdapter(
+    Annotated[ComparisonFile | StudyFile, Field(discriminator="kind")]
+)
+
+
+def load_result_file(path: Path) -> ComparisonFile | StudyFile:
+    """Read what :meth:`ResultFile.save` wrote.
+
+    Raises:
+        InputError: If the file cannot be read, or is no result.
+    """
+    try:
+        return _FILE.validate_python(json.loads(path.read_text()))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})") from None
+    except ValidationError as error:
+        problem = error.errors()[0]
+        reason = f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}".removeprefix(": ")
+    except ValueError as error:
+        reason = str(error)
+    fix = "give one that `gradops compare` or `gradops search` of this version wrote, or run it again"
+    raise InputError(f"{path} is no result of a comparison or a search ({reason}); {fix}")
