@@ -18,7 +18,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.wait import WebDriverWait
 
-from pipeline.report.report import write
+from pipeline.report.report import write_report
 from pipeline.report.results import load_result
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -45,7 +45,7 @@ def main() -> None:
     with TemporaryDirectory() as folder, _browser(Path(folder)) as driver:
         for name, (result, first, last, width) in PICTURES.items():
             page, target = Path(folder) / f"{name}.html", DOCS / "pictures" / f"{name}.png"
-            write(load_result(DOCS / "results" / f"{result}.json"), page)
+            write_report(load_result(DOCS / "results" / f"{result}.json"), page)
             target.write_bytes(_photograph(driver, page, first, last, width))
             print(f"{target.relative_to(DOCS.parent)}  {target.stat().st_size / 1024:.0f} KiB")
 
