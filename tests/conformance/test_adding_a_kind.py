@@ -1,0 +1,125 @@
+"""An invented kind of feature, one file and one line in a copy of the project: tested, prepared, trained and served."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from tests.conftest import ROOT
+from tests.pipeline.serving.model_server import asked, records, scores, serving, wait
+
+ADDED = Path(__file__).parent / "added" / "words.py"
+_LINE = "from features.kinds.words import Words as Words\n"
+_TOML = """
+name = "shop"
+[data]
+train = "log.parquet"
+[split]
+key = "click"
+validation = 0.2
+test = 0.2
+[spec]
+excluded = ["click"]
+[spec.features]
+title = { kind = "words", min_count = 2 }
+user = { kind = "categorical" }
+[spec.tasks]
+purchase = { positive = "bought = 1" }
+[model]
+bottom = [8]
+dropout = 0.0
+[train]
+epochs = 3
+batch_size = 64
+lr = 3e-2
+[compare]
+boosting = true
+workers = 1
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of the project with the kind added."""
+    for folder in ("features", "gradops", "models", "pipeline", "jobs", "tests", "configs"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copy(ADDED, tmp_path / "features" / "kinds")
+    with (tmp_path / "features" / "kinds" / "__init__.py").open("r+") as kinds:
+        lines = kinds.readlines()
+        place = next(i for i, line in enumerate(lines) if "import Time" in line)
+        lines.insert(place + 1, _LINE)
+        kinds.seek(0)
+        kinds.writelines(lines)
+    return tmp_path
+
+
+def run(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(project)}
+    return subprocess.run(
+        [sys.executable, "-m", *arguments], cwd=project, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def log(rows: int) -> pl.DataFrame:
+    """Clicks on items whose titles say, by one of their words, whether they are bought."""
+    generator, words = np.random.default_rng(0), ["red", "Blue", "shoe", "hat", "NEW", "old"]
+    chosen = [generator.choice(words, generator.integers(0, 4), replace=False).tolist() for _ in range(rows)]
+    return pl.DataFrame(
+        {
+            "click": np.arange(rows),
+            "title": [" ".join(title) or None for title in chosen],
+            "user": generator.integers(0, 40, rows),
+            "bought": [int(generator.random() < (0.9 if "red" in title else 0.1)) for title in chosen],
+        }
+    )
+
+
+@pytest.mark.slow
+def test_the_suite_of_the_kinds_passes_for_it(project: Path) -> None:
+    tested = run(project, *"pytest -n 0 -q -p no:cacheprovider -k words tests/conformance/test_kinds.py".split())
+    passed = re.search(r"(\d+) passed", tested.stdout)
+    assert tested.returncode == 0, tested.stdout[-2000:]
+    assert passed
+    assert int(passed[1]) > 30
+
+
+@pytest.mark.slow
+def test_a_promise_that_it_breaks_is_found(project: Path) -> None:
+    path = project / "features" / "kinds" / "words.py"
+    path.write_text(path.read_text().replace("return pl.String() if dtype == pl.Null else dtype", "return dtype"))
+    tested = run(project, *"pytest -n 0 -q -p no:cacheprovider -k words tests/conformance/test_kinds.py".split())
+    assert tested.returncode == 1
+    assert "test_null_is_id_1_and_number_0[words-0-untyped]" in tested.stdout
+
+
+@pytest.mark.slow
+def test_one_file_and_one_line_are_enough_to_train_and_serve_it(project: Path) -> None:
+    clicks = log(1200)
+    clicks.write_parquet(project / "log.parquet")
+    (project / "shop.toml").write_text(_TOML)
+    for command in ("prepare shop.toml", "compare shop.toml", "score log.parquet scored --model models:/shop@champion"):
+        done = run(project, "jobs", *command.split())
+        assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-2000:]
+    in_file = pl.read_parquet(project / "scored" / "*.parquet").sort("click").get_column("purchase").to_numpy()
+    is_red = clicks.get_column("title").str.contains("red").fill_null(value=False).to_numpy()
+    assert in_file[is_red].mean() > in_file[~is_red].mean() + 0.1, "the words are learnt from"
+
+    asking = clicks.drop("click", "bought").head(50)
+    with serving("models:/shop@champion", project / "server") as address:
+        wait(address, project / "server")
+        over_http = scores(asked(address, {"dataframe_records": records(asking)}))[:, 0]
+        alone = scores(asked(address, {"dataframe_records": [{"title": None, "user": 3}]}))
+        status, answer = asked(address, {"dataframe_records": [{"title": 5, "user": 3}]})
+    np.testing.assert_allclose(over_http, in_file[:50], atol=1e-6)
+    assert np.isfinite(alone).all()
+    assert status == 400
+    assert "words are those of a text" in str(answer)
