@@ -10,7 +10,7 @@ import typer
 from jobs.console import REFUSED, WRONG_INPUT, AsJson, Config, Overrides, locked, out, show
 
 if TYPE_CHECKING:
-    from pipeline.daily.record import Entry
+    from pipeline.daily.record import DayRecord
 
 _CODES = {"rejected": WRONG_INPUT, "refused": REFUSED, "suspect": REFUSED}
 
@@ -28,34 +28,34 @@ def main(
 ) -> None:
     """Check a new day, train on top of the days before it, judge the model by it, and serve the model if it passes."""
     from jobs.progress import TrainingProgress
-    from pipeline.daily.job import Daily
+    from pipeline.daily.job import DailyJob
     from pipeline.tracking.connection import reached
     from pipeline.training.resolve import load_config
 
     loaded = load_config(config, overrides)
-    daily = Daily(loaded, lambda planned: TrainingProgress([planned]))
+    daily = DailyJob(loaded, lambda planned: TrainingProgress([planned]))
     done, codes = [], [0]
     try:
         with locked(loaded), reached("what was trained is kept; once it is back the same command does the rest"):
             for each in daily.days((since or day).date(), day.date()):
-                entry, now = (daily.admit(each), True) if admit else daily.run(each)
-                done.append(entry)
+                record, now = (daily.admit(each), True) if admit else daily.run(each)
+                done.append(record)
                 if now or each == day.date():  # a back-fill passes days that were found wanting long ago
-                    codes.append(_CODES.get(entry.status, 0))
+                    codes.append(_CODES.get(record.status, 0))
                 if not as_json:
-                    out.print(_line(entry, now), highlight=False, markup=False, soft_wrap=True)
+                    out.print(_line(record, now), highlight=False, markup=False, soft_wrap=True)
     finally:
         if as_json:
-            show(None, [entry.model_dump(mode="json") for entry in done], as_json=True)
+            show(None, [record.model_dump(mode="json") for record in done], as_json=True)
     raise typer.Exit(min(filter(None, codes), default=0))
 
 
-def _line(entry: Entry, now: bool) -> str:
+def _line(record: DayRecord, now: bool) -> str:
     """What happened, in one line."""
-    aucs = ", ".join(f"{task} {auc:.4f}" for task, auc in entry.auc.items())
-    served = f"version {entry.champion} serves" if entry.champion else ""
-    left_out = ", ".join(f"{day} left out ({status})" for day, status in entry.left_out.items())
-    reasons = [" ".join(reason.split()) for reason in entry.reasons]
+    aucs = ", ".join(f"{task} {auc:.4f}" for task, auc in record.auc.items())
+    served = f"version {record.champion} serves" if record.champion else ""
+    left_out = ", ".join(f"{day} left out ({status})" for day, status in record.left_out.items())
+    reasons = [" ".join(reason.split()) for reason in record.reasons]
     parts = [aucs and f"AUC {aucs}", served, left_out, *reasons]
     again = "" if now else " before, nothing to do"
-    return f"{entry.day} {entry.status}{again}: {'; '.join(part for part in parts if part)}"
+    return f"{record.day} {record.status}{again}: {'; '.join(part for part in parts if part)}"

@@ -4,37 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pipeline.daily.record import Entry
+from pipeline.daily.record import DayRecord
 
 
-def markdown(entry: Entry) -> str:
-    """The page of an entry."""
-    return "\n".join([f"# {entry.day}: {entry.status}", "", *_story(entry), *_tables(entry)]) + "\n"
+def day_page(record: DayRecord) -> str:
+    """The page of a record: reasons, data, run, checks, drift."""
+    return "\n".join([f"# {record.day}: {record.status}", "", *_story(record), *_tables(record)]) + "\n"
 
 
-def _story(entry: Entry) -> Iterator[str]:
-    yield from (f"- {reason}" for reason in entry.reasons)
-    yield from (f"- left out: {day}, {status}" for day, status in entry.left_out.items())
-    if entry.data:
-        rows = ", ".join(f"{split} {count:,}" for split, count in entry.rows.items())
-        yield f"- data {entry.data}: {rows} rows"
-    if entry.run:
-        yield f"- run {entry.run}, started from {entry.start_from or 'its seed'}; offered as version {entry.version}"
-    if entry.champion:
-        yield f"- version {entry.champion} is the champion"
-    yield f"- begun {entry.began:%Y-%m-%d %H:%M:%S}, done {entry.written:%Y-%m-%d %H:%M:%S} UTC"
+def _story(record: DayRecord) -> Iterator[str]:
+    yield from (f"- {reason}" for reason in record.reasons)
+    yield from (f"- left out: {day}, {status}" for day, status in record.left_out.items())
+    if record.data:
+        rows = ", ".join(f"{split} {count:,}" for split, count in record.rows.items())
+        yield f"- data {record.data}: {rows} rows"
+    if record.run:
+        yield f"- run {record.run}, started from {record.start_from or 'its seed'}; offered as version {record.version}"
+    if record.champion:
+        yield f"- version {record.champion} is the champion"
+    yield f"- begun {record.began:%Y-%m-%d %H:%M:%S}, done {record.written:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _tables(entry: Entry) -> Iterator[str]:
-    if entry.checks:
-        checks = [[c["name"], "passed" if c["passed"] else "**failed**", c["found"], c["rule"]] for c in entry.checks]
+def _tables(record: DayRecord) -> Iterator[str]:
+    if record.checks:
+        checks = [[c["name"], "passed" if c["passed"] else "**failed**", c["found"], c["rule"]] for c in record.checks]
         yield from _table("Checks", ["check", "", "found", "rule"], checks)
-    if entry.positives:
-        shares = [[task, f"{day:.3%}", f"{before:.3%}"] for task, (day, before) in entry.positives.items()]
+    if record.positives:
+        shares = [[task, f"{day:.3%}", f"{before:.3%}"] for task, (day, before) in record.positives.items()]
         yield from _table("Positives", ["task", "the day", "training days"], shares)
-    if entry.drift:
+    if record.drift:
         keys = ("feature", "psi", "null", "unknown", "shift")
-        drifts = [[_cell(one[key]) for key in keys] for one in entry.drift]
+        drifts = [[_cell(one[key]) for key in keys] for one in record.drift]
         yield from _table("What has changed most", ["feature", "PSI", "null", "unknown", "shift in sd"], drifts)
 
 

@@ -1,4 +1,4 @@
-"""What the scheduled job found of one day."""
+"""The record of one day: what the scheduled job made of it, and why."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-# Begun: a killed job's. Admitted: later days read it, nothing was decided by it. Suspect: its data failed a check.
-# Rejected: it breaks the contract.
+# begun: the job is running, or was killed. admitted: later days read the day, no model was judged by it. suspect: its
+# data failed a check. rejected: it breaks the contract. promoted, refused: the model that was judged by it.
 Status = Literal["begun", "admitted", "promoted", "refused", "suspect", "rejected"]
 _DECIDED = ("promoted", "refused", "suspect")
 
 
-class Entry(BaseModel):
-    """One day.
+class DayRecord(BaseModel):
+    """One day, as its file in ``runs/daily/`` holds it.
 
     Args:
         day: The day.
-        status: What became of it.
+        status: The outcome.
         files: SHA-256 of each of its raw files.
-        by_hand: Whether a person has admitted it: while its files stay as they are nothing else is decided of it.
-        reasons: Why it was refused, rejected or only admitted.
+        by_hand: Whether a person has admitted the day; that stands while its files stay as they are.
+        reasons: Why the day was rejected or only admitted, or its model refused.
         left_out: Earlier days that its run did not read, to their statuses.
         start_from: The run that its own started from; empty for a start from the seed.
         data: Fingerprint of the prepared data.
@@ -30,11 +30,11 @@ class Entry(BaseModel):
         auc: Task to AUC on the day.
         version: The version of the registered model that was offered.
         champion: The version in service afterwards.
-        checks: What the gate and the data checks found.
-        drift: What has changed most against the training days.
+        checks: Checks of the gate and of the day's data.
+        drift: Features that have changed most against the training days.
         positives: Task to its share of positives, on the day and in training.
         began: When its job began, in UTC.
-        written: When this was.
+        written: When this record was written, in UTC.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -60,19 +60,19 @@ class Entry(BaseModel):
 
     @property
     def is_decided(self) -> bool:
-        """Whether a model was judged by it."""
+        """Whether a model was judged by the day."""
         return self.status in _DECIDED
 
     @property
     def is_settled(self) -> bool:
-        """Whether its files, as they are, have nothing more to be asked."""
+        """Whether nothing is left to decide while its files stay as they are."""
         return self.is_decided or self.by_hand
 
     @property
     def is_left_out(self) -> bool:
-        """Whether later days do not read it."""
+        """Whether later days leave it out."""
         return self.status in ("suspect", "rejected")
 
-    def changed(self, **values: Any) -> Entry:
-        """The entry with other values, written now."""
+    def changed(self, **values: Any) -> DayRecord:
+        """The record with other values, written now."""
         return self.model_validate(self.model_dump(exclude={"written"}) | values)

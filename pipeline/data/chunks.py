@@ -16,7 +16,7 @@ from pipeline.files import parquet
 from pipeline.files.atomic import atomic
 
 DONE = ".done"
-_ROWS = 250_000  # raw rows in memory at a time
+CHUNK_ROWS = 250_000  # raw rows in memory at a time
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class Reading:
         spec: Declares the columns.
         split: Decides where rows go.
         holdout: Whether validation and test have files of their own.
-        beside: Columns that are wanted beside those that the spec names.
+        metadata: Columns that are wanted beside those that the spec names.
     """
 
     spec: FeatureSpec
     split: SplitConfig
     holdout: bool
-    beside: tuple[str, ...] = ()
+    metadata: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Chunk:
 
     def read(self, reading: Reading) -> dict[str, pl.DataFrame]:
         """What is needed of the rows, by split; a split without any is left out."""
-        columns = sorted({reading.split.column, *reading.spec.sources, *reading.beside})
+        columns = sorted({reading.split.column, *reading.spec.sources, *reading.metadata})
         rows = parquet.collect(self.path, parquet.scan(self.path).select(columns).slice(self.start, self.rows))
         if reading.holdout and self.role == "train":
             found = {"train": rows}
@@ -66,7 +66,7 @@ class Chunk:
         return {name: frame for name, frame in found.items() if frame.height}
 
 
-def chunks(role: str, path: Path, name: str) -> Iterator[Chunk]:
+def split_into_chunks(role: str, path: Path, name: str) -> Iterator[Chunk]:
     """All rows of a raw file.
 
     Args:
@@ -75,17 +75,17 @@ def chunks(role: str, path: Path, name: str) -> Iterator[Chunk]:
         name: What the names of its parts begin with.
     """
     height = parquet.count_rows(path)
-    for place, start in enumerate(range(0, height, _ROWS)):
-        yield Chunk(role, path, start, min(_ROWS, height - start), f"{name}-{place:04}")
+    for place, start in enumerate(range(0, height, CHUNK_ROWS)):
+        yield Chunk(role, path, start, min(CHUNK_ROWS, height - start), f"{name}-{place:04}")
 
 
-def count(reading: Reading, counting: Counting, chunk: Chunk) -> Part | None:
+def count_chunk(reading: Reading, counting: Counting, chunk: Chunk) -> Part | None:
     """What the training rows among some rows add to the fit; None without any."""
     trained = chunk.read(reading).get("train")
     return None if trained is None else counting.part(trained)
 
 
-def encode(reading: Reading, encoder: Encoder, draft: Path, chunk: Chunk) -> list[str]:
+def encode_chunk(reading: Reading, encoder: Encoder, draft: Path, chunk: Chunk) -> list[str]:
     """Encode some rows and write what each split has of them, unless an interrupted run has done so.
 
     Returns:

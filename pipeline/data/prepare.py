@@ -6,7 +6,8 @@ import json
 import shutil
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from functools import partial
+from datetime import date
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,14 @@ from features.fitting import Fitter, Learnt
 from pipeline.config.run import RunConfig
 from pipeline.config.split import SPLITS
 from pipeline.data import incremental
-from pipeline.data.chunks import DONE, Chunk, Reading, chunks, count, encode
+from pipeline.data.chunks import DONE, Chunk, Reading, count_chunk, encode_chunk, split_into_chunks
 from pipeline.data.incremental import Base
 from pipeline.data.prepared import ENCODER, MANIFEST, PENDING, Prepared
 from pipeline.files.atomic import atomic, fingerprint, remove_drafts, sha256_file
 from pipeline.runtime.executor import LOCAL_EXECUTOR, Executor
 from pipeline.runtime.versions import data_versions
 from pipeline.validation import leakage, raw_data
+from pipeline.validation.findings import Findings
 
 # A change of what prepared folders hold, for equal inputs, raises this number: old folders are then not found.
 _FORMAT = 5
@@ -35,47 +37,106 @@ def prepare(config: RunConfig, executor: Executor = LOCAL_EXECUTOR) -> Prepared:
     """Prepare the data that a config describes, or find it done.
 
     Args:
-        config: What to prepare.
+        config: The data, its split, features, tasks and contract.
         executor: Who reads, checks, counts and encodes; whoever does, the same bytes are written.
 
     Raises:
         InputError: If files are missing, or columns or values do not fit the config (all problems at once), or features
             know a label, or a split is empty or holds a single class of some task. Nothing is written then.
     """
-    sources = raw_data.find_raw_files(config)
-    config.data.prepared.mkdir(parents=True, exist_ok=True)
-    executor.check_access([path for paths in sources.values() for path in paths], config.data.prepared)
-    digests = {role: list(executor.map(sha256_file, paths, threads=2)) for role, paths in sources.items()}
-    inputs = {
-        "format": _FORMAT,
-        # A task's weight changes what is trained, not what is prepared.
-        "spec": config.spec.model_dump(mode="json", exclude={"tasks": {"__all__": {"weight"}}}),
-        "split": config.split.model_dump(mode="json"),
-        "sources": digests,
-    }
-    with FileLock(config.data.prepared / ".lock"):
-        found = incremental.find_base(config, inputs) if config.data.grow else None
-        if found is not None and incremental.is_same(found, inputs):
-            return found
-        base = incremental.Base(found, by_time=config.split.time is not None)
-        inputs |= base.inputs
-        folder = config.data.prepared / fingerprint(inputs)
-        if (done := Prepared.find(folder)) is not None:
-            return done
-        raw_data.check_raw_data(config, sources, executor)
-        leakage.check_leakage(config, sources["train"])
-        return _Preparation(config, executor, sources, digests, base).write(inputs, folder)
+    return Preparation.of(config, executor).prepared()
 
 
 @dataclass(frozen=True)
-class _Preparation:
-    """Fit, then encode, a chunk of rows at a time; what an interrupted run has done is kept and found again.
+class Preparation:
+    """Raw files on their way to prepared data: found done, or examined, fitted, encoded and written.
 
     Args:
-        config: What to prepare.
+        config: The data, its split, features, tasks and contract.
+        executor: Who reads, checks, counts and encodes.
+        sources: The raw files of each role.
+        digests: SHA-256 of each of them.
+    """
+
+    config: RunConfig
+    executor: Executor
+    sources: dict[str, list[Path]]
+    digests: dict[str, list[str]]
+
+    @classmethod
+    def of(cls, config: RunConfig, executor: Executor = LOCAL_EXECUTOR) -> Preparation:
+        """Find and hash the raw files of a config.
+
+        Raises:
+            InputError: If files are missing, or cannot be read.
+        """
+        sources = raw_data.find_raw_files(config)
+        config.data.prepared.mkdir(parents=True, exist_ok=True)
+        executor.check_access([path for paths in sources.values() for path in paths], config.data.prepared)
+        digests = {role: list(executor.map(sha256_file, paths, threads=2)) for role, paths in sources.items()}
+        return cls(config, executor, sources, digests)
+
+    def find(self) -> Prepared | None:
+        """The data, if it is done."""
+        base = self._base()
+        if base.prepared is not None and incremental.is_same(base.prepared, self._inputs):
+            return base.prepared
+        return Prepared.find(self._folder(base))
+
+    def examine(self, newest: date | None = None) -> Findings:
+        """Hold the raw files against the contract.
+
+        Args:
+            newest: As for :func:`pipeline.validation.raw_data.examine`.
+        """
+        return raw_data.examine(self.config, self.sources, self.executor, newest)
+
+    def prepared(self, findings: Findings | None = None) -> Prepared:
+        """The data: found done, or written now.
+
+        Args:
+            findings: Those of :meth:`examine`, if it was called already.
+
+        Raises:
+            InputError: As for :func:`prepare`.
+        """
+        with FileLock(self.config.data.prepared / ".lock"):
+            if (done := self.find()) is not None:
+                return done
+            (self.examine() if findings is None else findings).check()
+            leakage.check_leakage(self.config, self.sources["train"])
+            base = self._base()
+            writer = _Writer(self.config, self.executor, self.sources, self.digests, base)
+            return writer.write(self._inputs | base.inputs, self._folder(base))
+
+    def _base(self) -> Base:
+        found = incremental.find_base(self.config, self._inputs) if self.config.data.grow else None
+        return Base(found, by_time=self.config.split.time is not None)
+
+    @cached_property
+    def _inputs(self) -> dict[str, Any]:
+        """All that the data depends on, but for the data that it grows from."""
+        return {
+            "format": _FORMAT,
+            # A task's weight changes what is trained, not what is prepared.
+            "spec": self.config.spec.model_dump(mode="json", exclude={"tasks": {"__all__": {"weight"}}}),
+            "split": self.config.split.model_dump(mode="json"),
+            "sources": self.digests,
+        }
+
+    def _folder(self, base: Base) -> Path:
+        return self.config.data.prepared / fingerprint(self._inputs | base.inputs)
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """Fit, then encode, a chunk of rows at a time; finished chunks of an interrupted run are found again.
+
+    Args:
+        config: The data, its split, features and tasks.
         executor: Who counts and encodes.
         sources: The raw files of each role.
-        digests: Of their content.
+        digests: SHA-256 of each of them.
         base: What is taken over from earlier data.
     """
 
@@ -90,13 +151,14 @@ class _Preparation:
         return Reading(self.config.spec, self.config.split, holdout=self.config.data.holdout is not None)
 
     def write(self, inputs: dict[str, Any], folder: Path) -> Prepared:
+        """Write the data to its folder; interrupted, it goes on from its draft."""
         draft = folder.with_name(f".{folder.name}.draft")
         remove_drafts(draft)
         (draft / DONE).mkdir(parents=True, exist_ok=True)
         new = list(self._new())
         encoder = self._fitted([chunk for chunk in new if chunk.role == "train"], draft)
         # Two at a time: one reads or writes while the other computes.
-        encoded = self.executor.map(partial(encode, self._reading, encoder, draft), new, threads=2)
+        encoded = self.executor.map(partial(encode_chunk, self._reading, encoder, draft), new, threads=2)
         parts = [*(part for written in encoded for part in written), *self._linked(draft)]
         counts = {split: self._counts([draft / p for p in parts if p.startswith(f"{split}/")]) for split in SPLITS}
         try:
@@ -129,13 +191,13 @@ class _Preparation:
         """The rows of every raw file that nothing is kept of."""
         for role, path, digest, name in self._each_file():
             if self.base.kept(role, digest) is None:
-                yield from chunks(role, path, name)
+                yield from split_into_chunks(role, path, name)
 
     def _fitted(self, new: list[Chunk], draft: Path) -> Encoder:
         """The encoder of the training rows, fitted unless an interrupted run has done so."""
         if not (draft / ENCODER).exists():
             fitter = self._fitter(sum(chunk.rows for chunk in new))
-            for part in self.executor.map(partial(count, self._reading, fitter.counting), new, threads=2):
+            for part in self.executor.map(partial(count_chunk, self._reading, fitter.counting), new, threads=2):
                 if part is not None:
                     fitter.add(part)
             fitter.pending().write_parquet(draft / PENDING)

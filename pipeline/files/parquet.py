@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from glob import glob
@@ -61,17 +61,17 @@ def collect(path: Path, rows: pl.LazyFrame) -> pl.DataFrame:
         return rows.collect(engine="streaming")
 
 
-def read_schemas(paths: list[Path]) -> tuple[dict[Path, pl.Schema], list[str]]:
-    """The schema of every readable file, and a problem for each of the others."""
+def read_schemas(paths: Sequence[Path]) -> tuple[dict[Path, pl.Schema], dict[Path, str]]:
+    """The schema of every readable file, and the problem of each of the others."""
     found: dict[Path, pl.Schema] = {}
-    problems = []
+    unreadable: dict[Path, str] = {}
     for path in paths:
         try:
             with naming_damage(path):
                 found[path] = pl.Schema(pl.read_parquet_schema(path))
         except DamagedError as error:
-            problems.append(str(error))
-    return found, problems
+            unreadable[path] = str(error)
+    return found, unreadable
 
 
 def count_rows(path: Path) -> int:

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import date, timedelta
 from pathlib import Path
-
-from pipeline.files import parquet
 
 _PART, _SHOWN = "dt=", 7
 
 
 def partition_problems(
-    role: str, paths: list[Path], readable: list[Path], without: Collection[date] = ()
+    role: str, paths: Sequence[Path], empty: Sequence[Path], absent: Collection[date] = ()
 ) -> Iterator[str]:
     """The empty files of a role, and its missing days.
 
     Args:
         role: The files' name in the config, such as ``data.train``.
         paths: All files: a day whose file is damaged is not missing.
-        readable: The files whose footer can be read.
-        without: Days that the config leaves out on purpose.
+        empty: The files without a row.
+        absent: Days that are missing on purpose.
     """
     fix = "or set `[contract] empty_days = true` if days without rows are as they should be"
-    yield from (f"{path} has no rows; remove or replace it, {fix}" for path in readable if not parquet.count_rows(path))
+    yield from (f"{path} has no rows; remove or replace it, {fix}" for path in empty)
     days = {day for path in paths if (day := day_of(path))}
-    if missing := [day for day in _missing(days) if day not in without]:
+    if missing := [day for day in _missing(days) if day not in absent]:
         shown = ", ".join(map(str, missing[:_SHOWN])) + (", ..." if missing[_SHOWN:] else "")
         found = f"{len(missing)} day(s) between {min(days)} and {max(days)}: {shown}"
         yield f"{role} has no file of {found}; add them, {fix}"

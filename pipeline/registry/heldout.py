@@ -14,7 +14,7 @@ from features.encoder import GROUP, LABEL, Encoder
 from features.errors import InputError
 from pipeline.config.run import RunConfig
 from pipeline.config.split import SplitConfig
-from pipeline.data.chunks import Reading, chunks
+from pipeline.data.chunks import Reading, split_into_chunks
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.sample import sample_mask, sampling_step, sampling_units
 from pipeline.files import parquet
@@ -122,12 +122,12 @@ def _test_rows(config: RunConfig, prepared: Prepared, scorers: Sequence[Scorer])
     """The raw rows of the test split, in their order, with every column that a model reads."""
     columns = tuple({column: None for scorer in scorers for column in scorer.encoder.dtypes})
     spec, split = prepared.encoder().spec, SplitConfig.model_validate(prepared.manifest["split"])
-    reading = Reading(spec, split, holdout=prepared.split["holdout"], beside=columns)
+    reading = Reading(spec, split, holdout=prepared.split["holdout"], metadata=columns)
     for role, path in _files(config, prepared):
         missing = [column for column in columns if column not in parquet.scan(path).collect_schema()]
         if missing:
             raise InputError.of(f"{path} lacks columns that a registered model reads", [f"`{c}`" for c in missing])
-        for chunk in chunks(role, path, path.stem):
+        for chunk in split_into_chunks(role, path, path.stem):
             rows = chunk.read(reading).get("test")
             if rows is not None:
                 yield rows

@@ -14,7 +14,7 @@ import polars as pl
 from filelock import FileLock
 
 from features.errors import InputError
-from pipeline.data.chunks import Chunk, chunks
+from pipeline.data.chunks import Chunk, split_into_chunks
 from pipeline.data.windows import Window
 from pipeline.files import parquet
 from pipeline.files.atomic import atomic, remove_drafts, sha256_file
@@ -67,7 +67,8 @@ class Scoring:
         paths = tuple(parquet.find_files(source))
         if not paths:
             raise InputError(f"no Parquet file at `{source}` (paths are relative to the folder of the command)")
-        found, problems = parquet.read_schemas(list(paths))
+        found, unreadable = parquet.read_schemas(paths)
+        problems = [*unreadable.values()]
         schema, differing = parquet.common_schema(found)
         kept = tuple(keep or ())
         if schema is not None:
@@ -112,7 +113,9 @@ class Scoring:
 
     @cached_property
     def _parts(self) -> list[Chunk]:
-        return [chunk for n, path in enumerate(self.sources) for chunk in chunks("score", path, f"part-{n:05}")]
+        return [
+            chunk for n, path in enumerate(self.sources) for chunk in split_into_chunks("score", path, f"part-{n:05}")
+        ]
 
     @cached_property
     def _identity(self) -> dict[str, Any]:

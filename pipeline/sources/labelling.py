@@ -62,9 +62,9 @@ def label_events(pattern: str, out: Path, events: Events, window: str) -> dict[s
     paths, problems = parquet.find_files(pattern), []
     if not paths:
         problems.append(f"there is no Parquet file at `{pattern}`; paths are relative to {Path.cwd()}")
-    schemas, wrong = parquet.read_schemas(paths)
+    schemas, unreadable = parquet.read_schemas(paths)
     schema, differing = parquet.common_schema(schemas)
-    wrong += differing
+    wrong = [*unreadable.values(), *differing]
     problems += [*events.problems(schema), *wrong]
     length = None
     try:

@@ -1,11 +1,12 @@
 """Rows that a log holds twice, counted in memory that rows do not fill: by hash, then on the values themselves.
 
-A pass takes the rows whose hash has a given remainder, few enough to be sorted; what repeats there is looked at again.
+A pass takes the rows whose hash has a given remainder, few enough to be sorted; repeated hashes are then compared by
+value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
@@ -18,16 +19,28 @@ import polars as pl
 from features.transforms import stable_hash
 from pipeline.files import parquet
 from pipeline.runtime.executor import LOCAL_EXECUTOR, Executor
+from pipeline.validation.findings import Findings
 
 Hashes = npt.NDArray[np.uint64]
-Told = Mapping[str, list[Path]]
+FilesByRole = Mapping[str, list[Path]]
 
-# Hashes in memory at a time: 8 bytes each, and as much again while they are sorted.
-_HASHES = 1 << 24
-# Repeated hashes whose rows are compared value by value. With more of them, chance is no part of the count: among 10^9
-# different rows less than one pair of hashes in thirty such logs is equal.
-_COMPARED = 10_000
 _BOTH, _KEY = "both", "key "
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Limits of the search for repeated rows.
+
+    Args:
+        hashes: Most hashes in memory at a time: 8 bytes each, and as much again while they are sorted.
+        compared: Most repeated hashes whose rows are compared value by value. With more of them, chance is no part of
+            the count: among 10^9 different rows less than one pair of hashes in thirty such logs is equal.
+        hash: From the text of a row to its hash.
+    """
+
+    hashes: int = 1 << 24
+    compared: int = 10_000
+    hash: Callable[[pl.Expr], pl.Expr] = stable_hash
 
 
 def unfit(role: str, schema: pl.Schema, columns: Sequence[str]) -> Iterator[str]:
@@ -39,88 +52,147 @@ def unfit(role: str, schema: pl.Schema, columns: Sequence[str]) -> Iterator[str]
             yield f"column `{column}` (`[contract] unique`) holds {schema[column]}; a row is told by plain values"
 
 
-def problems(
-    files: Mapping[str, Mapping[Path, pl.Schema]], columns: Sequence[str], executor: Executor = LOCAL_EXECUTOR
-) -> list[str]:
+def find_repeats(
+    files: Mapping[str, Mapping[Path, pl.Schema]],
+    columns: Sequence[str],
+    executor: Executor = LOCAL_EXECUTOR,
+    newest: Collection[Path] = (),
+    effort: Effort = Effort(),
+) -> Findings:
     """Rows of a role that repeat one of its rows, and rows that two roles share; a null is a value like any other.
 
     Args:
         files: Role to the schema of each of its files. Those without the columns are left out.
-        columns: What tells a row from every other; none for no check.
+        columns: Columns that tell a row from every other; none for no check.
         executor: Who takes the passes.
+        newest: Files that the others are also judged without, in the same passes.
+        effort: Limits of the search.
     """
     told = {r: [p for p, s in found.items() if not list(unfit(r, s, columns))] for r, found in files.items()}
     if not columns or not any(told.values()):
-        return []
+        return Findings()
     try:
-        return list(_described(columns, _survey(told, columns, executor), told))
+        every, others = _count_repeats(_Search(told, columns, frozenset(newest), effort), executor)
+        problems = tuple(_described(columns, every, told, effort))
+        if not newest:
+            return Findings(problems, problems)
+        older = {role: [path for path in paths if path not in newest] for role, paths in told.items()}
+        return Findings(problems, tuple(_described(columns, others, older, effort)))
     except parquet.DamagedError as error:
-        others = {r: {p: s for p, s in found.items() if p != error.path} for r, found in files.items()}
-        return [str(error), *problems(others, columns, executor)]
+        readable = {r: {p: s for p, s in found.items() if p != error.path} for r, found in files.items()}
+        rest = find_repeats(readable, columns, executor, newest, effort)
+        of_others = () if error.path in newest else (str(error),)
+        return Findings((str(error), *rest.problems), (*of_others, *rest.without_newest))
 
 
 @dataclass
 class _Repeats:
-    """How many rows repeat others, by hash, and some of the hashes."""
+    """How many rows repeat others, by hash, and some of the hashes.
 
+    Args:
+        compared: Most hashes that are compared by value; one more is kept.
+    """
+
+    compared: int
     rows: int = 0
     hashes: Hashes = field(default_factory=lambda: np.empty(0, np.uint64))
 
     def add(self, rows: int, hashes: Hashes) -> None:
         self.rows += rows
-        self.hashes = np.union1d(self.hashes, hashes)[: _COMPARED + 1]
+        self.hashes = np.union1d(self.hashes, hashes)[: self.compared + 1]
 
-    def count(self, compared: int) -> int:
+    def count(self, by_value: int) -> int:
         """The rows, by value where all were compared."""
-        return compared if len(self.hashes) <= _COMPARED else self.rows
+        return by_value if len(self.hashes) <= self.compared else self.rows
 
 
-def _survey(told: Told, columns: Sequence[str], executor: Executor) -> dict[str, _Repeats]:
-    """The repeats of each role, and of both."""
-    heights = {path: parquet.count_rows(path) for paths in told.values() for path in paths}
-    passes = max(1, -(-sum(heights.values()) // _HASHES))
-    repeats = {name: _Repeats() for name in (*told, _BOTH)}
-    for found in executor.map(partial(_pass, told, heights, columns, passes), range(passes)):
-        for name, some in found.items():
-            repeats[name].add(some.rows, some.hashes)
-    return repeats
+RepeatsByRole = dict[str, _Repeats]
+
+
+@dataclass(frozen=True)
+class _Search:
+    """The files of each role, the columns that tell their rows, the newest files, and the limits."""
+
+    files: FilesByRole
+    columns: Sequence[str]
+    newest: frozenset[Path]
+    effort: Effort
+
+    def none(self) -> RepeatsByRole:
+        """No repeats of each role, nor of both."""
+        return {name: _Repeats(self.effort.compared) for name in (*self.files, _BOTH)}
+
+
+def _count_repeats(search: _Search, executor: Executor) -> tuple[RepeatsByRole, RepeatsByRole]:
+    """The repeats of each role and of both: of all files, and of all but the newest."""
+    heights = {path: parquet.count_rows(path) for paths in search.files.values() for path in paths}
+    passes = max(1, -(-sum(heights.values()) // search.effort.hashes))
+    totals = search.none(), search.none()
+    for found in executor.map(partial(_pass, search, heights, passes), range(passes)):
+        for total, part in zip(totals, found, strict=True):
+            for name, some in part.items():
+                total[name].add(some.rows, some.hashes)
+    return totals
 
 
 def _pass(
-    told: Told, heights: Mapping[Path, int], columns: Sequence[str], passes: int, number: int
-) -> dict[str, _Repeats]:
-    """The repeats among the hashes whose remainder is the pass's number."""
-    repeats = {name: _Repeats() for name in (*told, _BOTH)}
-    distinct = []
-    for role, paths in told.items():
-        hashes = _Distinct(repeats[role])
+    search: _Search, heights: Mapping[Path, int], passes: int, number: int
+) -> tuple[RepeatsByRole, RepeatsByRole]:
+    """The repeats among the hashes whose remainder is the pass's number: of all files, and of all but the newest."""
+    every, others = search.none(), search.none()
+    hash_, size = _hash(search.columns, search.effort), search.effort.hashes
+    distinct: list[tuple[Hashes, Hashes]] = []
+    for role, paths in search.files.items():
+        older, newer = DistinctHashes(others[role], size), DistinctHashes(every[role], size)
         for path in paths:
-            for start in range(0, heights[path], _HASHES):
-                rows = parquet.scan(path).slice(start, _HASHES).select(_hash(columns))
+            for start in range(0, heights[path], size):
+                rows = parquet.scan(path).slice(start, size).select(hash_)
                 some = parquet.collect(path, rows.filter(pl.col("hash") % passes == number))
-                hashes.add(some.get_column("hash").to_numpy())
-        distinct.append(hashes.finish())
-    for earlier, later in pairwise(distinct):
-        shared = np.intersect1d(earlier, later, assume_unique=True)
-        repeats[_BOTH].add(len(shared), shared)
-    return repeats
+                (newer if path in search.newest else older).add(some.get_column("hash").to_numpy())
+        distinct.append(_distinct_of_role(older.finish(), newer.finish(), every[role], others[role]))
+    for (all_before, older_before), (all_after, older_after) in pairwise(distinct):
+        for repeats, first, second in ((every, all_before, all_after), (others, older_before, older_after)):
+            shared = np.intersect1d(first, second, assume_unique=True)
+            repeats[_BOTH].add(len(shared), shared)
+    return every, others
 
 
-class _Distinct:
-    """The different hashes of one pass, sorted; what repeats is noted."""
+def _distinct_of_role(older: Hashes, newer: Hashes, every: _Repeats, others: _Repeats) -> tuple[Hashes, Hashes]:
+    """The different hashes of a role, of all files and of the older; repeats among these, and of both, are noted."""
+    every.add(others.rows, others.hashes)
+    if not len(newer):
+        return older, older
+    shared = np.intersect1d(older, newer, assume_unique=True)
+    every.add(len(shared), shared)
+    return np.union1d(older, newer), older
 
-    def __init__(self, repeats: _Repeats) -> None:
-        self._repeats = repeats
+
+class DistinctHashes:
+    """The different hashes of one pass, sorted.
+
+    Args:
+        repeats: Where repeated hashes are noted.
+        size: Hashes that are gathered before equal ones are folded into one.
+    """
+
+    def __init__(self, repeats: _Repeats, size: int) -> None:
+        self._repeats, self._size = repeats, size
         self._distinct: Hashes = np.empty(0, np.uint64)
         self._pieces: list[Hashes] = []
 
+    def __len__(self) -> int:
+        """Hashes in memory."""
+        return len(self._distinct) + sum(map(len, self._pieces))
+
     def add(self, hash_N: Hashes) -> None:
+        """Gather some more."""
         self._pieces.append(hash_N)
         # Where one value fills the log its hashes all fall into one pass: folded in time, they are one.
-        if sum(map(len, self._pieces)) >= _HASHES:
+        if sum(map(len, self._pieces)) >= self._size:
             self.finish()
 
     def finish(self) -> Hashes:
+        """The different hashes up to now."""
         hash_N = np.concatenate([self._distinct, *self._pieces])
         hash_N.sort()
         first_N = np.append(True, hash_N[1:] != hash_N[:-1])[: len(hash_N)]
@@ -134,20 +206,20 @@ def _texts(columns: Sequence[str]) -> list[pl.Expr]:
     return [pl.concat_str(pl.lit("="), pl.col(c).cast(pl.String)).fill_null("null") for c in columns]
 
 
-def _hash(columns: Sequence[str]) -> pl.Expr:
-    return stable_hash(_joined(_texts(columns))).alias("hash")
+def _hash(columns: Sequence[str], effort: Effort) -> pl.Expr:
+    return effort.hash(_joined(_texts(columns))).alias("hash")
 
 
-def _compared(told: Told, columns: Sequence[str], hashes: Hashes) -> pl.DataFrame:
+def _compared(files: FilesByRole, columns: Sequence[str], hashes: Hashes, effort: Effort) -> pl.DataFrame:
     """The rows of some hashes by value: for each role how many there are, and the first and the last file of them."""
     keys = [f"{_KEY}{place}" for place in range(len(columns))]
     texts = [text.alias(key) for text, key in zip(_texts(columns), keys, strict=True)]
     merge = [pl.col("rows").sum(), pl.col("first").first(), pl.col("last").last()]
     wanted = pl.lit(pl.Series(hashes, dtype=pl.UInt64)).implode()
     merged = None
-    for role, paths in told.items():
+    for role, paths in files.items():
         for path in paths:
-            chosen = parquet.scan(path).select(*texts, _hash(columns)).filter(pl.col("hash").is_in(wanted))
+            chosen = parquet.scan(path).select(*texts, _hash(columns, effort)).filter(pl.col("hash").is_in(wanted))
             counted = parquet.collect(path, chosen.group_by(keys).agg(rows=pl.len().cast(pl.Int64)))
             where = {"first": pl.lit(str(path)), "last": pl.lit(str(path))}
             named = counted.select(*keys, pl.lit(role).alias("role"), "rows", **where)
@@ -157,14 +229,14 @@ def _compared(told: Told, columns: Sequence[str], hashes: Hashes) -> pl.DataFram
     return merged.sort(keys, maintain_order=True)
 
 
-def _described(columns: Sequence[str], repeats: Mapping[str, _Repeats], told: Told) -> Iterator[str]:
-    hashes = np.concatenate([found.hashes[:_COMPARED] for found in repeats.values()])
+def _described(columns: Sequence[str], repeats: RepeatsByRole, files: FilesByRole, effort: Effort) -> Iterator[str]:
+    hashes = np.concatenate([found.hashes[: effort.compared] for found in repeats.values()])
     if not len(hashes):
         return
-    rows = _compared(told, columns, np.unique(hashes))
+    rows = _compared(files, columns, np.unique(hashes), effort)
     keys = [key for key in rows.columns if key.startswith(_KEY)]
     listed = " and ".join(f"`{c}`" for c in columns)
-    for role in told:
+    for role in files:
         again = rows.filter(pl.col("role") == role, pl.col("rows") > 1)
         if count := repeats[role].count(int((again.get_column("rows") - 1).sum())):
             rule = f"`[contract] unique` tells rows apart by {listed}; drop the others, or name more"

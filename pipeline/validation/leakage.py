@@ -1,4 +1,4 @@
-"""Features that know a label: alone, on a sample of the training rows, they predict it too well to be true."""
+"""Features that know a label: on a sample of the training rows they predict it alone, too well to be true."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from pipeline.evaluation.ranking import Ranked, words
 from pipeline.files import parquet
 
 # Rows of the sample, and the pieces that it is read in, spread evenly over all files.
-_ROWS, _PIECES = 100_000, 20
-# Of each class among the judged rows; with fewer a task is not judged.
+SAMPLE_ROWS, _PIECES = 100_000, 20
+# Least rows of each class among the judged rows; with fewer a task is not judged.
 _FEWEST = 30
 
 Floats = npt.NDArray[np.float64]
@@ -28,10 +28,11 @@ Floats = npt.NDArray[np.float64]
 def check_leakage(config: RunConfig, paths: list[Path]) -> None:
     """Refuse features that know a label.
 
-    Ids are scored by the mean label of their training half, numbers by themselves, in the other half.
+    Half of a sample gives every id its mean label; the AUC of these, and of numbers by themselves, is that of the other
+    half.
 
     Args:
-        config: Of the run.
+        config: Its contract has the limit, its spec the features.
         paths: Files with training rows, already found to fit the config.
 
     Raises:
@@ -39,10 +40,10 @@ def check_leakage(config: RunConfig, paths: list[Path]) -> None:
             are listed.
     """
     least = config.contract.leak_auc
-    rows = _sample(config, paths) if least else pl.DataFrame()
+    rows = training_sample(config, paths) if least else pl.DataFrame()
     if rows.height < 2:
         return
-    found = _aucs(config.spec, rows, config.contract.leaks_allowed)
+    found = feature_aucs(config.spec, rows, config.contract.leaks_allowed)
     fix = "remove the feature (and name its column in `[spec] excluded`), or name it in `[contract] leaks_allowed`"
     problems = [
         f"feature `{name}` alone has an AUC of {auc:.4f} ± {error:.4f} on task `{task}`; {fix}"
@@ -54,11 +55,17 @@ def check_leakage(config: RunConfig, paths: list[Path]) -> None:
         raise InputError.of(f"features know a label ({rule})", problems)
 
 
-def _sample(config: RunConfig, paths: list[Path]) -> pl.DataFrame:
-    """Training rows from all over the files, at most so many; the same ones every time."""
+def training_sample(config: RunConfig, paths: list[Path], most: int = SAMPLE_ROWS) -> pl.DataFrame:
+    """Training rows from all over the files; the same ones every time.
+
+    Args:
+        config: Declares the columns and the split.
+        paths: Files with training rows.
+        most: Most rows that are read, of all splits.
+    """
     chosen = sorted({config.split.column, *config.spec.sources})
     frames = []
-    for path, start, length in _pieces(paths):
+    for path, start, length in spread_pieces(paths, most):
         rows = parquet.collect(path, parquet.scan(path).select(chosen).slice(start, length))
         if not config.data.holdout:
             rows = rows.filter(rows.select(config.split.sides(holdout=False)).to_series() == "train")
@@ -66,11 +73,11 @@ def _sample(config: RunConfig, paths: list[Path]) -> pl.DataFrame:
     return pl.concat(frames) if frames else pl.DataFrame()
 
 
-def _pieces(paths: list[Path]) -> Iterator[tuple[Path, int, int]]:
-    """File, first row and length of each piece; one that ends a file goes on in the next."""
+def spread_pieces(paths: list[Path], most: int) -> Iterator[tuple[Path, int, int]]:
+    """File, first row and length of each piece; a piece that reaches the end of a file goes on in the next."""
     heights = [parquet.count_rows(path) for path in paths]
-    total, length = sum(heights), _ROWS // _PIECES
-    if total <= _ROWS:
+    total, length = sum(heights), most // _PIECES
+    if total <= most:
         yield from ((path, 0, height) for path, height in zip(paths, heights, strict=True))
         return
     starts = [place * (total - length) // (_PIECES - 1) for place in range(_PIECES)]
@@ -81,8 +88,16 @@ def _pieces(paths: list[Path]) -> Iterator[tuple[Path, int, int]]:
                 yield path, first - (end - height), last - first
 
 
-def _aucs(spec: FeatureSpec, rows: pl.DataFrame, allowed: tuple[str, ...]) -> Iterator[tuple[str, str, float, float]]:
-    """Feature, task, AUC and its standard error, of every task with enough rows of both classes."""
+def feature_aucs(
+    spec: FeatureSpec, rows: pl.DataFrame, allowed: tuple[str, ...]
+) -> Iterator[tuple[str, str, float, float]]:
+    """Feature, task, AUC and its standard error, for every task with enough rows of both classes.
+
+    Args:
+        spec: Declares the features.
+        rows: Raw rows, half of them to learn ids on and half to judge.
+        allowed: Features that are left out.
+    """
     halves = [rows.gather_every(2, offset) for offset in (0, 1)]
     encoder = fit(_with_ids(spec), halves[0].lazy())
     fitted, judged = (encoder.encode(half.lazy()).collect() for half in halves)
@@ -118,8 +133,8 @@ class _MeanById:
     """Scores rows by the mean label of their id, or of their several ids.
 
     Args:
-        id_A: Of the rows that labels are learnt on.
-        id_B: Of the rows to score.
+        id_A: Ids of the rows that labels are learnt on.
+        id_B: Ids of the rows to score.
     """
 
     def __init__(self, id_A: pl.Series, id_B: pl.Series) -> None:
@@ -130,7 +145,7 @@ class _MeanById:
         self._size = len(distinct)
 
     def scores(self, label_A: Floats) -> Floats:
-        """The score of each row; to the labels of an id one row of the mean label is added."""
+        """The score of each row: its id's mean label, with one row of the overall mean label added."""
         label_N = label_A[self._row_A]
         known_N = ~np.isnan(label_N)
         ids, labels = self._id_A[known_N], label_N[known_N]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -14,6 +16,7 @@ from pipeline.config.run import RunConfig
 from pipeline.files import parquet, partitions
 from pipeline.runtime.executor import LOCAL_EXECUTOR, Executor
 from pipeline.validation import duplicates, values
+from pipeline.validation.findings import Findings
 
 
 def find_raw_files(config: RunConfig) -> dict[str, list[Path]]:
@@ -32,44 +35,99 @@ def find_raw_files(config: RunConfig) -> dict[str, list[Path]]:
         where = f"paths are relative to the folder of the command, now {Path.cwd()}"
         raise InputError.of(f"raw data is not there ({where}; `gradops fetch census` fetches census)", missing)
     if not all(path.is_file() and os.access(path, os.R_OK) for paths in found.values() for path in paths):
-        check_raw_data(config, found)
+        examine(config, found).check()
     return found
 
 
-def check_raw_data(config: RunConfig, sources: dict[str, list[Path]], executor: Executor = LOCAL_EXECUTOR) -> None:
-    """Hold files, schemas and values against the config, before anything is written.
+def examine(
+    config: RunConfig,
+    sources: Mapping[str, Sequence[Path]],
+    executor: Executor = LOCAL_EXECUTOR,
+    newest: date | None = None,
+) -> Findings:
+    """Hold files, schemas and values against the config: one look at every file also shows whose fault it is.
 
     Args:
-        config: What they are held against.
+        config: The contract, the split and the features that declare columns and values.
         sources: The files of each role.
         executor: Who reads the values.
-
-    Raises:
-        InputError: With all problems of all columns of all files.
+        newest: A day of the files' ``dt=2026-01-31`` folders. The findings then also say what its files taken away
+            would leave.
     """
-    files: dict[str, dict[Path, pl.Schema]] = {}
-    problems = []
-    for role, paths in sources.items():
-        files[role], wrong = parquet.read_schemas(paths)
-        problems += [*_schema_problems(config, f"data.{role}", files[role]), *wrong]
-        if not config.contract.empty_days:
-            problems += partitions.partition_problems(f"data.{role}", paths, list(files[role]), config.data.without)
-    both = sorted(set(sources["train"]) & set(sources.get("holdout", [])))
-    problems += [f"{path} is in data.train and in data.holdout; a row is trained on or held out" for path in both]
-    every = {p: s for found in files.values() for p, s in found.items()}
-    broken, damaged = values.check_values(every, values.rules(config), executor)
-    sound = {role: {p: s for p, s in found.items() if p not in damaged} for role, found in files.items()}
-    problems += [*broken, *duplicates.problems(sound, config.contract.unique, executor)]
-    if problems:
-        raise InputError.of("raw data does not fit the config", problems)
+    log = _Log.read(config, sources, executor)
+    of_newest = {p for paths in sources.values() for p in paths if newest and partitions.day_of(p) == newest}
+    repeats = duplicates.find_repeats(log.sound, config.contract.unique, executor, of_newest)
+    problems = (*log.problems(), *repeats.problems)
+    if newest is None:
+        return Findings(problems, problems)
+    return Findings(problems, (*log.without(of_newest, newest).problems(), *repeats.without_newest))
 
 
-def _schema_problems(config: RunConfig, role: str, files: dict[Path, pl.Schema]) -> Iterator[str]:
-    def declared(schema: pl.Schema) -> list[str]:
-        return [*check_table(config.spec, schema, role), *config.split.problems(schema, role)]
+@dataclass(frozen=True)
+class _Log:
+    """What one look at raw files has shown, file by file, for the problems of them all or of some of them.
 
-    schema, differing = parquet.common_schema(files, lambda schema: len(declared(schema)))
-    if schema is not None:
-        yield from declared(schema)
-        yield from duplicates.unfit(role, schema, config.contract.unique)
-    yield from differing
+    Args:
+        config: The contract, the split and the features that declare columns and values.
+        sources: The files of each role whose problems are wanted.
+        absent: Days that may be missing from them.
+        unreadable: File to why its schema cannot be read.
+        schemas: Schema of each other file.
+        empty: Files without a row.
+        breaches: Values that break rules.
+    """
+
+    config: RunConfig
+    sources: Mapping[str, Sequence[Path]]
+    absent: frozenset[date]
+    unreadable: Mapping[Path, str]
+    schemas: Mapping[Path, pl.Schema]
+    empty: frozenset[Path]
+    breaches: values.Breaches
+
+    @classmethod
+    def read(cls, config: RunConfig, sources: Mapping[str, Sequence[Path]], executor: Executor) -> _Log:
+        """Read every schema, and the columns that some rule is about."""
+        paths = list(dict.fromkeys(path for found in sources.values() for path in found))
+        schemas, unreadable = parquet.read_schemas(paths)
+        judged = () if config.contract.empty_days else schemas
+        empty = frozenset(path for path in judged if not parquet.count_rows(path))
+        breaches = values.find_breaches(schemas, values.rules(config), executor)
+        return cls(config, sources, frozenset(config.data.without), unreadable, schemas, empty, breaches)
+
+    def without(self, paths: Collection[Path], day: date) -> _Log:
+        """The log less some files; their day may be missing then."""
+        sources = {role: [path for path in found if path not in paths] for role, found in self.sources.items()}
+        return replace(self, sources=sources, absent=self.absent | {day})
+
+    @property
+    def sound(self) -> dict[str, dict[Path, pl.Schema]]:
+        """The readable files of each role."""
+        readable = {path: schema for path, schema in self.schemas.items() if path not in self.breaches.damaged}
+        return {role: {p: readable[p] for p in paths if p in readable} for role, paths in self.sources.items()}
+
+    def problems(self) -> Iterator[str]:
+        """All problems but rows that stand twice: by role those of its files, then those of rows of all roles."""
+        for role, paths in self.sources.items():
+            yield from self._of_role(f"data.{role}", paths)
+        both = sorted(set(self.sources["train"]) & set(self.sources.get("holdout", [])))
+        yield from (f"{path} is in data.train and in data.holdout; a row is trained on or held out" for path in both)
+        wanted = {path for found in self.sources.values() for path in found}
+        yield from self.breaches.problems(wanted)
+
+    def _of_role(self, role: str, paths: Sequence[Path]) -> Iterator[str]:
+        yield from self._of_schemas(role, {path: self.schemas[path] for path in paths if path in self.schemas})
+        yield from (self.unreadable[path] for path in paths if path in self.unreadable)
+        if not self.config.contract.empty_days:
+            empty = [path for path in paths if path in self.empty]
+            yield from partitions.partition_problems(role, paths, empty, self.absent)
+
+    def _of_schemas(self, role: str, files: dict[Path, pl.Schema]) -> Iterator[str]:
+        def declared(schema: pl.Schema) -> list[str]:
+            return [*check_table(self.config.spec, schema, role), *self.config.split.problems(schema, role)]
+
+        schema, differing = parquet.common_schema(files, lambda schema: len(declared(schema)))
+        if schema is not None:
+            yield from declared(schema)
+            yield from duplicates.unfit(role, schema, self.config.contract.unique)
+        yield from differing

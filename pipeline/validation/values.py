@@ -1,8 +1,8 @@
-"""What values raw rows may hold, and one pass over the columns that some rule is about."""
+"""The rules that values of raw rows have to keep, and one pass over the columns that some rule is about."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from pipeline.runtime.executor import LOCAL_EXECUTOR, Executor
 if TYPE_CHECKING:  # it brings torch, which who reads values elsewhere has no use for
     from pipeline.config.run import RunConfig
 
-# Which rows break a rule, and the number that breaks it, null where it is no number.
+# The rows that break a rule, and the number that breaks it, null where a null does.
 Breach = tuple[pl.Expr, pl.Expr]
 _NO_NUMBER = pl.lit(None, pl.Float64)
 
@@ -30,10 +30,10 @@ class Rule:
     """A promise about values.
 
     Args:
-        subject: What it is about.
-        promise: The rule, and what to do if it is broken.
-        breach: What breaks it, over the columns of a file whose NaNs are nulls; None where they are not there or not
-            of a type to be judged, which is a problem of its own.
+        subject: The label, feature or column that it is about, as messages name it.
+        promise: The rule, and the fix if it is broken.
+        breach: The rows that break it, over the columns of a file whose NaNs are nulls; None where the columns are
+            missing or of a type that cannot be judged, which is a problem of its own.
     """
 
     subject: str
@@ -51,27 +51,51 @@ def rules(config: RunConfig) -> list[Rule]:
     return found + ([_dated(config.split.time)] if config.split.time else [])
 
 
-def check_values(
-    files: Mapping[Path, pl.Schema], rules: list[Rule], executor: Executor = LOCAL_EXECUTOR
-) -> tuple[list[str], list[Path]]:
-    """Read what the rules are about, a file at a time.
+@dataclass(frozen=True)
+class Breaches:
+    """The values that break rules, file by file.
 
-    Returns:
-        All problems, and the files among them whose pages are damaged.
+    Args:
+        rules: All rules, in the order of their problems.
+        files: File to the rules that it breaks, each with its number of rows and the lowest and highest value in them;
+            the error for a file whose pages are damaged.
     """
-    breaches: dict[Rule, list[tuple[Path, dict[str, Any]]]] = {rule: [] for rule in rules}
-    damaged: dict[Path, str] = {}
+
+    rules: Sequence[Rule]
+    files: Mapping[Path, Mapping[Rule, Mapping[str, Any]] | parquet.DamagedError]
+
+    @property
+    def damaged(self) -> list[Path]:
+        """The files whose pages cannot be read."""
+        return [path for path, found in self.files.items() if isinstance(found, parquet.DamagedError)]
+
+    def problems(self, paths: Collection[Path]) -> Iterator[str]:
+        """The problems of some of the files: of damaged ones first, then one a rule."""
+        of_rules: dict[Rule, list[tuple[Path, Mapping[str, Any]]]] = {rule: [] for rule in self.rules}
+        for path, found in self.files.items():
+            if path not in paths:
+                continue
+            if isinstance(found, parquet.DamagedError):
+                yield str(found)
+                continue
+            for rule, counts in found.items():
+                of_rules[rule].append((path, counts))
+        yield from (_described(rule, broken) for rule, broken in of_rules.items() if broken)
+
+
+def find_breaches(
+    files: Mapping[Path, pl.Schema], rules: Sequence[Rule], executor: Executor = LOCAL_EXECUTOR
+) -> Breaches:
+    """Read the columns that some rule is about, a file at a time."""
     judged = {path: {rule: breach for rule in rules if (breach := rule.breach(s))} for path, s in files.items()}
     items = [(path, list(found.values())) for path, found in judged.items()]
-    for (path, _), found in zip(items, executor.map(_counted, items), strict=True):
-        if isinstance(found, parquet.DamagedError):
-            damaged[path] = str(found)
-            continue
-        for rule, counts in zip(judged[path], found, strict=True):
-            if counts["rows"]:
-                breaches[rule].append((path, counts))
-    problems = [_described(rule, found) for rule, found in breaches.items() if found]
-    return [*damaged.values(), *problems], list(damaged)
+    found: dict[Path, dict[Rule, dict[str, Any]] | parquet.DamagedError] = {}
+    for (path, _), counted in zip(items, executor.map(_counted, items), strict=True):
+        if isinstance(counted, parquet.DamagedError):
+            found[path] = counted
+        else:
+            found[path] = {rule: c for rule, c in zip(judged[path], counted, strict=True) if c["rows"]}
+    return Breaches(rules, found)
 
 
 def _counted(item: tuple[Path, list[Breach]]) -> list[dict[str, Any]] | parquet.DamagedError:
@@ -94,7 +118,7 @@ def _counted(item: tuple[Path, list[Breach]]) -> list[dict[str, Any]] | parquet.
         return error
 
 
-def _described(rule: Rule, found: list[tuple[Path, dict[str, Any]]]) -> str:
+def _described(rule: Rule, found: Sequence[tuple[Path, Mapping[str, Any]]]) -> str:
     rows = sum(counts["rows"] for _, counts in found)
     path, example = found[0]
     numbers = dict.fromkeys(f"{n:.15g}" for n in (example["low"], example["high"]) if n is not None)
@@ -119,7 +143,7 @@ def _flag(name: str, task: Task, column: str) -> Rule:
         if check_label(name, task, schema, "") or not schema[column].is_numeric():
             return None
         label = pl.col(column).cast(pl.Float64)
-        # What a task is not defined on is not read either.
+        # Rows that a task is not defined on are not read either.
         number = label if task.where is None else pl.when(pl.sql_expr(task.where)).then(label)
         return ~number.is_in([0.0, 1.0]), number
 
@@ -156,7 +180,7 @@ def _weight(task: str, column: str) -> Rule:
         if column not in schema or not schema[column].is_numeric():
             return None
         number = pl.col(column).cast(pl.Float64)
-        held = number.cast(pl.Float32)  # as training holds it: what is beyond is infinite
+        held = number.cast(pl.Float32)  # as training holds it: larger numbers are infinite
         return ~(held.is_finite() & (held >= 0)).fill_null(value=False), number
 
     promise = "a weight is a number from 0 up; mend the rows, or give those that are not to count a weight of 0"

@@ -126,7 +126,7 @@ def test_chunks_do_not_change_what_is_prepared(
     config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = prepare(config)
-    monkeypatch.setattr(chunks, "_ROWS", 150)
+    monkeypatch.setattr(chunks, "CHUNK_ROWS", 150)
     other = config.model_copy(update={"data": config.data.model_copy(update={"prepared": tmp_path / "chunked"})})
     chunked = prepare(other)
     assert vocabularies(chunked.encoder()) == vocabularies(whole.encoder())
@@ -178,7 +178,7 @@ def test_a_killed_prepare_is_completed_and_the_same_byte_for_byte(
     code = (
         "import sys; from pathlib import Path; from pipeline.data import chunks, prepare\n"
         "from pipeline.training.resolve import load_config\n"
-        "chunks._ROWS = 150\n"
+        "chunks.CHUNK_ROWS = 150\n"
         "prepare.prepare(load_config(Path(sys.argv[1]), [sys.argv[2]]))"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "clicks.toml"), f"data.prepared={tmp_path}/killed"]

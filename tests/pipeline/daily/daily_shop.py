@@ -12,8 +12,8 @@ import polars as pl
 from typer.testing import CliRunner
 
 from jobs.cli import app
-from pipeline.daily.history import Diary
-from pipeline.daily.record import Entry
+from pipeline.daily.history import History
+from pipeline.daily.record import DayRecord
 from pipeline.training.resolve import load_config
 from tests.conftest import ROOT
 from tests.pipeline.shop import clicks
@@ -76,8 +76,8 @@ def daily(number: int, *options: str) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
-def entry(number: int) -> Entry:
-    found = Diary(load_config(Path("shop.toml"))).of(date(2026, 1, number))
+def record(number: int) -> DayRecord:
+    found = History(load_config(Path("shop.toml"))).of(date(2026, 1, number))
     assert found is not None
     return found
 

@@ -8,16 +8,19 @@ import signal
 import time
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import polars as pl
+import pytest
 
 from jobs.progress import TrainingProgress
-from pipeline.daily.history import Diary
-from pipeline.daily.job import Daily
+from pipeline.daily.history import History
+from pipeline.daily.job import DailyJob
 from pipeline.registry.model import RegisteredModel
 from pipeline.tracking.tracker import connect
 from pipeline.training.resolve import load_config
-from tests.pipeline.daily.daily_shop import daily, entry, open_shop, started, write_day
+from pipeline.validation import duplicates, values
+from tests.pipeline.daily.daily_shop import daily, open_shop, record, started, write_day
 
 
 def champion() -> int | None:
@@ -45,7 +48,7 @@ def test_seven_days() -> None:
 
     write_day(3)
     assert daily(3)[0] == 0
-    assert (entry(3).status, entry(3).start_from, champion()) == ("promoted", "", 1)
+    assert (record(3).status, record(3).start_from, champion()) == ("promoted", "", 1)
 
     path = write_day(4)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -62,20 +65,20 @@ def test_seven_days() -> None:
     assert "2026-01-04 left out (rejected)" in out
     assert "AUC of buy on the day: " in out
     assert champion() == 1
-    assert entry(5).version == 2
+    assert record(5).version == 2
 
     write_day(6)
     killed(6)
-    assert entry(6).status == "begun"
+    assert record(6).status == "begun"
     assert daily(6)[0] == 0
-    first = entry(6)
+    first = record(6)
     assert first.status == "promoted"
-    assert first.start_from == entry(3).run
+    assert first.start_from == record(3).run
     assert set(first.left_out.values()) == {"rejected", "suspect"}
     code, out, _ = daily(6)
     assert code == 0
     assert "2026-01-06 promoted before, nothing to do" in out
-    assert entry(6) == first
+    assert record(6) == first
 
     write_day(7)
     code, out, _ = daily(7, "--json")
@@ -141,8 +144,8 @@ def test_a_back_fill_does_every_day_and_a_mended_day_is_read_again() -> None:
     assert "2026-01-05 promoted before, nothing to do" in out
     write_day(6)
     assert daily(6)[0] == 0
-    assert entry(6).left_out == {}
-    assert entry(6).rows["train"] == 1500 * 4
+    assert record(6).left_out == {}
+    assert record(6).rows["train"] == 1500 * 4
 
 
 def test_a_day_that_repeats_another_is_rejected_and_the_others_are_not() -> None:
@@ -153,7 +156,7 @@ def test_a_day_that_repeats_another_is_rejected_and_the_others_are_not() -> None
     code, out, _ = daily(4)
     assert code == 2
     assert "data.train repeats" in out
-    assert entry(4).is_left_out
+    assert record(4).is_left_out
 
 
 def test_what_is_wrong_with_other_days_is_no_fault_of_the_new_one() -> None:
@@ -162,19 +165,84 @@ def test_what_is_wrong_with_other_days_is_no_fault_of_the_new_one() -> None:
     code, _, err = daily(3)
     assert code == 2
     assert "log/dt=2026-01-02/part-0.parquet is not a readable Parquet file" in err
-    assert Diary(load_config(Path("shop.toml"))).of(date(2026, 1, 3)) is None
+    assert History(load_config(Path("shop.toml"))).of(date(2026, 1, 3)) is None
+
+
+def test_the_log_is_validated_once_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever becomes of the day: only checked, promoted, rejected, found done, stopped by the days before it."""
+    passes: list[int] = []
+    find_breaches, find_repeats = values.find_breaches, duplicates.find_repeats
+
+    def looking(files: Any, *arguments: Any) -> Any:
+        passes.append(len(files))
+        return find_breaches(files, *arguments)
+
+    def comparing(files: Any, *arguments: Any) -> Any:
+        passes.append(len(files["train"]))
+        return find_repeats(files, *arguments)
+
+    monkeypatch.setattr(values, "find_breaches", looking)
+    monkeypatch.setattr(duplicates, "find_repeats", comparing)
+    open_shop(3)
+    assert daily(2)[0] == 0
+    assert passes == [1, 1], "two days are too few: the second one is checked alone"
+    assert daily(3)[0] == 0
+    assert passes[2:] == [3, 3]
+    write_day(4).write_bytes(b"PAR1")
+    assert daily(4)[0] == 2
+    assert passes[4:] == [3, 3], "the file that cannot be read has no rows to look at"
+    assert daily(3)[0] == 0
+    Path("log/dt=2026-01-02/part-0.parquet").write_bytes(b"PAR1")
+    write_day(5)
+    assert daily(5)[0] == 2
+    assert passes[6:] == [3, 3], "the fourth day is left out, the second one is to blame"
+    assert History(load_config(Path("shop.toml"))).of(date(2026, 1, 5)) is None
+
+
+def test_records_of_earlier_revisions_are_read() -> None:
+    """As one was written before the steps of a day became states."""
+    open_shop(0)
+    history = History(load_config(Path("shop.toml")))
+    text = """{
+ "day": "2026-01-05",
+ "status": "suspect",
+ "files": {"log/dt=2026-01-05/part-0.parquet": "d168c8ec"},
+ "by_hand": false,
+ "reasons": ["AUC of buy on the day: AUC 0.2810, 0.7190 on the day before; at most 0.05 lower"],
+ "left_out": {"2026-01-04": "rejected"},
+ "start_from": "508d9cd65db8fe52",
+ "data": "df44dfe776767391",
+ "rows": {"train": 1500, "val": 1500, "test": 1500},
+ "run": "508d9cd65db8fe52",
+ "auc": {"buy": 0.281, "wish": 0.7221269052770819},
+ "version": 2,
+ "champion": 1,
+ "checks": [{"name": "scores", "passed": true, "found": "1500 rows, all of them", "rule": "every row gets a score"}],
+ "drift": [{"feature": "price", "psi": null, "null": null, "unknown": null, "shift": 0.02}],
+ "positives": {"buy": [0.5013, 0.4987]},
+ "began": "2026-01-06T03:00:00.000001Z",
+ "written": "2026-01-06T03:05:00.000001Z"
+}"""
+    history.folder.mkdir(parents=True)
+    history.path(date(2026, 1, 5)).write_text(text)
+    (found,) = history
+    assert found == record(5)
+    assert found.is_decided
+    assert history.left_out() == {date(2026, 1, 5): "suspect"}
+    history.save(found)
+    assert json.loads(history.path(date(2026, 1, 5)).read_text()) == json.loads(text)
 
 
 def test_a_person_may_admit_a_day() -> None:
     open_shop(3)
     write_day(4, wrong=True)
     assert daily(4, "--since", "2026-01-03")[0] == 3
-    assert entry(4).is_left_out
+    assert record(4).is_left_out
     code, out, _ = daily(4, "--admit")
     assert code == 0
     assert "admitted by hand" in out
     assert daily(4, "--since", "2026-01-03")[0] == 0, "it is not asked again"
-    assert not Diary(load_config(Path("shop.toml"))).left_out()
+    assert not History(load_config(Path("shop.toml"))).left_out()
     code, _, err = daily(3, "--admit")
     assert code == 2
     assert "2026-01-03 is promoted: later days read it already" in err
@@ -187,7 +255,7 @@ def test_what_would_break_later_days_is_not_admitted() -> None:
     code, _, err = daily(4, "--admit")
     assert code == 2
     assert "is not a readable Parquet file" in err
-    assert entry(4).status == "rejected"
+    assert record(4).status == "rejected"
 
 
 def test_a_day_without_a_class_is_suspect_and_days_before_it_are_only_too_few() -> None:
@@ -210,7 +278,7 @@ def test_a_back_fill_begins_with_the_log_and_passes_days_that_may_be_empty() -> 
     assert code == 2
     assert [line.split()[0] for line in out.splitlines()] == ["2026-01-01", "2026-01-02"]
     assert "there is no file below a folder dt=2026-01-03" in err
-    job = Daily(
+    job = DailyJob(
         load_config(Path("shop.toml"), ["contract.empty_days=true"]), lambda planned: TrainingProgress([planned])
     )
     assert job.days(date(2026, 1, 1), date(2026, 1, 4)) == [date(2026, 1, n) for n in (1, 2, 4)]

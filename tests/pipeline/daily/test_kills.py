@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.daily.record import Entry
+from pipeline.daily.record import DayRecord
 from pipeline.registry.model import RegisteredModel
-from tests.pipeline.daily.daily_shop import daily, entry, open_shop, started, write_day
+from tests.pipeline.daily.daily_shop import daily, open_shop, record, started, write_day
 
 
 @pytest.mark.slow
@@ -32,16 +32,16 @@ def test_kills_at_any_moment_change_nothing(tmp_path: Path) -> None:
             kills, patience = kills + 1, patience + 1
     assert code == 0
     assert kills > 3
-    last = entry(4)
+    last = record(4)
     model = RegisteredModel("shop")
     assert (last.status, last.version, model.aliases) == ("promoted", 2, {"champion": 2, "previous": 1})
     assert [version.number for version in model.versions()] == [1, 2]
-    assert last.start_from == entry(3).run
+    assert last.start_from == record(3).run
     assert model.claimed() is None
     assert (last.run, last.auc) == (unbroken.run, unbroken.auc)
 
 
-def _in_a_copy(here: Path) -> Entry:
+def _in_a_copy(here: Path) -> DayRecord:
     """What day 4 comes to in a copy of the shop, undisturbed."""
     copy = here.with_name(f"{here.name} copy")
     shutil.copytree(here, copy)
@@ -49,4 +49,4 @@ def _in_a_copy(here: Path) -> Entry:
         patch.chdir(copy)
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{copy}/mlflow.db")
         assert daily(4)[0] == 0
-        return entry(4)
+        return record(4)

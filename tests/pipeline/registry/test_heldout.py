@@ -70,7 +70,7 @@ def test_the_other_model_scores_through_its_own_encoder(shops: Shops) -> None:
     raw = pl.concat(
         chunk.read(chunks.Reading(config.spec, config.split, holdout=False)).get("test", pl.DataFrame())
         for path in sorted(Path(config.data.train).parent.glob("*.parquet"))
-        for chunk in chunks.chunks("train", path, path.stem)
+        for chunk in chunks.split_into_chunks("train", path, path.stem)
     )
     expected = other.score(raw).cast(pl.Float32)
     polars.testing.assert_frame_equal(found.scores[1], expected, abs_tol=1e-6)
@@ -79,7 +79,7 @@ def test_the_other_model_scores_through_its_own_encoder(shops: Shops) -> None:
 def test_pieces_do_not_change_what_is_found(shops: Shops, monkeypatch: pytest.MonkeyPatch) -> None:
     config, prepared, _, scorer = shops[0]
     whole = held_out(config, prepared, [scorer], 10_000)
-    monkeypatch.setattr(chunks, "_ROWS", 130)
+    monkeypatch.setattr(chunks, "CHUNK_ROWS", 130)
     pieces = held_out(config, prepared, [scorer], 10_000, at_a_time=17)
     polars.testing.assert_frame_equal(pieces.labels, whole.labels)
     polars.testing.assert_frame_equal(pieces.scores[0], whole.scores[0], abs_tol=1e-6)

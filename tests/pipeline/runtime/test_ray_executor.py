@@ -58,7 +58,7 @@ def digests(folder: Path) -> dict[str, str]:
 def test_the_bytes_are_those_of_one_process(
     cluster: RayExecutor, config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chunks, "_ROWS", 600)
+    monkeypatch.setattr(chunks, "CHUNK_ROWS", 600)
     one, both = prepare(config), prepare(elsewhere(config, "by-ray"), cluster)
     found = digests(one.folder)
     assert sum(name.startswith("train/") for name in found) == 10

@@ -29,7 +29,7 @@ def score(*arguments: object) -> tuple[int, str]:
 @pytest.fixture
 def rows(models: Models, monkeypatch: pytest.MonkeyPatch) -> pl.DataFrame:
     """The test rows as two files of a folder, scored 150 at a time."""
-    monkeypatch.setattr(chunks, "_ROWS", 150)
+    monkeypatch.setattr(chunks, "CHUNK_ROWS", 150)
     found = models("plain").rows
     Path("in").mkdir()
     found[:200].write_parquet("in/a.parquet", row_group_size=70)

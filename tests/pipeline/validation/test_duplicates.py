@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.transforms import stable_hash
-from pipeline.validation import duplicates
+from pipeline.validation.duplicates import DistinctHashes, Effort, Hashes, find_repeats, unfit
+from pipeline.validation.findings import Findings
 
 Rows = list[tuple[Any, ...]]
 VALUES = st.tuples(st.sampled_from([None, "", "a", "b", "null", "1:=", "="]), st.sampled_from([None, 0, 1, -5]))
@@ -44,9 +45,13 @@ def naive(columns: list[str], train: list[Rows], holdout: list[Rows]) -> dict[st
     return {what: count for what, count in counts.items() if count}
 
 
-def counted(files: dict[str, dict[Path, pl.Schema]], columns: list[str]) -> dict[str, int]:
+def counted(
+    files: dict[str, dict[Path, pl.Schema]], columns: list[str], effort: Effort = Effort(), *, newest: int | None = None
+) -> dict[str, int]:
+    """The rows that are found twice; among the files but the newest of each role, if it is given."""
+    apart = [path for found in files.values() for path in [*found][newest : newest + 1]] if newest is not None else []
     found = {}
-    for problem in duplicates.problems(files, columns):
+    for problem in find_repeats(files, columns, newest=apart, effort=effort).without_newest:
         what, count = problem.partition(" row(s), as ")[0].rsplit(" ", 1)
         found[what] = int(count)
     return found
@@ -70,34 +75,38 @@ def test_they_are_those_of_a_naive_count(
 ) -> None:
     """In passes of a few rows as in one, and with a hash that gives different rows one value."""
     files = written(tmp_path_factory.mktemp("log"), train=train, holdout=holdout)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(duplicates, "_HASHES", limit)
-        if colliding:
-            patch.setattr(duplicates, "stable_hash", lambda text: stable_hash(text) % 3)
-        assert counted(files, columns) == naive(columns, train, holdout)
+    effort = Effort(hashes=limit, hash=(lambda text: stable_hash(text) % 3) if colliding else stable_hash)
+    assert counted(files, columns, effort) == naive(columns, train, holdout)
+    for newest in (0, 1):
+        others = [rows for place, rows in enumerate(train) if place != newest]
+        others_held_out = [rows for place, rows in enumerate(holdout) if place != newest]
+        assert counted(files, columns, effort, newest=newest) == naive(columns, others, others_held_out)
+        apart = [path for found in files.values() for path in [*found][newest : newest + 1]]
+        together = find_repeats(files, columns, newest=apart, effort=effort)
+        assert together.problems == find_repeats(files, columns, effort=effort).problems
 
 
-def test_a_log_of_one_value_and_more_repeats_than_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(duplicates, "_HASHES", 16)
-    monkeypatch.setattr(duplicates, "_COMPARED", 5)
+def test_a_log_of_one_value_and_more_repeats_than_are_compared(tmp_path: Path) -> None:
+    effort = Effort(hashes=16, compared=5)
     same: list[Rows] = [[("a", 1)] * 100, [("a", 1)] * 50]
-    assert counted(written(tmp_path, train=same), ["name"]) == {"data.train repeats": 149}
+    assert counted(written(tmp_path, train=same), ["name"], effort) == {"data.train repeats": 149}
     twice: list[Rows] = [[(str(n), n) for n in range(40)]] * 2
-    assert counted(written(tmp_path, train=twice, holdout=twice), ["number"]) == naive(["number"], twice, twice)
+    files = written(tmp_path, train=twice, holdout=twice)
+    assert counted(files, ["number"], effort) == naive(["number"], twice, twice)
+    assert counted(files, ["number"], effort, newest=1) == naive(["number"], twice[:1], twice[:1])
 
 
 def test_memory_is_that_of_a_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(duplicates, "_HASHES", 100)
     sizes = []
-    sort = duplicates._Distinct.finish
+    sort = DistinctHashes.finish
 
-    def watched(self: duplicates._Distinct) -> duplicates.Hashes:
-        sizes.append(len(self._distinct) + sum(map(len, self._pieces)))
+    def watched(self: DistinctHashes) -> Hashes:
+        sizes.append(len(self))
         return sort(self)
 
-    monkeypatch.setattr(duplicates._Distinct, "finish", watched)
+    monkeypatch.setattr(DistinctHashes, "finish", watched)
     rows: list[Rows] = [[(str(n), n) for n in range(start, start + 500)] for start in (0, 500, 1000, 1500)]
-    assert counted(written(tmp_path, train=rows), ["number"]) == {}
+    assert counted(written(tmp_path, train=rows), ["number"], Effort(hashes=100)) == {}
     assert len(sizes) >= 20
     assert max(sizes) <= 200
 
@@ -106,14 +115,14 @@ def test_the_message_shows_a_row_and_its_files(tmp_path: Path) -> None:
     rows: list[Rows] = [[("a", 1), ("b", 2)], [("c", 3), ("a", 1)]]
     files = written(tmp_path, train=rows, holdout=[[("b", 2), ("d", 2)]])
     train = " and ".join(map(str, files["train"]))
-    assert duplicates.problems(files, ["name", "number"]) == [
+    assert find_repeats(files, ["name", "number"]).problems == (
         f"data.train repeats 1 row(s), as name a, number 1 in {train}; `[contract] unique` tells rows apart by `name` "
         "and `number`; drop the others, or name more",
         f"data.train and data.holdout share 1 row(s), as name b, number 2 in {tmp_path}/train-0.parquet and "
         f"{tmp_path}/holdout-0.parquet; told by `name` and `number`, a row is trained on or held out; drop it from one "
         "of them",
-    ]
-    assert duplicates.problems(files, []) == []
+    )
+    assert find_repeats(files, []) == Findings()
 
 
 def test_a_damaged_file_is_named_and_the_others_are_counted(tmp_path: Path) -> None:
@@ -121,18 +130,20 @@ def test_a_damaged_file_is_named_and_the_others_are_counted(tmp_path: Path) -> N
     damaged = tmp_path / "train-1.parquet"
     content = damaged.read_bytes()
     damaged.write_bytes(content[:4] + b"\xff" * 60 + content[64:])
-    reading, repeats = duplicates.problems(files, ["name"])
+    reading, repeats = find_repeats(files, ["name"]).problems
     assert reading.startswith(f"{damaged} is not a readable Parquet file")
     assert repeats.startswith("data.train repeats 1 row(s)")
+    assert find_repeats(files, ["name"], newest=[damaged]).without_newest == (repeats,)
+    assert find_repeats(files, ["name"], newest=[tmp_path / "train-2.parquet"]).without_newest == (reading,)
 
 
 def test_any_plain_column_tells_a_row_and_a_list_does_not(tmp_path: Path) -> None:
     days = pl.DataFrame({"day": [date(2026, 1, 1), date(2026, 1, 2), date(2026, 1, 1)], "tags": [["a"], [], None]})
     path = tmp_path / "days.parquet"
     days.write_parquet(path)
-    (problem,) = duplicates.problems({"train": {path: days.schema}}, ["day"])
+    (problem,) = find_repeats({"train": {path: days.schema}}, ["day"]).problems
     assert "repeats 1 row(s), as day 2026-01-01 in" in problem
-    assert list(duplicates.unfit("data.train", days.schema, ["day"])) == []
-    missing, nested = duplicates.unfit("data.train", days.schema, ["click", "tags"])
+    assert list(unfit("data.train", days.schema, ["day"])) == []
+    missing, nested = unfit("data.train", days.schema, ["click", "tags"])
     assert "column `click` (`[contract] unique`) is missing from data.train" in missing
     assert "column `tags` (`[contract] unique`) holds List(String)" in nested

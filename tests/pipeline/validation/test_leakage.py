@@ -117,8 +117,8 @@ def test_real_features_are_not_refused(tmp_path: Path) -> None:
     """Among them a family status that tells a marital status with 0.977, here on few rows."""
     census = debug_config(tmp_path)
     assert refused(census) == []
-    rows = leakage._sample(census, parquet.find_files(census.data.train))
-    found = {(name, task): auc for name, task, auc, _ in leakage._aucs(census.spec, rows, ())}
+    rows = leakage.training_sample(census, parquet.find_files(census.data.train))
+    found = {(name, task): auc for name, task, auc, _ in leakage.feature_aucs(census.spec, rows, ())}
     assert max(found, key=lambda pair: found[pair]) == ("det_hh_fam_stat", "marital")
     assert len(found) == len(census.spec.features) * len(census.spec.tasks)
 
@@ -132,8 +132,8 @@ def test_a_generated_log_is_not_refused(tmp_path: Path) -> None:
 def test_an_auc_is_scikit_learns(tmp_path: Path) -> None:
     """Of a number by itself, in the better direction, and of an id by the mean label of the other half."""
     made = config(tmp_path, log(2000, 0.3), {}, "contract.leak_auc=0.1")
-    rows = leakage._sample(made, parquet.find_files(made.data.train))
-    found = {name: auc for name, _, auc, _ in leakage._aucs(made.spec, rows, ())}
+    rows = leakage.training_sample(made, parquet.find_files(made.data.train))
+    found = {name: auc for name, _, auc, _ in leakage.feature_aucs(made.spec, rows, ())}
     learnt, judged = rows.gather_every(2), rows.gather_every(2, 1)
     prior = learnt.get_column("bought").mean()
     mean = learnt.group_by("fair").agg(mean=(pl.col("bought").sum() + prior) / (pl.len() + 1))
@@ -143,16 +143,15 @@ def test_an_auc_is_scikit_learns(tmp_path: Path) -> None:
     assert found["price"] >= roc_auc_score(label, judged.get_column("price")) - 1e-9
 
 
-def test_the_sample_is_bounded_and_spread_over_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leakage, "_ROWS", 1000)
+def test_the_sample_is_bounded_and_spread_over_the_files(tmp_path: Path) -> None:
     made = config(tmp_path, log(2000))
     for place, part in enumerate(log(20_000).iter_slices(1500)):
         part.write_parquet(tmp_path / f"part-{place:02}.parquet")
     paths = parquet.find_files(str(tmp_path / "part-*.parquet"))
-    pieces = list(leakage._pieces(paths))
+    pieces = list(leakage.spread_pieces(paths, 1000))
     assert sum(length for _, _, length in pieces) == 1000
     assert {path for path, _, _ in pieces} == set(paths)
-    first, second = (leakage._sample(made, paths) for _ in range(2))
+    first, second = (leakage.training_sample(made, paths, 1000) for _ in range(2))
     assert first.equals(second)
     clicks = first.get_column("click").to_list()
     assert len(set(clicks)) == len(clicks) < 1000  # without those of validation and test
