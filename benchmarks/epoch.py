@@ -24,7 +24,7 @@ from pipeline.data.batches import Batches
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.data.windows import Batch
-from pipeline.training.build import job_of
+from pipeline.training.build import trainer_of
 from pipeline.training.resolve import load_config
 
 METHODS = ("uniform", "gradops(alpha=-1)", "rotograd", "rotograd + rotation(map='cayley')")
@@ -67,26 +67,26 @@ class Watched:
     """
 
     def __init__(self, config: RunConfig, prepared: Prepared) -> None:
-        self.job = job_of(config, prepared)
+        self.trainer = trainer_of(config, prepared)
 
     def epoch(self) -> dict[str, float]:
         """Seconds of the next epoch's training, and the shares of it."""
-        job, clock = self.job, Clock()
-        train: Batches = job.splits["train"]
-        waited = clock.waits("batches", train.epoch(len(job.history)))
+        trainer, clock = self.trainer, Clock()
+        train: Batches = trainer.splits["train"]
+        waited = clock.waits("batches", train.epoch(len(trainer.history)))
         with ExitStack() as watched:
             for owner, attribute, name in (
-                (job, "_train_on", "step"),
-                (job, "evaluate", "validate"),
-                (job.model, "cut", "tables"),
-                (job, "_part", "network"),  # which the backward pass asks for
-                (job.optimizer, "backward", "network and gradients"),
-                (job.optimizer.optimizer, "step", "update"),
-                (job.schedule, "step", "schedule"),
+                (trainer, "_train_on", "step"),
+                (trainer, "evaluate", "validate"),
+                (trainer.model, "cut", "tables"),
+                (trainer, "_part", "network"),  # which the backward pass asks for
+                (trainer.optimizer, "backward", "network and gradients"),
+                (trainer.optimizer.optimizer, "step", "update"),
+                (trainer.schedule, "step", "schedule"),
             ):
                 watched.enter_context(patch.object(owner, attribute, clock.of(name, getattr(owner, attribute))))
             watched.enter_context(patch.object(train, "epoch", lambda *_, **__: waited))
-            clock.of("epoch", job.epoch)()
+            clock.of("epoch", trainer.epoch)()
         found = clock.seconds
         training = found["epoch"] - found["validate"]
         found["steps"] = found["step"] - found["schedule"]

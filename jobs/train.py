@@ -33,14 +33,14 @@ def main(
     from jobs.progress import check_resources
     from pipeline.data.prepare import prepare
     from pipeline.runs.plan import PlannedRun, System
-    from pipeline.training.distributed import on_first, once, together
+    from pipeline.training.distributed import on_first, once, rank_group
     from pipeline.training.resolve import load_config
     from pipeline.training.runner import find_or_train
 
     loaded = load_config(config, overrides)
     prepared = prepare(loaded)  # of ranks the first to come does it, and the others wait
     planned = [PlannedRun(System(loaded.train.method), loaded)]
-    with together(checked=checked) as group, ExitStack() as stack:
+    with rank_group(checked=checked) as group, ExitStack() as stack:
         resources = once(lambda: check_resources(planned, prepared, workers=1), group)
         stack.enter_context(on_first(lambda: locked(loaded), group))
         is_first = group.rank == 0

@@ -21,7 +21,7 @@ from pipeline.search.study import Study
 from pipeline.tracking.tracker import Tracker
 from pipeline.training.runner import find_or_train
 from pipeline.training.trainer import DivergedError
-from pipeline.training.training import tidy
+from pipeline.training.training import remove_checkpoints
 
 _CHANCE = 0.5  # the AUC below which no volume is counted
 _PAUSE = 0.5  # seconds between two looks at trials that others work on
@@ -85,7 +85,7 @@ class Worker:
             runs = find_or_train(planned, self.prepared, callbacks, workers=1)
         except (BehindError, DivergedError) as error:
             for p in planned:
-                tidy(p.config, self.prepared)
+                remove_checkpoints(p.config, self.prepared)
             state: State = "pruned" if isinstance(error, BehindError) else "failed"
             fingerprints = [run.fingerprint for p in planned if (run := find_run(p.config, self.prepared))]
             recorded = [*self.tracker.run_ids(fingerprints), *self.tracker.give_up(state)]

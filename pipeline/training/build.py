@@ -30,7 +30,7 @@ from pipeline.data.batches import Batches
 from pipeline.data.prepared import Prepared
 from pipeline.runs.run import architecture_of
 from pipeline.training.optimizers import optimizer_of
-from pipeline.training.trainer import EpochSoFar, Job
+from pipeline.training.trainer import EpochSoFar, Trainer
 from pipeline.training.warm_start import warm_start
 
 _EVALUATION_BATCH = 8192
@@ -89,7 +89,7 @@ def _not_fused(config: TrainConfig, ranks: int) -> InputError:
     return InputError(f'{ranks} ranks share tables in fused kernels, found `train.table_kernel = "plain"`: {fix}')
 
 
-def job_of(config: RunConfig, prepared: Prepared, group: Group = Alone()) -> Job:
+def trainer_of(config: RunConfig, prepared: Prepared, group: Group = Alone()) -> Trainer:
     """A run before its first step, or what one of its ranks has of it."""
     train, encoder, tasks = config.train, prepared.encoder(), list(config.tasks)
     device, splits = device_of(train.device), _splits(config, prepared, encoder.spec, group)
@@ -112,7 +112,7 @@ def job_of(config: RunConfig, prepared: Prepared, group: Group = Alone()) -> Job
     )
     schedule = _schedule(optimizer, train, len(splits["train"]))
     weight_T = torch.tensor([config.spec.tasks[task].weight for task in tasks], device=device)
-    return Job(train, tasks, device, model, optimizer, schedule, splits, weight_T, EpochSoFar.of(len(tasks)), group)
+    return Trainer(train, tasks, device, model, optimizer, schedule, splits, weight_T, EpochSoFar.of(len(tasks)), group)
 
 
 def _splits(config: RunConfig, prepared: Prepared, spec: FeatureSpec, group: Group) -> dict[str, Batches]:

@@ -32,7 +32,7 @@ _NEW_STORE = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE"
 
 
 @contextmanager
-def together(*, checked: bool = False) -> Iterator[Group]:
+def rank_group(*, checked: bool = False) -> Iterator[Group]:
     """The processes that ``torchrun`` has started with this one, while the block runs.
 
     Args:

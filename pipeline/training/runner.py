@@ -14,7 +14,7 @@ from pipeline.runs.plan import Callback, PlannedRun
 from pipeline.runs.run import Epoch, Run, find_run
 from pipeline.training.distributed import once
 from pipeline.training.parallel import train_in_processes
-from pipeline.training.training import tidy, train
+from pipeline.training.training import remove_checkpoints, train
 
 
 def concurrency(workers: int, runs: int) -> int:
@@ -77,7 +77,7 @@ def _found(config: RunConfig, prepared: Prepared) -> Run | None:
     """A finished run, tidied."""
     run = find_run(config, prepared)
     if run is not None:
-        tidy(config, prepared)
+        remove_checkpoints(config, prepared)
     return run
 
 

@@ -54,7 +54,7 @@ class EpochSoFar:
 
 
 @dataclass
-class Job:
+class Trainer:
     """What one run holds while it trains.
 
     Args:
@@ -102,11 +102,11 @@ class Job:
         out_of_steps = bool(limit) and self.step >= limit
         return len(self.history) >= self.config.epochs or out_of_steps or (patience > 0 and waited >= patience)
 
-    def epoch(self, rest: Callable[[], None] = lambda: None) -> Epoch:
+    def epoch(self, on_step: Callable[[], None] = lambda: None) -> Epoch:
         """Train on the rows that are left of the present epoch, then validate.
 
         Args:
-            rest: Called wherever the state is whole: after each step, and after each batch of the validation.
+            on_step: Called wherever the state is whole: after each step, and after each batch of the validation.
 
         Raises:
             InputError: If losses or outputs are no longer finite.
@@ -117,19 +117,19 @@ class Job:
             present.losses_T += self._train_on(batch.to(self.device))
             present.steps += 1
             present.seconds = time.perf_counter() - started
-            rest()
+            on_step()
         mean_T = present.losses_T / (present.steps * self.weight_T.cpu())  # comparable, whatever a task weighs
         losses = dict(zip(self.tasks, mean_T.tolist(), strict=True))
         number, lr = len(self.history), float(self.schedule.get_last_lr()[0])
-        val = self.evaluate("val", rest)
+        val = self.evaluate("val", on_step)
         self.history.append(Epoch(number, self.step, present.seconds, lr, losses, val, present.diagnostics))
         self.present = EpochSoFar.of(len(self.tasks))
         if self.best_epoch is self.history[-1]:
             self.best = {name: value.clone() for name, value in self.model.state_dict().items()}
         return self.history[-1]
 
-    def evaluate(self, split: str, rest: Callable[[], None] = lambda: None) -> Metrics:
-        """Metrics of the present weights on a split, which may be of any size; ``rest`` is called after each batch."""
+    def evaluate(self, split: str, on_step: Callable[[], None] = lambda: None) -> Metrics:
+        """Metrics of the present weights on a split of any size; ``on_step`` is called after each batch."""
         self.model.eval()
         evaluator = Evaluator(self.tasks)
         with torch.no_grad():
@@ -139,7 +139,7 @@ class Job:
                     raise _diverged(self.step)
                 group_B = None if batch.group_B is None else self._everybodys(batch.group_B)
                 evaluator.update(self._everybodys(batch.labels_BT), probability_BT, group_B)
-                rest()
+                on_step()
         return evaluator.result()
 
     def state_dict(self) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.runs.run import WEIGHTS, Epoch, Run, checkpoints_of, depends_on, find_run, run_folder
 from pipeline.runtime.signals import uninterrupted
-from pipeline.training.build import job_of
+from pipeline.training.build import trainer_of
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.distributed import once
-from pipeline.training.trainer import Job, generator_seed
+from pipeline.training.trainer import Trainer, generator_seed
 
 
 def train(
@@ -56,21 +56,21 @@ def train(
             return finished
         # Dropout draws from the global generator.
         torch.manual_seed(generator_seed(config.train.seed, group.rank))
-        job = job_of(config, prepared, group)
-        _resume(job, checkpoints)
-        for epoch in job.history:
+        trainer = trainer_of(config, prepared, group)
+        _resume(trainer, checkpoints)
+        for epoch in trainer.history:
             on_epoch(epoch)
         with uninterrupted(patient=True) as interruptions:
-            keeper = _Keeper(job, checkpoints, interruptions)
-            while not job.is_over:
-                on_epoch(job.epoch(keeper.rest))
-                keeper.end_of_epoch()
-            run = _finished(job, config, prepared, keeper.rest)
+            hook = _CheckpointHook(trainer, checkpoints, interruptions)
+            while not trainer.is_over:
+                on_epoch(trainer.epoch(hook.on_step))
+                hook.end_of_epoch()
+            run = _finished(trainer, config, prepared, hook.on_step)
             checkpoints.remove()
         return run
 
 
-def tidy(config: RunConfig, prepared: Prepared) -> None:
+def remove_checkpoints(config: RunConfig, prepared: Prepared) -> None:
     """Remove the checkpoints of a run that nobody goes on with: given up, or finished and killed before it did so."""
     checkpoints = _checkpoints(config, prepared)
     if checkpoints.folder.exists():
@@ -79,27 +79,27 @@ def tidy(config: RunConfig, prepared: Prepared) -> None:
 
 
 @dataclass
-class _Keeper:
-    """Saves a job as it goes, and ends it where the process is to end.
+class _CheckpointHook:
+    """Saves a trainer as it goes, and ends it where the process is to end.
 
     Args:
-        job: The job.
+        trainer: The trainer.
         checkpoints: Where it is saved.
         interruptions: The signals that have arrived.
     """
 
-    job: Job
+    trainer: Trainer
     checkpoints: Checkpoints
     interruptions: Sequence[int]
 
     def __post_init__(self) -> None:
-        self._every, self._saved = self.job.config.checkpoint_every, self.job.step
+        self._every, self._saved = self.trainer.config.checkpoint_every, self.trainer.step
 
-    def rest(self) -> None:
+    def on_step(self) -> None:
         """Between two steps, or two batches of an evaluation."""
         # A scheduler may tell all ranks, or one; they end after the same step.
-        interrupted = total(len(self.interruptions), self.job.group, self.job.device) > 0
-        if interrupted or (self._every and self.job.step % self._every == 0):
+        interrupted = total(len(self.interruptions), self.trainer.group, self.trainer.device) > 0
+        if interrupted or (self._every and self.trainer.step % self._every == 0):
             self._save()
         if interrupted:
             raise KeyboardInterrupt
@@ -110,9 +110,9 @@ class _Keeper:
             self._save()
 
     def _save(self) -> None:
-        if self.job.step != self._saved:
-            self.checkpoints.save(self.job.step, self.job.state_dict())
-            self._saved = self.job.step
+        if self.trainer.step != self._saved:
+            self.checkpoints.save(self.trainer.step, self.trainer.state_dict())
+            self._saved = self.trainer.step
 
 
 def _checkpoints(config: RunConfig, prepared: Prepared, group: Group = Alone()) -> Checkpoints:
@@ -120,24 +120,24 @@ def _checkpoints(config: RunConfig, prepared: Prepared, group: Group = Alone()) 
     return Checkpoints(folder, run, config.train.keep_checkpoints, group)
 
 
-def _resume(job: Job, checkpoints: Checkpoints) -> None:
-    state = checkpoints.newest(like=lambda: job.state_dict() | {"best": job.model.state_dict()})
+def _resume(trainer: Trainer, checkpoints: Checkpoints) -> None:
+    state = checkpoints.newest(like=lambda: trainer.state_dict() | {"best": trainer.model.state_dict()})
     if state is not None:
-        job.load_state_dict(state)
+        trainer.load_state_dict(state)
 
 
-def _finished(job: Job, config: RunConfig, prepared: Prepared, rest: Callable[[], None]) -> Run:
-    """The run of the job's best epoch, written to its folder."""
-    job.model.load_state_dict(job.best)
+def _finished(trainer: Trainer, config: RunConfig, prepared: Prepared, on_step: Callable[[], None]) -> Run:
+    """The run of the trainer's best epoch, written to its folder."""
+    trainer.model.load_state_dict(trainer.best)
     run = Run(
         folder=run_folder(config, prepared),
-        tasks=job.tasks,
+        tasks=trainer.tasks,
         method=config.train.method,
         seed=config.train.seed,
-        best_epoch=job.best_epoch.number,
-        val=job.best_epoch.val,
-        test=job.evaluate("test", rest),
-        history=job.history,
+        best_epoch=trainer.best_epoch.number,
+        val=trainer.best_epoch.val,
+        test=trainer.evaluate("test", on_step),
+        history=trainer.history,
     )
-    weights = {name: value.cpu().contiguous() for name, value in job.model.plain_state().items()}
-    return once(lambda: run.save(config, WEIGHTS, weights, job.model.embedding.placement()), job.group)
+    weights = {name: value.cpu().contiguous() for name, value in trainer.model.plain_state().items()}
+    return once(lambda: run.save(config, WEIGHTS, weights, trainer.model.embedding.placement()), trainer.group)

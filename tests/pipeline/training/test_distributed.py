@@ -30,7 +30,7 @@ from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.runs.run import PLACEMENT, WEIGHTS, Run, checkpoints_of, find_run
 from pipeline.training import trainer
-from pipeline.training.distributed import together
+from pipeline.training.distributed import rank_group
 from pipeline.training.training import train
 from tests.conftest import ROLES, ROOT, debug_config
 from tests.pipeline.training.test_resume import KilledError, assert_same, at_step, interrupt, kill, newest_step
@@ -163,7 +163,7 @@ def live(rank: int, port: int, folder: Path, few: Few, stories: Sequence[Callabl
     told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
     os.environ |= {name: str(value) for name, value in told.items()}
     os.environ |= {"MASTER_ADDR": "localhost", "TORCHELASTIC_RUN_ID": "test"}  # as torchrun does
-    with together(checked=True) as group:
+    with rank_group(checked=True) as group:
         for story in stories:
             story(Story(folder / story.__name__, few, rank, lambda config: train(config, few[1], group=group)))
 

@@ -23,18 +23,18 @@ CHILD = """
 import sys
 from pathlib import Path
 from pipeline.training.resolve import load_config
-from pipeline.training.trainer import Job
+from pipeline.training.trainer import Trainer
 from pipeline.data.prepare import prepare
 from pipeline.training.training import train
 
-step = Job._train_on
+step = Trainer._train_on
 
 def told(self, batch):
     losses_T = step(self, batch)
     print(self.step, flush=True)
     return losses_T
 
-Job._train_on = told
+Trainer._train_on = told
 config = load_config(Path(sys.argv[1]), sys.argv[2:])
 train(config, prepare(config))
 """

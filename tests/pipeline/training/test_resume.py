@@ -27,7 +27,7 @@ from pipeline.runs.run import WEIGHTS, Epoch, Run, checkpoints_of, depends_on, f
 from pipeline.training import trainer
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.runner import find_or_train
-from pipeline.training.trainer import Job
+from pipeline.training.trainer import Trainer
 from pipeline.training.training import train
 from tests.conftest import debug_config
 
@@ -72,15 +72,15 @@ class KilledError(Exception):
 @contextmanager
 def at_step(number: int, event: Callable[[], None]) -> Iterator[None]:
     """Something happens in the middle of a step."""
-    step = Job._train_on
+    step = Trainer._train_on
 
-    def eventful(self: Job, batch: Batch) -> Tensor:
+    def eventful(self: Trainer, batch: Batch) -> Tensor:
         if self.step == number:
             event()
         return step(self, batch)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Job, "_train_on", eventful)
+        patch.setattr(Trainer, "_train_on", eventful)
         yield
 
 
@@ -137,20 +137,20 @@ def test_an_interruption_does_not_wait_for_an_evaluation(
 ) -> None:
     unbroken = unbroken_run(tmp_path, few)
     config, seen = config_in(tmp_path / "stopped", few, "train.checkpoint_every=1000"), list[Epoch]()
-    update, evaluate = Evaluator.update, Job.evaluate
+    update, evaluate = Evaluator.update, Trainer.evaluate
 
     def updated(*args: Any) -> None:
         interrupt()
         update(*args)
 
-    def interrupted(self: Job, name: str, rest: Callable[[], None]) -> object:
+    def interrupted(self: Trainer, name: str, on_step: Callable[[], None]) -> object:
         with pytest.MonkeyPatch.context() as patch:
             if name == split:
                 patch.setattr(Evaluator, "update", updated)
-            return evaluate(self, name, rest)
+            return evaluate(self, name, on_step)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Job, "evaluate", interrupted)
+        patch.setattr(Trainer, "evaluate", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(config, few[1])
     assert newest_step(config, few[1]) == done

@@ -15,7 +15,7 @@ from pipeline.config.run import RunConfig
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.runs.run import WEIGHTS, Run, run_folder
-from pipeline.training.build import job_of
+from pipeline.training.build import trainer_of
 from pipeline.training.training import train
 from pipeline.training.warm_start import can_start, warm_start
 from tests.pipeline.data.test_incremental import CONFIG, config, write_day
@@ -47,7 +47,7 @@ def next_config(run: Run, *overrides: str) -> RunConfig:
 def test_it_begins_as_the_earlier_run_ended(days: Days, method: str) -> None:
     run = first_run(days, f"train.method={method}")
     chosen = next_config(run, f"train.method={method}")
-    state, saved = job_of(chosen, days[1]).model.plain_state(), load_file(run.folder / WEIGHTS)
+    state, saved = trainer_of(chosen, days[1]).model.plain_state(), load_file(run.folder / WEIGHTS)
     assert state.keys() == saved.keys()
     for name, value in state.items():
         torch.testing.assert_close(value[: len(saved[name])], saved[name], rtol=1e-5, atol=1e-6)
@@ -58,7 +58,9 @@ def test_new_rows_of_a_table_are_as_the_seed_draws_them(days: Days) -> None:
     run = first_run(days)
     name = "embedding.collection.embedding_bags.table_item.weight"
     known = len(load_file(run.folder / WEIGHTS)[name])
-    warm, cold = (job_of(chosen, days[1]).model.plain_state()[name] for chosen in (next_config(run), config(4, *QUICK)))
+    warm, cold = (
+        trainer_of(chosen, days[1]).model.plain_state()[name] for chosen in (next_config(run), config(4, *QUICK))
+    )
     assert torch.equal(warm[known:], cold[known:])
     assert not torch.equal(warm[:known], cold[:known])
 
@@ -78,7 +80,7 @@ def test_only_what_the_data_has_grown_from_fits(days: Days) -> None:
     anew = prepare(config(4, "data.grow=false", "data.prepared=elsewhere"))
     assert not can_start(next_config(run), anew, run.fingerprint)
     with pytest.raises(InputError, match="has not grown from: prepare it with"):
-        job_of(next_config(run), anew)
+        trainer_of(next_config(run), anew)
 
 
 def test_a_table_that_has_become_wider_is_another_network(days: Days, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,9 +92,9 @@ def test_a_table_that_has_become_wider_is_another_network(days: Days, monkeypatc
 def test_what_cannot_be_started_from_is_refused(days: Days) -> None:
     run = first_run(days)
     with pytest.raises(InputError, match="there are no weights in"):
-        job_of(config(4, *QUICK, f"train.start_from={'0' * 16}"), days[1])
+        trainer_of(config(4, *QUICK, f"train.start_from={'0' * 16}"), days[1])
     with pytest.raises(InputError, match=r"bottom.0.weight is \[4, .*\] there and \[8, .*\] here"):
-        job_of(next_config(run, "model.bottom=[8]"), days[1])
+        trainer_of(next_config(run, "model.bottom=[8]"), days[1])
     two = Mock(spec=Alone, size=2)
     with pytest.raises(InputError, match="for one process"):
-        warm_start(job_of(config(4, *QUICK), days[1]).model, next_config(run), days[1], two)
+        warm_start(trainer_of(config(4, *QUICK), days[1]).model, next_config(run), days[1], two)
