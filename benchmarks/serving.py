@@ -40,6 +40,7 @@ from pipeline.registry.register import register
 from pipeline.serving.batch import Scoring
 from pipeline.serving.scorer import Scorer
 from pipeline.sources.clicklog import Options, generate
+from pipeline.tracking.group import RunGroup
 from pipeline.tracking.tracker import Tracker
 from pipeline.training.resolve import load_config
 
@@ -77,7 +78,7 @@ def _register(rows: int) -> None:
     few = ["train.max_steps=10", "compare.methods=['uniform']", "compare.boosting=false", "compare.workers=1"]
     config = load_config(ROOT / "configs" / "clicklog.toml", few)
     prepared = prepare(config)
-    with Tracker(config, prepared, comparison_fingerprint(config, prepared)) as tracker:
+    with Tracker.open(config, prepared, RunGroup.comparison(comparison_fingerprint(config, prepared))) as tracker:
         register(compare(config, prepared, [tracker]), tracker)
 
 

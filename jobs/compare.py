@@ -49,6 +49,7 @@ def main(
     from pipeline.comparison.comparison import comparison_fingerprint, plan_boosting, plan_networks
     from pipeline.data.prepare import prepare
     from pipeline.registry.register import register
+    from pipeline.tracking.group import RunGroup
     from pipeline.tracking.tracker import Tracker
     from pipeline.training.resolve import load_config
 
@@ -61,7 +62,7 @@ def main(
     resources = check_resources(planned, prepared, loaded.compare.workers)
     with (
         locked(loaded),
-        Tracker(loaded, prepared, comparison_fingerprint(loaded, prepared)) as tracker,
+        Tracker.open(loaded, prepared, RunGroup.comparison(comparison_fingerprint(loaded, prepared))) as tracker,
     ):
         with TrainingProgress([*planned, *plan_boosting(loaded)]) as progress:
             comparison = compare(loaded, prepared, [progress, tracker])
@@ -76,7 +77,7 @@ def split_methods(methods: str) -> list[str]:
 
 
 def _show(comparison: Comparison, aliases: dict[str, int], ties: str, resources: ResourceCheck, as_json: bool) -> None:
-    from pipeline.tracking.store import shown_store
+    from pipeline.tracking.store import redacted_store_uri
 
     rows = comparison.table("test", "ordinal" if ties == "ordinal" else "average")
     name = comparison.config.name
@@ -90,7 +91,8 @@ def _show(comparison: Comparison, aliases: dict[str, int], ties: str, resources:
         if aliases["champion"] != aliases["balanced"]:
             out.print("champion stays where it was; the other aliases are of this comparison", highlight=False)
         out.print(f"intervals: {comparison.path.with_suffix('.md')}", highlight=False, soft_wrap=True)
-        out.print(f"see every run: {_mlflow()} ui --backend-store-uri {shown_store()}", highlight=False, soft_wrap=True)
+        browse = f"{_mlflow()} ui --backend-store-uri {redacted_store_uri()}"
+        out.print(f"see every run: {browse}", highlight=False, soft_wrap=True)
 
 
 def _table(comparison: Comparison, rows: list[Row], ties: str) -> Table:

@@ -29,14 +29,14 @@ def main(
     """Check a new day, train on top of the days before it, judge the model by it, and serve the model if it passes."""
     from jobs.progress import TrainingProgress
     from pipeline.daily.job import DailyJob
-    from pipeline.tracking.connection import reached
+    from pipeline.tracking.connection import require_store
     from pipeline.training.resolve import load_config
 
     loaded = load_config(config, overrides)
     daily = DailyJob(loaded, lambda planned: TrainingProgress([planned]))
     done, codes = [], [0]
     try:
-        with locked(loaded), reached("what was trained is kept; once it is back the same command does the rest"):
+        with locked(loaded), require_store("what was trained is kept; once it is back the same command does the rest"):
             for each in daily.days((since or day).date(), day.date()):
                 record, now = (daily.admit(each), True) if admit else daily.run(each)
                 done.append(record)

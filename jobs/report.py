@@ -31,7 +31,7 @@ def main(
     """Write one HTML file that shows a comparison or a search, and log it to MLflow."""
     from pipeline.report.report import write_report
     from pipeline.report.results import load_result
-    from pipeline.tracking.recorder import log_report
+    from pipeline.tracking.reports import log_report
 
     result = load_result(_path(subject, runs, overrides))
     target = output or result.path.with_suffix(".html")

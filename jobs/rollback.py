@@ -23,12 +23,12 @@ def main(
 ) -> None:
     """Put the version in service that served before the champion; it is not judged again."""
     from pipeline.registry.promotion import rollback
-    from pipeline.tracking.connection import reached
+    from pipeline.tracking.connection import require_store
     from pipeline.training.resolve import load_config
 
     name = load_config(Path(subject), overrides).name if subject.endswith(".toml") else subject
     # Not "the same command": one that was cut short is finished by the next, which would then undo it.
-    with reached("once it is back look which version serves, and roll back if it is the wrong one"):
+    with require_store("once it is back look which version serves, and roll back if it is the wrong one"):
         done = rollback(name, reason)
     show(
         f"version {done.champion} is the champion of {name} again; version {done.previous} is `previous`",

@@ -37,10 +37,10 @@ def main(
     from pipeline.registry.packaging import fetched
     from pipeline.serving.batch import Scoring
     from pipeline.serving.scorer import Scorer
-    from pipeline.tracking.connection import reached
+    from pipeline.tracking.connection import require_store
 
     kept = None if keep is None else [name.strip() for name in keep.split(",") if name.strip()]
-    with reached("nothing is scored; give the command again once it is back"), fetched(model) as folder:
+    with require_store("nothing is scored; give the command again once it is back"), fetched(model) as folder:
         scorer = Scorer.load(folder)
     with _Shown() as shown:
         summary = Scoring.of(scorer, source, out, kept).run(shown, overwrite=overwrite)

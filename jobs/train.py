@@ -59,7 +59,7 @@ def _callbacks(config: RunConfig, prepared: Prepared, planned: list[PlannedRun],
     from jobs.progress import TrainingProgress
     from pipeline.tracking.tracker import Tracker
 
-    tracker = stack.enter_context(Tracker(config, prepared))
+    tracker = stack.enter_context(Tracker.open(config, prepared))
     return [stack.enter_context(TrainingProgress(planned)), tracker]
 
 

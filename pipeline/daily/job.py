@@ -19,6 +19,7 @@ from pipeline.daily.steps import CheckedDay, ShowTraining, check_day, judge_day,
 from pipeline.files import parquet
 from pipeline.files.atomic import fingerprint, sha256_file
 from pipeline.files.partitions import day_of
+from pipeline.tracking.group import RunGroup
 from pipeline.tracking.tracker import Tracker
 from pipeline.validation import raw_data
 from pipeline.validation.findings import Findings
@@ -110,8 +111,8 @@ class DailyJob:
         if isinstance(prepared, DayRecord):
             return prepared
         identity = fingerprint(["day", self.config.name, str(record.day), record.files])
-        group = (f"day {record.day}", identity)
-        with Tracker(prepared.config, prepared.prepared, day=group) as tracker:
+        group = RunGroup.day(record.day, identity)
+        with Tracker.open(prepared.config, prepared.prepared, group) as tracker:
             trained = train_day(prepared, before, self.history, tracker, self.show)
             done = judge_day(trained, tracker).record
             tracker.attach(self.history.write_page(done))

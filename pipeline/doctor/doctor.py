@@ -71,9 +71,9 @@ def examine_unsent(folder: Path, runs: Sequence[Path]) -> Finding:
     found = runs or [path for pattern in ("runs", "*/runs") for path in sorted(folder.glob(pattern))]
     if not found:
         return Finding("unsent runs", True, "none")
-    from pipeline.tracking.pending import Outbox
+    from pipeline.tracking.pending import PendingRuns
 
-    waiting = {outbox.folder: len(outbox.waiting()) for outbox in map(Outbox, found)}
+    waiting = {pending.folder: len(pending.waiting()) for pending in map(PendingRuns, found)}
     places = [f"{number} in {place}" for place, number in waiting.items() if number]
     if not places:
         return Finding("unsent runs", True, "none")

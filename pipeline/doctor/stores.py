@@ -17,9 +17,9 @@ from sqlalchemy.engine import make_url
 from pipeline.doctor.finding import Finding
 from pipeline.doctor.local_store import examine_artifact_folder, examine_artifacts_of, sqlite_file
 from pipeline.files.redaction import without_passwords
-from pipeline.tracking.connection import impatient, is_refused, said
+from pipeline.tracking.connection import error_text, is_refused, short_timeouts
 from pipeline.tracking.database import check_database, is_database, revision
-from pipeline.tracking.store import connect, shown_store, store_uri
+from pipeline.tracking.store import connect, redacted_store_uri, store_uri
 
 _SECONDS = 5  # for any one answer
 
@@ -27,7 +27,7 @@ _SECONDS = 5  # for any one answer
 def examine_tracking() -> Iterator[Finding]:
     """Ask the tracking store, its registry and its artifacts."""
     uri = store_uri()
-    with impatient(retries=0, seconds=_SECONDS):
+    with short_timeouts(retries=0, seconds=_SECONDS):
         store = _asked("tracking store", lambda: _database(uri) if is_database(uri) else _server(uri))
         yield store
         if store.ok and not store.found.endswith(_EMPTY):
@@ -37,7 +37,7 @@ def examine_tracking() -> Iterator[Finding]:
 
 def examine_studies(urls: Iterable[str]) -> Iterator[Finding]:
     """Ask the databases of searches, each once."""
-    with impatient(retries=0, seconds=_SECONDS):
+    with short_timeouts(retries=0, seconds=_SECONDS):
         for url in dict.fromkeys(urls):
             yield _asked("study store", partial(_study, url))
 
@@ -56,26 +56,28 @@ def _asked(subject: str, ask: Callable[[], Finding]) -> Finding:
             fix = "check `search.storage` and what is behind it"
         else:
             fix = "check MLFLOW_TRACKING_URI and the server behind it, or unset it to use sqlite:///mlflow.db here"
-        where = "" if subject == "study store" else f"{shown_store()}: "
-        return Finding(subject, False, f"{where}{said(error)}", fix)
+        where = "" if subject == "study store" else f"{redacted_store_uri()}: "
+        return Finding(subject, False, f"{where}{error_text(error)}", fix)
 
 
 def _database(uri: str) -> Finding:
     check_database(uri)
     found, ours = revision(uri), str(_get_latest_schema_revision())
     if found is None:
-        return Finding("tracking store", True, f"{shown_store()}, {_EMPTY}")
+        return Finding("tracking store", True, f"{redacted_store_uri()}, {_EMPTY}")
     if found == ours:
-        return Finding("tracking store", True, f"{shown_store()}, tables of MLflow {mlflow.__version__}")
+        return Finding("tracking store", True, f"{redacted_store_uri()}, tables of MLflow {mlflow.__version__}")
     fix = "back it up and `mlflow db upgrade` it; if a newer MLflow has made them, install that one here"
-    return Finding("tracking store", False, f"{shown_store()}: its tables are {found}, this MLflow's {ours}", fix)
+    return Finding(
+        "tracking store", False, f"{redacted_store_uri()}: its tables are {found}, this MLflow's {ours}", fix
+    )
 
 
 def _server(uri: str) -> Finding:
     client = connect()  # which also lets MLflow say nothing but errors
     version = http_request(get_default_host_creds(uri), "/version", "GET").text.strip()
     client.search_experiments(max_results=1)
-    found = f"{shown_store()}, MLflow {version[:20]}"
+    found = f"{redacted_store_uri()}, MLflow {version[:20]}"
     if version.partition(".")[0] == mlflow.__version__.partition(".")[0]:
         return Finding("tracking store", True, found)
     fix = "let the server and this installation have the same MLflow, at least up to the first point"

@@ -16,8 +16,8 @@ from mlflow.tracking import MlflowClient
 from features.errors import InputError
 from pipeline.registry.packaging import fetched, reading
 from pipeline.serving.scorer import Scorer
-from pipeline.tracking.recorder import FINGERPRINT
-from pipeline.tracking.tracker import connect
+from pipeline.tracking.store import connect
+from pipeline.tracking.tags import FINGERPRINT
 
 CHAMPION, PREVIOUS = "champion", "previous"
 _CONTENT = "gradops.handover"

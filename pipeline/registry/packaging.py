@@ -23,7 +23,7 @@ from pipeline.runs.run import WEIGHTS, Run
 from pipeline.serving.model_folder import MANIFEST
 from pipeline.serving.scorer import ARTIFACT, Scorer
 from pipeline.tracking.connection import is_away
-from pipeline.tracking.tracker import connect
+from pipeline.tracking.store import connect
 
 _ROOT = Path(__file__).parents[2]
 # Of a URI of another kind MLflow says the same if it knows no such kind as if nobody answers.

@@ -16,7 +16,7 @@ from pipeline.registry.model import CHAMPION, RegisteredModel
 from pipeline.registry.packaging import log_model
 from pipeline.runs.run import Run
 from pipeline.runtime.signals import uninterrupted
-from pipeline.tracking.recorder import FINGERPRINT
+from pipeline.tracking.tags import FINGERPRINT
 from pipeline.tracking.tracker import Tracker
 
 # Tags of a version: the data that it was trained on, how that was split, and a prefix of its tasks' validation AUC.

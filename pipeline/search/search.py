@@ -26,6 +26,7 @@ from pipeline.search.storage import folder_of, reachable
 from pipeline.search.study import Study
 from pipeline.search.worker import Worker
 from pipeline.search.workers import MOST_LOSSES, WorkerPool
+from pipeline.tracking.group import RunGroup
 from pipeline.tracking.tracker import Tracker
 from pipeline.training.runner import concurrency
 
@@ -119,7 +120,7 @@ class Search:
             InputError: As :func:`pipeline.training.training.train`, and where a run to register is on another machine.
         """
         with self._alone:
-            tracker = Tracker(self.config, self.prepared, study=self.study.fingerprint)
+            tracker = Tracker.open(self.config, self.prepared, RunGroup.study(self.study.fingerprint))
         with tracker, self._ends_in_order(tracker):
             with self._alone:
                 tracker.close_lost(self.study.running)

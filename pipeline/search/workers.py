@@ -16,6 +16,7 @@ from pipeline.search.points import Baselines
 from pipeline.search.storage import reachable
 from pipeline.search.study import Study
 from pipeline.search.worker import Worker
+from pipeline.tracking.group import RunGroup
 from pipeline.tracking.tracker import Tracker
 
 MOST_LOSSES = 10  # workers killed without a point between them: then it is no accident
@@ -109,7 +110,7 @@ def _work(config: RunConfig, prepared: Prepared, baselines: Baselines, sender: C
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         study = Study(config, prepared)
-        with reachable(), Tracker(config, prepared, study=study.fingerprint) as tracker:
+        with reachable(), Tracker.open(config, prepared, RunGroup.study(study.fingerprint)) as tracker:
             Worker(config, prepared, study, baselines, tracker, on_point=lambda: None).work()
     except InputError as error:
         sender.send(str(error))

@@ -1,4 +1,4 @@
-"""The line to a tracking store that may be away: what is tried, how long, and when again."""
+"""The connection to a tracking store that may be away: timeouts, pauses between tries, and kinds of errors."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from textwrap import shorten
 
 from mlflow.exceptions import MlflowException
@@ -16,29 +17,40 @@ from sqlalchemy.exc import SQLAlchemyError
 from features.errors import InputError
 from pipeline.files.redaction import without_passwords
 from pipeline.tracking.errors import AwayError
-from pipeline.tracking.store import shown_store
+from pipeline.tracking.store import redacted_store_uri
 
-# What comes of a store that is not there; HTTP errors of artifacts are OSErrors, and so are those of a folder of them.
+# Errors of a store that is away. HTTP errors of artifacts are OSErrors, and so are errors of a folder of artifacts.
 STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)
 _REFUSED = (401, 403)
-# MLflow's own are 7 retries of 120 seconds: for a job that can do nothing else meanwhile.
-_RETRIES, _SECONDS = 1, 15
-_PAUSE = 30.0  # seconds; the least between two tries
-_SHARE = 10  # pauses are so many times what the failed try took: no more than a tenth of a training is waited
 
 _log = logging.getLogger(__name__)
 
 
-class Line:
-    """Tries to reach a store, and says once when it goes away and once when it is back.
+@dataclass(frozen=True)
+class RetryPolicy:
+    """The pause between a failed try to reach a store and the next one.
 
     Args:
-        store: The store, as it may be shown.
-        kept: Where what is not sent waits.
+        seconds: The shortest pause.
+        factor: A pause lasts at least this many times as long as the failed try took. With 10, tries take at most a
+            tenth of a training.
     """
 
-    def __init__(self, store: str, kept: str) -> None:
-        self._store, self._kept = store, kept
+    seconds: float = 30.0
+    factor: float = 10.0
+
+
+class StoreConnection:
+    """Tries to reach a store, and logs once when it goes away and once when it is back.
+
+    Args:
+        store: The store's URI without passwords.
+        kept: The place that keeps unsent runs, for the log.
+        retry: The pause after a failed try.
+    """
+
+    def __init__(self, store: str, kept: str, retry: RetryPolicy) -> None:
+        self._store, self._kept, self._retry = store, kept, retry
         self._next, self._is_first = 0.0, True
         self.reason = ""
 
@@ -48,21 +60,21 @@ class Line:
         return bool(self.reason)
 
     def attempt(self, send: Callable[[], object], *, now: bool = False) -> bool:
-        """Send something, if the store is there; whether it was sent.
+        """Send something if the store is there, and tell whether it was sent.
 
         Args:
-            send: What sends. It may be cut short anywhere, and is called again later.
-            now: Try even if the last try was a moment ago.
+            send: Talks to the store. It may fail at any call, and is called again later.
+            now: Try even if the last try failed a moment ago.
 
         Raises:
-            InputError: If the store does not let us in, and it is the first try. Later nothing ends a training.
-            MlflowException: If the store answers, and what was sent is wrong.
+            InputError: If the store refuses access at the first try. Later, nothing ends a training.
+            MlflowException: If the store answers that the request is wrong.
         """
         if self.is_away and not now and time.monotonic() < self._next:
             return False
         began, is_first, self._is_first = time.monotonic(), self._is_first, False
         try:
-            with impatient():
+            with short_timeouts():
                 send()
         except (*STORE_ERRORS, InputError) as error:
             if is_first and is_refused(error):
@@ -78,11 +90,11 @@ class Line:
         return True
 
     def _lost(self, error: Exception, seconds: float) -> None:
-        self._next = time.monotonic() + max(_PAUSE, _SHARE * seconds)
-        is_new, self.reason = not self.is_away, said(error)
+        self._next = time.monotonic() + max(self._retry.seconds, self._retry.factor * seconds)
+        is_new, self.reason = not self.is_away, error_text(error)
         if is_new:
             _log.warning(
-                "%s cannot be reached (%s): training goes on, what is not recorded is kept in %s and sent once it can",
+                "%s cannot be reached (%s): training goes on; finished runs are kept in %s and sent when it is back",
                 self._store,
                 self.reason,
                 self._kept,
@@ -90,16 +102,18 @@ class Line:
 
 
 @contextmanager
-def impatient(retries: int = _RETRIES, seconds: int = _SECONDS) -> Iterator[None]:
-    """A store that does not answer costs seconds while the block runs, unless the user has set how long to wait.
+def short_timeouts(retries: int = 1, seconds: int = 15) -> Iterator[None]:
+    """Let MLflow give up on a silent store within seconds while the block runs; variables set by the user stay.
+
+    MLflow's own defaults are 7 retries of 120 seconds, for jobs that have nothing else to do.
 
     Args:
-        retries: How often it is asked again.
-        seconds: How long an answer may take.
+        retries: Number of tries after the first one.
+        seconds: The longest wait for an answer.
     """
-    patience = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": retries, "MLFLOW_HTTP_REQUEST_TIMEOUT": seconds}
-    patience["PGCONNECT_TIMEOUT"] = seconds
-    ours = {name: str(value) for name, value in patience.items() if name not in os.environ}
+    timeouts = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": retries, "MLFLOW_HTTP_REQUEST_TIMEOUT": seconds}
+    timeouts["PGCONNECT_TIMEOUT"] = seconds
+    ours = {name: str(value) for name, value in timeouts.items() if name not in os.environ}
     os.environ.update(ours)
     try:
         yield
@@ -109,31 +123,31 @@ def impatient(retries: int = _RETRIES, seconds: int = _SECONDS) -> Iterator[None
 
 
 @contextmanager
-def reached(otherwise: str) -> Iterator[None]:
-    """A store that is away while the block runs, or goes away, ends it within seconds and with one message.
+def require_store(consequence: str) -> Iterator[None]:
+    """Turn the errors of a store that is away into one message within seconds.
 
     Args:
-        otherwise: What that leaves behind, and the fix.
+        consequence: The state that the command leaves behind, and the fix; it ends the message.
 
     Raises:
-        AwayError: If it is.
-        InputError: If it does not let us in.
+        AwayError: If the store is away, or goes away while the block runs.
+        InputError: If it refuses access.
     """
     try:
-        with impatient():
+        with short_timeouts():
             yield
     except STORE_ERRORS as error:
         if is_refused(error):
-            raise _refusal(shown_store(), error) from None
+            raise _refusal(redacted_store_uri(), error) from None
         if not is_away(error):
             raise
-        raise AwayError(f"{shown_store()} cannot be reached ({said(error)}): {otherwise}") from None
+        raise AwayError(f"{redacted_store_uri()} cannot be reached ({error_text(error)}): {consequence}") from None
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether a store is not there for the moment; one that answers and refuses is.
+    """Whether an error says that a store is away for the moment; one that answers and refuses is not away.
 
-    An OSError of another kind is that of a file here, or of a lock.
+    An OSError of another kind is about a local file or a lock.
     """
     if isinstance(error, MlflowException):
         return _is_outage(error.get_http_status_code())
@@ -147,16 +161,16 @@ def _is_outage(status: int) -> bool:
 
 
 def is_refused(error: BaseException) -> bool:
-    """Whether a store is there, and does not let us in."""
+    """Whether an error says that a store answers, and refuses access."""
     return isinstance(error, MlflowException) and error.get_http_status_code() in _REFUSED
 
 
 def _refusal(store: str, error: BaseException) -> InputError:
-    fix = "check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, and what the user may do there"
-    return InputError(f"{store} does not let us in ({said(error)}); {fix}")
+    fix = "check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, and the user's permissions there"
+    return InputError(f"{store} does not let us in ({error_text(error)}); {fix}")
 
 
-def said(error: BaseException) -> str:
-    """What an error says, in a line that may be shown."""
+def error_text(error: BaseException) -> str:
+    """An error's message in one line, without passwords."""
     innermost = str(error).rpartition("Caused by ")[-1].rstrip(")")
     return shorten(without_passwords(innermost), width=300, placeholder=" ...")

@@ -1,4 +1,4 @@
-"""Databases behind MLflow: whether they are there, and whose tables they hold; nothing is written."""
+"""Databases behind MLflow: whether they answer, and which MLflow made their tables. Nothing is written."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from sqlalchemy.pool import NullPool
 
 
 def is_database(uri: str) -> bool:
-    """Whether a store is a database of its own, not a server in front of one."""
+    """Whether a store is a database that we connect to directly, not a server in front of one."""
     return "://" in uri and not uri.startswith(("http://", "https://", "file://", "databricks"))
 
 
 def check_database(uri: str) -> None:
-    """Connect to a store that is a database, once: MLflow itself takes two minutes to find that nobody answers.
+    """Connect once to a store that is a database: MLflow itself takes two minutes to find that it does not answer.
 
     Raises:
-        SQLAlchemyError: If it is not there.
+        SQLAlchemyError: If it does not answer.
     """
-    if is_database(uri) and not uri.startswith("sqlite:"):  # which is made where it is not
+    if is_database(uri) and not uri.startswith("sqlite:"):  # MLflow makes a SQLite file where there is none
         with connected(uri):
             pass
 
 
 def revision(uri: str) -> str | None:
-    """The revision of MLflow's tables; None where there are none yet.
+    """The revision of MLflow's tables; None if there are no tables yet.
 
     Raises:
-        SQLAlchemyError: If the database is not there.
+        SQLAlchemyError: If the database does not answer.
     """
     with connected(uri) as connection:
         if not sqlalchemy.inspect(connection).has_table("alembic_version"):
@@ -41,6 +41,6 @@ def revision(uri: str) -> str | None:
 
 @contextmanager
 def connected(uri: str) -> Iterator[Connection]:
-    """A connection for a question or two, closed at the end."""
+    """A connection to a database, closed at the end of the block."""
     with sqlalchemy.create_engine(uri, poolclass=NullPool).connect() as connection:
         yield connection

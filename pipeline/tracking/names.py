@@ -1,4 +1,4 @@
-"""What MLflow is told of a run, and under which names."""
+"""The parameters and metrics of runs in MLflow, under names that never change."""
 
 from __future__ import annotations
 
@@ -11,48 +11,55 @@ from pipeline.config.run import RunConfig
 from pipeline.runs.plan import PlannedRun
 from pipeline.runs.run import Epoch, Metrics, Run
 
-LAST = "train.seconds"  # of an epoch: with it in the store, all of the epoch is
+# The last metric of an epoch to be sent: an epoch that has it is recorded whole.
+LAST_METRIC = "train.seconds"
 
 
-def params_of(planned: PlannedRun, data: str) -> dict[str, str]:
+def run_params(planned: PlannedRun, data: str) -> dict[str, str]:
     """A planned run's parameters.
 
     Args:
         planned: The run.
-        data: Fingerprint of what it is trained on.
+        data: Fingerprint of the prepared data that it is trained on.
     """
     config = planned.config
     params = _boosting(config) if planned.system.kind == "boosting" else _network(config)
     return {name: str(value) for name, value in params.items()} | {"data": data}
 
 
-def of_epoch(epoch: Epoch) -> list[tuple[str, float, int]]:
+def epoch_metrics(epoch: Epoch) -> list[tuple[str, float, int]]:
     """An epoch's losses, validation metrics and sampled step reports, each with its step."""
     reports = [(f"step.{n}", v, step) for step, report in epoch.diagnostics.items() for n, v in report.items()]
     losses = [(f"train.loss.{task}", loss, epoch.number) for task, loss in epoch.losses.items()]
     metrics = [(f"val.{name}", value, epoch.number) for name, value in _flat(epoch.val).items()]
-    return [*reports, *losses, *metrics, ("train.lr", epoch.lr, epoch.number), (LAST, epoch.seconds, epoch.number)]
+    return [
+        *reports,
+        *losses,
+        *metrics,
+        ("train.lr", epoch.lr, epoch.number),
+        (LAST_METRIC, epoch.seconds, epoch.number),
+    ]
 
 
-def of_result(run: Run) -> list[tuple[str, float, int]]:
-    """A finished run's figures."""
+def result_metrics(run: Run) -> list[tuple[str, float, int]]:
+    """A finished run's metrics: on the test rows, and of its best epoch on the validation rows."""
     figures = {**_prefixed("test", run.test), **_prefixed("best.val", run.val), "best.epoch": float(run.best_epoch)}
-    return at_zero(figures)
+    return at_step_zero(figures)
 
 
-def of_row(row: Row) -> dict[str, float]:
-    """A system's figures in a comparison, beside its AUCs."""
+def comparison_metrics(row: Row) -> dict[str, float]:
+    """A system's metrics in a comparison, beside its AUCs."""
     figures = {"average_auc": row.average, "delta_m_pct_drop": row.delta_m_pct}
     return figures if row.mean_rank is None else figures | {"mean_rank": row.mean_rank}
 
 
-def at_zero(values: dict[str, float]) -> list[tuple[str, float, int]]:
-    """Values that have no step."""
+def at_step_zero(values: dict[str, float]) -> list[tuple[str, float, int]]:
+    """Metrics that have no step, recorded at step 0."""
     return [(name, value, 0) for name, value in values.items()]
 
 
-def plain(system: str) -> str:
-    """A system's name in the characters that MLflow allows in a metric: ``gradops alpha -2.0``; a plus in words."""
+def metric_safe(system: str) -> str:
+    """A system's name in the characters that MLflow allows in a metric: ``gradops alpha -2.0``; ``+`` as a word."""
     words = "".join(c if c.isalnum() or c in "-._/" else " " for c in system.replace("+", " plus "))
     return " ".join(words.split())
 
@@ -70,7 +77,7 @@ def _boosting(config: RunConfig) -> dict[str, Any]:
 
 
 def _options(text: str) -> dict[str, object]:
-    """A method's options, and those of its rotations under ``rotation.``."""
+    """A method's options, and the options of its rotations under ``rotation.``."""
     options = vars(parse(text))
     turn = options["rotation"]
     own = {name: value for name, value in options.items() if name != "rotation"}

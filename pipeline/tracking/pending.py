@@ -1,4 +1,4 @@
-"""Finished runs that the tracking server has not been told of, because it was away."""
+"""Finished runs that are not recorded in MLflow yet, because the tracking server was away."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from pipeline.files.atomic import atomic
+from pipeline.tracking.group import RunGroup
 
 
 @dataclass(frozen=True)
-class Entry:
-    """What is to be recorded of a run, beside its folder.
+class PendingRun:
+    """The facts that MLflow records of a run and that its folder does not hold.
 
     Args:
-        experiment: Where.
-        label: Under which name.
-        fingerprint: Of the run; its folder's name.
+        experiment: Name of the MLflow experiment.
+        label: Name of the MLflow run.
+        fingerprint: The run's fingerprint, which is its folder's name.
         params: Its parameters.
-        tags: Its tags, those that a store gives out apart.
-        group: Kind and fingerprint of the comparison or study that it belongs to; empty for a run on its own.
+        tags: Its tags, except those that a :class:`pipeline.tracking.recorder.Recorder` adds.
+        group: The comparison, study or day that it belongs to; None for a run on its own.
     """
 
     experiment: str
@@ -31,12 +33,21 @@ class Entry:
     fingerprint: str
     params: dict[str, str]
     tags: dict[str, str]
-    group: tuple[str, ...] = ()
+    group: RunGroup | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of its file; the group is a list of kind and fingerprint, empty without a group."""
+        return asdict(self) | {"group": [self.group.kind, self.group.fingerprint] if self.group else []}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> PendingRun:
+        """A run from the content of its file."""
+        return cls(**content | {"group": RunGroup(*content["group"]) if content["group"] else None})
 
 
 @dataclass(frozen=True)
-class Outbox:
-    """The entries of a folder of runs, a file each: what a run has learnt is in its own folder, history and all.
+class PendingRuns:
+    """The pending runs of a folder of runs, a small file each. A run's history is in its own folder.
 
     Args:
         runs: The folder of runs.
@@ -46,30 +57,30 @@ class Outbox:
 
     @property
     def folder(self) -> Path:
-        """Where the entries are."""
+        """The folder of the files."""
         return self.runs / "unsent"
 
-    def keep(self, entry: Entry) -> None:
-        """Remember a finished run."""
-        with atomic(self.path(entry)) as draft:
-            draft.write_text(json.dumps(asdict(entry), indent=1))
+    def add(self, run: PendingRun) -> None:
+        """Keep a finished run until it is recorded."""
+        with atomic(self.path_of(run)) as draft:
+            draft.write_text(json.dumps(run.to_json(), indent=1))
 
-    def waiting(self) -> list[Entry]:
-        """Every entry whose run is still there, with its result, the oldest first."""
-        found: list[tuple[int, Entry]] = []
+    def waiting(self) -> list[PendingRun]:
+        """Every pending run whose folder still has a result, the oldest first."""
+        found: list[tuple[int, PendingRun]] = []
         for path in self.folder.glob("[!.]*.json"):
-            with suppress(FileNotFoundError):  # another process may send it at this moment
-                found.append((path.stat().st_mtime_ns, _read(path)))
+            with suppress(FileNotFoundError):  # another process may have sent it at this moment
+                found.append((path.stat().st_mtime_ns, PendingRun.from_json(json.loads(path.read_text()))))
         if not found:
             return []
-        from pipeline.runs.run import RESULT  # which brings torch: not for the doctor, where nothing waits
+        from pipeline.runs.run import RESULT  # it brings torch, which the doctor does not need if no run waits
 
-        ordered = [entry for _, entry in sorted(found, key=lambda pair: pair[0])]
-        return [entry for entry in ordered if (self.runs / entry.fingerprint / RESULT).is_file()]
+        ordered = [run for _, run in sorted(found, key=lambda pair: pair[0])]
+        return [run for run in ordered if (self.runs / run.fingerprint / RESULT).is_file()]
 
     @contextmanager
-    def alone(self) -> Iterator[list[Entry]]:
-        """What waits, for this process to send; nothing while another process sends it."""
+    def exclusively(self) -> Iterator[list[PendingRun]]:
+        """The pending runs, for this process alone to send; none while another process sends them."""
         if not self.waiting():
             yield []
             return
@@ -81,15 +92,10 @@ class Outbox:
             else:
                 yield self.waiting()
 
-    def sent(self, entry: Entry) -> None:
+    def remove(self, run: PendingRun) -> None:
         """Forget a run that is recorded."""
-        self.path(entry).unlink(missing_ok=True)
+        self.path_of(run).unlink(missing_ok=True)
 
-    def path(self, entry: Entry) -> Path:
-        """The file of an entry."""
-        return self.folder / f"{entry.experiment}-{entry.fingerprint}.json"
-
-
-def _read(path: Path) -> Entry:
-    content = json.loads(path.read_text())
-    return Entry(**content | {"group": tuple(content["group"])})
+    def path_of(self, run: PendingRun) -> Path:
+        """The file of a pending run."""
+        return self.folder / f"{run.experiment}-{run.fingerprint}.json"

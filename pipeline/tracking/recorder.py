@@ -1,4 +1,4 @@
-"""Writes runs to MLflow so that what is sent twice is recorded once."""
+"""Writes runs to MLflow, so that a run that is sent twice is recorded once."""
 
 from __future__ import annotations
 
@@ -16,16 +16,19 @@ from features.errors import InputError
 from pipeline.comparison.comparison import Comparison
 from pipeline.runs.plan import SINGLE_TASK, Split
 from pipeline.runs.run import CONFIG, RESULT, Epoch, Run
-from pipeline.tracking.connection import reached
-from pipeline.tracking.names import LAST, at_zero, of_epoch, of_result, of_row, plain
-from pipeline.tracking.pending import Entry
-from pipeline.tracking.store import connect
+from pipeline.tracking.group import RunGroup
+from pipeline.tracking.names import (
+    LAST_METRIC,
+    at_step_zero,
+    comparison_metrics,
+    epoch_metrics,
+    metric_safe,
+    result_metrics,
+)
+from pipeline.tracking.pending import PendingRun
+from pipeline.tracking.tags import BASELINES, DATA, FINGERPRINT, PARENT, RUN
 
-FINGERPRINT = "gradops.fingerprint"
-PARENT = "mlflow.parentRunId"
-_RUN = "gradops.run"  # of a run from its beginning on; FINGERPRINT is that of one that is recorded whole
-DATA = "gradops.data"
-_MOST_METRICS = 1000  # that MLflow takes in one call
+_MOST_METRICS = 1000  # the most that MLflow takes in one call
 
 
 @dataclass
@@ -33,14 +36,14 @@ class Recording:
     """A training run on its way into the store.
 
     Args:
-        entry: What is recorded of it beside its epochs.
+        metadata: Its name, parameters and tags.
         epochs: Its epochs so far.
-        sent: How many of them are recorded.
-        run_id: Of MLflow; empty as long as it has none.
-        began: When it began, in milliseconds.
+        sent: Number of epochs that are recorded.
+        run_id: The MLflow run's id; empty until there is one.
+        began: Its beginning, in milliseconds since 1970.
     """
 
-    entry: Entry
+    metadata: PendingRun
     epochs: list[Epoch] = field(default_factory=list)
     sent: int = 0
     run_id: str = ""
@@ -50,12 +53,12 @@ class Recording:
 class Recorder:
     """Writes runs of one experiment to a store.
 
-    A metric's time is its run's beginning and the seconds trained since, not the time it is sent at: MLflow keeps equal
-    metrics once, so whatever may have arrived before the line broke can be sent again.
+    A metric's time is its run's beginning plus the seconds trained since, not the time of sending: MLflow keeps equal
+    metrics once, so everything that may have arrived before the connection broke can be sent again.
 
     Args:
-        client: Of the store.
-        name: The experiment's.
+        client: The store's client.
+        name: The experiment's name.
 
     Raises:
         InputError: If the experiment is deleted.
@@ -65,32 +68,33 @@ class Recorder:
         self.client, self.name = client, name
         self.experiment = _experiment(client, name)
 
-    def ask(self) -> None:
-        """Ask the store anything, to see whether it is there."""
+    def ping(self) -> None:
+        """Send the store a small request, which fails if it is away."""
         self.client.get_experiment(self.experiment)
 
     def recorded(self, fingerprint: str) -> str | None:
-        """The MLflow run of a training run that is recorded whole."""
+        """The MLflow run of a training run that is recorded whole; None if it is not."""
         found = self._search(f"tags.`{FINGERPRINT}` = '{fingerprint}'")
         if not found:
             return None
-        if found[0].info.status != "FINISHED":  # the line broke before its end was recorded
+        if found[0].info.status != "FINISHED":  # the connection broke before its end was recorded
             self.client.set_terminated(found[0].info.run_id)
         return str(found[0].info.run_id)
 
-    def parent(self, group: Sequence[str], data: str) -> str:
-        """The parent run of a comparison's or a study's runs, made if there is none.
+    def parent(self, group: RunGroup, data: str) -> str:
+        """The parent run of a group's runs, made if there is none.
 
         Args:
-            group: Kind and fingerprint.
-            data: Fingerprint of what they are trained on.
+            group: The comparison, study or day.
+            data: Fingerprint of the prepared data that the runs are trained on.
         """
-        kind, fingerprint = group
-        found = self._search(f"tags.`{FINGERPRINT}` = '{fingerprint}'")
-        return str(found[0].info.run_id) if found else self._create(kind, {FINGERPRINT: fingerprint, DATA: data})
+        found = self._search(f"tags.`{FINGERPRINT}` = '{group.fingerprint}'")
+        if found:
+            return str(found[0].info.run_id)
+        return self._create(group.kind, {FINGERPRINT: group.fingerprint, DATA: data})
 
     def send(self, recording: Recording, parent: str | None) -> None:
-        """Record what is not recorded yet of a run's epochs, in order.
+        """Record the epochs of a run that are not recorded yet, in order.
 
         Args:
             recording: The run.
@@ -101,40 +105,40 @@ class Recorder:
         at = recording.began + _milliseconds(recording.epochs[: recording.sent])
         for epoch in recording.epochs[recording.sent :]:
             at += _milliseconds([epoch])
-            self._log(recording.run_id, of_epoch(epoch), at)
+            self._log(recording.run_id, epoch_metrics(epoch), at)
             recording.sent += 1
 
     def finish(self, recording: Recording, run: Run, parent: str | None) -> str:
-        """Record a finished run whole, and end it; its MLflow run."""
+        """Record a finished run whole, end it, and return its MLflow run."""
         recording.epochs = run.history
         self.send(recording, parent)
         run_id = recording.run_id
-        self._log(run_id, of_result(run), recording.began + _milliseconds(run.history))
+        self._log(run_id, result_metrics(run), recording.began + _milliseconds(run.history))
         for name in (RESULT, CONFIG):
             self.client.log_artifact(run_id, str(run.folder / name))
         self.client.set_tag(run_id, FINGERPRINT, run.fingerprint)
         self.client.set_terminated(run_id)
         return run_id
 
-    def deliver(self, entry: Entry, runs: Path) -> None:
-        """Record a finished run that waits; its experiment may be another one.
+    def deliver(self, pending: PendingRun, runs: Path) -> None:
+        """Record a pending run, whose experiment may be another one.
 
         Args:
-            entry: What is recorded beside its folder.
-            runs: Where its folder is.
+            pending: The run.
+            runs: The folder that holds the run's folder.
         """
-        own = self if entry.experiment == self.name else Recorder(self.client, entry.experiment)
-        if own.recorded(entry.fingerprint) is None:
-            parent = own.parent(entry.group, entry.params["data"]) if entry.group else None
-            own.finish(Recording(entry), Run.load(runs / entry.fingerprint), parent)
+        own = self if pending.experiment == self.name else Recorder(self.client, pending.experiment)
+        if own.recorded(pending.fingerprint) is None:
+            parent = own.parent(pending.group, pending.params["data"]) if pending.group else None
+            own.finish(Recording(pending), Run.load(runs / pending.fingerprint), parent)
 
     def compare(self, comparison: Comparison, parent: str, run_ids: Mapping[str, str]) -> None:
-        """Record a comparison's figures in its parent run, and those of each system in its runs.
+        """Record a comparison's metrics in its parent run, and each system's metrics in its runs.
 
         Args:
             comparison: The comparison.
-            parent: Its run.
-            run_ids: The run of each fingerprint.
+            parent: Its parent run in MLflow.
+            run_ids: Fingerprint of a run to its MLflow run.
         """
         for file in (comparison.path, comparison.path.with_suffix(".md")):
             self.client.log_artifact(parent, str(file))
@@ -142,41 +146,41 @@ class Recorder:
         splits: tuple[Split, ...] = ("val", "test")
         for split in splits:
             for row in comparison.table(split):
-                figures = of_row(row)
+                figures = comparison_metrics(row)
                 named = figures | {f"auc.{task}": auc for task, auc in row.auc.items()}
-                self._log_apart(parent, {f"{plain(row.system)}.{split}.{name}": v for name, v in named.items()})
+                self._log_apart(parent, {f"{metric_safe(row.system)}.{split}.{name}": v for name, v in named.items()})
                 for run in comparison.systems[row.system]:
                     run_id = run_ids[run.fingerprint]
                     self._log_apart(run_id, {f"comparison.{split}.{name}": value for name, value in figures.items()})
-                    self.client.set_tag(run_id, "gradops.baseline_run_ids", baseline)
+                    self.client.set_tag(run_id, BASELINES, baseline)
 
     def _log(self, run_id: str, values: list[tuple[str, float, int]], at: int) -> None:
-        """Record metrics, each with its step, at a time that is the same whenever they are sent."""
+        """Record metrics, each with its step, at a time that does not depend on when they are sent."""
         metrics = [Metric(name, float(value), at, step) for name, value, step in values]
         for start in range(0, len(metrics), _MOST_METRICS):
             self.client.log_batch(run_id, metrics=metrics[start : start + _MOST_METRICS])
 
     def _log_apart(self, run_id: str, figures: dict[str, float]) -> None:
-        """Record what a run is told after its end, at the time of its beginning."""
-        self._log(run_id, at_zero(figures), self.client.get_run(run_id).info.start_time)
+        """Record metrics that are known only after a run's end, at the time of its beginning."""
+        self._log(run_id, at_step_zero(figures), self.client.get_run(run_id).info.start_time)
 
     def _open(self, recording: Recording, parent: str | None) -> None:
-        """Go on with the MLflow run that was begun before an interruption, or begin one."""
-        entry = recording.entry
-        tags = {_RUN: entry.fingerprint, **entry.tags} | ({PARENT: parent} if parent else {})
-        found = self._search(f"tags.`{_RUN}` = '{entry.fingerprint}' and attributes.status != 'FINISHED'")
+        """Continue the MLflow run that was begun before an interruption, or begin one."""
+        metadata = recording.metadata
+        tags = {RUN: metadata.fingerprint, **metadata.tags} | ({PARENT: parent} if parent else {})
+        found = self._search(f"tags.`{RUN}` = '{metadata.fingerprint}' and attributes.status != 'FINISHED'")
         if not found:
             recording.began = int(time.time() * 1000) - _milliseconds(recording.epochs)
-            recording.run_id = self._create(entry.label, tags, recording.began)
-            self._log_params(recording.run_id, entry.params)
+            recording.run_id = self._create(metadata.label, tags, recording.began)
+            self._log_params(recording.run_id, metadata.params)
             return
         run = found[0]
         for name, value in tags.items():
             self.client.set_tag(run.info.run_id, name, value)
         if not run.data.params:
-            self._log_params(run.info.run_id, entry.params)
+            self._log_params(run.info.run_id, metadata.params)
         self.client.update_run(run.info.run_id, RunStatus.to_string(RunStatus.RUNNING))
-        known = self.client.get_metric_history(run.info.run_id, LAST)
+        known = self.client.get_metric_history(run.info.run_id, LAST_METRIC)
         recording.sent = max((metric.step + 1 for metric in known), default=0)
         recording.run_id, recording.began = run.info.run_id, run.info.start_time
 
@@ -191,34 +195,8 @@ class Recorder:
         return self.client.search_runs([self.experiment], query, max_results=1)
 
 
-def log_report(experiment_name: str, fingerprint: str, report: Path) -> str | None:
-    """Log a report to the parent run of what it shows.
-
-    Args:
-        experiment_name: The experiment's.
-        fingerprint: Of the comparison or the study.
-        report: The file.
-
-    Returns:
-        The id of that run; None where nobody recorded it.
-
-    Raises:
-        AwayError: If the store is away.
-    """
-    with reached(f"{report} is written, and not logged to MLflow; give the command again once it is back"):
-        client = connect()
-        experiment = client.get_experiment_by_name(experiment_name)
-        if experiment is None:
-            return None
-        query = f"tags.`{FINGERPRINT}` = '{fingerprint}'"
-        for run in client.search_runs([experiment.experiment_id], query, max_results=1):
-            client.log_artifact(run.info.run_id, str(report))
-            return str(run.info.run_id)
-    return None
-
-
 def _milliseconds(epochs: Sequence[Epoch]) -> int:
-    """The training time of epochs; each rounded by itself, so that sums of parts are parts of sums."""
+    """The training time of epochs, each rounded by itself, so that a sum of parts is the time of the whole."""
     return sum(int(epoch.seconds * 1000) for epoch in epochs)
 
 
@@ -233,6 +211,6 @@ def _experiment(client: MlflowClient, name: str) -> str:
 
 
 def _artifacts(experiment: str) -> str | None:
-    """Beside a SQLite store, wherever a command is run from; a tracking server has a place of its own."""
+    """The folder of artifacts beside a SQLite store; None for a tracking server, which has its own place."""
     _, is_sqlite, path = mlflow.get_tracking_uri().partition("sqlite:///")
     return (Path(path).parent / "mlartifacts" / experiment).resolve().as_uri() if is_sqlite else None

@@ -1,4 +1,4 @@
-"""The tracking store: which one, and a client of it."""
+"""The tracking store: its URI, and a client for it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ DEFAULT_STORE = "sqlite:///mlflow.db"
 
 
 def store_uri() -> str:
-    """What ``MLFLOW_TRACKING_URI`` names; a SQLite file in the working folder without it."""
+    """The URI in ``MLFLOW_TRACKING_URI``; without it a SQLite file in the working folder."""
     return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
 
 
-def shown_store() -> str:
-    """The same, as it may be shown."""
+def redacted_store_uri() -> str:
+    """The store's URI without passwords, to be printed and logged."""
     return without_passwords(store_uri())
 
 

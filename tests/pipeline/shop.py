@@ -95,7 +95,7 @@ class Shop:
 def trained(config: RunConfig) -> int:
     """The version of a run that is trained now."""
     prepared = prepare(config)
-    with Tracker(config, prepared) as tracker:
+    with Tracker.open(config, prepared) as tracker:
         (run,) = find_or_train([PlannedRun(System(config.train.method), config)], prepared, [tracker], 1)
         return offer(config, prepared, run, tracker)
 

@@ -33,7 +33,8 @@ from pipeline.registry.register import register
 from pipeline.runs.plan import SINGLE_TASK, UNIFORM, PlannedRun
 from pipeline.runs.run import Epoch, Run, architecture_of
 from pipeline.serving.scorer import Scorer
-from pipeline.tracking.names import plain
+from pipeline.tracking.group import RunGroup
+from pipeline.tracking.names import metric_safe
 from pipeline.tracking.tracker import Tracker
 from pipeline.training.build import build_model
 from pipeline.training.training import train
@@ -72,7 +73,7 @@ class Done:
 def whole_job(config: RunConfig) -> tuple[Comparison, dict[str, int], Witness]:
     """What the command `compare` does."""
     prepared, witness = prepare(config), Witness()
-    with Tracker(config, prepared, comparison_fingerprint(config, prepared)) as tracker:
+    with Tracker.open(config, prepared, RunGroup.comparison(comparison_fingerprint(config, prepared))) as tracker:
         comparison = compare(config, prepared, [witness, tracker])
         tracker.compared(comparison)
         return comparison, register(comparison, tracker), witness
@@ -140,8 +141,8 @@ def test_everything_is_in_mlflow(done: Done) -> None:
 
 def test_two_systems_have_two_names_in_a_metric() -> None:
     systems = ["mgda(normalise='loss')", "mgda(normalise='loss+')", "uniform + rotation", "uniform"]
-    assert len({plain(system) for system in systems}) == 4
-    assert plain("pcgrad + rotation(size=64)") == "pcgrad plus rotation size 64"
+    assert len({metric_safe(system) for system in systems}) == 4
+    assert metric_safe("pcgrad + rotation(size=64)") == "pcgrad plus rotation size 64"
 
 
 def test_aliases_point_at_the_best_by_validation(done: Done) -> None:
@@ -245,7 +246,10 @@ def test_an_interrupted_comparison_is_taken_up_in_mlflow_too(tmp_path: Path, don
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/broken.db")
         config = debug_config(tmp_path, METHODS, f"data.prepared={done.config.data.prepared}")
         name = comparison_fingerprint(config, done.prepared)
-        with pytest.raises(KeyboardInterrupt), Tracker(config, done.prepared, name) as tracker:
+        with (
+            pytest.raises(KeyboardInterrupt),
+            Tracker.open(config, done.prepared, RunGroup.comparison(name)) as tracker,
+        ):
             compare(config, done.prepared, [tracker, Interrupting()])
         _, aliases, witness = whole_job(config)
         assert len(witness.reused) == 2
@@ -293,7 +297,7 @@ def test_an_interruption_waits_until_mlflow_has_written(tmp_path: Path, done: Do
     planned = PlannedRun(UNIFORM, done.config.model_copy(update={"name": "ended"}))
     epoch = done.comparison.systems["uniform"][0].history[0]
     with pytest.MonkeyPatch.context() as patch:
-        tracker = Tracker(planned.config, done.prepared)
+        tracker = Tracker.open(planned.config, done.prepared)
         patch.setattr(MlflowClient, "log_batch", interrupted)
         with pytest.raises(KeyboardInterrupt), tracker:
             tracker.on_epoch(planned, epoch)

@@ -17,7 +17,7 @@ from jobs.progress import TrainingProgress
 from pipeline.daily.history import History
 from pipeline.daily.job import DailyJob
 from pipeline.registry.model import RegisteredModel
-from pipeline.tracking.tracker import connect
+from pipeline.tracking.store import connect
 from pipeline.training.resolve import load_config
 from pipeline.validation import duplicates, values
 from tests.pipeline.daily.daily_shop import daily, open_shop, record, started, write_day

@@ -12,7 +12,7 @@ import pytest
 from pipeline.doctor import doctor
 from pipeline.doctor.finding import Finding
 from pipeline.doctor.trio import examine_versions, imported_meanwhile
-from pipeline.tracking.pending import Entry, Outbox
+from pipeline.tracking.pending import PendingRun, PendingRuns
 from tests.conftest import debug_config
 
 
@@ -129,13 +129,13 @@ def test_the_database_of_a_search_is_looked_at() -> None:
 
 
 def test_what_waits_to_be_sent_is_counted(tmp_path: Path) -> None:
-    outbox = Outbox(tmp_path / "here" / "runs")
+    pending = PendingRuns(tmp_path / "here" / "runs")
     for fingerprint in ("a", "b", "gone"):
-        (outbox.runs / fingerprint).mkdir(parents=True)
-        (outbox.runs / fingerprint / "result.json").touch()
-        outbox.keep(Entry("shop", "uniform seed 0", fingerprint, {}, {}))
-    (outbox.runs / "gone" / "result.json").unlink()
+        (pending.runs / fingerprint).mkdir(parents=True)
+        (pending.runs / fingerprint / "result.json").touch()
+        pending.add(PendingRun("shop", "uniform seed 0", fingerprint, {}, {}))
+    (pending.runs / "gone" / "result.json").unlink()
     found = doctor.examine_unsent(tmp_path, [])
     assert (found.ok, found.subject) == (False, "unsent runs")
-    assert f"2 in {outbox.folder}" in found.found
+    assert f"2 in {pending.folder}" in found.found
     assert "once the tracking store is reached" in found.fix

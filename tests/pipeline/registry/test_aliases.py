@@ -20,7 +20,7 @@ from pipeline.registry import aliases
 from pipeline.registry.aliases import Move, hand_over, settle
 from pipeline.registry.model import RegisteredModel
 from pipeline.registry.promotion import rollback
-from pipeline.tracking.tracker import connect
+from pipeline.tracking.store import connect
 from tests.conftest import ROOT
 
 

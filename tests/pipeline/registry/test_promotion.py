@@ -85,7 +85,7 @@ def test_judging_alone_changes_nothing(shop: Shop) -> None:
 def test_an_offered_run_is_registered_once(shop: Shop) -> None:
     run = find_run(shop.config, shop.prepared)
     assert run is not None
-    with Tracker(shop.config, shop.prepared) as tracker:
+    with Tracker.open(shop.config, shop.prepared) as tracker:
         assert offer(shop.config, shop.prepared, run, tracker) == 2
     assert [version.number for version in shop.model().versions()] == [1, 2, 3]
     assert shop.model().aliases == {}

@@ -18,6 +18,7 @@ from pipeline.data.prepared import Prepared
 from pipeline.report.report import write_report
 from pipeline.report.results import load_result, newest
 from pipeline.runs.plan import SINGLE_TASK
+from pipeline.tracking.group import RunGroup
 from pipeline.tracking.tracker import Tracker
 from tests.commands import run
 from tests.conftest import debug_config
@@ -38,7 +39,7 @@ def done(few: tuple[RunConfig, Prepared], tmp_path_factory: pytest.TempPathFacto
     config = debug_config(folder, *options, f"data.prepared={few[0].data.prepared}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        with Tracker(config, few[1], comparison_fingerprint(config, few[1])) as tracker:
+        with Tracker.open(config, few[1], RunGroup.comparison(comparison_fingerprint(config, few[1]))) as tracker:
             comparison = compare(config, few[1], [tracker])
             tracker.compared(comparison)
     return comparison

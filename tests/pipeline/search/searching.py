@@ -24,7 +24,7 @@ from pipeline.data.prepared import Prepared
 from pipeline.search.search import Search, Searched
 from pipeline.search.storage import open_storage, study_of
 from pipeline.search.study import Study
-from pipeline.tracking.tracker import connect
+from pipeline.tracking.store import connect
 from tests.conftest import ROLES, ROOT
 
 COMMAND = [sys.executable, "-c", "from jobs.cli import app; app()", "search", str(ROOT / "configs" / "debug.toml")]

@@ -25,6 +25,7 @@ from pipeline.data.prepare import prepare
 from pipeline.evaluation.metrics import Evaluator
 from pipeline.registry.register import register
 from pipeline.runs.plan import SINGLE_TASK
+from pipeline.tracking.group import RunGroup
 from pipeline.tracking.tracker import Tracker
 from pipeline.training.resolve import load_config
 from pipeline.training.training import train
@@ -73,7 +74,7 @@ def registered(folder: Path, name: str) -> Registered:
     with pytest.MonkeyPatch.context() as patch:
         given = _watched(patch)
         train(planned.config, prepared)
-    with Tracker(config, prepared, comparison_fingerprint(config, prepared)) as tracker:
+    with Tracker.open(config, prepared, RunGroup.comparison(comparison_fingerprint(config, prepared))) as tracker:
         register(compare(config, prepared, [tracker]), tracker)
     return Registered(config, folder, np.concatenate(given[-1]))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.tracking.tracker import connect
+from pipeline.tracking.store import connect
 from tests.conftest import ROLES, ROOT
 from tests.pipeline.postgres import postgres_url
 from tests.pipeline.server import Server

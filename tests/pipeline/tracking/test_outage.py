@@ -26,13 +26,15 @@ from pipeline.data.prepared import Prepared
 from pipeline.registry.packaging import fetched
 from pipeline.runs.plan import UNIFORM, PlannedRun
 from pipeline.runs.run import Run
-from pipeline.tracking import connection
+from pipeline.tracking.connection import RetryPolicy, require_store
 from pipeline.tracking.errors import AwayError
-from pipeline.tracking.names import of_epoch, of_result
-from pipeline.tracking.pending import Entry, Outbox
-from pipeline.tracking.tracker import Tracker, connect
+from pipeline.tracking.group import RunGroup
+from pipeline.tracking.pending import PendingRun, PendingRuns
+from pipeline.tracking.store import connect
+from pipeline.tracking.tracker import Tracker
 from pipeline.training.training import train
 from tests.conftest import debug_config
+from tests.pipeline.tracking.records import assert_recorded_once
 
 CALLS = (
     "get_experiment_by_name create_experiment search_runs create_run log_batch set_tag update_run get_metric_history "
@@ -73,10 +75,10 @@ def _its_store(_own_folder: None, _one_store: str, monkeypatch: pytest.MonkeyPat
 
 @contextmanager
 def breaking(at: int, *, after: bool = False, error: MlflowException | None = None) -> Iterator[list[str]]:
-    """A line that breaks at some call and stays so, before or after the call has its effect.
+    """A connection that breaks at some call and stays broken, before or after the call has its effect.
 
     Yields:
-        What was called.
+        The names of the calls so far.
     """
     calls: list[str] = []
     real = {name: getattr(MlflowClient, name) for name in CALLS}
@@ -108,53 +110,33 @@ def observe(tracker: Tracker, config: RunConfig, run: Run, epochs: int = 3) -> N
         tracker.on_run_end(planned, run, reused=False)
 
 
-def assert_recorded_once(name: str, run: Run) -> None:
-    """One finished MLflow run of one training run: every figure once, in order, and nothing waits."""
-    client = connect()
-    experiment = client.get_experiment_by_name(name)
-    assert experiment is not None
-    (found,) = client.search_runs([experiment.experiment_id])
-    assert (found.info.status, found.data.tags["gradops.fingerprint"]) == ("FINISHED", run.fingerprint)
-    expected: dict[str, list[tuple[int, Any]]] = {}
-    for metric, value, step in [m for epoch in run.history for m in of_epoch(epoch)] + of_result(run):
-        expected.setdefault(metric, []).append((step, pytest.approx(value, nan_ok=True)))
-    assert found.data.metrics.keys() == expected.keys()
-    # One that many metrics stand for, and those of which there is one an epoch: each is a request.
-    for metric in ("val.auc.income", "train.seconds", "step.cosine.income.marital", "test.auc.income"):
-        history = client.get_metric_history(found.info.run_id, metric)
-        assert sorted((m.step, m.value) for m in history) == sorted(expected[metric], key=lambda pair: pair[0])
-    assert found.data.params["tradeoff.method"] == "uniform"
-    assert {file.path for file in client.list_artifacts(found.info.run_id)} >= {"result.json", "config.json"}
-
-
 @pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("after", [False, True], ids=["unheard", "unanswered"])
-def test_whatever_call_the_line_breaks_at_everything_is_recorded_once(
-    trained: Trained, after: bool, every: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_whatever_call_the_connection_breaks_at_everything_is_recorded_once(
+    trained: Trained, after: bool, every: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(connection, "_PAUSE", 0.0)  # tried again at every call, and said once
-    monkeypatch.setattr(connection, "_SHARE", 0)
+    at_every_call = RetryPolicy(seconds=0.0, factor=0.0)  # and yet logged once
     for at in count(1 + 2 * after, every):
         config = trained.named(f"broken-{at}-{after}-{every}")
         with breaking(at, after=after) as calls:
-            with Tracker(config, trained.prepared) as tracker:
+            with Tracker.open(config, trained.prepared, retry=at_every_call) as tracker:
                 observe(tracker, config, trained.run)
             if len(calls) < at:
-                assert at > 12, "the line was never broken"
+                assert at > 12, "the connection was never broken"
                 break
         assert caplog.text.count("cannot be reached") == 1
         caplog.clear()
-        with Tracker(config, trained.prepared):
+        with Tracker.open(config, trained.prepared):
             pass  # the next command of this folder of runs, whatever it does
-        assert not Outbox(config.runs).waiting()
+        assert not PendingRuns(config.runs).waiting()
         assert_recorded_once(config.name, trained.run)
 
 
 @pytest.mark.parametrize("epochs", [1, 2])
 def test_a_run_that_was_killed_goes_on_in_the_same_record(trained: Trained, epochs: int) -> None:
     config = trained.named(f"killed-{epochs}")
-    observe(Tracker(config, trained.prepared), config, trained.run, epochs)
-    with Tracker(config, trained.prepared) as tracker:
+    observe(Tracker.open(config, trained.prepared), config, trained.run, epochs)
+    with Tracker.open(config, trained.prepared) as tracker:
         observe(tracker, config, trained.run)
     assert_recorded_once(config.name, trained.run)
 
@@ -163,78 +145,135 @@ def test_a_server_that_is_back_before_the_end_is_told_by_the_same_command(
     trained: Trained, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = trained.named("back")
-    with Tracker(config, trained.prepared) as tracker, breaking(4):
+    with Tracker.open(config, trained.prepared) as tracker, breaking(4):
         observe(tracker, config, trained.run)
-        assert [entry.label for entry in Outbox(config.runs).waiting()] == ["uniform seed 0"]
+        assert [one.label for one in PendingRuns(config.runs).waiting()] == ["uniform seed 0"]
     assert_recorded_once("back", trained.run)
-    said = [record.message for record in caplog.records if record.name == "pipeline.tracking.connection"]
-    assert len(said) == 2, "one line when it goes, one when it is back"
-    assert re.search("cannot be reached .nobody answers.: training goes on, .*/unsent and sent once it can", said[0])
-    assert said[1].endswith("is back")
+    logged = [record.message for record in caplog.records if record.name == "pipeline.tracking.connection"]
+    assert len(logged) == 2, "one line when it goes, one when it is back"
+    assert re.search(
+        "cannot be reached .nobody answers.: training goes on; .*/unsent and sent when it is back", logged[0]
+    )
+    assert logged[1].endswith("is back")
 
 
 def test_a_store_that_does_not_let_us_in_is_an_error_at_the_start_only(trained: Trained) -> None:
     config, denied = trained.named("denied"), MlflowException("no", error_code=PERMISSION_DENIED)
     with breaking(1, error=denied), pytest.raises(InputError, match=r"does not let us in .*MLFLOW_TRACKING_PASSWORD"):
-        Tracker(config, trained.prepared)
-    with breaking(5, error=denied), Tracker(config, trained.prepared) as tracker:
+        Tracker.open(config, trained.prepared)
+    with breaking(5, error=denied), Tracker.open(config, trained.prepared) as tracker:
         observe(tracker, config, trained.run)
-    with Tracker(config, trained.prepared):
+    with Tracker.open(config, trained.prepared):
         pass
     assert_recorded_once("denied", trained.run)
 
 
-def spoil_result(outbox: Outbox, entry: Entry) -> None:
-    (outbox.runs / entry.fingerprint / "result.json").write_text("{}")
+def spoil_result(pending: PendingRuns, run: PendingRun) -> None:
+    (pending.runs / run.fingerprint / "result.json").write_text("{}")
 
 
-def delete_experiment(outbox: Outbox, entry: Entry) -> None:
-    connect().delete_experiment(connect().create_experiment(entry.experiment))
+def delete_experiment(pending: PendingRuns, run: PendingRun) -> None:
+    connect().delete_experiment(connect().create_experiment(run.experiment))
 
 
-def lengthen_param(outbox: Outbox, entry: Entry) -> None:
-    outbox.keep(replace(entry, params={**entry.params, "no/such//name?": "x"}))
+def lengthen_param(pending: PendingRuns, run: PendingRun) -> None:
+    pending.add(replace(run, params={**run.params, "no/such//name?": "x"}))
+
+
+# As the revision before wrote it, byte for byte.
+BEFORE = """{
+ "experiment": "%s",
+ "label": "uniform seed 0",
+ "fingerprint": "%s",
+ "params": {
+  "tradeoff.method": "uniform",
+  "data": "%s"
+ },
+ "tags": {
+  "gradops.data": "%s"
+ },
+ "group": %s
+}"""
+
+
+@pytest.mark.parametrize(
+    ("group", "text"),
+    [(None, "[]"), (RunGroup("comparison", "abcd"), '[\n  "comparison",\n  "abcd"\n ]')],
+    ids=["alone", "of a comparison"],
+)
+def test_a_pending_run_of_the_revision_before_is_sent(
+    trained: Trained, group: RunGroup | None, text: str, tmp_path: Path
+) -> None:
+    data, name = trained.prepared.fingerprint, "before-" + (group.kind if group else "alone")
+    config = trained.named("after").model_copy(update={"runs": tmp_path / "runs"})
+    shutil.copytree(trained.run.folder, config.runs / trained.run.fingerprint)
+    pending = PendingRuns(config.runs)
+    pending.folder.mkdir()
+    content = BEFORE % (name, trained.run.fingerprint, data, data, text)
+    file = pending.folder / f"{name}-{trained.run.fingerprint}.json"
+    file.write_text(content)
+    (run,) = pending.waiting()
+    assert run.group == group
+    pending.add(run)
+    assert file.read_text() == content, "the files have the same form today"
+    with Tracker.open(config, trained.prepared):
+        pass
+    assert not file.exists()
+    client = connect()
+    experiment = client.get_experiment_by_name(name)
+    assert experiment is not None
+    found = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    sent = found.pop("uniform seed 0")
+    assert (sent.info.status, sent.data.tags["gradops.fingerprint"]) == ("FINISHED", trained.run.fingerprint)
+    assert sent.data.metrics["test.auc.income"] == pytest.approx(trained.run.test["income"]["auc"])
+    if group is None:
+        assert not found
+    else:
+        assert sent.data.tags["mlflow.parentRunId"] == found["comparison"].info.run_id
+        assert found["comparison"].data.tags["gradops.fingerprint"] == "abcd"
 
 
 @pytest.mark.parametrize("spoil", [spoil_result, delete_experiment, lengthen_param])
-def test_an_entry_that_cannot_be_sent_keeps_nothing_else_waiting(
-    trained: Trained, spoil: Callable[[Outbox, Entry], None], tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_a_pending_run_that_cannot_be_sent_holds_up_no_other(
+    trained: Trained, spoil: Callable[[PendingRuns, PendingRun], None], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = trained.named(f"after-{spoil.__name__}").model_copy(update={"runs": tmp_path / "runs"})
     shutil.copytree(trained.run.folder, config.runs / trained.run.fingerprint)
     shutil.copytree(trained.run.folder, config.runs / "spoilt")
-    outbox = Outbox(config.runs)
-    with breaking(1), Tracker(config, trained.prepared) as tracker:
+    pending = PendingRuns(config.runs)
+    with breaking(1), Tracker.open(config, trained.prepared) as tracker:
         observe(tracker, config, trained.run)
-    (good,) = outbox.waiting()
+    (good,) = pending.waiting()
     bad = replace(good, experiment=f"spoilt-{spoil.__name__}", fingerprint="spoilt", label="a bad run")
-    outbox.keep(bad)
-    os.utime(outbox.path(bad), (0, 0))  # the first in the row
-    spoil(outbox, bad)
+    pending.add(bad)
+    os.utime(pending.path_of(bad), (0, 0))  # the first in the row
+    spoil(pending, bad)
     caplog.clear()
-    with Tracker(config, trained.prepared):
+    with Tracker.open(config, trained.prepared):
         pass
     assert_recorded_once(config.name, trained.run)
-    assert [entry.label for entry in outbox.waiting()] == ["a bad run"]
-    (said,) = [record.message for record in caplog.records]
-    assert re.search(r"a bad run, a run of `spoilt-.*`, is not recorded .*; mend that, or delete .*spoilt.*json", said)
+    assert [one.label for one in pending.waiting()] == ["a bad run"]
+    (logged,) = [record.message for record in caplog.records]
+    assert re.search(
+        r"a bad run, a run of `spoilt-.*`, is not recorded .*; mend that, or delete .*spoilt.*json", logged
+    )
 
 
-def test_an_entry_whose_run_is_not_there_does_not_wait(trained: Trained) -> None:
-    outbox = Outbox(Path("runs"))
-    outbox.keep(Entry("nobody", "uniform", "gone", {}, {}))
+def test_a_pending_run_whose_folder_is_gone_does_not_wait(trained: Trained) -> None:
+    pending = PendingRuns(Path("runs"))
+    pending.add(PendingRun("nobody", "uniform", "gone", {}, {}))
     Path("runs/gone").mkdir()
-    assert outbox.waiting() == []
+    assert pending.waiting() == []
 
 
 def test_what_is_wrong_with_us_is_no_outage(trained: Trained) -> None:
     config, wrong = trained.named("wrong"), MlflowException.invalid_parameter_value("no such thing")
-    with breaking(5, error=wrong), pytest.raises(MlflowException), Tracker(config, trained.prepared) as tracker:
+    with breaking(5, error=wrong), pytest.raises(MlflowException), Tracker.open(config, trained.prepared) as tracker:
         observe(tracker, config, trained.run)
 
 
 def test_a_store_that_refuses_a_command_is_wrong_input() -> None:
-    with pytest.raises(InputError, match="does not let us in"), connection.reached("try later"):
+    with pytest.raises(InputError, match="does not let us in"), require_store("try later"):
         raise MlflowException("no", error_code=PERMISSION_DENIED)
 
 
@@ -267,11 +306,11 @@ def test_a_model_that_cannot_be_fetched_is_wrong_input_only_where_the_server_ans
     monkeypatch.setattr(mlflow.artifacts, "download_artifacts", fails)
     monkeypatch.setattr(mlflow.artifacts, "list_artifacts", lambda **_: ["a file"])
     expected = AwayError if is_outage else InputError
-    with pytest.raises(expected), connection.reached("try later"), fetched("models:/debug@champion"):
+    with pytest.raises(expected), require_store("try later"), fetched("models:/debug@champion"):
         pass
 
 
 def test_an_upload_that_breaks_is_an_outage(trained: Trained) -> None:
     config = trained.named("upload")
-    with pytest.raises(AwayError, match="nothing can be registered"), Tracker(config, trained.prepared):
+    with pytest.raises(AwayError, match="nothing can be registered"), Tracker.open(config, trained.prepared):
         raise answered(502)

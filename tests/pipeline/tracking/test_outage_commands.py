@@ -18,13 +18,13 @@ from jobs.cli import app
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.runs.run import Run
-from pipeline.tracking.pending import Outbox
-from pipeline.tracking.tracker import connect
+from pipeline.tracking.pending import PendingRuns
+from pipeline.tracking.store import connect
 from pipeline.training.resolve import load_config
 from tests.conftest import ROLES, ROOT
 from tests.pipeline.search.searching import assert_whole
 from tests.pipeline.server import Server, free_port
-from tests.pipeline.tracking.test_outage import assert_recorded_once
+from tests.pipeline.tracking.records import assert_recorded_once
 
 
 def places() -> list[str]:
@@ -47,13 +47,13 @@ def test_a_comparison_without_its_server_is_trained_and_registered_later(monkeyp
     assert "nothing can be registered without it" in err
     assert "s3cret" not in err
     assert "Traceback" not in err
-    assert len(Outbox(Path("debug/runs")).waiting()) == 4
+    assert len(PendingRuns(Path("debug/runs")).waiting()) == 4
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     code, out, err = run("compare", *options, "--json")
     assert code == 0, err
     assert json.loads(out)["aliases"]["champion"] == 1
     assert "validation AUC" not in err, "nothing is trained again"
-    assert not Outbox(Path("debug/runs")).waiting()
+    assert not PendingRuns(Path("debug/runs")).waiting()
     client = connect()
     experiment = client.get_experiment_by_name("debug")
     assert experiment is not None
@@ -87,7 +87,7 @@ def test_a_real_server_that_is_killed_while_a_run_trains(returns: str, tmp_path:
             training.send_signal(18)
         assert training.wait(300) == 0, log.read_text()
         if returns == "too late":
-            assert len(Outbox(Path("debug/runs")).waiting()) == 1
+            assert len(PendingRuns(Path("debug/runs")).waiting()) == 1
             server.start()
             subprocess.run([*command, *places(), *long], env=environment, check=True)
         assert log.read_text().count("cannot be reached") == 1
@@ -95,7 +95,7 @@ def test_a_real_server_that_is_killed_while_a_run_trains(returns: str, tmp_path:
             patch.setenv("MLFLOW_TRACKING_URI", server.uri)
             (folder,) = [path.parent for path in Path("debug/runs").glob("*/result.json")]
             assert_recorded_once("debug", Run.load(folder))
-        assert not Outbox(Path("debug/runs")).waiting()
+        assert not PendingRuns(Path("debug/runs")).waiting()
     finally:
         server.kill()
         with suppress(ProcessLookupError):
@@ -120,12 +120,12 @@ def test_a_search_without_its_server_is_finished_and_registered_later(
     assert (code, out) == (1, ""), err
     assert "nothing can be registered without it" in err
     assert "Traceback" not in err
-    waiting = len(Outbox(Path("debug/runs")).waiting())
+    waiting = len(PendingRuns(Path("debug/runs")).waiting())
     assert waiting == 4 + 4, "single-task, uniform and the points"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     code, _, err = run("search", "--trials", "4", "--workers", workers)
     assert code == 0, err
-    assert not Outbox(Path("debug/runs")).waiting()
+    assert not PendingRuns(Path("debug/runs")).waiting()
     overrides = [f"data.{role}={ROOT}/tests/data/census/{file}.parquet" for role, file in ROLES.items()]
     assert_whole(load_config(ROOT / "configs" / "debug.toml", [*overrides, "search.trials=4"]), 4)
 

@@ -1,0 +1,10 @@
+"""The tags of runs in MLflow. Runs that were recorded earlier are found by these names, so they never change."""
+
+from __future__ import annotations
+
+FINGERPRINT = "gradops.fingerprint"  # a run that is recorded whole, or a parent run
+RUN = "gradops.run"  # the same fingerprint, from a run's beginning on
+PARENT = "mlflow.parentRunId"
+DATA = "gradops.data"
+TRIAL, PARETO, STATE = "gradops.trial", "gradops.pareto", "gradops.state"
+COMPARED, BASELINES = "gradops.run_ids", "gradops.baseline_run_ids"
