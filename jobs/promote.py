@@ -76,7 +76,7 @@ def _chosen(config: RunConfig, prepared: Prepared, alias: str | None, prefer: st
     from pipeline.registry.preference import Preference
 
     if prefer or at_least:
-        preference = Preference.of(prefer, at_least, config.tasks)
+        preference = Preference.parse(prefer, at_least, config.tasks)
         return preference.choose(RegisteredModel(config.name).versions(), prepared.fingerprint)
     aliases = RegisteredModel(config.name).aliases
     wanted = alias or "balanced"

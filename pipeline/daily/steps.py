@@ -20,7 +20,7 @@ from pipeline.data.prepared import Prepared
 from pipeline.registry.gate import Check, Decision
 from pipeline.registry.model import champion_run
 from pipeline.registry.promotion import promote
-from pipeline.registry.register import offer
+from pipeline.registry.register import register_run
 from pipeline.runs.plan import Callback, PlannedRun, System
 from pipeline.runs.run import Run
 from pipeline.tracking.tracker import Tracker
@@ -185,6 +185,6 @@ def train_day(
 
 def judge_day(day: TrainedDay, tracker: Tracker) -> JudgedDay:
     """Register the model, hold it and the day's data against the gate, and let it serve if every check holds."""
-    version = offer(day.config, day.prepared, day.run, tracker)
+    version = register_run(day.config, day.prepared, day.run, tracker)
     checks = day_checks(day.config, day.prepared, day.run, day.drift)
     return JudgedDay(day, checks, promote(day.config, day.prepared, version, checks))

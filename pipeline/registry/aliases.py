@@ -1,8 +1,8 @@
-"""`champion` and `previous` move together, by one process at a time, on whatever machine.
+"""Alias swaps: `champion` and `previous` move together, by one process at a time, on any machine.
 
-MLflow moves one alias at a time and compares nothing before it does. So a move is first written down whole, under a
-name that the store gives to one process only (:meth:`pipeline.registry.model.RegisteredModel.claim`). That is lock and
-log in one: who finds it left by a killed process finishes what it says.
+MLflow moves one alias at a time, and has no compare-and-swap. So a move is first written down whole, under a name that
+the store gives to one process only (:meth:`pipeline.registry.model.RegisteredModel.acquire`). This record is lock and
+log in one: a process that finds the record of a killed process finishes the move.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from typing import Any
 from pipeline.registry.model import CHAMPION, PREVIOUS, RegisteredModel
 from pipeline.runtime.signals import uninterrupted
 
-_PATIENCE = 15.0  # seconds without a change before somebody else's move is finished; it takes a tenth of one
+PATIENCE = 15.0  # seconds without a change, after which another process's move is finished; a move takes 0.1 s
 _POLL = 0.2
 
 
 @dataclass(frozen=True)
-class Move:
+class AliasMove:
     """One change of the model in service.
 
     Args:
-        champion: What serves from now on.
-        before: What served so far; None if nothing did.
-        tags: Version to the tags that tell it.
-        id: Tells the move from every other.
+        champion: The version that serves from now on.
+        before: The version that served so far; None if there was none.
+        tags: Version to the tags that tell of the move.
+        id: Distinguishes the move from every other one.
     """
 
     champion: int
@@ -37,59 +37,69 @@ class Move:
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
-def hand_over(model: RegisteredModel, move: Move) -> bool:
-    """Make a move, if what it says to be in service is.
+def swap_aliases(model: RegisteredModel, move: AliasMove, patience: float = PATIENCE) -> bool:
+    """Make a move, if the version in service is still the one that the move expects.
+
+    Args:
+        model: The registered model.
+        move: The move.
+        patience: As in :func:`finish_moves`.
 
     Returns:
-        Whether it was made. If not, somebody else's was.
+        Whether the move was made. If not, another process's was.
     """
     content = asdict(move)
     while True:
         with uninterrupted():
-            # Ours as well where the store made it and the answer was lost: MLflow's next try is told that there is one.
-            if model.claim(content) or model.claimed() == content:
-                return _make_valid(model, move, content)
-        settle(model)
+            # The record is ours, too, if the store made it and the answer was lost: MLflow's retry finds it there.
+            if model.acquire(content) or model.acquired() == content:
+                return _make_if_valid(model, move, content)
+        finish_moves(model, patience)
 
 
-def _make_valid(model: RegisteredModel, move: Move, content: dict[str, Any]) -> bool:
-    """Make a move that is claimed, unless something else serves by now, or it was taken for a killed process's."""
-    is_valid = model.aliases.get(CHAMPION) == move.before and model.claimed() == content
+def _make_if_valid(model: RegisteredModel, move: AliasMove, content: dict[str, Any]) -> bool:
+    """Make an acquired move, unless another version serves by now, or another process has finished the move."""
+    is_valid = model.aliases.get(CHAMPION) == move.before and model.acquired() == content
     if is_valid:
         _make(model, move)
-    # Not where an error ends the move half way: then the claim tells the next command how to finish it.
+    # Not reached if an error ends the move half way: then the record tells the next command how to finish it.
     _release(model, content)
     return is_valid
 
 
-def settle(model: RegisteredModel) -> None:
-    """Wait until nobody is moving aliases, and finish what a killed process has begun."""
+def finish_moves(model: RegisteredModel, patience: float = PATIENCE) -> None:
+    """Wait until no process is moving aliases, and finish the move of a killed process.
+
+    Args:
+        model: The registered model.
+        patience: Seconds without a change after which a process counts as killed.
+    """
     seen, since = None, time.monotonic()
-    while (found := model.claimed()) is not None:
+    while (found := model.acquired()) is not None:
         if found != seen:
             seen, since = found, time.monotonic()
-        elif time.monotonic() - since > _PATIENCE:
+        elif time.monotonic() - since > patience:
             _finish(model, found)
         else:
             time.sleep(_POLL)
 
 
 def _finish(model: RegisteredModel, content: dict[str, Any]) -> None:
-    move = Move(**content)
+    move = AliasMove(**content)
     with uninterrupted():
-        # Otherwise nothing was moved yet, or somebody has moved the alias by hand since: the claim alone is left.
+        # Another champion means that a person has moved the alias since: then only the record is removed.
         if model.aliases.get(CHAMPION) in (move.before, move.champion):
             _make(model, move)
         _release(model, content)
 
 
 def _release(model: RegisteredModel, content: dict[str, Any]) -> None:
-    if model.claimed() == content:
+    if model.acquired() == content:
         model.release()
 
 
-def _make(model: RegisteredModel, move: Move) -> None:
-    # The champion last: there is a way back before anything changes for who asks for it.
+def _make(model: RegisteredModel, move: AliasMove) -> None:
+    # The champion last: `previous` is a way back before the model in service changes.
     if move.before is not None:
         model.point(PREVIOUS, move.before)
     model.point(CHAMPION, move.champion)

@@ -1,4 +1,4 @@
-"""What a model has to show before it takes the champion's place, and the decision that follows."""
+"""The gate: the checks that a model has to pass before it becomes the champion, and the decision."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from pipeline.registry.heldout import HeldOut
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that a candidate has to show.
+    """One check of a candidate.
 
     Args:
-        name: Which.
-        passed: Whether it did.
-        found: What it showed, in words.
-        rule: What it was to show, in words.
+        name: Its name.
+        passed: Whether the candidate passed it.
+        found: The finding, in words.
+        rule: The rule that the finding is held against, in words.
     """
 
     name: str
@@ -40,10 +40,10 @@ class Decision:
         model: The registered model.
         candidate: The version.
         champion: The version that served when it was judged; None if none did.
-        checks: Everything that it had to show.
+        checks: Every check that was made.
         data: Fingerprint of the data whose test rows it was judged on.
-        rows: How many of them were scored.
-        at: When, in UTC.
+        rows: Number of test rows that were scored.
+        at: The time, in UTC.
     """
 
     model: str
@@ -56,12 +56,12 @@ class Decision:
 
     @property
     def passed(self) -> bool:
-        """Whether every check did."""
+        """Whether every check passed."""
         return all(check.passed for check in self.checks)
 
     @property
     def why(self) -> str:
-        """In a sentence."""
+        """The reasons for a refusal in a sentence, or that every check passed."""
         refusing = [f"{check.name}: {check.found} ({check.rule})" for check in self.checks if not check.passed]
         return "; ".join(refusing) or "every check passed"
 
@@ -71,11 +71,11 @@ class Contender:
     """A version as the gate sees it.
 
     Args:
-        number: Of the version.
-        tasks: What it predicts.
+        number: The version's number.
+        tasks: The tasks that it predicts.
         inputs: Column to type of its signature.
-        split: How the data that it was trained on was split; None where nobody knows.
-        data: Fingerprint of that data.
+        split: The split of the data that it was trained on; None if it is not known.
+        data: Fingerprint of that data; None if it is not known.
     """
 
     number: int
@@ -91,11 +91,11 @@ def judge(
     """Hold a candidate against the rules, and against the champion.
 
     Args:
-        candidate: What wants to serve.
-        champion: What serves; without one, or one that cannot score the rows, only the rules count, and an AUC above a
-            half.
+        candidate: The version that is to serve.
+        champion: The version that serves. Without one, or if it cannot score the rows, only the rules count, and an AUC
+            above a half.
         rows: Held-out rows, scored by the candidate, then by the champion.
-        prepared: What they are the test rows of.
+        prepared: The data that they are the test rows of.
         config: The rules.
     """
     checks = [_unseen(candidate, prepared)]
@@ -103,22 +103,22 @@ def judge(
         checks += [_same_inputs(candidate, champion, config), _same_tasks(candidate, champion, config)]
     checks += [*_enough(rows, candidate.tasks, config), _scored(rows)]
     if champion is not None and 1 in rows.unscored:
-        checks.append(in_nobodys_way(rows.unscored[1]))
+        checks.append(unusable_champion(rows.unscored[1]))
         champion = None
     if 0 not in rows.unscored:
         checks += [*_calibrated(rows, candidate.tasks, config), *_accurate(rows, candidate.tasks, champion, config)]
     return tuple(checks)
 
 
-def readable(problem: str = "") -> Check:
-    """Whether a candidate's files are a model; without that nothing else can be asked of it."""
+def readable_files(problem: str = "") -> Check:
+    """Whether a candidate's files are a sound model; if not, no other check can be made."""
     rule = "the files are as they were packaged, every weight a finite number"
     return Check("weights", not problem, _line(problem) or "all of them", rule)
 
 
-def in_nobodys_way(problem: str) -> Check:
-    """What is wrong with a champion that there is nothing to compare with."""
-    rule = "whatever serves now gives no scores: the candidate is not compared with it"
+def unusable_champion(problem: str) -> Check:
+    """The problem of a champion that gives no scores, so that a candidate is not compared with it."""
+    rule = "the version in service gives no scores: the candidate is not compared with it"
     return Check("champion", True, _line(problem), rule)
 
 
@@ -128,19 +128,19 @@ def _line(text: str) -> str:
 
 
 def _unseen(candidate: Contender, prepared: Prepared) -> Check:
-    """Whether the rows were kept from its training: those of its own data are, and others by the rule of its split."""
-    rule = "held-out rows are none that the candidate was trained or chosen on"
+    """Whether the rows were kept from its training: test rows of its own data, or rows that its split keeps out."""
+    rule = "the candidate was neither trained nor chosen on the held-out rows"
     if candidate.data == prepared.fingerprint:
         return Check("held out", True, "the test rows of its own data", rule)
     theirs, ours = candidate.split, prepared.split
     if theirs is None:
-        return Check("held out", False, f"nothing says how its data {candidate.data} was split", rule)
+        return Check("held out", False, f"it is not known how its data {candidate.data} was split", rule)
     if ours["time"] is not None and theirs["time"] == ours["time"]:
         last, first = (date.fromisoformat(str(split["test"])) for split in (theirs, ours))
         found = f"trained and chosen on rows before {last}; held-out rows begin at {first}"
         return Check("held out", last <= first, found, rule)
     same = dict(theirs) == dict(ours)
-    found = "another day's data, split by the same rule" if same else f"its data {candidate.data} was split otherwise"
+    found = "another day's data, split by the same rule" if same else f"its data {candidate.data} had another split"
     return Check("held out", same, found, rule)
 
 
@@ -217,6 +217,6 @@ def _compared(rows: HeldOut, tasks: Sequence[str], config: GateConfig, *, alone:
 
 
 def _columns(scores: pl.DataFrame, tasks: Sequence[str]) -> Array:
-    """A model's scores of tasks; of one that it does not predict all the same, which is an AUC of a half."""
+    """A model's scores of tasks; equal scores, which have an AUC of a half, for a task that it does not predict."""
     unknown = [pl.lit(0.5, pl.Float32).alias(task) for task in tasks if task not in scores.columns]
     return scores.with_columns(unknown).select(tasks).to_numpy()

@@ -1,4 +1,4 @@
-"""A registered model in MLflow: its versions, their files and tags, its aliases, and the claim on moving them."""
+"""A registered model in MLflow: its versions, their files and tags, its aliases, and the lock on moving them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from features.errors import InputError
-from pipeline.registry.packaging import fetched, reading
+from pipeline.registry.packaging import fetched, model_files
 from pipeline.serving.scorer import Scorer
 from pipeline.tracking.store import connect
 from pipeline.tracking.tags import FINGERPRINT
@@ -29,7 +29,7 @@ class Version:
 
     Args:
         number: Its number.
-        tags: What is known of it.
+        tags: Its tags, which hold its data, split, validation AUCs and the gate's decision.
         run_id: The MLflow run that trained it.
     """
 
@@ -45,12 +45,12 @@ class RegisteredModel:
         name: Its name, which is its config's.
 
     Raises:
-        InputError: If there is none of this name.
+        InputError: If no model has this name.
     """
 
     def __init__(self, name: str) -> None:
         self.name, self.client = name, connect()
-        self._claim = f"{name}.handover"  # no config has a dot in its name
+        self._lock = f"{name}.handover"  # no config has a dot in its name
         if self._find(name) is None:
             near = get_close_matches(name, [model.name for model in self.client.search_registered_models()], n=1)
             hint = f"did you mean `{near[0]}`?" if near else "`gradops compare` registers models"
@@ -58,19 +58,19 @@ class RegisteredModel:
 
     @property
     def aliases(self) -> dict[str, int]:
-        """Alias to version, as they are now."""
+        """Alias to version, read from the store at this moment."""
         return {alias: int(number) for alias, number in self.client.get_registered_model(self.name).aliases.items()}
 
     def versions(self) -> list[Version]:
-        """All there are, oldest first."""
+        """Every version, the oldest first."""
         found = self.client.search_model_versions(f"name = '{self.name}'")
         return sorted(map(_version, found), key=lambda version: version.number)
 
     def version(self, number: int) -> Version:
-        """One of them.
+        """One version.
 
         Raises:
-            InputError: If there is none of this number.
+            InputError: If no version has this number.
         """
         try:
             return _version(self.client.get_model_version(self.name, str(number)))
@@ -81,7 +81,7 @@ class RegisteredModel:
         raise InputError(f"`{self.name}` has no version {number}; it has {known}")
 
     def scorer(self, number: int) -> Scorer:
-        """A version's model. None of the code that travels with it is run.
+        """A version's model. The code that travels with it is not run.
 
         Raises:
             InputError: If its files cannot be read.
@@ -90,7 +90,7 @@ class RegisteredModel:
             return Scorer.load(folder)
 
     def inputs(self, number: int) -> dict[str, str]:
-        """Column to type, as a version's signature declares them.
+        """Column to type, from a version's signature.
 
         Raises:
             InputError: If its files cannot be read.
@@ -100,7 +100,7 @@ class RegisteredModel:
         return {} if signature is None else {str(column.name): repr(column) for column in signature.inputs}
 
     def check_files(self, number: int) -> None:
-        """See that a version could serve.
+        """See that a version has its files.
 
         Raises:
             InputError: If its files cannot be read.
@@ -117,27 +117,30 @@ class RegisteredModel:
         for key, value in tags.items():
             self.client.set_model_version_tag(self.name, str(number), key, value)
 
-    def claim(self, content: Mapping[str, Any]) -> bool:
-        """Say what is about to be moved, unless somebody has and is not done: the store lets only one do it."""
+    def acquire(self, content: Mapping[str, Any]) -> bool:
+        """Write down a move before making it; False if another process has, and is not done.
+
+        The move is a registered model of a fixed name, which the store makes only once.
+        """
         try:
-            self.client.create_registered_model(self._claim, tags={_CONTENT: json.dumps(content)})
+            self.client.create_registered_model(self._lock, tags={_CONTENT: json.dumps(content)})
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
             return False
         return True
 
-    def claimed(self) -> dict[str, Any] | None:
-        """What somebody is about to move."""
-        found = self._find(self._claim)
-        # A store reads a model, then its tags: of one that is deleted in between there are none left.
+    def acquired(self) -> dict[str, Any] | None:
+        """The move that some process is making; None if there is none."""
+        found = self._find(self._lock)
+        # A store reads a model, then its tags: if it is deleted in between, it has no tags left.
         content = None if found is None else found.tags.get(_CONTENT)
         return None if content is None else dict(json.loads(content))
 
     def release(self) -> None:
-        """It is moved."""
+        """Remove the record of a move that is made."""
         try:
-            self.client.delete_registered_model(self._claim)
+            self.client.delete_registered_model(self._lock)
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
@@ -145,8 +148,8 @@ class RegisteredModel:
     @contextmanager
     def _files(self, number: int) -> Iterator[None]:
         uri = self.client.get_model_version_download_uri(self.name, str(number))
-        fix = "restore them, or choose a version that has its files; a champion without can lose its alias"
-        with reading(uri, f"the files of `{self.name}` version {number} cannot be read at {uri}", fix):
+        fix = "restore them, or choose a version that has its files; a champion without files can lose its alias"
+        with model_files(uri, f"the files of `{self.name}` version {number} cannot be read at {uri}", fix):
             yield
 
     def _find(self, name: str) -> Any:
@@ -163,7 +166,7 @@ def _version(found: Any) -> Version:
 
 
 def champion_run(client: MlflowClient, name: str) -> str | None:
-    """Fingerprint of the run that a model's champion was made of; None without a champion."""
+    """Fingerprint of the run that a model's champion was made from; None without a champion."""
     for model in client.search_registered_models(f"name = '{name}'"):
         if (champion := model.aliases.get(CHAMPION)) is not None:
             return client.get_model_version(name, str(champion)).tags.get(FINGERPRINT)

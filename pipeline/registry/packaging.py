@@ -1,4 +1,4 @@
-"""A trained run as a model that MLflow serves: its files, its signature, what is installed beside it."""
+"""A trained run as a model that MLflow serves: its files, its signature and its requirements."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from pipeline.tracking.connection import is_away
 from pipeline.tracking.store import connect
 
 _ROOT = Path(__file__).parents[2]
-# Of a URI of another kind MLflow says the same if it knows no such kind as if nobody answers.
+# For URIs of other kinds, MLflow's error is the same for an unknown kind and for a server that is away.
 _IN_THE_STORE = ("models:", "runs:", "mlflow-artifacts:")
-# What a served model imports: its own code travels with it, these are installed beside it. MLflow without its tracking
-# server, training flavours and charts serves all the same.
+# The packages that a served model needs beside its own code, which travels with it. `mlflow-skinny` is MLflow without
+# its tracking server, training flavours and charts: it is enough to serve.
 _REQUIREMENTS = (
     "mlflow-skinny",
     "numpy",
@@ -67,8 +67,8 @@ def log_model(run: Run, prepared: Prepared, run_id: str) -> str:
 def signature(encoder: Encoder, tasks: list[str]) -> ModelSignature:
     """Raw feature columns in, one probability a task out.
 
-    What is not text has MLflow's type "any": a column of integers reaches a server as integers, or as floats once one
-    is missing, and MLflow refuses either where the other is declared. The encoder's own contract checks the types.
+    Columns other than text have MLflow's type "any": a column of integers reaches a server as integers, or as floats if
+    one value is missing, and MLflow refuses one where the other is declared. The encoder's own contract checks types.
     """
     optional = encoder.spec.optional_columns
     inputs: list[ColSpec | TensorSpec] = [
@@ -79,7 +79,7 @@ def signature(encoder: Encoder, tasks: list[str]) -> ModelSignature:
 
 
 def example(encoder: Encoder) -> pd.DataFrame:
-    """Two rows made up from what is declared, none of anybody's log; the second is null where a row may be."""
+    """Two rows invented from the declared features, none from a log; the second row has a null where it may."""
     spec = encoder.spec
     made: dict[str, list[Any]] = {}
     for name, feature in spec.features.items():
@@ -94,17 +94,17 @@ def _type(dtype: str) -> DataType | AnyType:
 
 
 def _public(number: str) -> str:
-    """A version that an index has: without the build's local part, as in ``2.13.0+cpu``."""
+    """A version without the build's local part, ``+cpu`` in ``2.13.0+cpu``, which no package index has."""
     return number.partition("+")[0]
 
 
 @contextmanager
 def fetched(model: str) -> Iterator[Path]:
-    """The folder of a model's own files, while the block runs. Nothing in it is run or unpickled.
+    """The folder of a model's own files, while the block runs. No code in it is run, and nothing is unpickled.
 
     Args:
         model: A registered model, ``models:/NAME@champion`` or ``models:/NAME/3``, any other URI that MLflow knows, or
-            a folder that holds one.
+            a folder that holds a model.
 
     Raises:
         InputError: If there is no such model.
@@ -116,26 +116,26 @@ def fetched(model: str) -> Iterator[Path]:
     connect()
     where = "give models:/NAME@ALIAS, models:/NAME/VERSION, a run's model URI or a folder"
     with TemporaryDirectory() as folder:
-        with reading(model, f"there is no model at {model}", where):
+        with model_files(model, f"there is no model at {model}", where):
             found = mlflow.artifacts.download_artifacts(artifact_uri=model, dst_path=folder)
         yield _own_files(Path(found), model)
 
 
 @contextmanager
-def reading(uri: str, wrong: str, fix: str) -> Iterator[None]:
-    """See that a model has files, and say so if they cannot be read in the block.
+def model_files(uri: str, wrong: str, fix: str) -> Iterator[None]:
+    """See that a model has files, and turn an error of reading them in the block into one of the input.
 
     Args:
-        uri: Where they are.
-        wrong: What is wrong if they cannot.
-        fix: How it is mended.
+        uri: The place of the files.
+        wrong: The error message's beginning.
+        fix: Its end, which tells how to mend it.
 
     Raises:
-        InputError: If they are not there, or not to be read.
-        MlflowException: If the store is away, which is nobody's input.
+        InputError: If there are no files, or they cannot be read.
+        MlflowException: If the store is away, which is no error of the input.
     """
     try:
-        # Asked first: MLflow's error of a download is the same where a file is gone and where the server is.
+        # Listed first: MLflow's error of a download is the same for a missing file and for a server that is away.
         if not mlflow.artifacts.list_artifacts(artifact_uri=uri):
             raise FileNotFoundError("there are none of its files")
         yield
@@ -147,7 +147,7 @@ def reading(uri: str, wrong: str, fix: str) -> Iterator[None]:
 
 
 def _own_files(folder: Path, model: str) -> Path:
-    """Where in a folder the files are: that of an MLflow model has them among its artifacts."""
+    """The folder of our own files within a folder: an MLflow model has them among its artifacts."""
     for found in (folder / "artifacts" / ARTIFACT, folder):
         if (found / MANIFEST).is_file():
             return found

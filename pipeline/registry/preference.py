@@ -1,4 +1,4 @@
-"""Which registered trade-off to serve: by how much each task counts, or by what it has to reach."""
+"""Choosing a registered trade-off to serve: by a weight for each task, or by an AUC that a task has to reach."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from pipeline.registry.register import DATA, VAL_AUC
 
 @dataclass(frozen=True)
 class Preference:
-    """What is wanted of the tasks' validation AUCs.
+    """A preference among trade-offs, by the tasks' validation AUCs.
 
     Args:
-        tasks: What there is to prefer.
-        weights: How much a task's counts; a task that is not named does not. Empty: all count alike, but for those that
-            have something to reach.
-        floors: What a task's has to reach.
+        tasks: The config's tasks.
+        weights: Task to weight, 0 for a task that is not named. Empty: the same weight for every task without a floor.
+        floors: Task to the lowest AUC that is acceptable.
     """
 
     tasks: Sequence[str]
@@ -28,16 +27,16 @@ class Preference:
     floors: Mapping[str, float]
 
     @classmethod
-    def of(cls, prefer: str, at_least: Sequence[str], tasks: Sequence[str]) -> Preference:
-        """From text as ``purchase=2,cart=1``.
+    def parse(cls, prefer: str, at_least: Sequence[str], tasks: Sequence[str]) -> Preference:
+        """A preference from texts like ``purchase=2,cart=1``.
 
         Args:
             prefer: The weights.
-            at_least: What is to be reached, in one text or in several.
-            tasks: What may be named.
+            at_least: The floors, in one text or in several.
+            tasks: The tasks that may be named.
 
         Raises:
-            InputError: If something is no number of a task, or no weight is above 0. All problems are listed.
+            InputError: If a part is not a task and a number, or no weight is above 0. It lists all problems.
         """
         weights, problems = _numbers("--prefer", prefer, tasks)
         floors, others = _numbers("--at-least", ",".join(at_least), tasks)
@@ -46,20 +45,20 @@ class Preference:
         ]
         problems += [f"--at-least {t}={auc:g}: an AUC is from 0 to 1" for t, auc in floors.items() if not 0 <= auc <= 1]
         if prefer and not problems and not any(weights.values()):
-            problems.append(f"--prefer {prefer}: some task has to count")
+            problems.append(f"--prefer {prefer}: some task needs a weight above 0")
         if problems:
-            raise InputError.of("what is preferred cannot be told", problems)
+            raise InputError.of("the preference cannot be read", problems)
         return cls(tasks, weights, floors)
 
     def choose(self, versions: Sequence[Version], data: str) -> int:
-        """The version that is best for it; of equals the newest.
+        """The best version by this preference; of equally good ones the newest.
 
         Args:
-            versions: What there is.
+            versions: The versions to choose from.
             data: Fingerprint of the data on which AUCs are compared.
 
         Raises:
-            InputError: If there is no version of this data, or none reaches what it has to.
+            InputError: If there is no version of this data, or none that reaches the floors.
         """
         found = {v.number: _aucs(v) for v in versions if v.tags.get(DATA) == data}
         known = {number: auc for number, auc in found.items() if auc.keys() == {*self.tasks}}
@@ -69,10 +68,10 @@ class Preference:
             raise InputError(f"none of {len(versions)} version(s) {what}; {fix}")
         reaching = [n for n, auc in known.items() if all(auc[t] >= floor for t, floor in self.floors.items())]
         if not reaching:
-            raise InputError.of("no version reaches what --at-least asks for", [*self._best(known)])
-        return max(reaching, key=lambda n: (self._worth(known[n]), n))
+            raise InputError.of("no version reaches the AUCs of --at-least", [*self._best(known)])
+        return max(reaching, key=lambda n: (self._weighted_auc(known[n]), n))
 
-    def _worth(self, auc: Mapping[str, float]) -> float:
+    def _weighted_auc(self, auc: Mapping[str, float]) -> float:
         rest = [task for task in self.tasks if task not in self.floors] or self.tasks
         weights = self.weights or dict.fromkeys(rest, 1.0)
         return sum(weight * auc[task] for task, weight in weights.items()) / sum(weights.values())
@@ -91,7 +90,7 @@ def _aucs(version: Version) -> dict[str, float]:
 
 
 def _numbers(option: str, text: str, tasks: Sequence[str]) -> tuple[dict[str, float], list[str]]:
-    """``purchase=2,cart=1`` as numbers of tasks, and what is wrong with it."""
+    """Task to number from a text like ``purchase=2,cart=1``, and the text's problems."""
     numbers: dict[str, float] = {}
     problems = []
     for part in filter(None, (part.strip() for part in text.split(","))):

@@ -1,4 +1,4 @@
-"""Which version serves: `champion` moves to one that passes the gate, and back."""
+"""Promotion: the alias `champion` moves to a version that passes the gate; rollback: it moves back."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from features.errors import InputError
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.registry.aliases import Move, hand_over, settle
-from pipeline.registry.gate import Check, Contender, Decision, in_nobodys_way, judge, readable
+from pipeline.registry.aliases import PATIENCE, AliasMove, finish_moves, swap_aliases
+from pipeline.registry.gate import Check, Contender, Decision, judge, readable_files, unusable_champion
 from pipeline.registry.heldout import held_out
 from pipeline.registry.model import CHAMPION, PREVIOUS, RegisteredModel
 from pipeline.registry.register import DATA, SPLIT
@@ -19,35 +19,35 @@ from pipeline.serving.scorer import Scorer
 
 
 def promote(config: RunConfig, prepared: Prepared, version: int, extra: Sequence[Check] = ()) -> Decision:
-    """Put a version in service if it passes the gate; what served becomes ``previous``.
+    """Put a version in service if it passes the gate; the version that served becomes ``previous``.
 
-    The decision is written down either way: as tags of the version, and with all its evidence as JSON and Markdown
-    among the files of the run that trained it.
+    The decision is recorded either way: as tags of the version, and with its evidence as JSON and Markdown among the
+    files of the run that trained it.
 
     Args:
         config: Its name is the registered model's, its ``[gate]`` the rules.
-        prepared: On whose test rows it is judged.
+        prepared: The data whose test rows it is judged on.
         version: The candidate.
         extra: Checks that were made elsewhere.
 
     Raises:
-        InputError: If there is no such version, the files of it or of the champion cannot be fetched, or the rows
-            cannot be read. What is in a version's files is judged.
+        InputError: If there is no such version, its files or the champion's cannot be fetched, or the rows cannot be
+            read. Files that are fetched and are no sound model are no error: the gate refuses them.
     """
     model = RegisteredModel(config.name)
     model.version(version)
-    settle(model)
+    finish_moves(model)
     while True:
         decision = decide(config, prepared, version, extra)
         if decision.champion == version:
             return decision
-        record(model, decision)
-        if not decision.passed or hand_over(model, _promotion(decision)):
+        record_decision(model, decision)
+        if not decision.passed or swap_aliases(model, _promotion(decision)):
             return decision
 
 
 def decide(config: RunConfig, prepared: Prepared, version: int, extra: Sequence[Check] = ()) -> Decision:
-    """Judge a version against the present champion, and change nothing; arguments and errors as :func:`promote`."""
+    """Judge a version against the present champion, and change nothing. Arguments and errors as in :func:`promote`."""
     model = RegisteredModel(config.name)
     champion = model.aliases.get(CHAMPION)
     now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -65,9 +65,9 @@ class Restored:
     Args:
         model: The registered model.
         champion: The version that serves again.
-        previous: The one that did.
-        at: When, in UTC.
-        reason: Why.
+        previous: The version that served until now.
+        at: The time, in UTC.
+        reason: The reason, in the user's words.
     """
 
     model: str
@@ -77,18 +77,19 @@ class Restored:
     reason: str
 
 
-def rollback(name: str, reason: str) -> Restored:
+def rollback(name: str, reason: str, patience: float = PATIENCE) -> Restored:
     """Put the version in service that served before, at once, without judging it.
 
     Args:
         name: The registered model.
-        reason: Why; kept in the tags of both versions.
+        reason: The reason, kept in the tags of both versions.
+        patience: Seconds after which another process's unfinished move is finished first.
 
     Raises:
         InputError: If no version served before, its files are gone, or another command changed the champion meanwhile.
     """
     model = RegisteredModel(name)
-    settle(model)
+    finish_moves(model, patience)
     aliases = model.aliases
     champion, previous = aliases.get(CHAMPION), aliases.get(PREVIOUS)
     if champion is None or previous is None or champion == previous:
@@ -100,13 +101,15 @@ def rollback(name: str, reason: str) -> Restored:
         str(champion): {"rolled_back": at, "rolled_back.why": reason},
         str(previous): {"restored": at, "restored.why": reason},
     }
-    if not hand_over(model, Move(previous, champion, tags)):
-        raise InputError(f"another command has just moved the champion of `{name}`; look which one serves, then again")
+    if not swap_aliases(model, AliasMove(previous, champion, tags), patience):
+        raise InputError(
+            f"another command has just moved the champion of `{name}`; see which version serves, then try again"
+        )
     return Restored(name, previous, champion, at, reason)
 
 
-def record(model: RegisteredModel, decision: Decision) -> None:
-    """Write a decision down: where the version is seen, and with its evidence among its run's files."""
+def record_decision(model: RegisteredModel, decision: Decision) -> None:
+    """Record a decision: as tags of the version, and with its evidence among its run's files."""
     against = "none" if decision.champion is None else str(decision.champion)
     tags = {"gate": "passed" if decision.passed else "refused", "gate.why": decision.why, "gate.at": decision.at}
     tags |= {"gate.champion": against, "gate.data": decision.data, "gate.rows": str(decision.rows)}
@@ -115,13 +118,13 @@ def record(model: RegisteredModel, decision: Decision) -> None:
         stem = f"gate/version-{decision.candidate}-after-{against}-{decision.data}"
         evidence = json.dumps({**asdict(decision), "passed": decision.passed}, indent=1)
         model.client.log_text(run_id, evidence, f"{stem}.json")
-        model.client.log_text(run_id, markdown(decision), f"{stem}.md")
+        model.client.log_text(run_id, decision_markdown(decision), f"{stem}.md")
         tags["gate.evidence"] = f"runs:/{run_id}/{stem}.json"
     model.tag(decision.candidate, tags)
 
 
-def markdown(decision: Decision) -> str:
-    """A decision to read."""
+def decision_markdown(decision: Decision) -> str:
+    """A decision as a page: a heading, the circumstances and a table of checks."""
     against = "no champion" if decision.champion is None else f"version {decision.champion}"
     head = f"# {decision.model} version {decision.candidate}: {'passed' if decision.passed else 'refused'}"
     where = f"{decision.at}, against {against}, on {decision.rows} test rows of data {decision.data}."
@@ -130,25 +133,25 @@ def markdown(decision: Decision) -> str:
     return "\n\n".join([head, where, "\n".join(table)]) + "\n"
 
 
-def _promotion(decision: Decision) -> Move:
+def _promotion(decision: Decision) -> AliasMove:
     tags = {str(decision.candidate): {"promoted": decision.at}}
     if decision.champion is not None:
         tags[str(decision.champion)] = {"replaced": decision.at, "replaced.by": str(decision.candidate)}
-    return Move(decision.candidate, decision.champion, tags)
+    return AliasMove(decision.candidate, decision.champion, tags)
 
 
 def _judged(
     config: RunConfig, prepared: Prepared, model: RegisteredModel, version: int, champion: int | None
 ) -> tuple[list[Check], int]:
-    """What a version showed, and on how many rows."""
+    """The checks of a version, and the number of rows that it scored."""
     scorer, rival = _scorer(model, version), None if champion is None else _scorer(model, champion)
     if isinstance(scorer, InputError):
-        return [readable(str(scorer))], 0
+        return [readable_files(str(scorer))], 0
     candidate = _contender(model, version, scorer)
     _check_tasks(candidate, config)
-    checks, scorers, serving = [readable()], [scorer], None
+    checks, scorers, serving = [readable_files()], [scorer], None
     if isinstance(rival, InputError):
-        checks.append(in_nobodys_way(str(rival)))
+        checks.append(unusable_champion(str(rival)))
     elif champion is not None and rival is not None:
         scorers.append(rival)
         serving = _contender(model, champion, rival)
@@ -157,10 +160,10 @@ def _judged(
 
 
 def _scorer(model: RegisteredModel, number: int) -> Scorer | InputError:
-    """A version's model, or what is wrong with it.
+    """A version's model, or the error that says why its files are no sound model.
 
     Raises:
-        InputError: If its files are not there, which says nothing of them.
+        InputError: If its files cannot be fetched: the store may only be away.
     """
     model.check_files(number)  # a folder that is gone reads as an empty one below
     try:
@@ -177,5 +180,5 @@ def _contender(model: RegisteredModel, number: int, scorer: Scorer) -> Contender
 
 def _check_tasks(candidate: Contender, config: RunConfig) -> None:
     if unknown := [task for task in candidate.tasks if task not in config.spec.tasks]:
-        rule = f"the config declares {', '.join(config.spec.tasks)}; without labels it cannot be judged"
+        rule = f"the config declares {', '.join(config.spec.tasks)}; without labels a task cannot be judged"
         raise InputError(f"version {candidate.number} predicts {', '.join(unknown)}: {rule}")

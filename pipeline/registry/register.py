@@ -1,4 +1,4 @@
-"""Versions and aliases of the registered model: one version a trade-off worth keeping."""
+"""Registers trained runs as versions of the registered model, and points its aliases at the best of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import mlflow
 from pipeline.comparison.candidates import Candidate, Single, TradeOffs, pareto_optimal
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.registry.aliases import Move, hand_over
+from pipeline.registry.aliases import AliasMove, swap_aliases
 from pipeline.registry.model import CHAMPION, RegisteredModel
 from pipeline.registry.packaging import log_model
 from pipeline.runs.run import Run
@@ -19,27 +19,27 @@ from pipeline.runtime.signals import uninterrupted
 from pipeline.tracking.tags import FINGERPRINT
 from pipeline.tracking.tracker import Tracker
 
-# Tags of a version: the data that it was trained on, how that was split, and a prefix of its tasks' validation AUC.
+# Tags of a version: fingerprint of its data, the data's split, and the prefix of each task's validation AUC.
 DATA, SPLIT, VAL_AUC = "data", "split", "val.auc."
 _MODEL = "gradops.model"
 
 
 @uninterrupted()
 def register(tradeoffs: TradeOffs, tracker: Tracker, *, only_best: bool = False) -> dict[str, int]:
-    """Register the trade-offs of a comparison or a search that are worth keeping, and point the aliases at them.
+    """Register the Pareto-optimal trade-offs of a comparison or a search, and point the aliases at them.
 
-    Everything is chosen by validation AUC, never by test. ``balanced`` is the lowest Δm%, ``best-<task>`` the highest
-    AUC of a task. ``champion``, the model in service, is set to ``balanced`` only where there is none: it never moves
-    by itself.
+    Every choice is by validation AUC, never by test AUC. ``balanced`` has the lowest Δm%, ``best-<task>`` the highest
+    AUC of a task. ``champion``, the model in service, is set to ``balanced`` only if there is no champion: it never
+    moves by itself.
 
     Args:
-        tradeoffs: What to choose from; its config's name is the registered model's.
-        tracker: Where its runs were recorded.
-        only_best: Whether a version is made only of what an alias points at: the front of a search has dozens of
-            models. All of them are logged.
+        tradeoffs: The comparison or search; its config's name is the registered model's.
+        tracker: The tracker that recorded its runs.
+        only_best: Whether only the models that an alias points at become versions, as the Pareto front of a search has
+            dozens of models. All of them are logged.
 
     Returns:
-        Alias to version; empty if there is nothing to choose from.
+        Alias to version; empty if there is no candidate.
     """
     name, client = tradeoffs.config.name, tracker.client
     kept = pareto_optimal(tradeoffs)
@@ -58,14 +58,14 @@ def register(tradeoffs: TradeOffs, tracker: Tracker, *, only_best: bool = False)
 
 
 @uninterrupted()
-def offer(config: RunConfig, prepared: Prepared, run: Run, tracker: Tracker) -> int:
-    """Register one run, unless it is registered; no alias moves.
+def register_run(config: RunConfig, prepared: Prepared, run: Run, tracker: Tracker) -> int:
+    """Register one run, unless it is registered already; no alias moves.
 
     Args:
         config: Its name is the registered model's.
-        prepared: What the run was trained on.
+        prepared: The data that the run was trained on.
         run: A finished run.
-        tracker: Where it was recorded.
+        tracker: The tracker that recorded it.
 
     Returns:
         The version that serves it.
@@ -78,7 +78,7 @@ def offer(config: RunConfig, prepared: Prepared, run: Run, tracker: Tracker) -> 
 def _champion(name: str, otherwise: int) -> int:
     model = RegisteredModel(name)
     if CHAMPION not in model.aliases:
-        hand_over(model, Move(otherwise, None, {}))
+        swap_aliases(model, AliasMove(otherwise, None, {}))
     return model.aliases[CHAMPION]
 
 
@@ -87,12 +87,12 @@ def _version_of(candidate: Candidate, tradeoffs: TradeOffs, tracker: Tracker) ->
     name, client, run = tradeoffs.config.name, tracker.client, candidate.run
     known = client.search_model_versions(f"name = '{name}' and tags.`{FINGERPRINT}` = '{run.fingerprint}'")
     for found in known:
-        # A record whose files somebody deleted serves nobody.
+        # A version whose files were deleted cannot serve.
         if mlflow.artifacts.list_artifacts(artifact_uri=found.source):
             return int(found.version)
     tags = {FINGERPRINT: run.fingerprint, "method": candidate.system, DATA: tradeoffs.prepared.fingerprint}
     tags[SPLIT] = json.dumps(tradeoffs.prepared.split)
-    # So exactly that a choice among versions is the one that the runs themselves would give.
+    # Six digits: enough that a choice among versions equals a choice among the runs themselves.
     tags |= {f"{VAL_AUC}{task}": f"{run.val[task]['auc']:.6f}" for task in run.tasks}
     if not isnan(candidate.delta_m_pct):
         tags["val.delta_m_pct_drop"] = f"{candidate.delta_m_pct:.3f}"

@@ -15,7 +15,7 @@ from pipeline.config.run import RunConfig
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.registry.model import RegisteredModel
-from pipeline.registry.register import offer
+from pipeline.registry.register import register_run
 from pipeline.runs.plan import PlannedRun, System
 from pipeline.tracking.tracker import Tracker
 from pipeline.training.resolve import load_config
@@ -97,7 +97,7 @@ def trained(config: RunConfig) -> int:
     prepared = prepare(config)
     with Tracker.open(config, prepared) as tracker:
         (run,) = find_or_train([PlannedRun(System(config.train.method), config)], prepared, [tracker], 1)
-        return offer(config, prepared, run, tracker)
+        return register_run(config, prepared, run, tracker)
 
 
 @pytest.fixture(scope="module")

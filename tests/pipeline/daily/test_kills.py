@@ -37,7 +37,7 @@ def test_kills_at_any_moment_change_nothing(tmp_path: Path) -> None:
     assert (last.status, last.version, model.aliases) == ("promoted", 2, {"champion": 2, "previous": 1})
     assert [version.number for version in model.versions()] == [1, 2]
     assert last.start_from == record(3).run
-    assert model.claimed() is None
+    assert model.acquired() is None
     assert (last.run, last.auc) == (unbroken.run, unbroken.auc)
 
 

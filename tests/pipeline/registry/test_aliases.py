@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 from mlflow.tracking import MlflowClient
 
-from pipeline.registry import aliases
-from pipeline.registry.aliases import Move, hand_over, settle
+from pipeline.registry.aliases import AliasMove, finish_moves, swap_aliases
 from pipeline.registry.model import RegisteredModel
 from pipeline.registry.promotion import rollback
 from pipeline.tracking.store import connect
 from tests.conftest import ROOT
+
+SOON = 0.1  # seconds of patience with a process that was killed
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +39,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def model(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RegisteredModel:
+def model(store: Path, tmp_path: Path) -> RegisteredModel:
     shutil.copy(store, tmp_path / "mlflow.db")
-    monkeypatch.setattr(aliases, "_PATIENCE", 0.1)
     return RegisteredModel("shop")
 
 
@@ -62,18 +62,18 @@ def test_a_move_that_failed_half_way_is_finished_by_the_next_command(
 
     monkeypatch.setattr(RegisteredModel, "point", failing)
     with pytest.raises(ConnectionError):
-        hand_over(model, Move(3, 2, {"3": {"promoted": "then"}, "2": {"replaced": "then"}}))
+        swap_aliases(model, AliasMove(3, 2, {"3": {"promoted": "then"}, "2": {"replaced": "then"}}))
     assert model.aliases == {"champion": 2, "previous": 2}
     monkeypatch.setattr(RegisteredModel, "point", point)
-    rollback("shop", "at once")
+    rollback("shop", "at once", SOON)
     assert model.aliases == {"champion": 2, "previous": 3}
     assert model.version(3).tags["promoted"] == model.version(2).tags["replaced"] == "then"
-    assert model.claimed() is None
+    assert model.acquired() is None
 
 
 MOVING = """
 import os, signal, sys
-from pipeline.registry.aliases import Move, hand_over
+from pipeline.registry.aliases import AliasMove, swap_aliases
 from pipeline.registry.model import RegisteredModel
 candidate, killed_at = map(int, sys.argv[1:])
 moves, point = iter(range(9)), RegisteredModel.point
@@ -85,7 +85,7 @@ RegisteredModel.point = until_killed
 model = RegisteredModel("shop")
 print("ready", flush=True)
 sys.stdin.readline()
-print(hand_over(model, Move(candidate, 1, {})), flush=True)
+print(swap_aliases(model, AliasMove(candidate, 1, {})), flush=True)
 """
 
 
@@ -116,7 +116,7 @@ def test_of_two_processes_that_judged_against_one_champion_one_wins(model: Regis
         said = [process.communicate(timeout=120)[0].strip() for process in (one, other)]
     assert sorted(said) == ["False", "True"]
     assert model.aliases == {"champion": [2, 3][said.index("True")], "previous": 1}
-    assert model.claimed() is None
+    assert model.acquired() is None
 
 
 @pytest.mark.slow
@@ -129,36 +129,40 @@ def test_a_process_killed_while_it_moves_leaves_a_champion_and_the_next_command_
         begin(process)
         assert process.wait(timeout=120) == -signal.SIGKILL
     assert model.aliases == left
-    settle(model)
+    finish_moves(model, SOON)
     assert model.aliases == {"champion": 3, "previous": 1}
 
 
 def test_a_champion_that_was_set_by_hand_after_a_kill_stays(model: RegisteredModel) -> None:
     point_aliases(model, champion=1)
-    assert model.claim({"champion": 3, "before": 2, "tags": {}, "id": "lost"})
-    settle(model)
-    assert (model.aliases, model.claimed()) == ({"champion": 1}, None)
+    assert model.acquire({"champion": 3, "before": 2, "tags": {}, "id": "lost"})
+    finish_moves(model, SOON)
+    assert (model.aliases, model.acquired()) == ({"champion": 1}, None)
 
 
-def test_who_was_taken_for_dead_moves_nothing(model: RegisteredModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its claim was finished and released by another process, which has claimed a move of its own."""
+def test_a_process_that_was_taken_for_killed_moves_nothing(
+    model: RegisteredModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process has finished its move, released the record, and acquired a move of its own."""
     point_aliases(model, champion=1)
-    claim = RegisteredModel.claim
+    acquire = RegisteredModel.acquire
 
     def stalled(self: RegisteredModel, content: dict[str, Any]) -> bool:
-        taken = claim(self, content)
+        taken = acquire(self, content)
         model.release()
-        assert claim(model, {"champion": 2, "before": 1, "tags": {}, "id": "another"})
+        assert acquire(model, {"champion": 2, "before": 1, "tags": {}, "id": "another"})
         return taken
 
-    monkeypatch.setattr(RegisteredModel, "claim", stalled)
-    assert not hand_over(model, Move(3, 1, {}))
+    monkeypatch.setattr(RegisteredModel, "acquire", stalled)
+    assert not swap_aliases(model, AliasMove(3, 1, {}), SOON)
     assert model.aliases == {"champion": 1}
-    assert (model.claimed() or {})["id"] == "another"
+    assert (model.acquired() or {})["id"] == "another"
 
 
-def test_a_claim_whose_answer_was_lost_is_ours(model: RegisteredModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The store made it, and MLflow's own second try is told that there is one already."""
+def test_a_move_is_ours_if_only_the_answer_of_acquiring_it_was_lost(
+    model: RegisteredModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store made the record, and MLflow's own retry is told that there is one already."""
     point_aliases(model, champion=2, previous=1)
     create = MlflowClient.create_registered_model
 
@@ -168,32 +172,31 @@ def test_a_claim_whose_answer_was_lost_is_ours(model: RegisteredModel, monkeypat
         return create(*arguments, **options)
 
     monkeypatch.setattr(MlflowClient, "create_registered_model", twice)
-    assert rollback("shop", "at once").champion == 1
+    assert rollback("shop", "at once", SOON).champion == 1
     assert model.aliases == {"champion": 1, "previous": 2}
-    assert model.claimed() is None
+    assert model.acquired() is None
 
 
 def test_a_move_waits_for_one_that_is_being_made(model: RegisteredModel, monkeypatch: pytest.MonkeyPatch) -> None:
     point_aliases(model, champion=1)
     waited: list[float] = []
-    assert model.claim({"champion": 2, "before": 1, "tags": {}, "id": "another"})
+    assert model.acquire({"champion": 2, "before": 1, "tags": {}, "id": "another"})
 
     def wait(seconds: float) -> None:
         waited.append(seconds)
         model.point("champion", 2)
         model.release()
 
-    monkeypatch.setattr(aliases, "_PATIENCE", 60)
     monkeypatch.setattr(time, "sleep", wait)
-    assert not hand_over(model, Move(3, 1, {}))
+    assert not swap_aliases(model, AliasMove(3, 1, {}), patience=60)
     assert len(waited) == 1
     assert model.aliases == {"champion": 2}
 
 
-def test_a_claim_that_vanishes_while_it_is_read_is_none(
+def test_a_record_that_vanishes_while_it_is_read_is_none(
     model: RegisteredModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert model.claim({"champion": 2})
+    assert model.acquire({"champion": 2})
     whole = model.client.get_registered_model
 
     def half(name: str) -> Any:
@@ -203,6 +206,6 @@ def test_a_claim_that_vanishes_while_it_is_read_is_none(
 
     with monkeypatch.context() as patch:
         patch.setattr(model.client, "get_registered_model", half)
-        assert model.claimed() is None
-    assert model.claimed() == {"champion": 2}
+        assert model.acquired() is None
+    assert model.acquired() == {"champion": 2}
     model.release()

@@ -41,29 +41,29 @@ FRONT = [
     ],
 )
 def test_the_best_by_what_counts(prefer: str, at_least: list[str], chosen: int) -> None:
-    assert Preference.of(prefer, at_least, TASKS).choose(FRONT, "day") == chosen
+    assert Preference.parse(prefer, at_least, TASKS).choose(FRONT, "day") == chosen
 
 
 def test_of_equals_the_newest() -> None:
     equals = [version(number, 0.8, 0.7, 0.6) for number in (1, 3, 2)]
-    assert Preference.of("purchase=1", [], TASKS).choose(equals, "day") == 3
+    assert Preference.parse("purchase=1", [], TASKS).choose(equals, "day") == 3
 
 
 def test_what_nobody_reaches_says_who_comes_closest() -> None:
     with pytest.raises(InputError) as raised:
-        Preference.of("", ["wish=0.8", "purchase=0.79"], TASKS).choose(FRONT, "day")
+        Preference.parse("", ["wish=0.8", "purchase=0.79"], TASKS).choose(FRONT, "day")
     assert "wish=0.8: the highest is 0.7500, of version 3" in str(raised.value)
     assert "purchase=0.79: the highest is 0.8100, of version 1" in str(raised.value)
 
 
 def test_versions_of_other_data_are_not_compared() -> None:
     with pytest.raises(InputError, match="none of 5 version"):
-        Preference.of("wish=1", [], TASKS).choose(FRONT, "tomorrow")
+        Preference.parse("wish=1", [], TASKS).choose(FRONT, "tomorrow")
 
 
 def test_every_problem_is_named_at_once() -> None:
     with pytest.raises(InputError) as raised:
-        Preference.of("purchas=1,cart=many,wish=-1,wish=2", ["basket=0.5", "cart=1.5", "wish=nan"], TASKS)
+        Preference.parse("purchas=1,cart=many,wish=-1,wish=2", ["basket=0.5", "cart=1.5", "wish=nan"], TASKS)
     message = str(raised.value)
     for part in (
         "did you mean `purchase`?",
@@ -75,5 +75,5 @@ def test_every_problem_is_named_at_once() -> None:
         "--at-least wish=nan: write task=number",
     ):
         assert part in message
-    with pytest.raises(InputError, match="some task has to count"):
-        Preference.of("wish=0", [], TASKS)
+    with pytest.raises(InputError, match="some task needs a weight above 0"):
+        Preference.parse("wish=0", [], TASKS)

@@ -20,7 +20,7 @@ from pipeline.registry import promotion
 from pipeline.registry.gate import Check, Decision
 from pipeline.registry.model import RegisteredModel
 from pipeline.registry.promotion import decide, promote, rollback
-from pipeline.registry.register import offer
+from pipeline.registry.register import register_run
 from pipeline.runs.run import find_run
 from pipeline.serving import model_folder
 from pipeline.serving.model_folder import WEIGHTS
@@ -86,7 +86,7 @@ def test_an_offered_run_is_registered_once(shop: Shop) -> None:
     run = find_run(shop.config, shop.prepared)
     assert run is not None
     with Tracker.open(shop.config, shop.prepared) as tracker:
-        assert offer(shop.config, shop.prepared, run, tracker) == 2
+        assert register_run(shop.config, shop.prepared, run, tracker) == 2
     assert [version.number for version in shop.model().versions()] == [1, 2, 3]
     assert shop.model().aliases == {}
     assert float(shop.model().version(2).tags["val.auc.buy"]) == pytest.approx(run.val["buy"]["auc"], abs=1e-6)
@@ -197,7 +197,7 @@ def test_a_champion_that_changed_while_a_version_was_judged_is_judged_against(
     assert not promote(shop.config, shop.prepared, 3).passed
     assert judged == [1, 2]
     assert model.aliases == {"champion": 2}
-    assert model.claimed() is None
+    assert model.acquired() is None
 
 
 def command(*arguments: str) -> tuple[int, str, str]:
