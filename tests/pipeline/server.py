@@ -16,7 +16,7 @@ from urllib.request import urlopen
 
 
 def free_port() -> int:
-    """One that nobody listens at."""
+    """A port without a listener."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
@@ -27,10 +27,10 @@ class Server:
     """An `mlflow server` with its own database and artifacts.
 
     Args:
-        folder: Of both.
-        store: The database; SQLite in the folder without one.
-        options: More of the command's.
-        environment: More of it.
+        folder: The folder of both.
+        store: The database's URI; empty for SQLite in the folder.
+        options: Further options of the command.
+        environment: Further environment variables.
     """
 
     folder: Path
@@ -42,11 +42,11 @@ class Server:
 
     @property
     def uri(self) -> str:
-        """Where it listens."""
+        """The address that it listens at."""
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Until it answers."""
+        """Start it, and wait until it answers."""
         store = self.store or f"sqlite:///{self.folder}/server.db"
         command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store, "--port", str(self.port)]
         command += ["--artifacts-destination", str(self.folder / "artifacts"), "--workers", "1", *self.options]
@@ -61,7 +61,7 @@ class Server:
             time.sleep(0.1)
 
     def kill(self) -> None:
-        """With SIGKILL, workers and all."""
+        """Kill it and its workers with SIGKILL."""
         if self.process is not None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()

@@ -1,15 +1,12 @@
-"""A little shop whose models can be made good, poor or wrong, and a registry that holds one of each."""
+"""A small shop whose models can be made good, poor or wrong; a registry holds one of each."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pytest
 
 from pipeline.config.run import RunConfig
 from pipeline.data.prepare import prepare
@@ -18,7 +15,6 @@ from pipeline.registry.model import RegisteredModel
 from pipeline.registry.register import register_run
 from pipeline.runs.plan import PlannedRun, System
 from pipeline.tracking.tracker import Tracker
-from pipeline.training.resolve import load_config
 from pipeline.training.runner import find_or_train
 
 TOML = """
@@ -54,7 +50,7 @@ resamples = 200
 
 
 def clicks(rows: int = 3000, seed: int = 0, *, wrong: bool = False) -> pl.DataFrame:
-    """Clicks that item and price tell much of; with wrong labels they tell the opposite."""
+    """Clicks that item and price predict well; with wrong labels they predict the opposite."""
     generator = np.random.default_rng(seed)
     item, price = generator.integers(0, 12, rows), generator.normal(size=rows)
     logits = np.stack([(item % 4 - 1.5) * 1.2 + price, (item % 3 - 1.0) * 1.2 - price])
@@ -93,31 +89,8 @@ class Shop:
 
 
 def trained(config: RunConfig) -> int:
-    """The version of a run that is trained now."""
+    """Train and register a run, and return its version."""
     prepared = prepare(config)
     with Tracker.open(config, prepared) as tracker:
         (run,) = find_or_train([PlannedRun(System(config.train.method), config)], prepared, [tracker], 1)
         return register_run(config, prepared, run, tracker)
-
-
-@pytest.fixture(scope="module")
-def registered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    folder = tmp_path_factory.mktemp("shop")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        for log in ("log", "wrong"):
-            (folder / log).mkdir()
-            clicks(wrong=log == "wrong").write_parquet(folder / log / "part.parquet")
-            (folder / f"{log}.toml").write_text(TOML.format(folder=folder, log=log))
-        config = load_config(folder / "log.toml")
-        assert trained(load_config(folder / "log.toml", ["train.max_steps=20"])) == 1
-        assert trained(config) == 2
-        assert trained(load_config(folder / "wrong.toml")) == 3
-        yield Shop(folder, config, prepare(config))
-
-
-@pytest.fixture
-def shop(registered: Shop, tmp_path: Path) -> Shop:
-    """A registry of the test's own."""
-    shutil.copy(registered.folder / "mlflow.db", tmp_path / "mlflow.db")
-    return registered

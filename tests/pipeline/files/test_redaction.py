@@ -1,4 +1,4 @@
-"""Passwords are shown nowhere: texts of every library, and every output and file of a run."""
+"""Passwords appear nowhere: not in the texts of libraries, nor in any output or file of a run."""
 
 from __future__ import annotations
 

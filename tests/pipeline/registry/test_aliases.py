@@ -1,4 +1,4 @@
-"""`champion` and `previous` move together, by one process at a time, and a move that was broken off is finished."""
+"""`champion` and `previous` move together, by one process at a time, and an unfinished move is finished later."""
 
 from __future__ import annotations
 

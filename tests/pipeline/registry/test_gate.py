@@ -1,4 +1,4 @@
-"""What the gate asks of a model, check by check, on rows made for it."""
+"""The gate's checks, one by one, on rows made for them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def contender(few: Few, number: int = 2, **changed: Any) -> Contender:
 
 
 def rows(*skills: float) -> HeldOut:
-    """Labels, and calibrated models that know more or less of them."""
+    """Labels, and calibrated models that predict them more or less well."""
     generator = np.random.default_rng(0)
     logit_N = generator.normal(size=ROWS)
     labels: dict[str, Any] = {}
@@ -60,12 +60,14 @@ def refused(checks: dict[str, Check]) -> set[str]:
         ((0.0,), {"AUC of buy", "AUC of wish"}),
     ],
 )
-def test_better_passes_and_worse_does_not(few: Few, skills: tuple[float, ...], expected: set[str]) -> None:
+def test_a_better_model_passes_and_a_worse_one_does_not(
+    few: Few, skills: tuple[float, ...], expected: set[str]
+) -> None:
     assert refused(judged(few, rows(*skills))) == expected
 
 
-def test_an_equal_one_passes_only_where_rows_tell_that_it_is(few: Few) -> None:
-    """A margin below what so few rows can tell refuses even the champion's equal: no news is no good news."""
+def test_an_equal_model_passes_only_if_the_rows_show_that_it_is_equal(few: Few) -> None:
+    """With a margin below the precision of few rows, even the champion's equal is refused: no news is no good news."""
     found = rows(0.9, 0.9)
     assert not refused(judged(few, found, CONFIG.model_copy(update={"margin": 0.03})))
     checks = judged(few, found, CONFIG.model_copy(update={"margin": 0.0001}))
@@ -73,7 +75,7 @@ def test_an_equal_one_passes_only_where_rows_tell_that_it_is(few: Few) -> None:
     assert checks["AUC of buy"].rule == "no more than 0.0001 below version 1 with 95% confidence over all tasks"
 
 
-def test_labels_too_few_to_tell(few: Few) -> None:
+def test_too_few_labels_are_refused(few: Few) -> None:
     found = rows(0.9)
     labels = found.labels.with_columns(buy=pl.when(pl.int_range(ROWS) < 150).then("buy"), wish=pl.lit(None, pl.Int8))
     checks = judged(few, HeldOut(labels, found.scores, None))
@@ -81,7 +83,7 @@ def test_labels_too_few_to_tell(few: Few) -> None:
     assert checks["labels of wish"].found == "0 positives, 0 negatives"
 
 
-def test_probabilities_that_are_too_high(few: Few) -> None:
+def test_probabilities_that_are_too_high_are_refused(few: Few) -> None:
     found = rows(0.9)
     higher = found.scores[0].with_columns(buy=pl.col("buy").sqrt())
     checks = judged(few, HeldOut(found.labels, (higher,), None))
@@ -122,7 +124,7 @@ def by_days(prepared: Prepared, test: str) -> Prepared:
     return Prepared(prepared.folder, {**prepared.manifest, "split": split})
 
 
-def test_held_out_rows_are_none_of_the_candidates(few: Few) -> None:
+def test_held_out_rows_were_not_seen_by_the_candidate(few: Few) -> None:
     def unseen(prepared: Prepared, **changed: Any) -> bool:
         checks = judge(contender(few, **changed), None, rows(0.9), prepared, CONFIG)
         return next(check.passed for check in checks if check.name == "held out")
@@ -140,6 +142,6 @@ def test_held_out_rows_are_none_of_the_candidates(few: Few) -> None:
     assert not unseen(day, split=ours.split)
 
 
-def test_a_gate_that_asks_nonsense_is_none() -> None:
+def test_a_gate_with_impossible_rules_is_a_config_error() -> None:
     with pytest.raises(ValueError, match="a lower and a higher ratio"):
         GateConfig(calibration=(1.2, 0.8))

@@ -1,4 +1,4 @@
-"""Which trade-off is chosen among registered ones."""
+"""The choice of a trade-off among registered ones."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ FRONT = [
         ("", ["purchase=0.1,cart=0.1,wish=0.1"], 3),
     ],
 )
-def test_the_best_by_what_counts(prefer: str, at_least: list[str], chosen: int) -> None:
+def test_the_best_by_weights_and_floors_is_chosen(prefer: str, at_least: list[str], chosen: int) -> None:
     assert Preference.parse(prefer, at_least, TASKS).choose(FRONT, "day") == chosen
 
 
-def test_of_equals_the_newest() -> None:
+def test_of_equally_good_versions_the_newest_is_chosen() -> None:
     equals = [version(number, 0.8, 0.7, 0.6) for number in (1, 3, 2)]
     assert Preference.parse("purchase=1", [], TASKS).choose(equals, "day") == 3
 
 
-def test_what_nobody_reaches_says_who_comes_closest() -> None:
+def test_a_floor_that_no_version_reaches_is_an_error_that_names_the_closest() -> None:
     with pytest.raises(InputError) as raised:
         Preference.parse("", ["wish=0.8", "purchase=0.79"], TASKS).choose(FRONT, "day")
     assert "wish=0.8: the highest is 0.7500, of version 3" in str(raised.value)

@@ -1,4 +1,4 @@
-"""Which version serves: promoted if it passes, refused if not, rolled back, by one process at a time."""
+"""The version in service: promoted if it passes, refused if not, rolled back, by one process at a time."""
 
 from __future__ import annotations
 
@@ -26,9 +26,7 @@ from pipeline.serving import model_folder
 from pipeline.serving.model_folder import WEIGHTS
 from pipeline.serving.scorer import ARTIFACT
 from pipeline.tracking.tracker import Tracker
-from tests.pipeline.shop import Shop, registered, shop
-
-__all__ = ["registered", "shop"]
+from tests.pipeline.shop import Shop
 
 
 def failed(decision: Decision) -> list[str]:
@@ -68,7 +66,7 @@ def test_the_champion_itself_is_left_alone(shop: Shop) -> None:
     assert (model.aliases, model.version(2).tags) == ({"champion": 2}, before)
 
 
-def test_a_check_that_was_made_elsewhere_counts(shop: Shop) -> None:
+def test_an_extra_check_counts(shop: Shop) -> None:
     drift = Check("drift (of ümlauts)", False, "42 % new items", "at most 10 %")
     decision = promote(shop.config, shop.prepared, 2, [drift])
     assert failed(decision) == [drift.name]
@@ -82,7 +80,7 @@ def test_judging_alone_changes_nothing(shop: Shop) -> None:
     assert "gate" not in shop.model().version(2).tags
 
 
-def test_an_offered_run_is_registered_once(shop: Shop) -> None:
+def test_a_run_is_registered_once(shop: Shop) -> None:
     run = find_run(shop.config, shop.prepared)
     assert run is not None
     with Tracker.open(shop.config, shop.prepared) as tracker:
@@ -92,7 +90,7 @@ def test_an_offered_run_is_registered_once(shop: Shop) -> None:
     assert float(shop.model().version(2).tags["val.auc.buy"]) == pytest.approx(run.val["buy"]["auc"], abs=1e-6)
 
 
-def test_rows_that_changed_since_they_were_prepared_are_no_held_out_rows(shop: Shop, tmp_path: Path) -> None:
+def test_raw_rows_that_changed_since_they_were_prepared_are_an_error(shop: Shop, tmp_path: Path) -> None:
     (tmp_path / "log").mkdir()
     rows = pl.read_parquet(shop.config.data.train)
     rows.write_parquet(tmp_path / "log" / "part.parquet")
@@ -115,13 +113,15 @@ def test_rows_that_changed_since_they_were_prepared_are_no_held_out_rows(shop: S
         (lambda shop: rollback("other", ""), "`gradops compare` registers models"),
     ],
 )
-def test_what_cannot_be_done_is_said(shop: Shop, act: Callable[[Shop], Any], message: str) -> None:
+def test_an_impossible_promotion_or_rollback_is_an_error_with_a_fix(
+    shop: Shop, act: Callable[[Shop], Any], message: str
+) -> None:
     with pytest.raises(InputError) as raised:
         act(shop)
     assert message in str(raised.value)
 
 
-def test_a_way_back_without_files_is_none(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rollback_needs_the_files_of_the_version_before(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     model = shop.model(champion=2, previous=1)
     monkeypatch.setattr(mlflow.artifacts, "list_artifacts", lambda **_: [])
     with pytest.raises(InputError, match=r"files of `shop` version 1 cannot be read at .*there are none"):
@@ -148,13 +148,13 @@ SPOILT = {
 
 
 def added(model: RegisteredModel, source: Path) -> int:
-    """A version that is as version 2, but for its files."""
+    """A version like version 2, except for its files."""
     like = model.version(2)
     return int(model.client.create_model_version("shop", str(source), like.run_id, tags=dict(like.tags)).version)
 
 
 @pytest.mark.parametrize(("spoil", "check", "message"), SPOILT.values(), ids=SPOILT)
-def test_a_version_that_gives_no_scores_is_refused_and_in_nobodys_way(
+def test_a_version_that_gives_no_scores_is_refused_and_stops_no_other(
     shop: Shop, tmp_path: Path, spoil: Callable[[Path], None], check: str, message: str
 ) -> None:
     model = shop.model()
@@ -173,7 +173,7 @@ def test_a_version_that_gives_no_scores_is_refused_and_in_nobodys_way(
 
 
 def test_a_champion_whose_files_cannot_be_fetched_keeps_its_place(shop: Shop, tmp_path: Path) -> None:
-    """Nobody knows what is in them: the store may only be away."""
+    """The store may only be away, so nothing is known of them."""
     model = shop.model()
     model.point("champion", added(model, tmp_path / "gone"))
     with pytest.raises(InputError, match="files of `shop` version 4 cannot be read"):
@@ -205,7 +205,7 @@ def command(*arguments: str) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
-def test_the_commands_say_what_they_did_and_exit_accordingly(shop: Shop) -> None:
+def test_the_commands_print_the_decision_and_exit_accordingly(shop: Shop) -> None:
     model = shop.model(champion=1, balanced=2)
     code, out, _ = command("promote", shop.toml, "--dry-run")
     assert (code, model.aliases["champion"]) == (0, 1)
@@ -224,7 +224,7 @@ def test_the_commands_say_what_they_did_and_exit_accordingly(shop: Shop) -> None
     assert (code, json.loads(out)["champion"], json.loads(out)["reason"]) == (0, 2, "by hand")
 
 
-def test_a_version_is_chosen_by_what_is_preferred(shop: Shop) -> None:
+def test_a_version_is_chosen_by_the_preference(shop: Shop) -> None:
     """Version 3 has the same AUCs on its own data, but those are not the config's."""
     shop.model(champion=2, fallback=2)
     for way in (["--prefer", "buy=2,wish=1"], ["--at-least", "wish=0.6"], ["--alias", "fallback"]):
@@ -244,7 +244,7 @@ def test_a_version_is_chosen_by_what_is_preferred(shop: Shop) -> None:
         (["--at-least", "wish=0.99"], "wish=0.99: the highest is 0."),
     ],
 )
-def test_what_promote_is_not_told_rightly_is_exit_code_2(shop: Shop, options: list[str], message: str) -> None:
+def test_wrong_options_of_promote_are_exit_code_2(shop: Shop, options: list[str], message: str) -> None:
     shop.model(champion=1)
     code, _, err = command("promote", shop.toml, *options)
     assert code == 2

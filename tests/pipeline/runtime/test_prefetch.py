@@ -17,12 +17,12 @@ def test_results_come_in_the_order_of_the_jobs(threads: int) -> None:
     assert list(prefetch(iter(()), threads)) == []
 
 
-def test_so_many_jobs_run_at_the_same_time() -> None:
-    both = Barrier(2)  # passed by two at once or by nobody
+def test_as_many_jobs_as_threads_run_at_the_same_time() -> None:
+    both = Barrier(2)  # passed by two threads at once, or by none
     assert len(list(prefetch((partial(both.wait, 30) for _ in range(6)), threads=2))) == 6
 
 
-def test_no_more_is_begun_than_is_about_to_be_used() -> None:
+def test_only_the_jobs_whose_results_come_next_are_begun() -> None:
     begun: list[int] = []
 
     def jobs() -> Iterator[Callable[[], int]]:

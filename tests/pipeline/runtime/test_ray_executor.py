@@ -1,4 +1,4 @@
-"""A real Ray cluster of two workers prepares what one process does, byte for byte, and fails as it does."""
+"""A real Ray cluster of two workers prepares the same bytes as one process, and fails with the same errors."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def digests(folder: Path) -> dict[str, str]:
     return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*.*")}
 
 
-def test_the_bytes_are_those_of_one_process(
+def test_prepared_bytes_equal_those_of_one_process(
     cluster: RayExecutor, config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chunks, "CHUNK_ROWS", 600)
@@ -66,7 +66,7 @@ def test_the_bytes_are_those_of_one_process(
     assert {path.name for path in Path("by-ray").iterdir()} == {".lock", both.folder.name}
 
 
-def test_what_is_wrong_is_said_as_by_one_process(cluster: RayExecutor, config: RunConfig) -> None:
+def test_problems_are_reported_as_by_one_process(cluster: RayExecutor, config: RunConfig) -> None:
     first, second, *_ = sorted(Path("log").rglob("*.parquet"))
     pl.read_parquet(first).with_columns(cart=pl.lit(2)).write_parquet(first)
     second.write_bytes(second.read_bytes()[:4] + b"torn" * 4000 + second.read_bytes()[16_004:])
@@ -143,7 +143,9 @@ def test_a_machine_that_is_lost_changes_nothing(config: RunConfig, monkeypatch: 
 
 
 @pytest.mark.slow
-def test_a_command_that_is_ended_goes_on_and_leaves_nothing(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_command_goes_on_later_and_leaves_no_drafts(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
     for life in range(2):
         started = subprocess.Popen(
@@ -160,7 +162,7 @@ def test_a_command_that_is_ended_goes_on_and_leaves_nothing(config: RunConfig, m
 
 
 @pytest.mark.slow
-def test_a_cluster_that_is_not_there_is_said(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_cluster_is_one_error_without_a_traceback(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     result = subprocess.run(command(config, "by-ray"), capture_output=True, text=True, check=False)
     assert result.returncode == 2

@@ -48,7 +48,7 @@ def test_blocks_within_blocks_wait_for_the_outermost() -> None:
     assert reached == ["end of the block", "after the block"]
 
 
-def test_the_handler_of_before_is_called_and_put_back() -> None:
+def test_the_earlier_handler_is_called_and_put_back() -> None:
     called: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, _: called.append(number))
     try:
@@ -86,7 +86,7 @@ def test_a_patient_block_holds_every_one_and_sees_them() -> None:
     assert seen == [signal.SIGINT] * 3
 
 
-def test_what_is_ignored_stays_ignored() -> None:
+def test_an_ignored_signal_stays_ignored() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with uninterrupted(patient=True) as held:

@@ -1,4 +1,4 @@
-"""What MLflow holds of a run that was recorded whole."""
+"""The MLflow record of a run that was recorded whole."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.tracking.store import connect
 
 
 def assert_recorded_once(name: str, run: Run) -> None:
-    """One finished MLflow run of one training run: every figure once, in order, and nothing waits."""
+    """See that an experiment has one finished MLflow run of a training run, with every metric once and in order."""
     client = connect()
     experiment = client.get_experiment_by_name(name)
     assert experiment is not None

@@ -1,4 +1,4 @@
-"""MLflow's server on PostgreSQL with basic auth and artifacts through the server: everything really started."""
+"""A real MLflow server on a real PostgreSQL, with basic auth and artifacts through the server."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def trained(few: tuple[RunConfig, Prepared], tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_store(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Its tables take a second to make."""
+    """One store for all tests: making its tables takes a second."""
     return f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
 
 
@@ -102,7 +102,7 @@ def breaking(at: int, *, after: bool = False, error: MlflowException | None = No
 
 
 def observe(tracker: Tracker, config: RunConfig, run: Run, epochs: int = 3) -> None:
-    """What a training tells a tracker."""
+    """Call a tracker as a training does."""
     planned = PlannedRun(UNIFORM, config)
     for epoch in run.history[:epochs]:
         tracker.on_epoch(planned, epoch)
@@ -141,7 +141,7 @@ def test_a_run_that_was_killed_goes_on_in_the_same_record(trained: Trained, epoc
     assert_recorded_once(config.name, trained.run)
 
 
-def test_a_server_that_is_back_before_the_end_is_told_by_the_same_command(
+def test_a_server_that_is_back_before_the_end_receives_the_run_from_the_same_command(
     trained: Trained, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = trained.named("back")
@@ -266,7 +266,7 @@ def test_a_pending_run_whose_folder_is_gone_does_not_wait(trained: Trained) -> N
     assert pending.waiting() == []
 
 
-def test_what_is_wrong_with_us_is_no_outage(trained: Trained) -> None:
+def test_a_wrong_request_is_no_outage(trained: Trained) -> None:
     config, wrong = trained.named("wrong"), MlflowException.invalid_parameter_value("no such thing")
     with breaking(5, error=wrong), pytest.raises(MlflowException), Tracker.open(config, trained.prepared) as tracker:
         observe(tracker, config, trained.run)
@@ -278,7 +278,7 @@ def test_a_store_that_refuses_a_command_is_wrong_input() -> None:
 
 
 def answered(status: int) -> HTTPError:
-    """What an artifact server's answer becomes."""
+    """The error that an artifact server's answer becomes."""
     response = Response()
     response.status_code = status
     return HTTPError(f"{status} Server Error", response=response)
