@@ -67,7 +67,7 @@ def sha256_file(path: Path) -> str:
 def fingerprint(content: Any) -> str:
     """Sixteen hexadecimal digits that equal content always gives.
 
-    The order of keys counts, because the order of features and tasks decides what is trained.
+    The order of keys counts, because the order of features and tasks is a choice that changes the trained model.
     """
     canonical = json.dumps(content, separators=(",", ":"), default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]

@@ -73,7 +73,7 @@ def ray_cluster(cpus: int | None = None) -> Iterator[RayExecutor]:
 
 
 def _check_address(address: str | None) -> None:
-    """Connect to an address once, which fails within seconds; Ray takes minutes to find that nobody listens there."""
+    """Connect to an address once, which fails within seconds; Ray takes minutes to find no listener there."""
     host, _, port = (address or "").rpartition(":")
     if port.isdigit() and "://" not in host:
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
@@ -139,7 +139,7 @@ def _find_problems(folder: Path, files: Sequence[Path], mark: Path, expected: di
         if missing := [path for path in files if not path.is_file()]:
             problems.append(f"does not see {len(missing)} of {len(files)} raw files, as {missing[0]}; {mount}")
         if not mark.exists():
-            problems.append(f"does not see what is written in {mark.parent}, or sees another folder; {mount}")
+            problems.append(f"does not see a new file in {mark.parent}, or sees another folder; {mount}")
         elif not os.access(mark.parent, os.W_OK):
             problems.append(f"may not write in {mark.parent}; let it")
     if data_versions() != expected:

@@ -64,7 +64,7 @@ class StoreSession:
         Raises:
             AwayError: If the store is away.
         """
-        # The ping has short timeouts; whatever follows would wait for minutes where no server answers.
+        # The ping has short timeouts; the calls that follow would wait for minutes if no server answers.
         if not self.send(Recorder.ping, now=True):
             raise self.away_error()
         return self._connected()
