@@ -1,4 +1,4 @@
-"""What some training rows add to a fit, counted by itself: in any process, in any order, to the same numbers."""
+"""The counts of some training rows: each frame by itself, in any process and any order, with the same result."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import polars as pl
 
 from features.spec import FeatureSpec
 
-# Entries told apart within a row, and places within all features of a row.
+# The places of first sight: entries of one list that are told apart, and places of a whole row.
 _ENTRIES, PLACES = 1 << 10, 1 << 16
 
 
@@ -26,7 +26,7 @@ class Moments:
 
     @classmethod
     def of(cls, values: pl.Series) -> Moments:
-        """Of some values, the unknown ones left out."""
+        """The moments of values, the unknown ones left out."""
         known = values.drop_nulls().to_numpy()
         if not len(known):
             return cls()
@@ -34,7 +34,7 @@ class Moments:
         return cls(len(known), mean, float(((known - mean) ** 2).sum()), float(known.min()), float(known.max()))
 
     def merged(self, later: Moments) -> Moments:
-        """Of both (Chan et al., 1983). In another order it is another rounding."""
+        """The moments of both together (Chan et al., 1983). Another order of merging rounds otherwise."""
         if not later.count:
             return self
         count = self.count + later.count
@@ -45,14 +45,14 @@ class Moments:
 
 
 @dataclass(frozen=True)
-class Part:
+class FrameCounts:
     """What a frame of training rows adds to a fit.
 
     Args:
-        rows: How many they are.
-        counts: Table to ``value``, ``count``, and where ``first`` within the frame.
-        moments: Of each number.
-        samples: Of each number, for its quantiles.
+        rows: Their number.
+        counts: Table to ``value``, ``count``, and the place within the frame where it was seen ``first``.
+        moments: Feature with a scale to the moments of its number.
+        samples: Feature with a scale to every n-th of its numbers, for its quantiles.
     """
 
     rows: int
@@ -69,7 +69,7 @@ class Counting:
         spec: The declaration.
         schema: Schema of the raw rows.
         numbers: Features whose scale is still to be learnt.
-        stride: Of so many rows one is sampled for the quantiles, from the first of a frame on.
+        stride: Every n-th row of a frame is sampled for the quantiles, from its first on.
     """
 
     spec: FeatureSpec
@@ -77,8 +77,8 @@ class Counting:
     numbers: Sequence[str]
     stride: int
 
-    def part(self, frame: pl.DataFrame) -> Part:
-        """What some rows add."""
+    def part(self, frame: pl.DataFrame) -> FrameCounts:
+        """Count some rows."""
         lazy, vocabularies = frame.lazy().with_row_index("row"), self.spec.vocabularies
         counted = pl.collect_all([self._count(lazy, features) for features in vocabularies.values()])
         numbers = {n: self.spec.features[n].numbers(n, self.schema) for n in self.numbers}
@@ -88,7 +88,7 @@ class Counting:
         )
         with ThreadPoolExecutor() as pool:  # numpy lets other threads work
             moments = list(pool.map(lambda n: Moments.of(values.get_column(f"value.{n}")), self.numbers))
-        return Part(
+        return FrameCounts(
             rows=frame.height,
             counts=dict(zip(vocabularies, counted, strict=True)),
             moments=dict(zip(self.numbers, moments, strict=True)),
@@ -96,10 +96,10 @@ class Counting:
         )
 
     def _count(self, rows: pl.LazyFrame, features: Sequence[str]) -> pl.LazyFrame:
-        """Values of one table: how often each was seen and where first, whatever order the engine groups in."""
+        """The values of one table: count and first place of each, whatever order the engine groups in."""
         counted = []
         for order, name in enumerate(features):
-            # Rows, then features, then entries are counted through: where a value was seen first is one number.
+            # Rows, then features, then entries are counted through, so that a place is one number.
             place = pl.col("row").cast(pl.Int64) * PLACES + order * _ENTRIES
             feature = self.spec.features[name]
             value = feature.counted(name, self.schema)
@@ -113,10 +113,10 @@ class Counting:
                 part = rows.select(place=place, value=value)
             groups = part.drop_nulls("value").group_by("value")
             counted.append(groups.agg(count=pl.len().cast(pl.Int64), first=pl.col("place").min()))
-        # As text only now that each value is there once.
+        # Cast to text last, when each value is there once.
         return merged([part.with_columns(pl.col("value").cast(pl.String)) for part in counted])
 
 
 def merged(counts: list[pl.LazyFrame]) -> pl.LazyFrame:
-    """Counts of the same table as one: how often in all, and where first."""
+    """Counts of one table, added up; the first place is the lowest."""
     return pl.concat(counts).group_by("value").agg(pl.col("count").sum(), pl.col("first").min())

@@ -1,4 +1,4 @@
-"""Fitted state, and the expressions that follow from it.
+"""An encoder: fitted state, and the expressions that follow from it.
 
 The same :class:`Encoder` encodes the training data and, loaded from JSON + Parquet, one request at serving time.
 :class:`features.fitting.Fitter` makes it.
@@ -72,25 +72,26 @@ class Encoder:
         Raises:
             InputError: If feature columns are missing or of a wrong type. All are listed.
         """
-        kinds, features = self.steps(rows.collect_schema())
-        return rows.cast(kinds).select(features)
+        dtypes, features = self.steps(rows.collect_schema())
+        return rows.cast(dtypes).select(features)
 
     def steps(self, schema: pl.Schema) -> tuple[pl.Schema, list[pl.Expr]]:
-        """What :meth:`encode_features` does to rows of a schema: first the columns to cast, then the features.
+        """The steps of :meth:`encode_features` for rows of a schema: the columns to cast, then the features.
 
-        Finding it out takes longer than encoding a few rows: who encodes many requests keeps it.
+        Making them takes longer than encoding a few rows: a server of many requests keeps them.
         """
-        kinds = self._kinds(schema)
-        return kinds, self._features(pl.Schema({**schema, **kinds}))
+        dtypes = self._restored(schema)
+        return dtypes, self._features(pl.Schema({**schema, **dtypes}))
 
     def encode(self, rows: pl.LazyFrame) -> pl.LazyFrame:
-        """Encoded features, ``label.<task>`` (int8, null where unknown) and what the spec has beside them.
+        """Encoded features, labels, and the sample weights and groups that the spec declares.
 
-        That is ``sample_weight.<task>`` (float32) and ``group`` (int64).
+        Labels are ``label.<task>`` (int8, null where unknown), the others ``sample_weight.<task>`` (float32) and
+        ``group`` (int64).
         """
         schema = rows.collect_schema()
-        kinds = self._kinds(schema)
-        typed, schema = rows.cast(kinds), pl.Schema({**schema, **kinds})
+        dtypes = self._restored(schema)
+        typed, schema = rows.cast(dtypes), pl.Schema({**schema, **dtypes})
         labels = [t.expression.cast(pl.Int8).alias(LABEL + n) for n, t in self.spec.tasks.items()]
         # NaN is greater than every number to Polars; in a label's source it is unknown, as it is in a feature.
         sources = {c for t in self.spec.tasks.values() for c in t.sources if schema[c].is_float()}
@@ -106,7 +107,7 @@ class Encoder:
         return beside
 
     def tables(self) -> list[Table]:
-        """The embedding tables; their features one after another are ``spec.id_features``."""
+        """The embedding tables, in the order of ``spec.id_features``."""
         served: dict[str, list[str]] = {}
         for name in self.spec.id_features:
             served.setdefault(self.spec.table(name), []).append(name)
@@ -154,15 +155,13 @@ class Encoder:
             columns.append(value.alias(VALUE + name))
         return columns
 
-    def _kinds(self, schema: pl.Schema) -> pl.Schema:
-        """The types that columns of a request had when training, where its table format knew less of types."""
+    def _restored(self, schema: pl.Schema) -> pl.Schema:
+        """The columns whose type a request's table format has lost, with the type that training had."""
         read = [(f, c) for n, f in self.spec.features.items() for c in self.spec.columns(n) if c in schema]
-        kinds = {c: kind for f, c in read if (kind := f.typed(schema[c])) != schema[c]}
+        found = {c: dtype for f, c in read if (dtype := f.typed(schema[c])) != schema[c]}
         # 0.3 is less than the nearest float32 number, and so below a bucket's edge that was fitted on that.
-        kinds |= {
-            c: pl.Float32() for c, kind in self.dtypes.items() if kind == "Float32" and schema.get(c) == pl.Float64
-        }
-        return pl.Schema(kinds)
+        single = [c for c, dtype in self.dtypes.items() if dtype == "Float32" and schema.get(c) == pl.Float64]
+        return pl.Schema({**found, **dict.fromkeys(single, pl.Float32())})
 
     def _fitted(self, name: str) -> FittedFeature:
         vocabulary = self.vocabularies.get(self.spec.table(name), NO_VOCABULARY)

@@ -1,4 +1,4 @@
-"""What is learnt from training rows, a frame at a time: counts of values, moments and a sample of numbers."""
+"""Fitting an encoder to training rows, a frame at a time: counts of values, moments and a sample of numbers."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from features.counting import PLACES, Counting, Moments, Part, merged
+from features.counting import PLACES, Counting, FrameCounts, Moments, merged
 from features.encoder import Encoder
 from features.kinds.base import Scale
 from features.spec import FeatureSpec
 
-# Values kept of each number to find its quantiles: their error is then below 1e-3 of the rows.
+# Values of each number that are kept for its quantiles, whose error is then below 1e-3 of the rows.
 _SAMPLE = 1_000_000
 _NOTHING = pl.DataFrame(schema={"value": pl.String, "count": pl.Int64, "first": pl.Int64})
 _NO_VALUES = _NOTHING.get_column("value")
@@ -27,12 +27,12 @@ def fit(spec: FeatureSpec, rows: pl.LazyFrame) -> Encoder:
 
 @dataclass(frozen=True)
 class Learnt:
-    """What earlier rows taught, to be added to: ids keep their meaning, numbers their scales and buckets.
+    """An earlier fit that new rows are added to: ids keep their meaning, numbers their scales and buckets.
 
     Args:
-        encoder: Fitted on them.
+        encoder: Fitted on the earlier rows.
         pending: Values that its vocabularies do not hold, as :meth:`Fitter.pending` gave them.
-        rows: How many rows they were.
+        rows: The number of earlier rows.
     """
 
     encoder: Encoder
@@ -46,8 +46,8 @@ class Fitter:
     Args:
         spec: The declaration.
         schema: Schema of the raw rows.
-        rows: At most how many rows will come; numbers are sampled evenly where these are more than a million.
-        learnt: What is added to, if anything.
+        rows: The most rows that will come; of more than a million, numbers are sampled evenly.
+        learnt: The earlier fit that these rows are added to, if there is one.
     """
 
     def __init__(self, spec: FeatureSpec, schema: pl.Schema, rows: int, learnt: Learnt | None = None) -> None:
@@ -67,8 +67,8 @@ class Fitter:
         """Take in some training rows; the order of the rows decides the order of the vocabularies."""
         self.add(self.counting.part(frame))
 
-    def add(self, part: Part) -> None:
-        """Take in what :attr:`counting` found in some training rows, the first rows first."""
+    def add(self, part: FrameCounts) -> None:
+        """Take in counts that :attr:`counting` made of some training rows, the first rows first."""
         for table, counts in part.counts.items():
             new = counts.filter(~pl.col("value").is_in(self._known[table].implode()))
             placed = new.with_columns(pl.col("first") + self._seen * PLACES)
@@ -89,7 +89,7 @@ class Fitter:
         return Encoder(self._spec, vocabularies, scales, {c: str(self._schema[c]) for c in columns})
 
     def pending(self) -> pl.DataFrame:
-        """Values seen too rarely for a vocabulary so far: ``table``, ``value``, ``count`` and where ``first``."""
+        """Values seen too rarely for a vocabulary so far: ``table``, ``value``, ``count`` and ``first`` place."""
         added = self.finish().vocabularies
         left = [
             counts.filter(~pl.col("value").is_in(added[table].implode())).select(pl.lit(table).alias("table"), "*")

@@ -1,7 +1,7 @@
 """The declared table: which columns are features, which expressions are tasks, which columns may be neither.
 
-A :class:`FeatureSpec` is read from TOML. It says nothing about files and holds nothing fitted: what is learnt from
-training rows lives in :class:`features.encoder.Encoder`.
+A :class:`FeatureSpec` is read from TOML. It says nothing about files and holds nothing fitted: the state learnt
+from training rows lives in :class:`features.encoder.Encoder`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The base of every kind of feature: what the rest of the project asks of a feature, whatever its kind.
 
 A kind is one file in this folder and the line that imports it in ``__init__.py``. It answers four questions: which raw
-columns it reads and of which types, what is learnt from the training rows, which ids and numbers a row becomes, and how
+columns it reads and of which types, what it learns from training rows, which ids and numbers it makes of a row, and how
 a reader of encoded rows should take them. The answers below are the usual ones; a kind states where it differs.
 
 In every method ``name`` is the name of the declared feature and ``schema`` the schema of the raw rows.
@@ -183,7 +183,7 @@ class Kind(Declared):
         raise NotImplementedError(f"a feature of kind `{self.kind}` has no vocabulary")
 
     def vocabulary(self, known: pl.Series, counts: pl.DataFrame) -> pl.Series:
-        """Its vocabulary: what was known before, then what is new.
+        """Its vocabulary: the texts known before, then the new ones.
 
         Args:
             known: Texts that earlier rows made known; they keep their places.

@@ -23,9 +23,9 @@ class Numeric(Kind):
     Args:
         column: Raw column; the feature's own name when omitted. Any numeric type.
         until: Raw column with a timestamp: the number is then the hours from the timestamp in ``column`` to it.
-        clip: Lowest and highest value; what is beyond becomes them.
-        range: Lowest and highest number that raw rows may hold, before clipping; what is beyond is an error of the
-            data. An infinity leaves a side open.
+        clip: Lowest and highest value; a number beyond becomes the nearer of the two.
+        range: Lowest and highest number that raw rows may hold, before clipping; one beyond is an error of the data.
+            An infinity leaves a side open.
         log1p: Take ``sign(x) * log(1 + |x|)`` before standardising. Buckets do not depend on it.
         value: Whether the value is an input beside the embeddings.
         raw: Whether that value is left as it is, not standardised; 0 where unknown.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from features.counting import Counting, Part
+from features.counting import Counting, FrameCounts
 from features.encoder import Encoder
 from features.spec import FeatureSpec
 from pipeline.config.split import SPLITS, SplitConfig
@@ -79,7 +79,7 @@ def split_into_chunks(role: str, path: Path, name: str) -> Iterator[Chunk]:
         yield Chunk(role, path, start, min(CHUNK_ROWS, height - start), f"{name}-{place:04}")
 
 
-def count_chunk(reading: Reading, counting: Counting, chunk: Chunk) -> Part | None:
+def count_chunk(reading: Reading, counting: Counting, chunk: Chunk) -> FrameCounts | None:
     """What the training rows among some rows add to the fit; None without any."""
     trained = chunk.read(reading).get("train")
     return None if trained is None else counting.part(trained)
