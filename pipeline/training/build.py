@@ -138,9 +138,7 @@ def _rotations(
 ) -> Rotations | None:
     if rotation is None:
         return None
-    if architecture.head_width is None:
-        kind = architecture.kind
-        raise InputError(f"rotations turn one vector that all tasks read, and the architecture `{kind}` has none")
+    assert architecture.head_width is not None, "a config refuses rotations where there is no vector to turn"
     # On its device before the optimizer sees it: a leader holds the tensors that it found.
     return Rotations(rotation, tasks=tasks, width=architecture.head_width).to(device)
 

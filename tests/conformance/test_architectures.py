@@ -298,8 +298,8 @@ def test_a_config_is_read_from_what_it_writes(kind: str) -> None:
 
 
 def config_in(folder: Path, few: tuple[RunConfig, Prepared], example: ArchitectureConfig, *overrides: str) -> RunConfig:
-    keys = [f"model.{key}={json.dumps(value)}" for key, value in example.identity.items()]
-    return debug_config(folder, f"data.prepared={few[0].data.prepared}", *keys, *overrides)
+    config = debug_config(folder, f"data.prepared={few[0].data.prepared}", *overrides)
+    return config.model_copy(update={"model": example})
 
 
 @pytest.fixture(scope="module")

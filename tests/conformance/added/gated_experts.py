@@ -1,0 +1,83 @@
+"""Experts that all tasks share, mixed for each task by a gate of its own.
+
+Each expert is a layer of units with a ReLU over everything that is known of a row, x. Task t adds up the experts'
+outputs by the shares that its gate gives them, softmax(W x + b), and its tower makes a logit of the sum.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from models.architectures.base import Architecture, ArchitectureConfig, HeadTransform, multilayer, views_of
+from models.embedding.base import Embedding
+
+
+class GatedExperts(Architecture):
+    """Shared experts; a gate and a tower a task.
+
+    Args:
+        embedding: The embedding of the features.
+        values: Number of numeric values beside the embeddings.
+        tasks: Number of tasks, T.
+        experts: Number of experts.
+        units: Units of each expert.
+    """
+
+    def __init__(self, embedding: Embedding, *, values: int, tasks: int, experts: int, units: int) -> None:
+        super().__init__(embedding)
+        width = sum(embedding.layout.widths) + values
+        self.experts = nn.ModuleList(multilayer(width, [units]) for _ in range(experts))
+        self.gates = nn.ModuleList(nn.Linear(width, experts) for _ in range(tasks))
+        self.towers = nn.ModuleList(nn.Linear(units, 1) for _ in range(tasks))
+        self._widths = [*[units] * experts, width]
+
+    def through(self, pooled_BE: Tensor, value_BV: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Logits B x T, and T views of what all tasks read: the experts' outputs, and x, which the gates read."""
+        input_BX = torch.cat([pooled_BE, value_BV], dim=1)
+        read = torch.cat([*(expert(input_BX) for expert in self.experts), input_BX], dim=1)
+        views = views_of(read, len(self.towers))
+        parts = zip(views, self.gates, self.towers, strict=True)
+        return torch.cat([self._logit(view, gate, tower) for view, gate, tower in parts], dim=1), views
+
+    def _logit(self, view: Tensor, gate: nn.Module, tower: nn.Module) -> Tensor:
+        """One task's logit, B x 1."""
+        *outputs, input_BX = view.split(self._widths, dim=1)
+        share_BN = gate(input_BX).softmax(dim=1)
+        logit_B1: Tensor = tower(torch.einsum("bn,bnd->bd", share_BN, torch.stack(outputs, dim=1)))
+        return logit_B1
+
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """The experts'; each gate and each tower is its task's own."""
+        return list(self.experts.parameters())
+
+
+class GatedExpertsConfig(ArchitectureConfig):
+    """Shared experts, mixed for each task by a gate of its own.
+
+    There is no one vector that all tasks read, and so no `head_width`: methods with rotations are refused.
+
+    Args:
+        kind: The architecture.
+        experts: Number of experts, at least 2.
+        units: Units of each expert.
+    """
+
+    kind: Literal["gated_experts"] = "gated_experts"
+    experts: Annotated[int, Field(ge=2)] = 2
+    units: PositiveInt = 64
+
+    @classmethod
+    def example(cls) -> Self:
+        """Two experts of a few units."""
+        return cls(experts=2, units=6)
+
+    def network(
+        self, embedding: Embedding, *, values: int, tasks: int, head_transform: HeadTransform | None
+    ) -> GatedExperts:
+        """The network with these keys."""
+        del head_transform  # None: there is no vector to map
+        return GatedExperts(embedding, values=values, tasks=tasks, experts=self.experts, units=self.units)
