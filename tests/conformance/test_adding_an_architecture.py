@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 from tests.conftest import ROOT
-from tests.pipeline.serving.test_http_server import asked, scores, serving, wait
+from tests.pipeline.serving.model_server import asked, scores, serving, wait
 from tests.pipeline.shop import TOML, clicks
 
 _FOLDERS = ("features", "gradops", "models", "pipeline", "jobs", "tests", "configs")
