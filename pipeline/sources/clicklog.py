@@ -30,30 +30,30 @@ from pipeline.evaluation.multitask import task_metrics
 from pipeline.files.atomic import atomic, remove_drafts
 from pipeline.sources.clicktruth import TASKS, Truth
 from pipeline.sources.clickworld import MAX_A_DAY, World, click_ids
+from pipeline.sources.source import GeneratedSource
 
-CHUNK, ROW_GROUP = 262_144, 65_536
 UNKNOWN_WISH = 0.02
 _SAMPLE = 2_000_000
 _STARTED, _FINISHED = "parameters.json", "manifest.json"
-# A change of what equal options give raises this number.
+# A change of the log that equal options give raises this number.
 _FORMAT = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a log is made from; equal options, equal log.
+    """The options of a log; equal options, equal log.
 
     Args:
         rows: Clicks of all days together, shared out evenly.
         days: Number of days.
         users: Number of users that may click.
         items: Number of items that may be clicked.
-        seed: Of the users, the items, the effects and the clicks.
-        conflict: 0: what raises purchases raises wishes; 1: the shared part of what raises purchases lowers wishes.
+        seed: Seed of the users, the items, the effects and the clicks.
+        conflict: From 0, effects that raise purchases raise wishes, to 1, their shared part lowers wishes.
         first_day: The first day. The same day of two logs of one seed shares users, items and effects.
     """
 
-    rows: int
+    rows: int = 1_000_000
     days: int = 7
     users: int = 200_000
     items: int = 50_000
@@ -78,7 +78,20 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Part:
+class Layout:
+    """The sizes of a log's files.
+
+    Args:
+        chunk: Most rows of a file.
+        row_group: Most rows of a row group.
+    """
+
+    chunk: int = 262_144
+    row_group: int = 65_536
+
+
+@dataclass(frozen=True)
+class LogPart:
     """One file of the log: the ``chunk``-th of the ``chunks`` of a day, from the day's row ``first`` on."""
 
     day: date
@@ -93,25 +106,28 @@ class Part:
         return Path(f"dt={self.day}") / f"part-{self.chunk:04}.parquet"
 
 
-def parts(options: Options) -> list[Part]:
+def parts(options: Options, layout: Layout = Layout()) -> list[LogPart]:
     """The files of a log, in order. A day's rows are shared out evenly over as few chunks as hold them."""
     found = []
     for number in range(options.days):
         rows = options.rows // options.days + (number < options.rows % options.days)
-        chunks = -(-rows // CHUNK)
+        chunks = -(-rows // layout.chunk)
         ends = [rows * k // chunks for k in range(chunks + 1)] if chunks else []
         day = options.first_day + timedelta(number)
-        found += [Part(day, k, chunks, ends[k], ends[k + 1] - ends[k]) for k in range(chunks)]
+        found += [LogPart(day, k, chunks, ends[k], ends[k + 1] - ends[k]) for k in range(chunks)]
     return found
 
 
-def generate(options: Options, out: Path, made: Callable[[int], None] = lambda _: None) -> dict[str, Any]:
+def generate(
+    options: Options, out: Path, made: Callable[[int], None] = lambda _: None, layout: Layout = Layout()
+) -> dict[str, Any]:
     """Make a log, finish one that was interrupted, or find it done.
 
     Args:
-        options: What it is made from.
+        options: Its options.
         out: Its folder; the truth goes to the one beside it with ``-truth`` after its name.
-        made: Told the rows of each part that is there.
+        made: Called with the number of rows of each part that is there.
+        layout: The sizes of its files.
 
     Returns:
         ``rows``, ``days``, ``positive_rates`` and ``ceiling_auc``, the AUC of the true probabilities.
@@ -126,34 +142,33 @@ def generate(options: Options, out: Path, made: Callable[[int], None] = lambda _
     with FileLock(out.with_name(f".{out.name}.lock"), timeout=0):
         if not (out / _FINISHED).exists():
             _write_json(out / _STARTED, _parameters(options))
-            _generate(options, out, made)
-            summary = _summary(options, out)
+            _generate(options, out, made, layout)
+            summary = _summary(options, out, layout)
             _write_json(out / _FINISHED, {"parameters": _parameters(options), "versions": _versions(), **summary})
     manifest = json.loads((out / _FINISHED).read_text())
     return {name: manifest[name] for name in ("rows", "days", "positive_rates", "ceiling_auc")}
 
 
 def truth_folder(out: Path) -> Path:
-    """Where the true probabilities of a log are."""
+    """The folder of a log's true probabilities."""
     return out.with_name(f"{out.name}-truth")
 
 
-def _generate(options: Options, out: Path, made: Callable[[int], None]) -> None:
+def _generate(options: Options, out: Path, made: Callable[[int], None], layout: Layout) -> None:
     remove_drafts(out)
     remove_drafts(truth_folder(out))
     world = World(options.seed, options.users, options.items)
     truth = Truth(world, options.conflict)
-    for part in parts(options):
+    for part in parts(options, layout):
         if not all((folder / part.path).exists() for folder in (out, truth_folder(out))):
             clicks, probabilities = chunk(options, part, world, truth)
-            _write(
-                probabilities, truth_folder(out) / part.path
-            )  # first, so that a part of the log always has its truth
-            _write(clicks, out / part.path)
+            # The truth first, so that a part of the log always has its truth.
+            _write(probabilities, truth_folder(out) / part.path, layout)
+            _write(clicks, out / part.path, layout)
         made(part.rows)
 
 
-def chunk(options: Options, part: Part, world: World, truth: Truth) -> tuple[pa.Table, pa.Table]:
+def chunk(options: Options, part: LogPart, world: World, truth: Truth) -> tuple[pa.Table, pa.Table]:
     """The clicks of one part, and their true probabilities."""
     clicks = world.clicks(part.day, part.chunk, part.chunks, part.rows)
     probability_NT = truth.probabilities(clicks)
@@ -168,7 +183,7 @@ def chunk(options: Options, part: Part, world: World, truth: Truth) -> tuple[pa.
     return table, pa.table(known | {f"p_{task}": p_N.copy() for task, p_N in zip(TASKS, probability_NT.T, strict=True)})
 
 
-def _write(table: pa.Table, target: Path) -> None:
+def _write(table: pa.Table, target: Path, layout: Layout) -> None:
     # Writing is most of the work: bounds only where rows are in their order, dictionaries only where there already are.
     options = {"write_statistics": ["timestamp", "click_id"], "use_dictionary": [*_texts(table.schema)]}
     with atomic(target) as draft:
@@ -176,7 +191,7 @@ def _write(table: pa.Table, target: Path) -> None:
         pq.write_table(
             table,
             draft,
-            row_group_size=ROW_GROUP,
+            row_group_size=layout.row_group,
             compression="zstd",
             compression_level=1,
             store_schema=False,
@@ -192,8 +207,8 @@ def _texts(schema: pa.Schema) -> Iterator[str]:
             yield f"{field.name}.list.element" if is_list else field.name
 
 
-def _summary(options: Options, out: Path) -> dict[str, Any]:
-    paths = [part.path for part in parts(options)]
+def _summary(options: Options, out: Path, layout: Layout) -> dict[str, Any]:
+    paths = [part.path for part in parts(options, layout)]
     log = pl.scan_parquet([out / path for path in paths])
     rates = log.select(pl.col(TASKS).mean()).collect().row(0, named=True)
     sampled = paths[:: -(-options.rows // _SAMPLE)]
@@ -207,7 +222,7 @@ def _summary(options: Options, out: Path) -> dict[str, Any]:
 
 
 def _in_the_way(options: Options, out: Path) -> Iterator[str]:
-    """What else is in the folders."""
+    """Problems with what the folders hold already."""
     try:
         held = json.loads((out / _STARTED).read_text())
         asked = _parameters(options)
@@ -231,3 +246,6 @@ def _versions() -> dict[str, str]:
 def _write_json(target: Path, content: dict[str, Any]) -> None:
     with atomic(target) as draft:
         draft.write_text(json.dumps(content, indent=1))
+
+
+SOURCE = GeneratedSource(Options, generate, lambda out: {"out": out, "truth": truth_folder(out)})

@@ -17,13 +17,13 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from pipeline.sources.clickcolumns import BITS, COLUMNS, DEPARTMENTS, NORMAL, Amount, Array, Levels, Tags
+from pipeline.sources.clickcolumns import BITS, CLICK_COLUMNS, DEPARTMENTS, NORMAL, Amount, Array, Levels, Tags
 from pipeline.sources.clickworld import Clicks, World
 
 TASKS = ("purchase", "cart", "wish")
 RATES = (0.015, 0.05, 0.03)
 SPREAD = (1.25, 1.1, 1.15)
-_BY_NAME = {column.name: column for column in COLUMNS}
+_BY_NAME = {column.name: column for column in CLICK_COLUMNS}
 _SAMPLE_ROWS, _SAMPLE_WEEK = 10_000, date(2026, 1, 5)
 
 

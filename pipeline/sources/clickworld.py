@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.sources.clickcolumns import COLUMNS, DEPARTMENTS, LONGEST, Amount, Array, Levels, Tags
+from pipeline.sources.clickcolumns import CLICK_COLUMNS, DEPARTMENTS, LONGEST, Amount, Array, Levels, Tags
 
 USER_TAIL, ITEM_TAIL = 0.7, 0.9
 MAX_A_DAY = 10**10
@@ -58,7 +58,7 @@ class World:
             "item": _rank(generator.random(rows), self.items, ITEM_TAIL),
             "milliseconds": _times((chunk + np.sort(generator.random(rows))) / chunks),
         }
-        owned = {owner: [c for c in COLUMNS if c.of == owner] for owner in ("user", "item", "row")}
+        owned = {owner: [c for c in CLICK_COLUMNS if c.of == owner] for owner in ("user", "item", "row")}
         latent = {}
         for place, owner in enumerate(("user", "item")):
             words = _Words(codes[owner].astype(np.uint64), self._salts[32 * place :])
@@ -87,7 +87,7 @@ class World:
             "hour": pa.array(codes["hour"].astype(np.int8)),
             "weekday": pa.array(codes["weekday"].astype(np.int8)),
         }
-        for column in (Levels("item", "department", DEPARTMENTS, text="department"), *COLUMNS):
+        for column in (Levels("item", "department", DEPARTMENTS, text="department"), *CLICK_COLUMNS):
             columns |= column.column(codes)
         return pa.table(columns)
 

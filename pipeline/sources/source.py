@@ -1,0 +1,59 @@
+"""The two kinds of sources, fetched and generated, and the sources of each kind."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pipeline.sources import SOURCES
+
+
+@dataclass(frozen=True)
+class FetchedSource:
+    """Raw data that somebody publishes.
+
+    Args:
+        fetch: Puts the data into a folder and returns its files; what is already there is kept. The second argument is
+            a folder with a local copy of the published files, None to get them from where they are published.
+    """
+
+    fetch: Callable[[Path, Path | None], list[Path]]
+
+
+@dataclass(frozen=True)
+class GeneratedSource:
+    """Raw data made up from options and a seed.
+
+    Args:
+        options: A frozen dataclass of the options, each with a default and a line in the docstring's ``Args``. Its
+            ``rows`` are those of the whole data.
+        generate: Makes the data of some options in a folder, finishes data that was interrupted, or finds it done. The
+            last argument is called with the number of rows of each piece that is there. Returns ``rows``, ``days``,
+            and by task ``positive_rates`` and, where it is known, ``ceiling_auc``: the best reachable AUC, None where
+            a task has one class only.
+        folders: From the folder of the data to all folders that are written, by name.
+    """
+
+    options: type[Any]
+    generate: Callable[[Any, Path, Callable[[int], None]], dict[str, Any]]
+    folders: Callable[[Path], dict[str, Path]] = lambda out: {"out": out}
+
+    def help(self) -> dict[str, str]:
+        """Option to its line in the docstring."""
+        text = (inspect.getdoc(self.options) or "").partition("Args:\n")[2]
+        found = re.findall(r"^ +(\w+): (.*(?:\n {8,}\S.*)*)", text, flags=re.MULTILINE)
+        return {name: " ".join(words.split()) for name, words in found}
+
+
+Kind = TypeVar("Kind", FetchedSource, GeneratedSource)
+
+
+def sources_of(kind: type[Kind]) -> dict[str, Kind]:
+    """The sources of one kind, by name."""
+    found = {name: import_module(f"pipeline.sources.{name}").SOURCE for name in SOURCES}
+    return {name: source for name, source in found.items() if isinstance(source, kind)}
