@@ -6,7 +6,7 @@ The same code and machine give the same bytes: no date, fixed ids. docs/figures/
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -31,17 +31,22 @@ FOLDER = Path(__file__).parent.parent / "docs" / "figures"
 COLOURS = {"sum": "0.35", "pcgrad": "C0", -5.0: "C3", -2.0: "C1", 0.0: "C2", 2.0: "C4"}
 
 
-def main() -> None:
-    """Draw the figures named on the command line, or all."""
-    names = sys.argv[1:] or list(FIGURES)
+def main(names: Sequence[str], folder: Path = FOLDER) -> None:
+    """Draw the named figures, or all if none is named.
+
+    Args:
+        names: Their names.
+        folder: Where they are written.
+    """
+    names = names or list(FIGURES)
     if unknown := set(names) - set(FIGURES):
         raise SystemExit(f"A figure should be one of {', '.join(FIGURES)}. Found {', '.join(sorted(unknown))}.")
     torch.set_num_threads(1)
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for name in names:
-        path = FOLDER / f"{name}.svg"
+        path = folder / f"{name}.svg"
         _save(FIGURES[name], path)
-        print(f"{path.relative_to(FOLDER.parent.parent)}  {path.stat().st_size / 1000:.0f} kB")
+        print(f"{path.relative_to(folder.parent.parent)}  {path.stat().st_size / 1000:.0f} kB")
 
 
 def _save(draw: Callable[[], Figure], path: Path) -> None:
@@ -217,4 +222,4 @@ FIGURES: dict[str, Callable[[], Figure]] = {
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -10,8 +10,6 @@ import numpy as np
 
 from gradops.linalg import Array, Mask, combined_norm, cosines, inverse, norms, pseudo_inverse
 
-# With so few tasks every face of the simplex is tried at once; 2^T - 1 faces are too many for more.
-_FEW = 4
 # A weight this far below 0 is 0.
 _ROUNDING = 1e-12
 
@@ -85,17 +83,18 @@ def _step_to_optimum(matrix_TT: Array, target_T: Array, solution_T: Array, activ
 
 # A face without a minimum has a point that is not finite; such points are left out by their value.
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
-def steepest_hull_point(gram_TT: Array, radius: float) -> Array:
+def steepest_hull_point(gram_TT: Array, radius: float, most_tried: int = 4) -> Array:
     """Weights of the hull point ``x`` that minimises ``g_0 . x + radius |x|``, ``g_0`` the mean gradient.
 
     On a face of the simplex the minimum has a closed form: stationarity makes the weights linear in one multiplier, and
-    their length makes that the root of a quadratic. Where the whole simplex is not the face, up to four tasks every one
-    is tried. Beyond, the face is searched: the minimiser is also the shortest point of the hull of ``g_i + tau g_0``
-    for the one ``tau`` with ``|x| = tau radius``.
+    their length makes that the root of a quadratic. Where the whole simplex is not the face, all 2^T - 1 faces are
+    tried if the tasks are few. Otherwise the face is searched: the minimiser is also the shortest point of the hull of
+    ``g_i + tau g_0`` for the one ``tau`` with ``|x| = tau radius``.
 
     Args:
         gram_TT: Gram matrix.
         radius: Less than the length of ``g_0``, at least 0.
+        most_tried: Largest number of tasks for which every face is tried.
 
     Returns:
         Weights, non-negative, summing to 1. Where the origin is the minimiser no direction is best, and a point of the
@@ -108,7 +107,7 @@ def steepest_hull_point(gram_TT: Array, radius: float) -> Array:
     problem = _Steepest(gram_TT, radius, mean_T, norms(gram_TT), cosines(gram_TT))
     best_T = problem.face_points(np.ones((1, tasks), dtype=bool))[0]
     if not problem.is_minimum(best_T):
-        points_FT = problem.face_points(_every_face(tasks)) if tasks <= _FEW else _searched(problem)
+        points_FT = problem.face_points(_every_face(tasks)) if tasks <= most_tried else _searched(problem)
         best_T = points_FT[problem.values(points_FT).argmin()]
     return _shares(np.maximum(best_T, 0.0))
 

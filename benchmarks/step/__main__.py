@@ -43,8 +43,13 @@ from benchmarks.step.ways import EXACT, UNIFORM, WAYS
 TASKS, BATCHES, GROWTHS = (2, 3, 8, 16), (512, 1024, 4096), (1, 10)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Print one of the tables."""
+def main(arguments: Sequence[str] | None = None, tasks: Sequence[int] = TASKS) -> None:
+    """Print one of the tables.
+
+    Args:
+        arguments: The command line.
+        tasks: Numbers of tasks in the table of sizes.
+    """
     chosen = _parser().parse_args(arguments)
     torch.set_num_threads(chosen.threads)
     setting = SETTINGS[chosen.setting].grown(chosen.grow)
@@ -54,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if chosen.memory:
         print_memory(names, setting, chosen.threads)
     elif chosen.scaling:
-        print_scaling(setting, chosen.rounds)
+        print_scaling(setting, chosen.rounds, tasks)
     else:
         print_times(names, setting, chosen.rounds)
 
@@ -78,9 +83,9 @@ def print_memory(names: Sequence[str], setting: Setting, threads: int) -> None:
         print(f"{name:34}{found:9.0f}{found - uniform:14.0f}")
 
 
-def print_scaling(setting: Setting, rounds: int) -> None:
+def print_scaling(setting: Setting, rounds: int, task_numbers: Sequence[int]) -> None:
     """A line a size: tasks by batches, then table rows."""
-    sizes = [replace(setting, tasks=tasks, batch=batch) for tasks in TASKS for batch in BATCHES]
+    sizes = [replace(setting, tasks=tasks, batch=batch) for tasks in task_numbers for batch in BATCHES]
     print(f"{'tasks':>5}{'batch':>7}{'rows':>13}{'uniform ms':>12}{'of uniform':>12}{'quartiles':>14}{'floor':>8}")
     for size in [*sizes, *(setting.grown(factor) for factor in GROWTHS)]:
         steps = {name: WAYS[name].on(size) for name in (UNIFORM, EXACT)}

@@ -132,11 +132,8 @@ def test_the_floor_counts_the_layers(name: str) -> None:
 
 
 @pytest.mark.parametrize("table", [[], ["--scaling", "--rounds", "2"]])
-def test_the_command_prints_a_line_a_way_or_size(
-    table: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(command, "TASKS", (2, 3))
-    command.main(["census", "--rounds", "2", *table])
+def test_the_command_prints_a_line_a_way_or_size(table: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    command.main(["census", "--rounds", "2", *table], tasks=(2, 3))
     lines = capsys.readouterr().out.splitlines()
     if table:
         assert len(lines) == 2 + 2 * len(command.BATCHES) + len(command.GROWTHS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,17 +17,14 @@ def test_every_figure_is_drawn_small_and_explained() -> None:
         assert (figures.FOLDER / f"{name}.svg").stat().st_size < 150_000
 
 
-def test_a_figure_has_the_same_bytes_every_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["figures", "quadratics"])
+def test_a_figure_has_the_same_bytes_every_time(tmp_path: Path) -> None:
     drawn = []
     for folder in (tmp_path / "docs" / "first", tmp_path / "docs" / "second"):
-        monkeypatch.setattr(figures, "FOLDER", folder)
-        figures.main()
+        figures.main(["quadratics"], folder)
         drawn.append((folder / "quadratics.svg").read_bytes())
     assert drawn[0] == drawn[1]
 
 
-def test_an_unknown_figure_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["figures", "landscape"])
+def test_an_unknown_figure_is_named() -> None:
     with pytest.raises(SystemExit, match="Found landscape"):
-        figures.main()
+        figures.main(["landscape"])
