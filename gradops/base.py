@@ -1,4 +1,4 @@
-"""The contracts: what a method is, what it remembers, and what stands at the output of embedding tables."""
+"""The contracts: a method, its state, and the cut at the output of embedding tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gradops.rotation import Rotation
 
-# What a method remembers between steps. It is replaced, never changed in place: a resumed run continues exactly, and
+# A method's memory between steps. It is replaced, never changed in place: a resumed run continues exactly, and
 # two trials in one process cannot touch each other. A random generator is remembered by its `get_state()`.
 State = Mapping[str, Tensor]
 
@@ -28,7 +28,7 @@ def require_finite(name: str, value: float) -> None:
     """Refuse an option that is infinite or no number.
 
     Raises:
-        ValueError: If it is.
+        ValueError: If the option is not finite.
     """
     if not abs(value) < float("inf"):
         raise ValueError(f"`{name}` should be a finite number. Found `{name} = {value}`.")
@@ -71,14 +71,15 @@ class Method:
         del num_tasks, generator
         return {}
 
-    def pace(self, losses_T: Tensor, state: State) -> Tensor:
-        """How much each task asks for beyond its share: 1 each, unless the method measures how fast tasks train.
+    def training_rate(self, losses_T: Tensor, state: State) -> Tensor:
+        """Stretch of each task's gradient for its training rate: above 1 where the task trains slowly.
 
-        RotoGrad's first rotations aim at task gradients stretched by these factors.
+        RotoGrad's first rotations aim at task gradients stretched by these factors. They are 1 for every task, unless
+        the method measures how fast tasks train.
 
         Args:
             losses_T: The task losses of the step, detached.
-            state: The state that the step left.
+            state: The method's state after the step.
 
         Returns:
             Factors in float64, at least 0.
@@ -101,7 +102,7 @@ class GramianMethod(Method, ABC):
         Args:
             gram_TT: Gram matrix of the task gradients, symmetric, any floating type.
             losses_T: The task losses of the step, detached.
-            state: What :meth:`init` or the last call returned.
+            state: The state that :meth:`init` or the last call returned.
 
         Returns:
             The weights in float64 such that the update descends along ``sum_i weights_i g_i``, and the next state.
@@ -110,26 +111,26 @@ class GramianMethod(Method, ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class DelegatingMethod(GramianMethod, ABC):
-    """A method with the weights of another: it differs in where gradients are measured or what the towers read."""
+    """A method with the weights of another; it measures gradients elsewhere, or rotates the features of the towers."""
 
     @abstractmethod
     def weigher(self) -> GramianMethod:
         """The method that weighs, with this one's options."""
 
     def __post_init__(self) -> None:
-        self.weigher()  # refuses what it must refuse
+        self.weigher()  # checks the options
 
     def init(self, num_tasks: int, generator: torch.Generator) -> State:
-        """As the method that weighs."""
+        """State of the method that weighs."""
         return self.weigher().init(num_tasks, generator)
 
     def weights(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:
-        """As the method that weighs."""
+        """Weights of the method that weighs."""
         return self.weigher().weights(gram_TT, losses_T, state)
 
-    def pace(self, losses_T: Tensor, state: State) -> Tensor:
-        """As the method that weighs."""
-        return self.weigher().pace(losses_T, state)
+    def training_rate(self, losses_T: Tensor, state: State) -> Tensor:
+        """Factors of the method that weighs."""
+        return self.weigher().training_rate(losses_T, state)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +145,7 @@ class ElementwiseMethod(Method, ABC):
 
         Args:
             cotangent_TBD: Each task's gradient at the shared representation.
-            state: What :meth:`init` or the last call returned.
+            state: The state that :meth:`init` or the last call returned.
 
         Returns:
             One gradient B x D in place of their sum, of the same type, and the next state.
@@ -165,8 +166,8 @@ class Cut(Protocol):
     def task_gradients(self, cotangent_BTE: Tensor) -> Iterable[Tensor]:
         """The tables' task gradients restricted to the rows of this batch, in blocks of shape T x anything.
 
-        Rows that several bags read are already summed: the Gram matrix of the blocks is that of the dense gradients. Of
-        several processes that share a batch each has other rows, summed over all of them: their matrices add up.
+        Rows that several bags read are already summed: the Gram matrix of the blocks is that of the dense gradients.
+        Where several processes share a batch, each has other rows, summed over all processes: their matrices add up.
 
         Args:
             cotangent_BTE: T cotangents of the leaf, or of its first B rows.

@@ -1,4 +1,4 @@
-"""Every method as a person reads it: what it does, what it costs, its options and their ranges, from its own docstring.
+"""The page of all methods: the effect, cost, options and ranges of each, from its own docstring.
 
 ``gradops methods`` prints it, and ``docs/methods.md`` is its output: a method documents itself.
 """
@@ -20,9 +20,9 @@ _INTRODUCTION = """
 # The methods
 
 T tasks have T gradients in what they share. A method turns them into one update; every tower still gets the plain
-gradient of its own loss. A method that weighs sees only the T x T Gram matrix of the gradients and the losses: what
-costs is that matrix, T backward passes through the shared part instead of one, not the method
-(`python -m benchmarks.weights` prints its own time). `train.measure = "features"` forms the matrix at the shared
+gradient of its own loss. A method that weighs sees only the T x T Gram matrix of the gradients and the losses. The
+matrix is the expensive part, with T backward passes through the shared part instead of one; the method itself is cheap
+(`python -m benchmarks.weights` prints its time). `train.measure = "features"` forms the matrix at the shared
 representation instead, for one pass; it is then another matrix.
 
 Select one by its name, `train.method = "pcgrad"`, with options as `"gradops(alpha=-2)"`; `compare.methods = ["all"]`
@@ -38,14 +38,14 @@ def search_space(kind: type[Method]) -> dict[str, tuple[float, float]]:
     return own | {f"rotation.{field.name}": field.metadata["search"] for field in turned}
 
 
-def markdown() -> str:
+def methods_page() -> str:
     """The page of all methods."""
     sections = [_section(name, kind) for name, kind in METHODS.items()]
     return "\n\n".join([_INTRODUCTION.strip(), *sections, _rotation()]) + "\n"
 
 
 def _section(name: str, kind: type[Method]) -> str:
-    parts = _parts(kind)
+    parts = _sections(kind)
     lines = [f"## `{name}`", parts["body"], f"*Costs* {_cost(kind)}."]
     lines += [f"*Reads through* `{written_rotation(kind().rotation)}`."] if kind().rotation else []
     lines += [_options(own_fields(kind), parts["Args"])] if own_fields(kind) else []
@@ -53,7 +53,7 @@ def _section(name: str, kind: type[Method]) -> str:
 
 
 def _rotation() -> str:
-    parts = _parts(Rotation)
+    parts = _sections(Rotation)
     options = _options(list(fields(Rotation)), parts["Args"])
     return "\n\n".join(["## `+ rotation`", parts["body"], options, *_references(parts)])
 
@@ -80,7 +80,7 @@ def _references(parts: dict[str, str]) -> list[str]:
     return [f"*Paper and departures.* {' '.join(parts['References'].split())}"] if "References" in parts else []
 
 
-def _parts(kind: type) -> dict[str, str]:
+def _sections(kind: type) -> dict[str, str]:
     """A docstring's body and its sections, in Markdown."""
     body, *rest = _SECTION.split(to_markdown(getdoc(kind) or ""))
     sections = {title: cleandoc(text) for title, text in zip(rest[::2], rest[1::2], strict=True)}

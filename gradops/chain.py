@@ -65,7 +65,7 @@ class Chain:
     """The layers between the shared representation and a leaf, last one first.
 
     Args:
-        layers: What cotangents go back through.
+        layers: The layers, in the order in which cotangents go back through them.
         shared: The parameters of the layers.
         columns: How many first columns of the first layer's input are the leaf; 0 if there is none.
     """
@@ -190,7 +190,7 @@ def _factor(node: Node, constant: Tensor, scale: float = 1.0) -> _Factor:
 
 
 def _turns(node: Node) -> bool:
-    """Whether this is ``W'``, or ``W.T``, of a matrix."""
+    """Whether the node transposes a matrix, as ``W.T`` does."""
     if node is None:
         return False
     permuted = node.name() == "PermuteBackward0" and tuple(node._saved_dims) == (1, 0)
@@ -205,7 +205,7 @@ def _skipped(node: Node) -> Node:
 
 
 def _shape(node: Node) -> torch.Size:
-    """Of what the node made."""
+    """Shape of the tensor that the node made."""
     shape: torch.Size = node._input_metadata[0].shape
     return shape
 

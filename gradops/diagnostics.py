@@ -1,4 +1,4 @@
-"""What one step did to the task gradients. Everything is derived from the Gram matrix and costs nothing unread."""
+"""The effect of one step on the task gradients, derived from their Gram matrix when it is read."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class StepReport:
 
     @property
     def known_gram_TT(self) -> Tensor:
-        """The best Gram matrix there is.
+        """The most exact Gram matrix of the step.
 
         Raises:
             ValueError: If the step formed none.
@@ -94,7 +94,7 @@ class StepReport:
     def gram_cosine_error(self) -> Tensor:
         """Mean over task pairs of how far the cosines that the method saw are from the exact ones, in [0, 2].
 
-        0 where it saw those, or nothing is known of them, and for one task.
+        0 where the method saw the exact ones, where these are not known, and for one task.
         """
         if self.gram_TT is None or self.exact_TT is None:
             return self.losses_T.new_zeros((), dtype=torch.float64)
@@ -104,7 +104,7 @@ class StepReport:
 
     @property
     def gram_norm_ratio_T(self) -> Tensor:
-        """Length of each task gradient as the method saw it, over the exact one; 1 where it saw that one."""
+        """Length of each task gradient as the method saw it, over the exact length; 1 where it saw the exact one."""
         if self.gram_TT is None or self.exact_TT is None:
             return torch.ones_like(self.weights_T)
         return _share(self.gram_TT.diagonal().clamp(min=0).sqrt(), self.norm_T)

@@ -16,32 +16,32 @@ class Group(Protocol):
 
     @property
     def rank(self) -> int:
-        """This process's number among them, from 0 up."""
+        """This process's number, from 0 up."""
 
     @property
     def size(self) -> int:
-        """How many they are."""
+        """Number of processes."""
 
     def sum(self, values: Sequence[Tensor]) -> list[Tensor]:
         """The sums over all processes of tensors of one type, the same to the bit on each of them."""
 
     def confirm(self, name: str, values: Tensor) -> None:
-        """Refuse to go on where values that should be equal on all processes are not."""
+        """Raise an error where values that should be equal on all processes differ."""
 
 
 @dataclass(frozen=True)
 class Alone:
-    """One process that has all rows: nothing to add, and nothing that it would cost."""
+    """One process that has all rows; its sums and checks cost nothing."""
 
     rank: int = 0
     size: int = 1
 
     def sum(self, values: Sequence[Tensor]) -> list[Tensor]:
-        """The values."""
+        """The values as they are."""
         return list(values)
 
     def confirm(self, name: str, values: Tensor) -> None:
-        """Nothing to compare with."""
+        """Accept the values: no other process has any."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Ranks:
         return dist.get_world_size(self.processes)
 
     def sum(self, values: Sequence[Tensor]) -> list[Tensor]:
-        """One exchange for all of them; the values stay as they are."""
+        """Add in one exchange for all values, which stay as they are."""
         if not values:
             return []
         joint = torch.cat([value.detach().flatten() for value in values])
@@ -79,10 +79,10 @@ class Ranks:
         return [part.view(value.shape) for part, value in zip(parts, values, strict=True)]
 
     def confirm(self, name: str, values: Tensor) -> None:
-        """Compare, if it is wanted.
+        """Compare the values of all ranks, if ``checked``.
 
         Raises:
-            RuntimeError: If they differ, on every rank.
+            RuntimeError: If the values differ, on every rank.
         """
         if not self.checked:
             return

@@ -120,7 +120,7 @@ def _every_face(tasks: int) -> Mask:
 
 @dataclass(frozen=True)
 class _Steepest:
-    """A problem of :func:`steepest_hull_point`, with what every one of its steps needs."""
+    """A problem of :func:`steepest_hull_point` with the quantities that all its steps share."""
 
     gram_TT: Array
     radius: float
@@ -143,7 +143,7 @@ class _Steepest:
         return np.where(face_FT.sum(1, keepdims=True) == 1, face_FT, point_FT)
 
     def values(self, point_FT: Array) -> Array:
-        """What is minimised at each point; infinite off the simplex."""
+        """The objective at each point; infinite off the simplex."""
         value_F = point_FT @ self.mean_T + self.radius * np.sqrt((point_FT @ self.gram_TT * point_FT).sum(1))
         return np.where((point_FT >= -_ROUNDING).all(1) & np.isfinite(value_F), value_F, np.inf)
 

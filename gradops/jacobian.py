@@ -23,7 +23,7 @@ class Microbatch:
     """Rows of a batch that go through the network by themselves.
 
     Args:
-        losses_T: What they add to the losses of the batch.
+        losses_T: Their part of the losses of the batch.
         features: The shared representation z of these rows, or T views of it, one read by each tower.
         leaf_BE: Their rows of the cut's leaf, as a leaf of their own; None if the model has no cut.
     """
@@ -58,23 +58,23 @@ class Roots:
 
 @dataclass(frozen=True)
 class TaskGradients:
-    """Every task's gradient apart.
+    """The gradients of T tasks, each kept apart.
 
     Args:
         blocks: The gradients in each shared parameter, T x numel.
-        cotangents: Those at the leaf, B x T x E, of each micro-batch; none if there is no leaf.
+        cotangents: The cotangents at the leaf, B x T x E, of each micro-batch; empty if there is no leaf.
     """
 
     blocks: list[Tensor]
     cotangents: list[Tensor]
 
     def plus(self, other: TaskGradients) -> TaskGradients:
-        """Those of both micro-batches; this one's memory is used."""
+        """The gradients of both micro-batches, added in the memory of this one."""
         torch._foreach_add_(self.blocks, other.blocks)
         return TaskGradients(self.blocks, self.cotangents + other.cotangents)
 
     def over(self, group: Group) -> TaskGradients:
-        """Those of the rows of all processes; cotangents stay with their rows."""
+        """The gradients added over the rows of all processes; cotangents stay with their rows."""
         return TaskGradients(group.sum(self.blocks), self.cotangents)
 
     @cached_property
@@ -98,7 +98,7 @@ def split(part: Microbatch, own: Sequence[Tensor]) -> Roots:
     """Go back through the towers: add to the ``.grad`` of their parameters and find the roots of the shared part.
 
     Args:
-        part: Where the losses come from. Features as T views take one pass through the towers instead of T; without
+        part: The micro-batch. Features as T views take one pass through the towers instead of T; without
             features each task's root is its loss.
         own: Parameters that are not shared. Each gets the plain gradient of the losses that reach it.
     """
@@ -118,7 +118,7 @@ def split(part: Microbatch, own: Sequence[Tensor]) -> Roots:
 
 
 def add_up(parameters: Sequence[Tensor], group: Group) -> None:
-    """Let every parameter that has a gradient have the sum of all processes'."""
+    """Replace the gradient of every parameter that has one by its sum over all processes."""
     reached = [parameter for parameter in parameters if parameter.grad is not None]
     sums = group.sum([parameter.grad for parameter in reached if parameter.grad is not None])
     for parameter, gradient in zip(reached, sums, strict=True):
@@ -126,14 +126,16 @@ def add_up(parameters: Sequence[Tensor], group: Group) -> None:
 
 
 @torch.no_grad()
-def each(roots: Roots, shared: Sequence[Tensor], leaf_BE: Tensor | None, rows: int | None = None) -> TaskGradients:
-    """Every task's gradient apart: one pass of all tasks through a chain of layers, T passes through anything else.
+def gradients_apart(
+    roots: Roots, shared: Sequence[Tensor], leaf_BE: Tensor | None, rows: int | None = None
+) -> TaskGradients:
+    """The gradient of each task by itself: one pass of all tasks through a chain of layers, T passes elsewhere.
 
     Args:
         roots: Where task gradients start. The graph behind them stays.
-        shared: The parameters to find them in.
-        leaf_BE: The leaf to find cotangents at, if there is one.
-        rows: Only those of the batch's first rows; roots are then at the shared representation.
+        shared: The parameters with respect to which gradients are taken.
+        leaf_BE: The leaf at which cotangents are taken, if there is one.
+        rows: Number of the batch's first rows that count, None for all; roots are then at the shared representation.
     """
     layers = chain.find_chain(roots.outputs, shared, leaf_BE)
     if layers is not None:
@@ -150,7 +152,7 @@ def each(roots: Roots, shared: Sequence[Tensor], leaf_BE: Tensor | None, rows: i
     return TaskGradients(blocks, [torch.stack(cotangents, dim=1)] if cotangents else [])
 
 
-def together(
+def gradients_together(
     all_roots: Sequence[Roots], shared: Sequence[Tensor], leaves: Sequence[Tensor]
 ) -> tuple[list[Tensor], Tensor | None]:
     """The gradient of all roots of all micro-batches together: one backward pass through the shared part.

@@ -1,4 +1,4 @@
-"""Linear algebra on T task gradients, T small: everything a method needs is in their T x T Gram matrix.
+"""Linear algebra on T task gradients, T small, by their T x T Gram matrix, which has all that a method needs.
 
 The Gram matrix itself is formed in torch, where the gradients are. What follows is T x T, where a torch call costs ten
 times its arithmetic: it is numpy in float64 on the CPU, between :func:`to_array` and :func:`to_tensor`.
@@ -112,7 +112,7 @@ def span_coefficients(gram_TT: Array) -> Array:
 
 
 def _unit_span_coefficients(cosine_TT: Array) -> Array:
-    """The same for unit gradients, but for the diagonal."""
+    """Coefficients as of :func:`span_coefficients` for unit gradients; the diagonal is left undefined."""
     inverse_TT = _safe_inverse(cosine_TT)
     if inverse_TT is not None:
         # Row i of the inverse is orthogonal to every other row of the matrix: it is g_i less its projection, scaled.

@@ -20,7 +20,7 @@ from gradops.jacobian import Microbatch, Roots
 from gradops.rotation import Leader, Rotations
 from gradops.surgery import Surgery
 
-_BESIDE = ("surgery", "leader")  # what the state holds beside the wrapped optimizer's
+_OWN_STATE = ("surgery", "leader")  # keys that the state has besides those of the wrapped optimizer
 
 
 class MultiTaskOptimizer(Optimizer):
@@ -129,22 +129,22 @@ class MultiTaskOptimizer(Optimizer):
 
     @property
     def method_state(self) -> State | None:
-        """What the method remembers; None before its first step."""
+        """The method's state; None before its first step."""
         return self._surgery.method_state
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """As the wrapped optimizer's. :meth:`step` needs none: it replaces every gradient."""
+        """Clear the gradients, as the wrapped optimizer does; not needed before :meth:`step`, which replaces them."""
         self.optimizer.zero_grad(set_to_none)
         if self._leader is not None:
             self._leader.optimizer.zero_grad(set_to_none)
 
     def state_dict(self) -> dict[str, Any]:
-        """The wrapped optimizer's state with that of the surgery and of the rotations' leader beside it."""
+        """The states of the wrapped optimizer, of the surgery and of the rotations' leader."""
         leader = None if self._leader is None else self._leader.state_dict()
         return {**self.optimizer.state_dict(), "surgery": self._surgery.state_dict(), "leader": leader}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave, so that the next step is the one that would have followed.
+        """Restore the state that :meth:`state_dict` gave, so that the next step is the one that would have followed.
 
         Raises:
             ValueError: If the state is of another kind of optimizer or method, or of one with or without rotations.
@@ -153,12 +153,12 @@ class MultiTaskOptimizer(Optimizer):
         self._surgery.load_state_dict(state_dict["surgery"])
         if self._leader is not None:
             self._leader.load_state_dict(state_dict["leader"])
-        self.optimizer.load_state_dict({k: v for k, v in state_dict.items() if k not in _BESIDE})
+        self.optimizer.load_state_dict({k: v for k, v in state_dict.items() if k not in _OWN_STATE})
 
     def _check_state(self, state_dict: dict[str, Any]) -> None:
-        if missing := [name for name in _BESIDE if name not in state_dict]:
+        if missing := [name for name in _OWN_STATE if name not in state_dict]:
             raise ValueError(
-                f"`state_dict` should be a MultiTaskOptimizer's. Found none of its {' and '.join(missing)}."
+                f"`state_dict` should be a MultiTaskOptimizer's. Found no {' and no '.join(missing)} in it."
             )
         if (state_dict["leader"] is None) != (self._leader is None):
             found = "without" if state_dict["leader"] is None else "with"
@@ -193,8 +193,8 @@ class MultiTaskOptimizer(Optimizer):
         Args:
             losses: T scalar losses of one forward pass; or micro-batches whose losses add up to the batch's, made as
                 they are asked for, to hold the activations of one at a time. That saves memory in steps that measure
-                exactly; in others, those of methods that read no Gram matrix too, all are held until weights are known.
-                The update is that of the batch.
+                exactly; other steps, also those of methods that read no Gram matrix, hold all activations until the
+                weights are known. The update is that of the batch.
             features: The shared representation z, B x D, or T views of it, one read by each tower, before any rotation.
                 Needed at the features, for a share of the rows, and where there are rotations; elsewhere it saves T
                 passes through the towers, and the passes of a chain of layers (:mod:`gradops.chain`). Micro-batches
@@ -245,10 +245,10 @@ class MultiTaskOptimizer(Optimizer):
         """The gradient of the rotations. A method without weights counts as the plain sum."""
         weighs = isinstance(self.method, GramianMethod)
         weights_T = report.weights_T if weighs else torch.ones_like(report.weights_T)
-        pace_T = self.method.pace(report.losses_T, self._surgery.state(len(weights_T)))
+        rate_T = self.method.training_rate(report.losses_T, self._surgery.state(len(weights_T)))
         cotangent_TBD = jacobian.stacked(roots)
         features_BD = jacobian.joined([part.outputs[0] for part in roots]).to(cotangent_TBD.dtype)
-        leader.backward(features_BD, cotangent_TBD, weights_T, pace_T)
+        leader.backward(features_BD, cotangent_TBD, weights_T, rate_T)
 
 
 def _estimator(estimator: GramEstimator | None, gauge: GramEstimator | None) -> GramEstimator:

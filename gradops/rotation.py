@@ -26,18 +26,19 @@ _MAPS: dict[Map, Callable[[Tensor], tuple[Tensor, Pull]]] = {"exponential": expo
 
 @dataclass(frozen=True, kw_only=True)
 class Rotation:
-    r"""How the towers' rotations are made and learned.
+    r"""Options of the towers' rotations: how they are made and how they are learned.
 
     Args:
         size: Dimensions of the shared representation that are rotated, the first ones; 0 for all of them.
         map: From skew-symmetric matrices :math:`A` to rotations: ``"exponential"``, :math:`e^A` as in the papers, or
             ``"cayley"``, :math:`(I - A/2)^{-1} (I + A/2)`, which costs one inverse and reaches all rotations but
             those that turn some direction by 180 degrees.
-        loss: What the leader minimises. ``"iclr"``: :math:`-\sum_n \langle R_k^\top \tilde g_{n,k}, v_n \rangle` with
+        loss: The leader's objective. ``"iclr"``: :math:`-\sum_n \langle R_k^\top \tilde g_{n,k}, v_n \rangle` with
             :math:`v_n` the mean over tasks of the gradients at :math:`z` scaled to unit length over the batch.
             ``"v1"``: :math:`\frac1B \sum_n \|R_k^\top \tilde g_{n,k} - v_n\|^2` with :math:`v_n = \sum_k
             \frac{R_k^\top \tilde g_{n,k}}{\|G_k\|} \|G\|\, s_k^\tau`, where :math:`G` is the network's combined
-            gradient and :math:`s_k^\tau` is the method's :meth:`gradops.base.Method.pace`. :math:`v_n` is a constant.
+            gradient and :math:`s_k^\tau` the method's :meth:`gradops.base.Method.training_rate`. :math:`v_n` is a
+            constant.
         cooperative_after: Steps after which the leader also descends the task's own loss, each of the two gradients
             given the mean of their lengths; 0 for never.
         leader_lr: The leader's first learning rate, of RAdam. Above 0; keep it below the network's. A schedule of the
@@ -77,10 +78,10 @@ class Rotation:
 
 @dataclass(frozen=True)
 class _Made:
-    """Rotations, what they were made of, and the way back from them.
+    """Rotations with the angles that they were made of and the way back for gradients.
 
     Args:
-        angles_TA: The angles, as they were.
+        angles_TA: A copy of the angles.
         kind: The map.
         rotation_TSS: The rotations.
         pull: From a gradient with respect to the rotations to one with respect to the angles.
@@ -188,7 +189,7 @@ class Rotations(nn.Module):
         return whole_TDD
 
     def forward(self, views: Sequence[Tensor]) -> list[Tensor]:
-        """What each tower reads, from T views B x D of the shared representation: one product a task."""
+        """Rotate T views B x D of the shared representation, one for each tower: one product a task."""
         rotation_TSS = self.rotation_TSS().detach()
         turned = [view[:, : self.size] @ r.T.to(view.dtype) for view, r in zip(views, rotation_TSS, strict=True)]
         if self.size == self.width:
@@ -200,7 +201,7 @@ class Leader:
     """Learns the rotations from the task gradients that pass through them.
 
     Args:
-        rotations: What it moves.
+        rotations: The rotations to move.
         group: The processes that have the rows of a batch.
     """
 
@@ -208,17 +209,17 @@ class Leader:
         self.rotations, self.group, self.steps = rotations, group, 0
         self.optimizer = RAdam([rotations.angles], lr=rotations.rotation.leader_lr)
 
-    def backward(self, features_BD: Tensor, cotangent_TBD: Tensor, weights_T: Tensor, pace_T: Tensor) -> None:
+    def backward(self, features_BD: Tensor, cotangent_TBD: Tensor, weights_T: Tensor, rate_T: Tensor) -> None:
         """Fill the gradient of the rotations.
 
         Args:
             features_BD: The shared representation.
             cotangent_TBD: Each task's gradient there, unweighted: ``R_k' dL_k/dr_k``.
             weights_T: The method's weights of them in the network's update.
-            pace_T: The method's pace.
+            rate_T: The method's factors for training rates, :meth:`gradops.base.Method.training_rate`.
         """
         angles, size = self.rotations.angles, self.rotations.size
-        target_BD, scale = self._target(cotangent_TBD, weights_T.to(cotangent_TBD.dtype), pace_T.to(angles.dtype))
+        target_BD, scale = self._target(cotangent_TBD, weights_T.to(cotangent_TBD.dtype), rate_T.to(angles.dtype))
         with torch.enable_grad():
             rotation_TSS = self.rotations.rotation_TSS()
         # Of either loss only -scale sum_n <R_k' g_nk, v_n> depends on R_k. Its gradient is -scale sum_n g_nk v_n' with
@@ -232,7 +233,7 @@ class Leader:
         angles.grad = slope_TA
 
     def step(self, scale: float = 1.0) -> None:
-        """Move the rotations along the gradient that :meth:`backward` left, which is used up.
+        """Move the rotations along the gradient that :meth:`backward` left, and clear it.
 
         Args:
             scale: The network's present learning rate as a share of its first.
@@ -249,11 +250,11 @@ class Leader:
         return {"optimizer": self.optimizer.state_dict(), "steps": self.steps}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave."""
+        """Restore the state that :meth:`state_dict` gave."""
         self.optimizer.load_state_dict(state_dict["optimizer"])
         self.steps = state_dict["steps"]
 
-    def _target(self, cotangent_TBD: Tensor, weights_T: Tensor, pace_T: Tensor) -> tuple[Tensor, float]:
+    def _target(self, cotangent_TBD: Tensor, weights_T: Tensor, rate_T: Tensor) -> tuple[Tensor, float]:
         """``v`` for every row, and the factor of the loss's product with it."""
         length_T = length(torch.linalg.vector_norm(cotangent_TBD.flatten(1), dim=1), self.group)
         inverse_T = torch.where(length_T > 0, 1 / length_T, 0.0)  # a task without a gradient pulls nowhere
@@ -261,7 +262,7 @@ class Leader:
             return torch.tensordot(inverse_T / len(length_T), cotangent_TBD, dims=1), 1.0
         combined = length(torch.tensordot(weights_T, cotangent_TBD, dims=1).norm(), self.group)
         rows = total(cotangent_TBD.shape[1], self.group, cotangent_TBD.device)
-        return torch.tensordot(combined * pace_T * inverse_T, cotangent_TBD, dims=1), 2 / rows
+        return torch.tensordot(combined * rate_T * inverse_T, cotangent_TBD, dims=1), 2 / rows
 
     def _added(self, values: Tensor) -> Tensor:
         """The sum over processes."""

@@ -22,7 +22,7 @@ from gradops.linalg import gramian
 
 @dataclass
 class _Batch:
-    """What a step holds of its micro-batches: where task gradients start, and those that were followed from there."""
+    """The micro-batches of a step: the roots of their task gradients, and the gradients followed from there."""
 
     losses_T: Tensor
     roots: list[Roots]
@@ -31,7 +31,7 @@ class _Batch:
     sampled: TaskGradients | None = None
 
     def add(self, other: _Batch) -> None:
-        """Take in the next micro-batch, which was followed as far as this one."""
+        """Add the next micro-batch, whose gradients were followed as far as those of this one."""
         self.losses_T = self.losses_T + other.losses_T
         self.roots += other.roots
         self.leaves += other.leaves
@@ -39,14 +39,14 @@ class _Batch:
             self.apart = self.apart.plus(other.apart)
 
     def over(self, group: Group) -> _Batch:
-        """The same with what the rows of other processes add to the losses and to the gradients of parameters."""
+        """The batch with losses and gradients of parameters added over the rows of all processes."""
         (losses_T,) = group.sum([self.losses_T])
         apart, sampled = (None if g is None else g.over(group) for g in (self.apart, self.sampled))
         return _Batch(losses_T, self.roots, self.leaves, apart, sampled)
 
 
 class Surgery:
-    """Combines task gradients by a method, and remembers from step to step what it must.
+    """Combines task gradients by a method, and keeps its state from step to step.
 
     Args:
         method: How task gradients are combined.
@@ -77,14 +77,14 @@ class Surgery:
                 go before the next is asked for.
             own: Parameters that are not shared.
             cut: The tables.
-            diagnose: Measure too where the method needs no Gram matrix, and exactly where it takes another; a method
-                that is defined at the features is measured there.
+            diagnose: Also form the Gram matrix where the method needs none, and the exact one where the method takes
+                another; that of a method that is defined at the features is formed there.
 
         Returns:
-            What the step did, and where the task gradients of each part started.
+            The report of the step, and the roots of the task gradients of each part.
 
         Raises:
-            ValueError: If there is no part, or a share is to be taken of several.
+            ValueError: If there is no part, or a share is to be taken of several parts.
         """
         batch = self._take(parts, own, diagnose)
         with torch.no_grad():
@@ -95,19 +95,19 @@ class Surgery:
 
     @property
     def needs_features(self) -> bool:
-        """Whether losses alone are not enough."""
+        """Whether a step needs the shared representation beside the losses."""
         return self.at_features or (self.estimator.share < 1 and self._reads)
 
     def state_dict(self) -> dict[str, Any]:
-        """What the next step depends on."""
+        """The state that the next step depends on."""
         method = None if self.method_state is None else dict(self.method_state)
         return {"method": method, "tasks": self.tasks, "gram_TT": self.gram_TT, "served": self.served}
 
     def check_state(self, state_dict: dict[str, Any]) -> None:
-        """Refuse what another method remembers.
+        """Refuse the state of another method.
 
         Raises:
-            ValueError: If it is.
+            ValueError: If the state is that of another method.
         """
         method = state_dict["method"]
         if method is None:
@@ -118,13 +118,13 @@ class Surgery:
             raise ValueError(f"`state_dict` should be of the same method; its state holds {kinds}.")
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave."""
+        """Restore the state that :meth:`state_dict` gave."""
         self.method_state = deepcopy(state_dict["method"])
         self.gram_TT, self.served = deepcopy(state_dict["gram_TT"]), state_dict["served"]
         self.tasks = state_dict["tasks"]
 
     def state(self, tasks: int) -> State:
-        """What the method remembers."""
+        """The method's state; before the first step its initial one."""
         if self.method_state is None:
             self.tasks = tasks
             self.method_state = self.method.init(tasks, torch.Generator().manual_seed(self.seed))
@@ -162,9 +162,9 @@ class Surgery:
         batch = _Batch(part.losses_T.detach(), [roots], [] if part.leaf_BE is None else [part.leaf_BE])
         if samples:
             rows = self.estimator.rows(len(roots.outputs[0]))
-            batch.sampled = jacobian.each(roots, self.shared, part.leaf_BE, rows)
+            batch.sampled = jacobian.gradients_apart(roots, self.shared, part.leaf_BE, rows)
         if apart:
-            batch.apart = jacobian.each(roots, self.shared, part.leaf_BE)
+            batch.apart = jacobian.gradients_apart(roots, self.shared, part.leaf_BE)
             batch.roots = [roots.detached()]
         return batch
 
@@ -183,7 +183,7 @@ class Surgery:
     def _gram(
         self, method: GramianMethod, batch: _Batch, cut: Cut | None, exact_TT: Tensor | None, diagnose: bool
     ) -> Tensor | None:
-        """The Gram matrix that weights come from; None if the method needs none and nobody asked."""
+        """The Gram matrix that weights come from; None if the method needs none and the step is not diagnosed."""
         if self.at_features:
             wanted = diagnose or method.needs_gramian
             return self._added(gramian(jacobian.stacked(batch.roots).flatten(1))) if wanted else None
@@ -233,7 +233,7 @@ class Surgery:
         return StepReport(batch.losses_T, unweighted_T, gram_TT, update_T)
 
     def _assign_together(self, roots: Sequence[Roots], batch: _Batch, cut: Cut | None) -> None:
-        gradients, cotangent_BE = jacobian.together(roots, self.shared, batch.leaves)
+        gradients, cotangent_BE = jacobian.gradients_together(roots, self.shared, batch.leaves)
         self._assign(self.group.sum(gradients), cotangent_BE, cut)
 
     def _assign(self, gradients: Iterable[Tensor], cotangent_BE: Tensor | None, cut: Cut | None) -> None:

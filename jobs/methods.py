@@ -11,10 +11,10 @@ from jobs.console import AsJson, out, show
 
 def main(as_json: AsJson = False) -> None:
     """Say what each method does to the gradients, what it costs and which options it has, as Markdown."""
-    from gradops.catalogue import markdown, search_space
+    from gradops.catalogue import methods_page, search_space
     from gradops.methods import METHODS
 
     if as_json or out.is_terminal:
-        show(Markdown(markdown()), {name: search_space(kind) for name, kind in METHODS.items()}, as_json)
+        show(Markdown(methods_page()), {name: search_space(kind) for name, kind in METHODS.items()}, as_json)
     else:
-        sys.stdout.write(markdown())
+        sys.stdout.write(methods_page())

@@ -40,7 +40,7 @@ METHODS: dict[str, type[Method]] = {
 
 
 def parse(text: str) -> Method:
-    """A method from its written form, the inverse of :func:`write`.
+    """A method from its written form, the inverse of :func:`format_method`.
 
     ``"pcgrad"``, ``"gradops(alpha=-2)"``; ``"gradops(alpha=-2) + rotation(size=64)"`` lets the towers read through
     rotations. A method that has rotations of its own keeps what ``rotation(...)`` does not set.
@@ -48,7 +48,7 @@ def parse(text: str) -> Method:
     Raises:
         ValueError: If the name or an option is unknown, or an option is not a literal or out of range.
     """
-    calls = [_call(node, text) for node in _parts(text)]
+    calls = [_call(node, text) for node in _summands(text)]
     name, options = calls[0]
     if name not in METHODS:
         near = "".join(f" Did you mean `{n}`?" for n in get_close_matches(name, METHODS, n=1))
@@ -61,7 +61,7 @@ def parse(text: str) -> Method:
     return method
 
 
-def write(method: Method) -> str:
+def format_method(method: Method) -> str:
     """A method's written form, with the options of its trade-off (the searched ones) and those not at their default."""
     name = next(name for name, kind in METHODS.items() if kind is type(method))
     plain = type(method)()
@@ -124,7 +124,7 @@ def _number(option: str, value: float) -> float:
         raise ValueError(f"`{option}` should be a finite number. Found one of {len(str(value))} digits.") from None
 
 
-def _parts(text: str) -> list[ast.expr]:
+def _summands(text: str) -> list[ast.expr]:
     """The summands of ``a + b + c``."""
     try:
         node, parts = ast.parse(text.strip(), mode="eval").body, []

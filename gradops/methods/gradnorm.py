@@ -39,9 +39,9 @@ class GradNorm(GramianMethod):
     References:
         Chen et al., GradNorm, ICML 2018, equation 2 and algorithm 1. Lengths are those of everything shared, or of the
         features with ``measure = "features"``, not of one last layer; towers get the plain gradient of their own loss.
-        Weights are kept above 1e-6, where the paper lets them turn negative. A task whose loss is 0 or negative (one
-        without labels in the batch) is left out of the rates, one without a gradient of the mean length; a task's
-        initial loss is its first one above 0.
+        Weights are kept above 1e-6, where the paper lets them turn negative. A task whose loss is 0 or negative (as
+        without labels in the batch) is left out of the mean rate, a task without a gradient is left out of the mean
+        length. A task's initial loss is its first loss above 0.
     """
 
     tau: float = field(default=1.5, metadata={"search": (0.0, 3.0)})
@@ -82,12 +82,12 @@ class GradNorm(GramianMethod):
         remembered = {name: torch.from_numpy(value) for name, value in zip(_REMEMBERED, after, strict=True)}
         return to_tensor(weight_T.copy(), like=gram_TT), {**remembered, "step": state["step"] + 1}
 
-    def pace(self, losses_T: Tensor, state: State) -> Tensor:
-        """``r_i^tau``."""
+    def training_rate(self, losses_T: Tensor, state: State) -> Tensor:
+        """Stretch of each task's gradient, ``r_i^tau``."""
         return to_tensor(self._stretch(to_array(losses_T), to_array(state["initial"])), like=losses_T)
 
     def _stretch(self, losses_T: Array, initial_T: Array) -> Array:
-        """``r_i^tau``; 1 for a task without a loss in this step, which says nothing about how it trains."""
+        """Factors ``r_i^tau``; 1 for a task without a loss in this step, whose training rate is unknown."""
         known_T = (losses_T > 0) & (initial_T > 0)
         progress_T = losses_T[known_T] / np.maximum(initial_T[known_T], _LEAST)
         stretch_T = np.ones_like(initial_T)
@@ -95,7 +95,7 @@ class GradNorm(GramianMethod):
         return stretch_T
 
     def _slope(self, gram_TT: Array, weight_T: Array, stretch_T: Array) -> Array:
-        """Of the sum of ``|G_i - target_i|`` in the weights."""
+        """Slope of the sum of ``|G_i - target_i|`` with respect to the weights."""
         length_T = norms(gram_TT)
         weighted_T = weight_T * length_T
         present_T = length_T > 0

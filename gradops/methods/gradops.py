@@ -25,7 +25,7 @@ from gradops.methods.dw import exponential_share
 
 # Far below any length; its logarithm is finite.
 _LEAST = 1e-300
-# What rounding can leave of a sum of float64 products, as a share of the longest.
+# The rounding error of a sum of float64 products, as a share of the longest.
 _ROUNDING = 4e-15
 
 
@@ -36,9 +36,9 @@ class GradOPS(GramianMethod):
     1. A task with a negative product with any other gives up its projection onto the span of all the others:
        :math:`g'_i = g_i - \mathrm{Proj}_{\mathrm{span}\{g_j, j \ne i\}}\, g_i`; a task without conflict keeps
        :math:`g_i`.
-    2. With :math:`G' = \sum_i g'_i`, :math:`R_i = G' \cdot g_i / \|g_i\| \ge 0` and :math:`r_i = R_i /
-    \mathrm{mean}(R)`,
-       the update is :math:`\sum_i w_i g'_i` with :math:`w_i = r_i^\alpha / \mathrm{mean}(r^\alpha)`.
+    2. With :math:`G' = \sum_i g'_i`, :math:`R_i = G' \cdot g_i / \|g_i\| \ge 0` and
+       :math:`r_i = R_i / \mathrm{mean}(R)`, the update is :math:`\sum_i w_i g'_i` with
+       :math:`w_i = r_i^\alpha / \mathrm{mean}(r^\alpha)`.
 
     No update conflicts with any task, whatever the order of the tasks and the value of :math:`\alpha`.
 

@@ -18,7 +18,7 @@ class Static(GramianMethod):
     The towers still get the plain gradient of their own loss: only the shared part is weighted, so this differs from
     weighting the losses (under Adam, which forgets a tower's scale, the two nearly agree).
 
-    Choose it where the shop knows what a purchase is worth beside a wish.
+    Choose it where the worth of one task beside another is known, as of a purchase beside a wish.
 
     Args:
         weight: One weight a task, in the order of the tasks, each at least 0 and finite; empty for 1 each. GradOPS

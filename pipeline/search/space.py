@@ -14,7 +14,7 @@ import numpy as np
 from features.errors import InputError
 from gradops.base import Method
 from gradops.catalogue import search_space
-from gradops.methods import METHODS, parse, write
+from gradops.methods import METHODS, format_method, parse
 from pipeline.config.run import RunConfig
 from pipeline.config.search import Range
 from pipeline.training.resolve import changed_config
@@ -223,4 +223,4 @@ def _with_options(method: Method, options: dict[str, float]) -> str:
     own: Fixed = {name: v for name, v in options.items() if not name.startswith("rotation.")}
     if turned and method.rotation is not None:
         own["rotation"] = replace(method.rotation, **turned)
-    return write(replace(method, **own))
+    return format_method(replace(method, **own))

@@ -11,7 +11,7 @@ import torch
 
 from features.declared import Declared
 from gradops.base import GramianMethod
-from gradops.methods import METHODS, parse, write
+from gradops.methods import METHODS, format_method, parse
 from gradops.rotation import Rotations
 from models.architectures import ARCHITECTURES, parse_architecture
 from models.architectures.base import DEFAULT_KIND, ArchitectureConfig
@@ -52,7 +52,7 @@ class Modules:
         problems, chosen = [], []
         for text in METHODS if texts == ("all",) else texts:
             try:
-                chosen.append(write(parse(text)))
+                chosen.append(format_method(parse(text)))
             except ValueError as error:
                 problems.append(str(error))
         if problems:

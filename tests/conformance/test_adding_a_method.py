@@ -17,18 +17,18 @@ _EXAMPLE = ROOT / "tests" / "conformance" / "added" / "levelled.py"
 _USE = """
 from pathlib import Path
 
-from gradops.catalogue import markdown, search_space
-from gradops.methods import METHODS, parse, write
+from gradops.catalogue import methods_page, search_space
+from gradops.methods import METHODS, format_method, parse
 from pipeline.training.resolve import load_config
 
 method = parse("levelled(power=0.7)")
-assert write(method) == "levelled(power=0.7)", write(method)
+assert format_method(method) == "levelled(power=0.7)", format_method(method)
 options = ["train.method=levelled(power=0.2)", "compare.methods=['all']"]
 config = load_config(Path("configs/debug.toml"), options)
 assert config.train.method == "levelled(power=0.2)"
 assert "levelled(power=0.5)" in config.compare.methods
 assert search_space(METHODS["levelled"]) == {"power": (0.0, 1.0)}
-assert "## `levelled`" in markdown() and "| `power` | `0.5` | [0, 1] | 0 keeps every length" in markdown()
+assert "## `levelled`" in methods_page() and "| `power` | `0.5` | [0, 1] | 0 keeps every length" in methods_page()
 """
 
 

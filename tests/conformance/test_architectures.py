@@ -222,7 +222,7 @@ def test_task_gradients_are_those_of_autograd(kind: str) -> None:
     assert (chain.find_chain(views, shared, cut.leaf_BE) is not None) == ARCHITECTURES[kind].is_chain
     roots = jacobian.split(Microbatch(losses_T, views, cut.leaf_BE), [])
     expected = [torch.autograd.grad(loss, [*shared, cut.leaf_BE], retain_graph=True) for loss in losses_T]
-    found = jacobian.each(roots, shared, cut.leaf_BE)
+    found = jacobian.gradients_apart(roots, shared, cut.leaf_BE)
     for task, (*gradients, cotangent_BE) in enumerate(expected):
         for block, gradient in zip(found.blocks, gradients, strict=True):
             torch.testing.assert_close(block[task], gradient.flatten(), rtol=1e-10, atol=1e-14)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gradops.base import ElementwiseMethod, State
-from gradops.methods import METHODS, parse, write
+from gradops.methods import METHODS, format_method, parse
 from tests.conformance.test_methods import HARD_MATRICES
 
 EVERY = {name: method for name in METHODS if isinstance(method := parse(name), ElementwiseMethod)}
@@ -76,4 +76,4 @@ def test_a_saved_state_goes_on_and_is_left_alone(name: str) -> None:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_written_form_is_read_back(name: str) -> None:
-    assert parse(write(EVERY[name])) == EVERY[name]
+    assert parse(format_method(EVERY[name])) == EVERY[name]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gradops.base import GramianMethod, State
 from gradops.linalg import gramian
-from gradops.methods import METHODS, GradOPS, parse, write
+from gradops.methods import METHODS, GradOPS, format_method, parse
 
 OTHERS = ["gradops(alpha=-3.0)", "gradops(alpha=2.0)", "gradops(alpha=-30.0)", "cagrad(c=0.0)", "cagrad(c=0.9)"]
 OTHERS += ["mgda(normalise='l2')", "mgda(normalise='loss')", "mgda(normalise='loss+')", "pcgrad(part='direction')"]
@@ -171,7 +171,7 @@ def test_same_state_gives_the_same_weights_and_is_left_alone(name: str) -> None:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_written_form_is_read_back(name: str) -> None:
-    assert parse(write(EVERY[name])) == EVERY[name]
+    assert parse(format_method(EVERY[name])) == EVERY[name]
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from features.kinds import KINDS
 from features.tasks.binary import Task
-from gradops.catalogue import markdown
+from gradops.catalogue import methods_page
 from gradops.methods import METHODS
 from models.architectures import ARCHITECTURES
 from pipeline.config.contract import ContractConfig
@@ -88,7 +88,7 @@ def test_every_key_of_a_config_is_documented() -> None:
 
 def test_the_methods_page_is_what_their_docstrings_say() -> None:
     page = (DOCS / "methods.md").read_text()
-    assert page == markdown(), "run `make docs`"
+    assert page == methods_page(), "run `make docs`"
     for section in page.split("\n## ")[1:-1]:
         assert section.partition("\n")[0].strip("`") in METHODS
         assert all(word in section for word in ("\nChoose it ", "*Costs* ")), section
@@ -96,7 +96,7 @@ def test_the_methods_page_is_what_their_docstrings_say() -> None:
 
 
 def test_every_option_of_a_method_is_described() -> None:
-    for row in re.findall(r"^\| `\w+` \| `.*?` \| .*? \| (.*) \|$", markdown(), flags=re.MULTILINE):
+    for row in re.findall(r"^\| `\w+` \| `.*?` \| .*? \| (.*) \|$", methods_page(), flags=re.MULTILINE):
         assert len(row) > 20, row
 
 

@@ -41,13 +41,13 @@ def matrix(angles_A: Array, size: int, kind: Map) -> Array:
     return whole
 
 
-def paper_target(rotation: Rotation, cotangent_TBD: Array, weights_T: Array, pace_T: Array) -> Array:
+def paper_target(rotation: Rotation, cotangent_TBD: Array, weights_T: Array, rate_T: Array) -> Array:
     units = [c / np.linalg.norm(c) for c in cotangent_TBD]
     if rotation.loss == "iclr":
         mean: Array = np.mean(units, axis=0)
         return mean
     combined = np.linalg.norm(sum(w * c for w, c in zip(weights_T, cotangent_TBD, strict=True)))
-    target: Array = np.sum([u * combined * p for u, p in zip(units, pace_T, strict=True)], axis=0)
+    target: Array = np.sum([u * combined * p for u, p in zip(units, rate_T, strict=True)], axis=0)
     return target
 
 

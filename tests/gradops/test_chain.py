@@ -61,7 +61,7 @@ def test_a_chain_gives_what_autograd_gives(
     shared = list(net.parameters())
     found = chain.find_chain(starts.outputs, shared, leaf_BE)
     assert found is not None
-    each = jacobian.each(starts, shared, leaf_BE)
+    each = jacobian.gradients_apart(starts, shared, leaf_BE)
     *expected, at_leaf_TX = by_autograd(starts, [*shared, leaf_BE])
     rtol, atol = (1e-4, 1e-5) if single else (1e-12, 1e-13)
     for ours, autograds in zip(each.blocks, expected, strict=True):
@@ -76,7 +76,7 @@ def test_the_first_rows_alone() -> None:
     for cotangent in starts.cotangents:
         cotangent[5:] = 0.0
     expected = by_autograd(starts, shared)
-    part = jacobian.each(starts, shared, leaf_BE, rows=5)
+    part = jacobian.gradients_apart(starts, shared, leaf_BE, rows=5)
     assert part.cotangent_BTE.shape == (5, 3, WIDE)
     for ours, autograds in zip(part.blocks, expected, strict=True):
         torch.testing.assert_close(ours, autograds)
@@ -89,7 +89,7 @@ def test_in_half_precision_it_is_autograds_own_arithmetic() -> None:
         z_BD = net(leaf_BE)
     starts, shared = roots(z_BD, 3), list(net.parameters())
     assert chain.find_chain(starts.outputs, shared, leaf_BE) is not None
-    each = jacobian.each(starts, shared, leaf_BE)
+    each = jacobian.gradients_apart(starts, shared, leaf_BE)
     *expected, at_leaf_TX = by_autograd(starts, [*shared, leaf_BE])
     assert all(block.dtype == torch.float32 for block in each.blocks)
     for ours, autograds in zip(each.blocks, expected, strict=True):
@@ -103,7 +103,9 @@ def test_dropout_as_cuda_has_it() -> None:
     z_BD, _ = torch.native_dropout(layer(leaf_BE).relu(), 0.4, True)
     starts, shared = roots(z_BD, 2), list(layer.parameters())
     assert chain.find_chain(starts.outputs, shared, leaf_BE) is not None
-    for ours, autograds in zip(jacobian.each(starts, shared, leaf_BE).blocks, by_autograd(starts, shared), strict=True):
+    for ours, autograds in zip(
+        jacobian.gradients_apart(starts, shared, leaf_BE).blocks, by_autograd(starts, shared), strict=True
+    ):
         torch.testing.assert_close(ours, autograds)
 
 
@@ -111,7 +113,7 @@ def test_without_a_leaf() -> None:
     net = network([4, 3], bias=True, dropout=0.0, relu=True, dtype=torch.float64)
     starts, shared = roots(net(leaf().detach()), 2), list(net.parameters())
     assert chain.find_chain(starts.outputs, shared, None) is not None
-    each = jacobian.each(starts, shared, None)
+    each = jacobian.gradients_apart(starts, shared, None)
     assert not each.cotangents
     for ours, autograds in zip(each.blocks, by_autograd(starts, shared), strict=True):
         torch.testing.assert_close(ours, autograds)
@@ -149,7 +151,7 @@ def test_anything_else_goes_by_autograd(name: str) -> None:
     leaf_BE = leaf()
     starts = roots(through(leaf_BE), 3)
     assert chain.find_chain(starts.outputs, shared, leaf_BE) is None
-    each = jacobian.each(starts, shared, leaf_BE)
+    each = jacobian.gradients_apart(starts, shared, leaf_BE)
     for ours, weight in zip(each.blocks, shared, strict=True):
         pairs = zip(starts.outputs, starts.cotangents, strict=True)
         found = [grad(o, [weight], c, retain_graph=True, allow_unused=True)[0] for o, c in pairs]
@@ -173,7 +175,7 @@ def test_constants_of_any_type_are_layers(name: str) -> None:
     leaf_BE = leaf()
     starts, shared = roots(CHAINS[name](leaf_BE), 3), [*FIRST.parameters()]
     assert chain.find_chain(starts.outputs, shared, leaf_BE) is not None
-    each = jacobian.each(starts, shared, leaf_BE)
+    each = jacobian.gradients_apart(starts, shared, leaf_BE)
     *expected, at_leaf_TX = by_autograd(starts, [*shared, leaf_BE])
     for ours, autograds in zip(each.blocks, expected, strict=True):
         torch.testing.assert_close(ours, autograds, rtol=1e-13, atol=1e-13)
@@ -186,7 +188,7 @@ def test_a_weight_may_be_turned_in_either_way(turn: Callable[[Tensor], Tensor]) 
     leaf_BE = leaf()
     starts = roots(leaf_BE @ turn(FIRST.weight), 3)
     assert chain.find_chain(starts.outputs, [FIRST.weight], leaf_BE) is not None
-    (block,) = jacobian.each(starts, [FIRST.weight], leaf_BE).blocks
+    (block,) = jacobian.gradients_apart(starts, [FIRST.weight], leaf_BE).blocks
     torch.testing.assert_close(block, by_autograd(starts, [FIRST.weight])[0])
 
 
@@ -194,7 +196,7 @@ def test_a_sparse_input_goes_by_autograd() -> None:
     layer = nn.Linear(WIDE, 4).double()
     starts, shared = roots(layer(leaf().detach().to_sparse()), 2), list(layer.parameters())
     assert chain.find_chain(starts.outputs, shared, None) is None
-    jacobian.each(starts, shared, None)
+    jacobian.gradients_apart(starts, shared, None)
 
 
 @pytest.mark.parametrize("place", ["output", "parameter", "leaf"])
@@ -204,7 +206,7 @@ def test_a_hook_runs(place: str) -> None:
     z_BD = layer(leaf_BE)
     {"output": z_BD, "parameter": layer.weight, "leaf": leaf_BE}[place].register_hook(calls.append)
     starts = Roots((z_BD, z_BD), (torch.ones_like(z_BD), torch.ones_like(z_BD)))
-    jacobian.each(starts, list(layer.parameters()), leaf_BE)
+    jacobian.gradients_apart(starts, list(layer.parameters()), leaf_BE)
     assert len(calls) == 2
 
 

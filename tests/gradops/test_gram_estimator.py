@@ -82,8 +82,8 @@ def test_a_matrix_serves_several_steps() -> None:
 
 
 def test_other_steps_pay_for_no_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
-    each = Mock(wraps=jacobian.each)
-    monkeypatch.setattr(jacobian, "each", each)
+    each = Mock(wraps=jacobian.gradients_apart)
+    monkeypatch.setattr(jacobian, "gradients_apart", each)
     net = Net(nn.ReLU())
     for estimator in (GramEstimator(every=3), GramEstimator(every=3, share=0.5)):
         optimizer, before = net.optimizer(estimator), each.call_count

@@ -35,13 +35,13 @@ def test_leader_follows_the_papers_loss(kind: Map, loss: Literal["iclr", "v1"], 
     """The gradient in the angles against central differences of the loss as the paper writes it."""
     rotation = Rotation(map=kind, loss=loss, size=size)
     rotations, size = turned(rotation), size or WIDTH
-    cotangent_TBD, weights_T, pace_T = (
+    cotangent_TBD, weights_T, rate_T = (
         normal(TASKS, BATCH, WIDTH, seed=1),
         normal(TASKS, seed=2).abs(),
         normal(3, seed=3).abs(),
     )
-    Leader(rotations).backward(normal(BATCH, WIDTH, seed=4), cotangent_TBD, weights_T, pace_T)
-    target_BD = paper_target(rotation, cotangent_TBD.numpy(), weights_T.numpy(), pace_T.numpy())
+    Leader(rotations).backward(normal(BATCH, WIDTH, seed=4), cotangent_TBD, weights_T, rate_T)
+    target_BD = paper_target(rotation, cotangent_TBD.numpy(), weights_T.numpy(), rate_T.numpy())
     assert rotations.angles.grad is not None
     for task in range(TASKS):
         angles_A = rotations.angles[task].detach().numpy()
@@ -102,7 +102,7 @@ def test_the_leaders_rate_follows_the_networks_schedule() -> None:
 
 @pytest.mark.parametrize("text", ["rotograd", "rotograd_v1", "rotograd_coop + rotation(size=3, cooperative_after=2)"])
 def test_a_step_gives_the_leader_the_gradient_of_the_papers_loss(text: str) -> None:
-    """By autograd through everything: features, tower, rotation; the method's weights and pace as it computed them."""
+    """By autograd through everything: features, tower, rotation; the method's weights and factors as it computed them."""
     net = Net(parse(text))
     for step in range(4):
         net.step(step)
@@ -123,9 +123,9 @@ def test_a_step_gives_the_leader_the_gradient_of_the_papers_loss(text: str) -> N
     report = net.optimizer.backward(losses_T, features=views)
     state = net.optimizer.method_state
     assert state is not None
-    pace_T = net.optimizer.method.pace(report.losses_T, state)
+    rate_T = net.optimizer.method.training_rate(report.losses_T, state)
     target_BD = torch.from_numpy(
-        paper_target(net.rotations.rotation, cotangent_TBD.numpy(), report.weights_T.numpy(), pace_T.numpy())
+        paper_target(net.rotations.rotation, cotangent_TBD.numpy(), report.weights_T.numpy(), rate_T.numpy())
     )
     assert net.rotations.angles.grad is not None
     for task in range(TASKS):

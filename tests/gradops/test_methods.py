@@ -192,8 +192,8 @@ def test_gradnorm_measures_a_task_from_its_first_loss() -> None:
         _, state = method.weights(gramian(jac_TP * present_T[:, None]), losses_T * present_T, state)
     assert state["initial"].tolist() == pytest.approx([0.7] * 3)
     assert (state["weight"] - 1).abs().max() < 0.2
-    pace_T = method.pace(torch.tensor([0.0, 0.7, 0.7]), state)
-    assert pace_T.tolist() == pytest.approx([1.0, 1.0, 1.0])
+    rate_T = method.training_rate(torch.tensor([0.0, 0.7, 0.7]), state)
+    assert rate_T.tolist() == pytest.approx([1.0, 1.0, 1.0])
 
 
 def test_static_refuses_a_wrong_number_of_weights() -> None:

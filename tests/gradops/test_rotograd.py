@@ -33,7 +33,7 @@ def test_v1s_pace_is_its_losses_rate(method: GramianMethod) -> None:
     for losses_T in (first_T, second_T):
         _, state = method.weights(gramian(gradients(3, 0)), losses_T, state)
     normalised_T = second_T / first_T
-    torch.testing.assert_close(method.pace(second_T, state), (normalised_T / normalised_T.mean()) ** 0.7)
+    torch.testing.assert_close(method.training_rate(second_T, state), (normalised_T / normalised_T.mean()) ** 0.7)
 
 
 def test_v1_is_gradnorm_with_another_target_and_not_the_same() -> None:
@@ -47,4 +47,4 @@ def test_v1_is_gradnorm_with_another_target_and_not_the_same() -> None:
 
 def test_a_method_without_a_pace_of_its_own_asks_for_the_same_for_all() -> None:
     method = parse("gradops(alpha=-2)")
-    assert method.pace(torch.rand(3), {}).tolist() == [1.0, 1.0, 1.0]
+    assert method.training_rate(torch.rand(3), {}).tolist() == [1.0, 1.0, 1.0]

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gradops.methods import (
-    parse,
-    write,
-)
+from gradops.methods import format_method, parse
 
 
 @pytest.mark.parametrize(
@@ -59,15 +56,15 @@ def test_a_wrong_text_says_what_is_wrong(text: str, message: str) -> None:
 
 
 def test_integers_and_floats_are_one_method() -> None:
-    assert write(parse("gradops(alpha=-2)")) == "gradops(alpha=-2.0)"
-    assert write(parse("gradops")) == "gradops(alpha=0.0)"
-    assert write(parse("pcgrad(part='both')")) == "pcgrad"
-    assert write(parse("pcgrad(part='direction')")) == "pcgrad(part='direction')"
+    assert format_method(parse("gradops(alpha=-2)")) == "gradops(alpha=-2.0)"
+    assert format_method(parse("gradops")) == "gradops(alpha=0.0)"
+    assert format_method(parse("pcgrad(part='both')")) == "pcgrad"
+    assert format_method(parse("pcgrad(part='direction')")) == "pcgrad(part='direction')"
 
 
 @pytest.mark.parametrize(
     "text", ["static(weight=(1,2,3))", "static(weight=[1.0, 2, 3])", "static(weight=(1.0,2.0,3.0))"]
 )
 def test_one_method_has_one_written_form(text: str) -> None:
-    assert write(parse(text)) == "static(weight=(1.0, 2.0, 3.0))"
-    assert write(parse("gradops(alpha=-0.0)")) == "gradops(alpha=0.0)"
+    assert format_method(parse(text)) == "static(weight=(1.0, 2.0, 3.0))"
+    assert format_method(parse("gradops(alpha=-0.0)")) == "gradops(alpha=0.0)"

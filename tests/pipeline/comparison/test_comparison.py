@@ -19,7 +19,7 @@ import torch
 from mlflow.tracking import MlflowClient
 from safetensors.torch import load_file
 
-from gradops.methods import parse, write
+from gradops.methods import format_method, parse
 from pipeline.comparison.candidates import pareto_optimal
 from pipeline.comparison.compare import compare
 from pipeline.comparison.comparison import Comparison, comparison_fingerprint, plan_networks
@@ -346,7 +346,7 @@ def test_a_rotated_model_is_served_as_it_was_trained(done: Done, tmp_path: Path,
     """Its rotations are far from the identity, and what is served has none: they are folded into the towers."""
     turned = parse(method)
     assert turned.rotation is not None
-    fast = write(replace(turned, rotation=replace(turned.rotation, leader_lr=0.5, cooperative_after=3)))
+    fast = format_method(replace(turned, rotation=replace(turned.rotation, leader_lr=0.5, cooperative_after=3)))
     places = (f"data.prepared={done.config.data.prepared}", f"train.method={fast}")
     config = debug_config(tmp_path, *places)
     run = train(config, done.prepared)
