@@ -102,7 +102,7 @@ def test_the_leaders_rate_follows_the_networks_schedule() -> None:
 
 @pytest.mark.parametrize("text", ["rotograd", "rotograd_v1", "rotograd_coop + rotation(size=3, cooperative_after=2)"])
 def test_a_step_gives_the_leader_the_gradient_of_the_papers_loss(text: str) -> None:
-    """By autograd through everything: features, tower, rotation; the method's weights and factors as it computed them."""
+    """By autograd through everything: features, tower, rotation; with the method's own weights and factors."""
     net = Net(parse(text))
     for step in range(4):
         net.step(step)
