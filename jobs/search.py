@@ -72,7 +72,7 @@ class _PointsPrinter:
 
 
 def _show(searched: Searched, aliases: dict[str, int], as_json: bool) -> None:
-    data = {"front": [asdict(point) for point in searched.front], "trials": len(searched.points)}
+    data = {"front": [asdict(point) for point in searched.pareto_front], "trials": len(searched.points)}
     data |= {"study": searched.path, "model": searched.config.name, "aliases": aliases}
     show(_table(searched), data, as_json)
     if as_json:
@@ -88,7 +88,9 @@ def _show(searched: Searched, aliases: dict[str, int], as_json: bool) -> None:
 def _table(searched: Searched) -> Table:
     """The front, from the lowest Δm% up, below what it is held against."""
     rows = [(row.system, row.auc, row.delta_m_pct, row.deviation) for row in searched.comparison.table("val")]
-    points = sorted(zip(searched.candidates(), searched.front, strict=True), key=lambda pair: pair[0].delta_m_pct)
+    points = sorted(
+        zip(searched.candidates(), searched.pareto_front, strict=True), key=lambda pair: pair[0].delta_m_pct
+    )
     rows += [(f"{p.trial}: {p.name}", p.val, one.delta_m_pct, p.val_sd) for one, p in points]
     seeds = searched.config.search.seeds
     spread = f", mean ± sd of {seeds} seeds" if seeds > 1 else f", seed {searched.config.train.seed}"

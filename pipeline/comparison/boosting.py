@@ -1,4 +1,4 @@
-"""Gradient boosting, one model a task on the encoded rows of the networks: what a user would otherwise take."""
+"""The boosting baseline: gradient-boosted trees, one model a task, on the rows that the networks train on."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from pipeline.runs.run import Metrics, Run, load_run
 if TYPE_CHECKING:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-ROWS = 500_000  # that it trains on; boosting holds 8 bytes of each column of these, and a second copy while it starts
+ROWS = 500_000  # trained on at most: boosting holds 8 bytes of each of their columns, and a second copy at its start
 SETTINGS: dict[str, Any] = {"learning_rate": 0.1, "max_iter": 1000, "n_iter_no_change": 20}
 _CATEGORIES = 254  # and one for all others: scikit-learn's bins are 255
 _ENTRIES = 16
@@ -43,14 +43,14 @@ Array = npt.NDArray[np.float32]
 class Columns:
     """Encoded columns as boosting reads them.
 
-    - A number is the network's, unknown where the network has an id for that; one that the network reads by its bucket
-      alone is the bucket.
-    - A category is one of the 254 most frequent of the rows it was learnt from, or the one that stands for all others.
-    - A list is how many entries it has, and whether it has each of the 16 most frequent.
+    - A number is the network's value, unknown where the network has an id for a missing one; a feature that the network
+      reads by its bucket alone is the bucket's number.
+    - A category is one of the 254 most frequent of the training rows, or a last one for all others.
+    - A list becomes its length, and a column for each of the 16 most frequent entries: whether it has it.
 
     Args:
-        expressions: One a column, in float32.
-        categorical: Whether each is a category.
+        expressions: One expression a column, in float32.
+        categorical: Whether each column is a category.
     """
 
     expressions: list[pl.Expr]
@@ -58,7 +58,7 @@ class Columns:
 
     @classmethod
     def learnt(cls, rows: pl.DataFrame, spec: FeatureSpec) -> Columns:
-        """What is frequent, from training rows."""
+        """Columns whose frequent values are those of training rows."""
         expressions, categorical = [], []
         for name, feature in spec.features.items():
             if feature.is_multi_hot:
@@ -66,7 +66,7 @@ class Columns:
             elif feature.is_ordered:
                 new = [_number(name, feature)]
             else:
-                new = [_category(rows, name)]
+                new = [category_column(rows, name)]
             expressions += new
             categorical += [not feature.is_multi_hot and not feature.is_ordered] * len(new)
         return cls([e.cast(pl.Float32) for e in expressions], categorical)
@@ -78,7 +78,7 @@ class Columns:
 
 
 def find_boosting(config: RunConfig, prepared: Prepared, rows: TestRows) -> Run | None:
-    """The finished model of a config's one task, if there is one with its scores of these rows.
+    """The finished model of a config's one task, if it is there with its scores of these rows.
 
     Raises:
         InputError: If it is damaged.
@@ -88,22 +88,22 @@ def find_boosting(config: RunConfig, prepared: Prepared, rows: TestRows) -> Run 
 
 
 def boosting_folder(config: RunConfig, prepared: Prepared) -> Path:
-    """Where the model of a config's one task is, or will be. The network's settings are no part of it."""
+    """The folder of the model of a config's one task; it depends on no setting of the networks."""
     parts = {"format": _FORMAT, "data": prepared.fingerprint, "boosting": SETTINGS, "rows": ROWS}
     return config.runs / fingerprint(parts | {"tasks": config.tasks, "seed": config.train.seed})
 
 
 def boosting_note(prepared: Prepared) -> str:
-    """What the baseline is, and on how many rows it trains if not on all."""
-    words = "boosting: scikit-learn's HistGradientBoostingClassifier, one a task; not ranked, since no network"
+    """What the baseline is, and the share of the rows it trains on if not all."""
+    words = "boosting: scikit-learn's HistGradientBoostingClassifier, one model a task; Mean Rank is of networks only"
     step = sampling_step(prepared.rows["train"], ROWS)
-    return words if step == 1 else f"{words}; trained on every {step}th of {prepared.rows['train']:,} rows"
+    return words if step == 1 else f"{words}; trained on one in {step} of {prepared.rows['train']:,} rows"
 
 
 def train_boosting(config: RunConfig, prepared: Prepared, rows: TestRows) -> Run:
-    """Boost trees for a config's one task until 20 more do not lower the validation loss, and keep the figures.
+    """Boost trees for a config's one task until 20 more do not lower the validation loss.
 
-    The model itself is not kept: it is there to be compared with, and so are its scores.
+    Its figures and its scores of the test rows are kept for the comparison; the model itself is not.
     """
     (task,) = config.tasks
     train = _read(prepared, "train", task)
@@ -126,7 +126,7 @@ def train_boosting(config: RunConfig, prepared: Prepared, rows: TestRows) -> Run
 def _fitted(
     columns: Columns, train: pl.DataFrame, val: pl.DataFrame, task: str, seed: int
 ) -> HistGradientBoostingClassifier:
-    # Here, since every worker of a comparison imports this module and boosts nothing: 100 MB of each.
+    # Imported here: every worker of a comparison imports this module without boosting, and this would cost it 100 MB.
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     model = HistGradientBoostingClassifier(
@@ -142,7 +142,7 @@ def _fitted(
 def _metrics(
     model: HistGradientBoostingClassifier, columns: Columns, prepared: Prepared, split: str, task: str
 ) -> Metrics:
-    """Of all rows of a split, a window at a time."""
+    """Metrics over all rows of a split, read a window at a time."""
     evaluator = Evaluator([task])
     for frame in _windows(prepared, split):
         label_N = frame.get_column(LABEL + task).cast(pl.Float32).fill_null(float("nan")).to_numpy()
@@ -171,7 +171,8 @@ def _number(name: str, feature: Feature) -> pl.Expr:
     return pl.when(pl.col(ID + name) != NULL).then(value) if feature.has_ids else value
 
 
-def _category(rows: pl.DataFrame, name: str) -> pl.Expr:
+def category_column(rows: pl.DataFrame, name: str) -> pl.Expr:
+    """A category's code: 0 for the most frequent id of some rows, and so on; one last code for all rare ones."""
     frequent = _frequent(rows.get_column(ID + name), _CATEGORIES)
     codes = pl.Series(range(len(frequent)), dtype=pl.Int32)
     return pl.col(ID + name).replace_strict(frequent, codes, default=len(frequent), return_dtype=pl.Int32)

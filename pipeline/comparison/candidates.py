@@ -1,4 +1,4 @@
-"""What the registry chooses from."""
+"""Trade-offs that the registry chooses from."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Candidate:
         system: The method, as text.
         run: The run to serve.
         auc: Mean validation AUC of each task over the seeds.
-        delta_m_pct: Mean relative drop of it against the single-task models in percent; lower is better. NaN where it
-            was not compared with them.
+        delta_m_pct: Mean relative drop of that AUC against the single-task models in percent; lower is better. NaN
+            where it was not compared with them.
     """
 
     system: str
@@ -31,27 +31,27 @@ class Candidate:
 
 
 class TradeOffs(Protocol):
-    """A comparison, or a search."""
+    """Trade-offs of a comparison or a search."""
 
     @property
     def config(self) -> RunConfig:
-        """Of its runs; its name is the registered model's."""
+        """The config of the runs; its name is the registered model's."""
 
     @property
     def prepared(self) -> Prepared:
-        """What they were trained on."""
+        """The data that the runs were trained on."""
 
     def candidates(self) -> list[Candidate]:
-        """What there is to choose from."""
+        """The trade-offs."""
 
 
 @dataclass(frozen=True)
 class Single:
-    """A run on its own, with nothing to choose from. A :class:`TradeOffs`.
+    """A single run as :class:`TradeOffs`.
 
     Args:
-        config: Of the run.
-        prepared: What it was trained on.
+        config: The run's config.
+        prepared: The data that it was trained on.
         run: The run.
     """
 
@@ -60,7 +60,7 @@ class Single:
     run: Run
 
     def candidates(self) -> list[Candidate]:
-        """The run."""
+        """The run, as the only candidate."""
         auc = {task: metrics["auc"] for task, metrics in self.run.val.items()}
         return [Candidate(self.run.method, self.run, auc, nan)]
 

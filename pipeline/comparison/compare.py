@@ -1,4 +1,4 @@
-"""Everything of a comparison trained, and its tables saved."""
+"""A comparison from its config: runs that are missing are trained, and the tables are saved."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipeline.training.runner import CallbackList, find_or_train
 
 
 def compare(config: RunConfig, prepared: Prepared, callbacks: Sequence[Callback]) -> Comparison:
-    """Train whatever of a comparison is not done yet, and save its tables.
+    """Find or train all runs of a comparison, and save its tables.
 
     Raises:
         InputError: As :func:`pipeline.training.training.train`.
@@ -31,7 +31,7 @@ def compare(config: RunConfig, prepared: Prepared, callbacks: Sequence[Callback]
 
 
 def train_networks(config: RunConfig, prepared: Prepared, callbacks: Sequence[Callback]) -> Comparison:
-    """The networks of a comparison, not saved."""
+    """Find or train the networks of a comparison; nothing is saved but their runs."""
     planned = plan_networks(config)
     systems: dict[str, list[Run]] = {}
     for p, run in zip(planned, find_or_train(planned, prepared, callbacks, config.compare.workers), strict=True):

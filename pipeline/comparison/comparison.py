@@ -1,4 +1,4 @@
-"""Single-task models, and every method, on the same data and seeds: the table of a paper."""
+"""A comparison: single-task models, every method and boosting on the same data and seeds, and its tables."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Row:
     """One system's figures on one split, over its seeds.
 
     Args:
-        system: Single-task, or a method.
+        system: Its name.
         auc: Mean AUC of each task.
         deviation: Standard deviation of each task's AUC over the seeds; None with one seed.
         average: Mean of the tasks' AUC.
@@ -46,10 +46,10 @@ class Comparison:
     """Every run of a comparison, and the tables made of them.
 
     Args:
-        config: What was compared.
-        prepared: On what.
-        systems: System to its runs: one a seed, or one a seed and task for the single-task models; one a task for
-            boosting.
+        config: The config.
+        prepared: The data.
+        systems: Name of a system to its runs: a method has one a seed, ``single-task`` one a seed and task, and
+            ``boosting`` one a task.
         rows: The rows that its systems are tested on.
     """
 
@@ -64,7 +64,7 @@ class Comparison:
         return comparison_fingerprint(self.config, self.prepared)
 
     def table(self, split: Split, ties: Ties = "average") -> list[Row]:
-        """One row a system, in the order they were asked for, the single-task models first."""
+        """One row a system: the single-task models first, then the methods in the config's order, then boosting."""
         tasks = self.config.tasks
         values = {s: {t: _aucs(found, t, split) for t in tasks} for s, found in self.systems.items()}
         auc = {s: {t: mean(v) for t, v in by_task.items()} for s, by_task in values.items()}
@@ -83,27 +83,27 @@ class Comparison:
 
     @cached_property
     def confidence(self) -> Confidence:
-        """How sure its differences in test AUC are."""
+        """Intervals of the differences in test AUC."""
         return confidence(self.config.tasks, self.rows, self.systems, self.baselines)
 
     @property
     def seeds(self) -> range:
-        """Of its runs."""
+        """The seeds of the networks."""
         return _seeds(self.config)
 
     @property
     def baselines(self) -> list[str]:
-        """The systems that every other one is measured against."""
+        """Names of the systems that every other one is compared with."""
         return [system.name for system in REFERENCES if system.name in self.systems]
 
     @property
     def baseline(self) -> str:
-        """The one that the table's marks are against."""
+        """The baseline of the table's marks."""
         return self.baselines[0]
 
     @property
     def remarks(self) -> list[str]:
-        """What else a reader should know of its systems."""
+        """Notes on its systems for a reader of the table."""
         return [boosting_note(self.prepared)] if BOOSTING.name in self.systems else []
 
     @property
@@ -112,7 +112,7 @@ class Comparison:
         return self.config.runs / "comparisons" / f"{self.fingerprint}.json"
 
     def candidates(self) -> list[Candidate]:
-        """The methods, as the registry sees them: by validation AUC, each with the run of its best seed."""
+        """The methods with their validation AUC, each with the run of its best seed."""
         return [
             Candidate(
                 row.system, max(self.systems[row.system], key=lambda r: mean_auc(r.val)), row.auc, row.delta_m_pct
@@ -132,14 +132,14 @@ def plan_networks(config: RunConfig) -> list[PlannedRun]:
 
 
 def plan_boosting(config: RunConfig) -> list[PlannedRun]:
-    """The baseline of a comparison, one model a task, if it is wanted; of one seed, which moves it very little."""
+    """The boosting models, one a task, unless the config leaves them out; one seed, which moves them very little."""
     seed = config.train.seed
     wanted = config.tasks if config.compare.boosting else ()
     return [PlannedRun(BOOSTING, _changed(config, UNIFORM.name, (t,), seed)) for t in wanted]
 
 
 def comparison_fingerprint(config: RunConfig, prepared: Prepared) -> str:
-    """The fingerprint of a comparison, known before it is run."""
+    """The fingerprint of a comparison, known before its runs are trained."""
     folders = [(p.system.name, run_folder(p.config, prepared).name) for p in plan_networks(config)]
     return fingerprint(
         folders + [(p.system.name, boosting_folder(p.config, prepared).name) for p in plan_boosting(config)]

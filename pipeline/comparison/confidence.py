@@ -1,4 +1,4 @@
-"""How sure a comparison's differences are: its runs' scores of the test rows, and the intervals that follow."""
+"""Intervals of a comparison's differences, from its runs' scores of the test rows."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Interval:
     """A system's difference in test AUC from another system.
 
     Args:
-        system: Whose.
-        against: From which.
-        task: Of which task; None for the mean over the tasks.
+        system: The system.
+        against: The system that it is compared with.
+        task: The task; None for the mean over the tasks.
         delta: The difference, a mean over the seeds.
         low: Lower end.
         high: Upper end.
@@ -38,7 +38,7 @@ class Interval:
 
     @property
     def mark(self) -> str:
-        """Which side of 0 it lies on; empty where it holds 0."""
+        """▲ where the whole interval is above 0, ▼ where it is below, else empty."""
         return BETTER if self.low > 0 else WORSE if self.high < 0 else ""
 
 
@@ -47,8 +47,8 @@ class Confidence:
     """Simultaneous intervals of every system against each baseline.
 
     Args:
-        intervals: Of each baseline every other system's, each task's and their mean's.
-        note: What they say and what they leave out, in words.
+        intervals: For each baseline and each other system, those of each task and of the mean over the tasks.
+        note: What they cover, in words.
     """
 
     intervals: list[Interval]
@@ -62,13 +62,14 @@ class Confidence:
 def confidence(
     tasks: Sequence[str], rows: TestRows, systems: Mapping[str, Sequence[Run]], baselines: Sequence[str]
 ) -> Confidence:
-    """Intervals from the scores of the test rows, computed anew for runs that have none yet.
+    """Intervals from the scores of the test rows; runs without kept scores are scored first.
 
     Args:
         tasks: The tasks of each system.
         rows: The test rows.
-        systems: System to its runs. One with a single seed, beside others with several, counts as without variation.
-        baselines: The systems that all others are measured against.
+        systems: System to its runs. A system with a single seed, where others have several, counts as one that does
+            not vary with the seed.
+        baselines: The systems that all others are compared with.
     """
     names = list(systems)
     seeds = sorted({run.seed for runs in systems.values() for run in runs})
@@ -99,11 +100,11 @@ def _scores(
 
 
 def _note(rows: TestRows, seeds: int) -> str:
-    drawn = "users, or whatever `spec.group` names," if rows.unit_N is not None else "test rows"
+    drawn = "the groups of `spec.group`" if rows.unit_N is not None else "test rows"
     of_seeds = f" and {seeds} seeds" if seeds > 1 else ""
-    words = f"intervals hold all at once with {LEVEL:.0%}, over {drawn}{of_seeds}"
+    words = f"simultaneous {100 * LEVEL:.0f} % intervals over {drawn}{of_seeds}"
     if seeds == 1:
-        words += "; they are of these models, and another seed would move them further"
+        words += "; with one seed they cover these models only, not retraining"
     if rows.step > 1:
-        words += f"; how far the rows spread is from a sample of {len(rows):,} of {rows.total:,}"
+        words += f"; widths estimated from a sample of {len(rows):,} of {rows.total:,} rows"
     return words

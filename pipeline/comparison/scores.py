@@ -59,7 +59,7 @@ class TestRows:
 
     @property
     def share(self) -> float:
-        """Share of all rows that are in the sample."""
+        """The sample's share of all test rows."""
         return len(self) / self.total
 
     def labels(self, tasks: Sequence[str]) -> npt.NDArray[np.float32]:
@@ -88,7 +88,7 @@ class TestRows:
 
 
 def scores_of(run: Run, rows: TestRows) -> npt.NDArray[np.float32]:
-    """Rows x tasks of probabilities: read where a run has them, else computed from its weights and kept.
+    """Probabilities, rows x tasks: read if the run has them, else computed from its weights and kept.
 
     Args:
         run: A finished run.
@@ -103,7 +103,7 @@ def scores_of(run: Run, rows: TestRows) -> npt.NDArray[np.float32]:
 
 
 def stored(folder: Path, rows: TestRows) -> npt.NDArray[np.float32] | None:
-    """A run's kept scores; None where there are none, or they are damaged or of another sample."""
+    """A run's kept scores; None if there are none, or they are damaged or of another sample."""
     try:
         held = load_file(folder / SCORES)
     except (FileNotFoundError, SafetensorError):
@@ -115,7 +115,7 @@ def stored(folder: Path, rows: TestRows) -> npt.NDArray[np.float32] | None:
 
 
 def as_tensors(probability_NT: npt.NDArray[np.float32], rows: TestRows) -> dict[str, Tensor]:
-    """Scores as they are kept."""
+    """Scores as tensors for the file that keeps them."""
     return {"probability_NT": torch.from_numpy(probability_NT), "step": torch.tensor(rows.step)}
 
 

@@ -1,4 +1,4 @@
-"""A comparison's results as files: figures and intervals for a machine, the table for a person."""
+"""A comparison's table and its files: figures and intervals as JSON, the table as Markdown."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def save_comparison(comparison: Comparison) -> None:
 
 
 def table_columns(comparison: Comparison) -> list[str]:
-    """What stands above the figures."""
+    """The heads of the table's columns."""
     return ["system", *comparison.config.tasks, "average", "Δm% (drop)", "Mean Rank"]
 
 
 def table_cells(comparison: Comparison, row: Row) -> list[str]:
-    """A row's figures as text, each AUC with a mark where it can be told from the baseline's."""
+    """A row's figures as text, each AUC with a mark where it differs significantly from the baseline's."""
     against = comparison.confidence.against(comparison.baseline)
 
     def marked(text: str, task: str | None) -> str:
@@ -63,21 +63,22 @@ def table_cells(comparison: Comparison, row: Row) -> list[str]:
 
 
 def table_title(comparison: Comparison) -> str:
-    """What the table is of."""
+    """The table's title: name, split and seeds."""
     seeds = comparison.seeds
     spread = f", mean ± sd of {len(seeds)} seeds" if len(seeds) > 1 else f", seed {seeds[0]}"
     return f"{comparison.config.name}: test AUC{spread}"
 
 
 def table_notes(comparison: Comparison, ties: str = "average") -> list[str]:
-    """What a reader of the table should know, a sentence each."""
-    marks = f"{BETTER} above, {WORSE} below {comparison.baseline}: {comparison.confidence.note}."
-    measures = f"Δm%: mean relative drop against single-task, lower is better. Mean Rank: 1 is best, ties {ties}."
+    """Sentences that explain the table."""
+    rule = f"significantly better or worse than `{comparison.baseline}` on this test set"
+    marks = f"{BETTER}/{WORSE}: {rule} ({comparison.confidence.note})."
+    measures = f"Δm%: mean relative drop against `single-task`, lower is better. Mean Rank: 1 is best, ties: {ties}."
     return [measures, marks, *comparison.remarks]
 
 
 def _comparison_markdown(comparison: Comparison) -> str:
-    """The table, then each interval, then what they mean."""
+    """The table, then a table of intervals for each baseline, then the notes."""
     lines = [
         f"# {table_title(comparison)}",
         "",
@@ -100,7 +101,7 @@ def _interval(interval: Interval | None) -> str:
 
 
 def _rows(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a Markdown table; a bar in a method's options stays what it is."""
+    """Lines of a Markdown table, with bars in the cells escaped."""
     rule = ["---", *["--:"] * (len(head) - 1)]
     return [" | ".join(["", *map(_cell, row), ""]).strip() for row in (head, rule, *body)]
 

@@ -1,6 +1,6 @@
-"""How sure a difference of AUCs is: over the test rows, and over the seeds of the training.
+"""Intervals of differences of AUCs, over the test rows and over the seeds of the training.
 
-`docs/statistics.md` says what follows from it and why it is done so.
+`docs/statistics.md` explains the method and the reasons for it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ Floats = npt.NDArray[np.float64]
 Array = npt.NDArray[np.floating]
 
 LEVEL = 0.95
-_DRAWS = 50_000  # the simulated critical value is then off by less than 0.01
+DRAWS = 50_000  # the simulated critical value is then off by less than 0.01
 
 
 def auc_influence(label_N: Array, score_N: Array) -> tuple[float, Floats]:
-    """AUC, and each row's part in its error: the sum of their squares is the variance that DeLong et al. give.
+    """AUC, and each row's part in its error: the parts' squares add up to the variance of DeLong et al.
 
     A positive's part follows the share of negatives that it beats, a negative's the share of positives that beat it
     (ties count half), each less its mean.
@@ -58,10 +58,10 @@ def auc_influence(label_N: Array, score_N: Array) -> tuple[float, Floats]:
 
 @dataclass(frozen=True)
 class Estimate:
-    """AUCs of every seed, and how they vary together with the test rows.
+    """AUCs of every seed, and their covariance over the test rows.
 
-    A column K is one task of one system, systems one after another. Rows are shared by all systems and by all tasks, so
-    everything is paired.
+    A column K is one task of one system, systems one after another. All systems and tasks share the rows, so all AUCs
+    are paired.
 
     Args:
         auc_SMT: AUC of each seed, system and task.
@@ -81,13 +81,13 @@ class Estimate:
         unit_N: npt.NDArray[np.integer] | None = None,
         share: float = 1.0,
     ) -> Estimate:
-        """From the rows' scores.
+        """Estimate from the rows' scores.
 
         Args:
             labels_NT: 0, 1, or NaN where unknown.
             scores_SNK: Scores of each seed; one seed's are held at a time.
             unit_N: Rows that are drawn together, such as those of one user (Obuchowski 1997); each alone without it.
-            share: Share of all test rows that these rows are a sample of; the covariances are those of all.
+            share: These rows' share of all test rows, if they are a sample; the covariances are scaled to all rows.
         """
         unit = None if unit_N is None else np.unique(unit_N, return_inverse=True)[1]
         tasks = labels_NT.shape[1]
@@ -109,8 +109,8 @@ class Difference:
     """One system's AUC less another's.
 
     Args:
-        system: Number of the one.
-        against: Number of the other.
+        system: Number of the system.
+        against: Number of the system that it is compared with.
         task: Number of the task; None for the mean over the tasks.
     """
 
@@ -126,20 +126,23 @@ class Difference:
         return weight_MT.ravel() / (tasks if self.task is None else 1)
 
 
-def intervals(estimate: Estimate, differences: Sequence[Difference], level: float = LEVEL) -> Floats:
+def intervals(
+    estimate: Estimate, differences: Sequence[Difference], level: float = LEVEL, draws: int = DRAWS
+) -> Floats:
     """Intervals that hold all the true differences at once with the probability ``level``.
 
     A difference of means over S seeds varies with the rows and with the seeds. The two variances add up, less the part
-    that both count, which is known from how the seeds' own variances exceed that of their mean (Gallas 2006, of cases
-    and readers; ours are rows and seeds). So few seeds tell little of their variance: it is taken from all systems
-    together, or from the two alone where that is more. Intervals are Student's, with the degrees of freedom of the sum
-    (Satterthwaite), at the level at which the largest of all errors stays within in ``level`` of all cases: the maximum
-    of correlated normal variables, simulated (Hothorn, Bretz and Westfall 2008).
+    that both count, which is known from how the seeds' own variances exceed that of their mean (Gallas 2006, for cases
+    and readers; here rows and seeds). A few seeds tell little of their variance: it is pooled over all systems, or
+    taken from the two systems alone where that is more. Intervals are Student's, with the degrees of freedom of the sum
+    (Satterthwaite), and wide enough to hold all true differences at once with the probability ``level``: the maximum of
+    correlated normal variables is simulated (Hothorn, Bretz and Westfall 2008).
 
     Args:
-        estimate: Of the AUCs.
-        differences: What is wanted.
+        estimate: The AUCs and their covariance.
+        differences: The differences that get an interval.
         level: Probability that none of the intervals misses.
+        draws: Simulated draws for the critical value.
 
     Returns:
         3 x differences: the difference, its lower and its upper end; NaN where a task had a single class.
@@ -161,7 +164,7 @@ def intervals(estimate: Estimate, differences: Sequence[Difference], level: floa
         variance_C = np.maximum(rows_CC.diagonal() + training_C - both_C, np.maximum(rows_CC.diagonal(), training_C))
         part_C = np.divide(training_C, variance_C, out=np.zeros(len(contrast)), where=variance_C > 0)
         freedom_C = np.divide(pooled[:, 1], part_C**2, out=freedom_C, where=part_C > 0)
-    tail = ndtr(-_critical(rows_CC, level))
+    tail = ndtr(-critical_value(rows_CC, level, draws))
     half_C = -stdtrit(freedom_C, tail) * np.sqrt(variance_C.clip(min=0))
     ends = np.full((3, len(differences)), np.nan)
     ends[:, known_C] = delta_SC.mean(axis=0) + np.outer([0, -1, 1], half_C)
@@ -171,8 +174,8 @@ def intervals(estimate: Estimate, differences: Sequence[Difference], level: floa
 def _pooled(auc_SMT: Floats, difference: Difference) -> tuple[float, float]:
     """Variance of a difference over the seeds, from the residuals of all systems, and its degrees of freedom.
 
-    What a seed does to all systems alike is left out: it leaves their differences as they are. So is a system that no
-    seed moves, because it has one model for all.
+    The effect of a seed on all systems alike is left out, since it cancels in differences. So is a system that does not
+    vary with the seed, because it has one model for all seeds.
     """
     auc_SM = auc_SMT.mean(axis=2) if difference.task is None else auc_SMT[:, :, difference.task]
     moved_M = np.ptp(auc_SM, axis=0) > 0
@@ -186,13 +189,13 @@ def _pooled(auc_SMT: Floats, difference: Difference) -> tuple[float, float]:
     return sides * float((residual**2).sum()) / freedom, float(freedom)
 
 
-def _critical(covariance_CC: Floats, level: float) -> float:
-    """What the largest of so correlated standard normal variables exceeds, in size, with probability ``1 - level``.
+def critical_value(covariance_CC: Floats, level: float, draws: int = DRAWS) -> float:
+    """The value that the largest absolute of correlated standard normal variables exceeds with probability 1 - level.
 
-    The correlations are those that the rows give. So few seeds cannot tell their own.
+    The correlations are those over the rows: a few seeds cannot tell theirs.
     """
     deviation_C = np.sqrt(covariance_CC.diagonal().clip(min=np.finfo(np.float64).tiny))
     values, vectors = np.linalg.eigh(covariance_CC / np.outer(deviation_C, deviation_C))
-    normal = np.random.default_rng(0).standard_normal((_DRAWS, len(values)))
+    normal = np.random.default_rng(0).standard_normal((draws, len(values)))
     largest = np.abs(normal @ (vectors * np.sqrt(values.clip(min=0))).T).max(axis=1, initial=0)
     return float(np.quantile(largest, level))

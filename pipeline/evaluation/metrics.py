@@ -1,4 +1,4 @@
-"""How good predictions are, task by task and batch by batch, in memory that rows do not fill."""
+"""Metrics of predictions, task by task and batch by batch, in bounded memory."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class Evaluator:
         return sum(task.ranked.nbytes + (task.grouped.nbytes if task.grouped else 0) for task in self._tasks.values())
 
     def update(self, labels_BT: Array, probability_BT: Array, group_B: npt.NDArray[np.integer] | None = None) -> None:
-        """Take a batch.
+        """Add a batch.
 
         Args:
             labels_BT: 0, 1, or NaN where unknown.
             probability_BT: Predicted probability of label 1; told apart in float32 where scores are ranked.
-            group_B: What GAUC is the mean over, for example users. Rows of
+            group_B: Groups that GAUC is the mean over, for example users. Rows of
                 :data:`pipeline.evaluation.ranking.NO_GROUP`, or of batches without, are in none: they count in every
                 metric but GAUC.
 
@@ -134,7 +134,7 @@ def _by_decile(curve: Curve, deciles: bool) -> dict[str, float]:
 
 
 def _entropy(rate: float) -> float:
-    """Of a coin, in nats."""
+    """Entropy of a coin, in nats."""
     return rate if math.isnan(rate) else -sum(p * math.log(p) for p in (rate, 1 - rate) if p > 0)
 
 

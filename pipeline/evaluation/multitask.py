@@ -1,4 +1,4 @@
-"""How good a run is, and how runs compare: metrics per task, Δm% and Mean Rank."""
+"""Measures over all tasks: metrics a task, Δm% and Mean Rank."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def task_metrics(
     tasks: Sequence[str],
     group_N: npt.NDArray[np.integer] | None = None,
 ) -> dict[str, dict[str, float]]:
-    """What :class:`pipeline.evaluation.metrics.Evaluator` says of rows that are all in memory; always exact.
+    """The metrics of :class:`pipeline.evaluation.metrics.Evaluator` for rows that are all in memory; always exact.
 
     Args:
         labels_NT: 0, 1, or NaN where unknown.
         probability_NT: Predicted probability of label 1.
         tasks: Task names.
-        group_N: What GAUC is the mean over; without it there is none.
+        group_N: Groups that GAUC is the mean over; without them there is no GAUC.
     """
     evaluator = Evaluator(tasks, limit=max(1, len(labels_NT)))
     evaluator.update(labels_NT, probability_NT, group_N)
@@ -41,8 +41,8 @@ def delta_m_pct(metrics: Values, baseline: Values, higher_is_better: bool | Valu
     ``(100 / T) sum_i (-1)^{l_i} (M_i - B_i) / B_i`` with ``l_i = 1`` where higher is better (GradOPS section 4).
 
     Args:
-        metrics: One metric a task of the method.
-        baseline: The same of the baseline, usually the single-task models.
+        metrics: The method's metric on each task.
+        baseline: The baseline's, usually of the single-task models.
         higher_is_better: For all tasks at once, or one truth value a task.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Points that no other beats, and how much room they cover. More is better in every column."""
+"""Pareto-optimal points and the hypervolume below them; higher is better in every column."""
 
 from __future__ import annotations
 
@@ -11,21 +11,24 @@ Points = npt.NDArray[np.float64]
 
 
 def pareto_mask(points: Sequence[Sequence[float]]) -> list[bool]:
-    """Which points no other beats in one column without losing in another; equal points are all on the front."""
+    """Whether each point is Pareto-optimal: no other is as high in every column and higher in one.
+
+    Equal points are all optimal or none.
+    """
     return [not any(_dominates(other, point) for other in points) for point in points]
 
 
 def hypervolume(points: Sequence[Sequence[float]], reference: Sequence[float]) -> float:
-    """Volume of what lies above a reference and below one of the points; a point not above it adds nothing.
+    """Volume above a reference and below any of the points; a point that is not above the reference adds nothing.
 
-    Slices along the first column, so n points of T columns cost about n^(T-1): made for a front of tens.
+    It slices along the first column, so n points of T columns cost about n^(T-1): fast enough for tens of points.
     """
     point_NT = np.asarray(points, dtype=np.float64).reshape(-1, len(reference)) - np.asarray(reference)
     return _volume(point_NT[(point_NT > 0).all(axis=1)])
 
 
 def contribution(point: Sequence[float], others: Sequence[Sequence[float]], reference: Sequence[float]) -> float:
-    """The volume that a point adds to that of others: 0 where one of them is at least as good everywhere."""
+    """The volume that a point adds to that of others: 0 where one of them is at least as high in every column."""
     return hypervolume([*others, point], reference) - hypervolume(others, reference)
 
 

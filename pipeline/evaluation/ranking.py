@@ -43,7 +43,7 @@ def bins(score_N: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:
 
 @dataclass(frozen=True)
 class Curve:
-    """What lies at or below each level of the score, levels ascending.
+    """Rows, positives and sums of scores at or below each level of the score, levels ascending.
 
     Args:
         rows_L: Rows.
@@ -100,7 +100,7 @@ class Ranked:
         return self._held.nbytes + (self._histogram.nbytes if self._histogram else 0)
 
     def add(self, word_N: Words) -> None:
-        """Take some rows."""
+        """Add some rows."""
         if len(word_N) > self._held.room:
             self._histogram = self._histogram or _Histogram()
             self._histogram.add(self._held.rows)
@@ -111,7 +111,7 @@ class Ranked:
             self._held.append(word_N)
 
     def curve(self) -> Curve:
-        """All rows taken so far."""
+        """The curve of all rows so far."""
         if self._histogram:
             self._histogram.add(self._held.rows)
             self._held.size = 0
@@ -127,8 +127,8 @@ class Grouped:
     """The scores of one task by group: the mean over groups of the AUC within each, weighted by their rows.
 
     Groups with a single class have no AUC and are left out. Where the rows exceed the limit, groups are sampled: those
-    whose hash is below a threshold, which is halved until the rows fit. The sample depends on the rows taken, not on
-    their order.
+    whose hash is below a threshold, which is halved until the rows fit. The sample depends on the rows, not on their
+    order.
 
     Args:
         limit: Rows held.
@@ -149,7 +149,7 @@ class Grouped:
         return self._threshold / _EVERY
 
     def add(self, group_N: npt.NDArray[np.int64], word_N: Words) -> None:
-        """Take some rows."""
+        """Add some rows."""
         new = np.empty(len(word_N), _GROUPED)
         new["group"], new["word"] = group_N, word_N
         new = self._sampled(new)
@@ -162,7 +162,7 @@ class Grouped:
         self._held.append(new)
 
     def auc(self) -> float:
-        """The mean of what is held; NaN where no group has both classes."""
+        """The mean over the held groups; NaN where no group has both classes."""
         order_N = np.argsort(self._held.rows["group"])
         group_N, word_N = self._held.rows["group"][order_N], self._held.rows["word"][order_N]
         dense_N = np.cumsum(np.diff(group_N, prepend=group_N[:1]) != 0, dtype=np.uint64)
@@ -239,7 +239,7 @@ class _Histogram:
 
 
 def _levels(word_N: npt.NDArray[np.unsignedinteger]) -> tuple[Counts, Counts]:
-    """Of sorted words: the place of the last row of each score, and the positives up to there."""
+    """Position of the last row of each score among sorted words, and the positives up to there."""
     level_N = word_N >> 1
     end_L = np.append(np.flatnonzero(level_N[1:] != level_N[:-1]), len(word_N) - 1)[: len(word_N)]
     return end_L, np.cumsum(word_N & 1, dtype=np.int64)[end_L]

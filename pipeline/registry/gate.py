@@ -88,7 +88,7 @@ class Contender:
 def judge(
     candidate: Contender, champion: Contender | None, rows: HeldOut, prepared: Prepared, config: GateConfig
 ) -> tuple[Check, ...]:
-    """Hold a candidate against the rules, and against the champion.
+    """Check a candidate by the rules and against the champion.
 
     Args:
         candidate: The version that is to serve.

@@ -125,7 +125,7 @@ def _pair(result: Result, x: str, y: str) -> go.Figure:
 
 
 def _traces(result: Result, names: Mapping[str, str], wanted: Callable[[Run], bool]) -> go.Figure | None:
-    """One panel a name, one line a point: diagnostics of its runs over the steps, a mean over the seeds."""
+    """A panel for each name and in it a line for each point: diagnostics over the steps, averaged over its runs."""
     figure = make_subplots(rows=len(names), shared_xaxes=True, subplot_titles=[escape(n) for n in names])
     shown = [p for p in result.complete if p.pareto or p.method == UNIFORM.name or result.kind == "comparison"]
     runs = {point.label: [run for run in result.runs(point) if wanted(run)] for point in shown}

@@ -1,4 +1,4 @@
-"""One HTML file that shows a comparison or a study to a person, on any screen and without a network."""
+"""The report: one HTML file of a comparison or a study, for any screen, without a network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Giving up runs that are behind. Optuna does not, where a study has several objectives."""
+"""The pruning of runs that fall behind; Optuna has none for a study of several objectives."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ _LEAST_POINTS = 5  # the median of fewer says little
 
 
 class BehindError(Exception):
-    """A run is not worth going on with."""
+    """A run has fallen behind the median."""
 
 
 class MedianRule:
-    """Gives up a run whose mean validation AUC is below the median of the finished points' after as many epochs.
+    """Gives up a run whose mean validation AUC is below the median of the finished points after the same epoch.
 
-    A run is held against runs of the same seed, in finished points alone, of which there have to be five. Its last
-    epoch is not judged, nor is a run that is found finished: they cost nothing more. A
-    :class:`pipeline.runs.plan.Callback`.
+    A run is compared with runs of the same seed, and only once five points are finished. Its last epoch is not judged,
+    nor is a run that is found finished: they cost nothing more. A :class:`pipeline.runs.plan.Callback`.
 
     Args:
         points: The finished points.
@@ -36,7 +35,7 @@ class MedianRule:
         """Judge an epoch.
 
         Raises:
-            BehindError: If its run is to be given up.
+            BehindError: If the run is to be given up.
         """
         place = planned.config.train.seed - self._first_seed
         others = [curves[place][epoch.number] for curves in self._curves if len(curves[place]) > epoch.number]
@@ -46,4 +45,4 @@ class MedianRule:
             raise BehindError(f"{behind} of seed {planned.config.train.seed}, median {median(others):.4f}")
 
     def on_run_end(self, planned: PlannedRun, run: Run, reused: bool) -> None:
-        """A finished run is not judged."""
+        """Nothing: a finished run is not judged."""

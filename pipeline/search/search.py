@@ -1,4 +1,4 @@
-"""The whole of `gradops search`: what the points are held against, the points, and the best of them registered."""
+"""The whole of `gradops search`: its baselines, its points, and the best of them registered."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class Searched:
     """A finished search. A :class:`pipeline.comparison.candidates.TradeOffs`.
 
     Args:
-        config: Of the search.
+        config: The search's config.
         prepared: The data.
-        comparison: The single-task models and uniform scaling.
-        points: Every point, those on the front marked.
+        comparison: The baselines: single-task models and uniform scaling.
+        points: Every point, the Pareto-optimal ones marked.
         path: The study's file.
     """
 
@@ -52,8 +52,8 @@ class Searched:
     path: Path
 
     @property
-    def front(self) -> list[Point]:
-        """The points that no other beats, by validation AUC."""
+    def pareto_front(self) -> list[Point]:
+        """The Pareto-optimal points, by validation AUC."""
         return [point for point in self.points if point.pareto]
 
     def candidates(self) -> list[Candidate]:
@@ -65,28 +65,30 @@ class Searched:
         baselines = Baselines.of(self.comparison)
         return [
             Candidate(p.name, max(self._runs(p), key=lambda run: mean_auc(run.val)), p.val, baselines.delta_m_pct(p))
-            for p in self.front
+            for p in self.pareto_front
         ]
 
     def confidence(self) -> Confidence:
-        """How sure the differences in test AUC of the points on the front are.
+        """Intervals of the differences in test AUC, for the Pareto-optimal points.
 
         Raises:
             InputError: If a run is on another machine.
         """
-        systems = self.comparison.systems | {point.label: self._runs(point) for point in self.front}
+        systems = self.comparison.systems | {point.label: self._runs(point) for point in self.pareto_front}
         return confidence(self.config.tasks, self.comparison.rows, systems, self.comparison.baselines)
 
     def _runs(self, point: Point) -> list[Run]:
         folders = [self.config.runs / name for name in point.runs]
         if missing := [str(folder) for folder in folders if not folder.exists()]:
             fix = "set `runs` to one folder that all machines share, or search again where it is"
-            raise InputError(f"of trial {point.trial}, which is on the front, {', '.join(missing)} is not here; {fix}")
+            raise InputError(
+                f"trial {point.trial} is Pareto-optimal, but its run {', '.join(missing)} is not here; {fix}"
+            )
         return [Run.load(folder) for folder in folders]
 
 
 class Search:
-    """A search, by as many commands and processes as like to join it.
+    """A search, which any number of commands and processes may join.
 
     Args:
         config: With the section ``[search]``.
@@ -97,11 +99,11 @@ class Search:
     def __init__(self, config: RunConfig, prepared: Prepared, study: Study) -> None:
         self.config, self.prepared, self.study = config, prepared, study
         self.path = folder_of(config) / f"{study.fingerprint}.json"
-        self._alone = FileLock(self.path.with_suffix(".lock"))  # of the commands that share the folder of runs
+        self._lock = FileLock(self.path.with_suffix(".lock"))  # of the commands that share the folder of runs
 
     @property
     def compared(self) -> RunConfig:
-        """The comparison whose runs the points are held against."""
+        """The config of the comparison with the baselines."""
         search = self.config.search
         compare = CompareConfig(methods=(UNIFORM.name,), seeds=search.seeds, workers=search.workers)
         return self.config.model_copy(update={"compare": compare})
@@ -119,27 +121,27 @@ class Search:
         Raises:
             InputError: As :func:`pipeline.training.training.train`, and where a run to register is on another machine.
         """
-        with self._alone:
+        with self._lock:
             tracker = Tracker.open(self.config, self.prepared, RunGroup.study(self.study.fingerprint))
         with tracker, self._ends_in_order(tracker):
-            with self._alone:
+            with self._lock:
                 tracker.close_lost(self.study.running)
                 comparison = self._compared(tracker, callbacks)
                 self.study.fill()
             baselines = Baselines.of(comparison)
             self._work(baselines, tracker, lambda: on_points(self._save(baselines, tracker)))
-            with self._alone:
+            with self._lock:
                 searched = Searched(self.config, self.prepared, comparison, self._save(baselines, tracker), self.path)
                 study_file(self.config, self.prepared, baselines, searched.points, searched.confidence()).save(
                     self.path
                 )
                 tracker.close_lost(self.study.running)
                 aliases = register(searched, tracker, only_best=True)
-                tracker.studied(self.path, [i for point in searched.front for i in point.mlflow_run_ids])
+                tracker.studied(self.path, [i for point in searched.pareto_front for i in point.mlflow_run_ids])
         return searched, aliases
 
     def _compared(self, tracker: Tracker, callbacks: Sequence[Callback]) -> Comparison:
-        """The comparison, trained as far as it is not. A pool breaks where one of its workers is killed: then anew."""
+        """The comparison with the baselines; tried again where a worker was killed, which breaks the pool of all."""
         for _ in range(MOST_LOSSES):
             with suppress(BrokenProcessPool):
                 return train_networks(self.compared, self.prepared, [*callbacks, tracker])
@@ -147,7 +149,7 @@ class Search:
         return train_networks(self.compared, self.prepared, [*callbacks, tracker])
 
     def _work(self, baselines: Baselines, tracker: Tracker, on_points: Callable[[], None]) -> None:
-        """Finish every point, here or in workers."""
+        """Finish every point, in this process or in several."""
         size = concurrency(self.config.search.workers, self.study.places - len(self.study.points()))
         if size == 1:
             Worker(self.config, self.prepared, self.study, baselines, tracker, on_points).work()
@@ -167,8 +169,8 @@ class Search:
         on_points()
 
     def _save(self, baselines: Baselines, tracker: Tracker) -> list[Point]:
-        """Write what is finished to the study's file; the newest state last, whoever writes."""
-        with self._alone:
+        """Write the finished points to the study's file; the lock keeps an older state from replacing a newer one."""
+        with self._lock:
             # A point that was finished while the tracking server was away knows no MLflow run.
             points = [
                 p if p.mlflow_run_ids else replace(p, mlflow_run_ids=tracker.run_ids(p.runs))
@@ -180,7 +182,7 @@ class Search:
 
     @contextmanager
     def _ends_in_order(self, tracker: Tracker) -> Iterator[None]:
-        """Where a command is interrupted, the study is ended in MLflow, unless others work on it."""
+        """End the study in MLflow where this command is interrupted, unless others work on it."""
         try:
             with reachable():
                 yield

@@ -1,4 +1,4 @@
-"""What a trial chooses: a method, its options, and numbers of the config."""
+"""The choices of a trial: a method, its options, and numbers of the config."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from pipeline.training.resolve import changed_config
 
 METHOD = "method"
 Fixed = dict[str, Any]
-# What prepared data does not depend on and seeds do not decide: the keys whose values only change what is trained.
+# The keys that change only the training: prepared data does not depend on them.
 _SEARCHABLE = re.compile(r"(train|model)\.\w+|spec\.tasks\.\w+\.weight")
 _NOT_SEARCHABLE = {"train.seed", "train.threads", "train.checkpoint_every", "train.keep_checkpoints"}
 
 
 class Draw(Protocol):
-    """What asks a sampler: an Optuna trial, or what stands for one."""
+    """An Optuna trial, or a stand-in for one: suggests values."""
 
     def suggest_categorical(self, name: str, choices: list[str]) -> Any:
         """One of some texts."""
@@ -45,9 +45,9 @@ class Dimension:
 
     Args:
         name: ``gradops.alpha``, or a key of the config.
-        range: Where.
+        range: Its range.
         whole: Whether it is an integer.
-        written: What it is where nobody chooses.
+        written: Its value in the config.
     """
 
     name: str
@@ -56,14 +56,14 @@ class Dimension:
     written: float
 
     def drawn(self, draw: Draw) -> float:
-        """The sampler's choice, to six digits: it is read by people, in names of runs."""
+        """The sampler's choice, rounded to six digits, since it becomes part of the runs' names."""
         low, high, log = self.range.low, self.range.high, self.range.log
         if self.whole:
             return draw.suggest_int(self.name, int(low), int(high), log=log)
         return min(max(float(f"{draw.suggest_float(self.name, low, high, log=log):.6g}"), low), high)
 
     def spread(self, count: int) -> list[float]:
-        """So many values from end to end; fewer, where whole numbers are."""
+        """Evenly spread values from end to end; fewer than ``count`` where the range has fewer whole numbers."""
         low, high = self.range.low, self.range.high
         values = np.geomspace(low, high, count) if self.range.log else np.linspace(low, high, count)
         if self.whole:
@@ -72,19 +72,19 @@ class Dimension:
 
     @property
     def corners(self) -> list[float]:
-        """Both ends, and 0 between them, where most options mean that nothing is done."""
+        """Both ends, and 0 if it is between them: the value at which most options do nothing."""
         inner = [0.0] if self.range.low < 0 < self.range.high else []
         return [self.range.low, *inner, self.range.high]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What a trial chose.
+    """The choice of a trial.
 
     Args:
         method: The method, as text with its options.
         params: The options by their names, and the numbers of the config by their keys.
-        values: The latter alone.
+        values: The numbers of the config alone.
     """
 
     method: str
@@ -92,7 +92,7 @@ class Choice:
     values: dict[str, float]
 
     def config(self, base: RunConfig, seed: int) -> RunConfig:
-        """What one run of the choice trains.
+        """The config of one run.
 
         Raises:
             InputError: If the chosen numbers do not go together.
@@ -100,17 +100,17 @@ class Choice:
         try:
             return changed_config(base, {**self.values, "train.method": self.method, "train.seed": seed})
         except ValueError as error:
-            raise InputError(f"search.ranges allows {self.params}, which is no config: {error}") from None
+            raise InputError(f"search.ranges allows {self.params}, which is no valid config: {error}") from None
 
 
 class Space:
-    """Everything that a config's trials may choose.
+    """The choices that a config's trials have.
 
     Args:
         config: With the section ``[search]``.
 
     Raises:
-        InputError: If a range is of no number that can be searched, or reaches beyond what its key takes.
+        InputError: If a range is of a key that cannot be searched, or reaches beyond the key's own range.
     """
 
     def __init__(self, config: RunConfig) -> None:
@@ -133,10 +133,10 @@ class Space:
         return Choice(_with_options(self._methods[text], options), options | values, values)
 
     def prescribed(self) -> list[Fixed]:
-        """What the first trials choose, as far as it is known beforehand; one entry a trial, empty where it is free.
+        """Choices that are fixed beforehand, one entry a trial; empty where the sampler chooses.
 
-        On a grid this is all of it. Other samplers begin with every method as it is written and with the corners of
-        its options, for at most half of the trials.
+        A grid fixes all of them. Other samplers begin with every method as it is written and with the corners of its
+        options, for at most half of the trials.
         """
         trials = self._search.trials
         if self._search.sampler == "grid":
@@ -186,7 +186,7 @@ def at(config: RunConfig, key: str) -> Any:
 
 
 def _problems(config: RunConfig, key: str) -> Iterator[str]:
-    """What speaks against searching a number of the config."""
+    """The reasons why a key of the config cannot be searched in its range."""
     try:
         value = at(config, key)
     except KeyError:
@@ -208,7 +208,7 @@ def _problems(config: RunConfig, key: str) -> Iterator[str]:
 
 
 def _reason(error: ValueError) -> str:
-    """A sentence of what pydantic says in a paragraph."""
+    """The first sentence of pydantic's paragraph."""
     lines = [line.strip() for line in str(error).splitlines()]
     return next((line for line in lines[1:] if " " in line), lines[0]).removeprefix("Value error, ").split(" [type=")[0]
 

@@ -1,4 +1,4 @@
-"""Where a study is kept, and who of those that work on it is still alive."""
+"""The storage of a study, and the watch over its workers: which of them are still alive."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from features.errors import InputError
 from pipeline.config.run import RunConfig
 from pipeline.files.redaction import without_passwords
 
-# What a database raises that is not there, or not there any more.
+# Errors of a database that cannot be reached.
 AWAY = (SQLAlchemyError, StorageInternalError)
 _PATIENCE = 30  # seconds in which a proxy has to answer
 
 
 class Watch(Protocol):
-    """Knows which trials somebody works on."""
+    """Knows which trials are worked on."""
 
     def hold(self, trial: FrozenTrial) -> AbstractContextManager[bool]:
         """A context in which this process works on a trial; False if another one does."""
 
     def give_back_lost(self, study: optuna.Study) -> None:
-        """Make the trials of workers that were killed anybody's again."""
+        """Let other workers take the trials of workers that were killed."""
 
 
 def study_of(config: RunConfig) -> str:
@@ -46,7 +46,7 @@ def study_of(config: RunConfig) -> str:
 
 
 def folder_of(config: RunConfig) -> Path:
-    """Where the studies of a config's runs are."""
+    """The folder of the studies."""
     return config.runs / "studies"
 
 
@@ -77,7 +77,7 @@ def open_storage(config: RunConfig) -> tuple[BaseStorage, Watch]:
 
 @contextmanager
 def reachable() -> Iterator[None]:
-    """A database that goes away while the block works is an error of the user's."""
+    """Turn the loss of the database during the block into an InputError."""
     try:
         yield
     except AWAY as error:
@@ -88,7 +88,7 @@ def reachable() -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without Optuna's remarks on what it calls experimental; heartbeats and grouped TPE have been so for years."""
+    """Silence Optuna's warnings of experimental features; heartbeats and grouped TPE have been so for years."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         yield
@@ -96,10 +96,10 @@ def quiet() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Leases:
-    """A lock on a file for each trial that is worked on, which the kernel takes from a process that dies.
+    """A file lock for each trial that is worked on, which the kernel releases when its process dies.
 
     Args:
-        folder: Where the locks are: one folder for all who work on the study.
+        folder: Folder of the locks, shared by all workers of the study.
     """
 
     folder: Path
@@ -122,7 +122,7 @@ class Leases:
             lock.release()
 
     def give_back_lost(self, study: optuna.Study) -> None:
-        """See :class:`Watch`. Whoever holds a running trial's lock is the only one to decide about it."""
+        """See :class:`Watch`. Only the holder of a running trial's lock decides about the trial."""
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             with self.hold(trial) as is_lost:
                 if is_lost:
@@ -133,7 +133,7 @@ class Leases:
 class Heartbeats:
     """Signs of life in the database, for workers that share nothing else.
 
-    A trial without one for twice the interval is failed, and its point is for anybody again.
+    A trial without one for twice the interval is failed, and its place in the study is free again.
 
     Args:
         storage: The database.
@@ -145,7 +145,7 @@ class Heartbeats:
 
     @contextmanager
     def hold(self, trial: FrozenTrial) -> Iterator[bool]:
-        """See :class:`Watch`. The first sign is before the claim: no trial runs without one."""
+        """See :class:`Watch`. The first sign comes before the claim, so that no trial runs without one."""
         ended = threading.Event()
         self.storage.record_heartbeat(trial._trial_id)
         thread = threading.Thread(target=self._beat, args=(trial._trial_id, ended), daemon=True)
@@ -170,10 +170,10 @@ class Heartbeats:
 
 
 def give_back(study: optuna.Study, trial: FrozenTrial) -> None:
-    """Let somebody else run a trial that is running: only for who works on it, or knows that nobody does.
+    """Let another worker run a trial that is running; call it only for a trial that no other process works on.
 
-    It keeps its number and what it has chosen. Optuna's own way is to fail it and to queue a copy, which comes later in
-    the study: a search that was interrupted would then choose other points than one that was not.
+    The trial keeps its number and its choice. Optuna's own way is to fail it and to queue a copy, which comes later in
+    the study: an interrupted search would then choose other points than an uninterrupted one.
     """
     storage = study._storage
     if storage.get_trial(trial._trial_id).state == TrialState.RUNNING:
@@ -181,14 +181,14 @@ def give_back(study: optuna.Study, trial: FrozenTrial) -> None:
 
 
 class _KernelLock(BaseJournalFileLock):
-    """A journal's lock that ends with its process; Optuna's own stops everybody for 30 seconds when one is killed."""
+    """A journal's lock that ends with its process; Optuna's own blocks all workers for 30 s after one is killed."""
 
     def __init__(self, journal: Path) -> None:
         self._journal = journal
         self._lock = FileLock(journal.with_suffix(".journal.lock"))
 
     def acquire(self) -> bool:
-        """Take it, and cut off the half line that a process killed while it wrote has left: no line could follow it."""
+        """Take it, and cut off the half line of a process that was killed while writing; no line could follow it."""
         self._lock.acquire()
         with self._journal.open("rb+") as stream:
             end = stream.seek(0, 2)
@@ -198,7 +198,7 @@ class _KernelLock(BaseJournalFileLock):
         return True
 
     def release(self) -> None:
-        """Let it go."""
+        """Release it."""
         self._lock.release()
 
 

@@ -26,15 +26,15 @@ from pipeline.search.storage import give_back, open_storage, quiet, study_of
 
 _PLACE, _POINT, _DEPENDS_ON = "gradops.place", "gradops.point", "gradops.depends_on"
 _GENERATION = 20  # points of one generation of NSGA-II
-# What a study may be taken up with otherwise: how many points, and by whom and where they are found.
+# Keys that may differ when a study is joined: the number of points, and where and by which workers they are found.
 _FREE = {"trials", "study", "storage", "heartbeat", "workers"}
 
 
 class Study:
-    """The study of a config's search: which points are finished, and which are for whom.
+    """The study of a config's search: its finished points, and the trials that wait for a worker.
 
-    Every point has a place from the beginning: a trial that waits. A worker takes one that waits, chooses, trains and
-    finishes it. One whose worker was killed waits again, and keeps its choice.
+    Every point has a place from the beginning: a trial that waits. A worker takes a waiting trial, chooses, trains and
+    finishes it. A trial whose worker was killed waits again, and keeps its choice.
 
     Args:
         config: With the section ``[search]``.
@@ -60,12 +60,12 @@ class Study:
         if known is None:
             study.set_user_attr(_DEPENDS_ON, depends)
         elif differing := differences(known, depends):
-            fix = "give another one a name by `search.study`"
-            raise InputError.of(f"the study `{self._name}` is there with other values; {fix}", differing)
+            fix = "name a new study by `search.study`"
+            raise InputError.of(f"the study `{self._name}` exists with other values; {fix}", differing)
 
     @uninterrupted()
     def fill(self) -> None:
-        """Make a trial for every place that has none: at the beginning, where more are asked for, for lost ones."""
+        """Make a trial for every place that has none: at the start, when more are asked for, and for lost trials."""
         study, kept = self._study(), self._by_place()
         choices: dict[int, dict[str, Any]] = {}
         for trial in study.get_trials(deepcopy=False):
@@ -76,7 +76,7 @@ class Study:
 
     @contextmanager
     def take(self) -> Iterator[Trial | None]:
-        """A trial for this process alone; None if there is none to take now. Unfinished at the end, it waits again."""
+        """A trial for this process alone; None if none waits. If it is unfinished at the end, it waits again."""
         study = self._study()
         self._watch.give_back_lost(study)
         self.fill()
@@ -96,18 +96,18 @@ class Study:
 
     @uninterrupted()
     def finish(self, trial: Trial, point: Point, values: Sequence[float], shortfalls: Mapping[str, float]) -> None:
-        """Keep a point. Where another worker has taken the trial over meanwhile, its result counts.
+        """Store a point; if another worker has finished the trial meanwhile, that worker's result counts.
 
         Args:
             trial: The trial.
-            point: What came of it.
-            values: Its objectives, if it is complete.
-            shortfalls: Task to how far the point is below what is asked for.
+            point: Its point.
+            values: Its objectives; empty if the point is not complete.
+            shortfalls: Task to the validation AUC that the point lacks.
         """
         states = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
         try:
             with quiet(), warnings.catch_warnings():
-                # Of a trial that was lost between this and its end, the constraints are there, and the same.
+                # A trial that was lost between this line and its end has the same constraints already.
                 warnings.filterwarnings("ignore", ".*already set", UserWarning)
                 for task, shortfall in shortfalls.items():
                     trial.set_constraint(task, shortfall)
@@ -129,7 +129,7 @@ class Study:
 
     @property
     def places(self) -> int:
-        """How many points are asked for."""
+        """Number of points that the config asks for."""
         return len(self._prescribed)
 
     def running(self) -> set[int]:
@@ -137,11 +137,11 @@ class Study:
         return {t.number for t in self._study().get_trials(deepcopy=False, states=(TrialState.RUNNING,))}
 
     def _study(self, sampler: BaseSampler | None = None) -> optuna.Study:
-        """The study as it is now: an object of Optuna's remembers trials until it is asked for the next one."""
+        """The study as it is now; an Optuna object keeps an old list of trials until it is asked for the next one."""
         return optuna.load_study(study_name=self._name, storage=self._storage, sampler=sampler)
 
     def _by_place(self) -> dict[int, FrozenTrial]:
-        """The trial that counts at each place: the first that was not lost."""
+        """The trial of each place: the first that was not lost."""
         kept: dict[int, FrozenTrial] = {}
         for trial in self._study().get_trials(deepcopy=False):
             if trial.state != TrialState.FAIL or _POINT in trial.user_attrs:
@@ -161,7 +161,7 @@ class Study:
 
     @uninterrupted()
     def _claimed(self, study: optuna.Study, waiting: FrozenTrial) -> bool:
-        """Whether a trial that waits is this process's now; the storage lets only one process have it."""
+        """Try to take a waiting trial, which the storage gives to one process only; whether it succeeded."""
         try:
             if not self._storage.set_trial_state_values(waiting._trial_id, state=TrialState.RUNNING):
                 return False
@@ -174,14 +174,14 @@ class Study:
         return True
 
     def _sampler(self, place: int) -> BaseSampler:
-        """A sampler of a point's own: what it chooses follows from the points before it, not from who asks, or when."""
+        """A sampler for one place: its choice depends on the finished points alone, not on the process or the time."""
         seed = int(fingerprint([self._search.sampler_seed, place])[:8], 16)
         match self._search.sampler:
             case "nsga2":
                 return NSGAIISampler(population_size=_GENERATION, seed=seed)
             case "gp":
                 return GPSampler(seed=seed)
-            case _:  # of a grid every choice is prescribed
+            case _:  # a grid prescribes every choice
                 return TPESampler(seed=seed, multivariate=True, group=True)
 
     @property
@@ -192,7 +192,7 @@ class Study:
 
 
 def _decides(config: RunConfig, prepared: Prepared) -> dict[str, Any]:
-    """What decides which points a study has, by key."""
+    """Everything that decides which points a study has, by key."""
     parts: dict[str, Any] = depends_on(config, prepared) | {"name": config.name, "tasks": list(config.tasks)}
     del parts["train"]["method"]
     search = config.search.model_dump(mode="json", exclude=_FREE)

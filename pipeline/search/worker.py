@@ -23,8 +23,8 @@ from pipeline.training.runner import find_or_train
 from pipeline.training.trainer import DivergedError
 from pipeline.training.training import remove_checkpoints
 
-_CHANCE = 0.5  # the AUC below which no volume is counted
-_PAUSE = 0.5  # seconds between two looks at trials that others work on
+_CHANCE = 0.5  # the AUC above which the hypervolume counts
+_PAUSE = 0.5  # seconds between two looks at trials of other workers
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class Worker:
     """Works on a study.
 
     Args:
-        config: Of the search.
+        config: The search's config.
         prepared: The data.
         study: The study.
-        baselines: What its points are held against.
+        baselines: The baselines that its points are compared with.
         tracker: Records the runs.
         on_point: Called after each point.
     """
@@ -51,7 +51,7 @@ class Worker:
         """Take trials until every point is finished, by this worker or another.
 
         Raises:
-            InputError: As :func:`pipeline.training.training.train`, but where a run diverges: its point has failed.
+            InputError: As :func:`pipeline.training.training.train`, except where a run diverges: its point has failed.
         """
         while True:
             with self.study.take() as trial:
@@ -73,7 +73,7 @@ class Worker:
             for seed in seeds
         ]
         point = self._trained(point, planned)
-        values = self._values(point) if point.state == "complete" else []
+        values = self.objectives(point) if point.state == "complete" else []
         shortfalls = self.baselines.shortfalls(point, self.config.search.not_below_single_task) if values else {}
         self.study.finish(trial, point, values, shortfalls)
 
@@ -98,8 +98,8 @@ class Worker:
             )
         return point.with_runs(runs, self.tracker.run_ids([run.fingerprint for run in runs]))
 
-    def _values(self, point: Point) -> list[float]:
-        """The objectives of a point."""
+    def objectives(self, point: Point) -> list[float]:
+        """The values of the search's objectives for a complete point."""
         match self.config.search.objective:
             case "auc":
                 return list(point.val.values())

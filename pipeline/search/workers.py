@@ -1,4 +1,4 @@
-"""The processes of one command that work on a study: one that is killed is replaced."""
+"""The pool of a command's worker processes on a study; one that is killed is replaced."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipeline.search.worker import Worker
 from pipeline.tracking.group import RunGroup
 from pipeline.tracking.tracker import Tracker
 
-MOST_LOSSES = 10  # workers killed without a point between them: then it is no accident
+MOST_LOSSES = 10  # workers killed without a point finished between them; more are no accident
 _INTERRUPTED = 130
 _LOOK = 1.0  # seconds between two calls of `on_look`
 
@@ -28,10 +28,10 @@ class WorkerPool:
     """Workers in processes of their own.
 
     Args:
-        config: Of the search.
+        config: The search's config.
         prepared: The data.
-        baselines: What its points are held against.
-        size: How many.
+        baselines: The baselines that its points are compared with.
+        size: Number of workers.
     """
 
     def __init__(self, config: RunConfig, prepared: Prepared, baselines: Baselines, size: int) -> None:
@@ -42,14 +42,14 @@ class WorkerPool:
             self._start()
 
     def work(self, on_look: Callable[[], int], on_loss: Callable[[], None]) -> None:
-        """Until every worker has found that nothing is left to do.
+        """Wait until every worker has found that no trial is left.
 
         Args:
-            on_look: Called every second; how many points are finished.
+            on_look: Called every second; returns the number of finished points.
             on_loss: Called after a worker was killed.
 
         Raises:
-            InputError: If a worker ended with one, or workers are killed one after the other.
+            InputError: If a worker ended with an InputError, or workers are killed one after the other.
         """
         losses, points = 0, 0
         try:
@@ -60,9 +60,7 @@ class WorkerPool:
                 lost = [signal_ for worker in list(self._workers) if (signal_ := self._ended(worker))]
                 losses += len(lost)
                 if losses > MOST_LOSSES:
-                    fix = (
-                        "a kernel short of memory does so: ask for fewer `search.workers`, or smaller batches or tables"
-                    )
+                    fix = "often memory is short: try fewer `search.workers`, smaller batches or smaller tables"
                     raise InputError(f"{losses} workers were killed by signal {lost[-1]} and no point finished; {fix}")
                 for _ in lost:
                     on_loss()
@@ -78,7 +76,7 @@ class WorkerPool:
         self._workers[worker] = receiver
 
     def _ended(self, worker: BaseProcess) -> int:
-        """Let go of a worker that has ended; the signal that killed it, or 0."""
+        """Forget a worker that has ended; returns the signal that killed it, else 0."""
         if worker.exitcode is None:
             return 0
         receiver = self._workers.pop(worker)
@@ -89,7 +87,7 @@ class WorkerPool:
         return 0
 
     def _end(self) -> None:
-        """End what still works; a step is finished and saved first."""
+        """End the workers that still run; each finishes and saves its step first."""
         for worker in self._workers:
             worker.terminate()
         for worker in self._workers:
@@ -97,15 +95,15 @@ class WorkerPool:
 
 
 def _error_of(receiver: Connection) -> Exception:
-    """Why a worker ended: an error of the user's, or one of ours, whose traceback it has printed."""
+    """The error that ended a worker: an InputError, or a bug whose traceback the worker has printed."""
     try:
         return InputError(receiver.recv())
     except EOFError:
-        return RuntimeError("a worker of the search failed; what it says is above")
+        return RuntimeError("a worker of the search failed; its traceback is above")
 
 
 def _work(config: RunConfig, prepared: Prepared, baselines: Baselines, sender: Connection) -> None:
-    """A worker's whole life."""
+    """The main function of a worker process."""
     end_with_parent([signal.SIGINT])  # the parent hears Ctrl-C, and ends its workers once
     signal.signal(signal.SIGTERM, _interrupt)
     try:

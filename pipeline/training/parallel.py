@@ -17,13 +17,13 @@ from pipeline.training.training import train
 
 
 def train_in_processes(planned: list[PlannedRun], prepared: Prepared, callback: Callback, workers: int) -> list[Run]:
-    """Train planned runs and return them in their order; each in a process of its own.
+    """Train planned runs, each in a process of its own, and return them in their order.
 
     Args:
         planned: The runs.
         prepared: Their data.
         callback: Called after every epoch and at the end of every run, in this process.
-        workers: How many at the same time.
+        workers: Number of runs at the same time.
     """
     context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
     manager = SyncManager(ctx=context)

@@ -1,4 +1,4 @@
-"""Planned runs, found where they are finished and trained where they are not."""
+"""Planned runs: found where they are finished, trained where they are not."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.training.training import remove_checkpoints, train
 
 
 def concurrency(workers: int, runs: int) -> int:
-    """How many of some runs are trained at the same time; 0 workers stand for one a core."""
+    """Number of runs that are trained at the same time; 0 workers stand for one a core."""
     return min(workers or os.cpu_count() or 1, runs)
 
 
@@ -35,7 +35,7 @@ def find_or_train(
     interrupted comparison goes on where it stopped and a longer one trains only what is new.
 
     Args:
-        planned: What is wanted.
+        planned: The runs.
         prepared: The data.
         callbacks: Called after every epoch and at the end of every run.
         workers: Runs trained at the same time; 0 for one a core.
@@ -74,7 +74,7 @@ class CallbackList:
 
 
 def _found(config: RunConfig, prepared: Prepared) -> Run | None:
-    """A finished run, tidied."""
+    """A finished run, if there is one; checkpoints that a killed process left are removed."""
     run = find_run(config, prepared)
     if run is not None:
         remove_checkpoints(config, prepared)

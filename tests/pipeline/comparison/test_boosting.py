@@ -128,6 +128,6 @@ def test_rare_categories_are_one_and_frequent_ones_come_first() -> None:
     spec = load_config(ROOT / "configs" / "debug.toml").spec
     ids = np.concatenate([np.repeat(7, 5), np.repeat(3, 9), np.arange(100, 400)])
     names = [n for n in spec.id_features if n == "sex"]
-    expression = boosting._category(pl.DataFrame({f"id.{names[0]}": ids}), names[0])
+    expression = boosting.category_column(pl.DataFrame({f"id.{names[0]}": ids}), names[0])
     codes = pl.DataFrame({"id.sex": [3, 7, 399, 12345]}).select(expression).to_series().to_list()
     assert codes == [0, 1, 254, 254]

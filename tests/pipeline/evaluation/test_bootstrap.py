@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from pipeline.evaluation import bootstrap
-from pipeline.evaluation.bootstrap import _draws, _Ranked, paired
+from pipeline.evaluation.bootstrap import RankedRows, draw_counts, paired
 from pipeline.evaluation.intervals import Difference, Estimate, Floats, intervals
 
 
@@ -31,7 +30,7 @@ def test_the_auc_of_a_resample_is_scikit_learns(seed: int, count: int, levels: i
     label_N = generator.choice([0.0, 1.0, np.nan], count)
     score_N = generator.integers(0, levels, count) / levels
     weight_CN = generator.integers(0, 3, (4, count))
-    found_C = _Ranked.of(label_N, score_N).auc(weight_CN)
+    found_C = RankedRows.of(label_N, score_N).auc(weight_CN)
     known_N = ~np.isnan(label_N)
     for weight_N, found in zip(weight_CN, found_C, strict=True):
         drawn = known_N & (weight_N > 0)
@@ -41,10 +40,9 @@ def test_the_auc_of_a_resample_is_scikit_learns(seed: int, count: int, levels: i
             assert found == pytest.approx(roc_auc_score(label_N[drawn], score_N[drawn], sample_weight=weight_N[drawn]))
 
 
-def test_units_are_drawn_whole_and_as_many_as_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_units_are_drawn_whole_and_as_many_as_there_are() -> None:
     unit_N = np.array([0, 0, 1, 2, 2, 2])
-    monkeypatch.setattr(bootstrap, "_WEIGHTS", 20)
-    drawn_RN = np.concatenate(list(_draws(unit_N, 500, seed=0)))
+    drawn_RN = np.concatenate(list(draw_counts(unit_N, 500, seed=0, at_a_time=20)))
     assert drawn_RN.shape == (500, 6)
     assert (drawn_RN[:, 0] == drawn_RN[:, 1]).all()
     assert (drawn_RN[:, [0, 2, 3]].sum(axis=1) == 3).all()

@@ -83,10 +83,10 @@ def test_the_front_has_its_intervals(done: tuple[RunConfig, Prepared, Searched],
     _, _, found = done
     result = load_result(found.path)
     front = {point.label for point in result.points if point.pareto}
-    assert front == {point.label for point in found.front}
+    assert front == {point.label for point in found.pareto_front}
     for baseline, other in ((UNIFORM.name, SINGLE_TASK.name), (SINGLE_TASK.name, UNIFORM.name)):
         assert {system for system, _ in result.confidence.against(baseline)} == front | {other}
-    for point in found.front:
+    for point in found.pareto_front:
         uniform = found.comparison.systems[UNIFORM.name][0]
         for task, auc in point.test.items():
             interval = result.confidence.against(UNIFORM.name)[point.label, task]
@@ -104,10 +104,10 @@ def test_the_best_by_validation_are_registered_and_the_front_is_logged(
 ) -> None:
     config, _, found = done
     for task in config.tasks:
-        best = max(found.front, key=lambda p: p.val[task])
+        best = max(found.pareto_front, key=lambda p: p.val[task])
         assert store.get_model_version_by_alias("debug", f"best-{task}").tags["method"] == best.method
     logged = {i for p in found.points for i in p.mlflow_run_ids if "gradops.model" in store.get_run(i).data.tags}
-    assert logged == {i for p in found.front for i in p.mlflow_run_ids}
+    assert logged == {i for p in found.pareto_front for i in p.mlflow_run_ids}
 
 
 def test_a_finished_study_is_reported_and_nothing_is_trained(
@@ -185,7 +185,7 @@ def test_one_number_can_be_the_objective(done: tuple[RunConfig, Prepared, Search
     with study.take() as trial:
         assert trial is not None
         worker = Worker(other, prepared, study, baselines, None, PointCounter)  # type: ignore[arg-type]
-        values = worker._values(found.points[0])
+        values = worker.objectives(found.points[0])
         study.finish(trial, found.points[0], values, {})
     expected = {
         "mean_auc": mean(found.points[0].val.values()),
@@ -204,7 +204,7 @@ def test_a_constraint_keeps_points_off_the_front(
     options = ("search.study=bound", "search.not_below_single_task=['education']")
     bound = searched(debug_config(config.runs, *shared(config), *options), prepared)
     assert [p.runs for p in bound.points[:2]] == [p.runs for p in found.points[:2]]
-    assert all(p.val["education"] >= single.auc["education"] for p in bound.front)
+    assert all(p.val["education"] >= single.auc["education"] for p in bound.pareto_front)
     assert any(p.val["education"] < single.auc["education"] for p in bound.points)
 
 
@@ -230,7 +230,7 @@ def test_a_pruned_and_a_failed_point_are_finished(
     wild = searched(debug_config(config.runs, *places, "search.study=wild", "search.trials=2", rates), prepared)
     assert [p.state for p in wild.points] == ["failed", "failed"]
     assert "no longer finite" in wild.points[0].reason
-    assert not wild.front
+    assert not wild.pareto_front
 
     def behind(self: MedianRule, *_: object) -> None:
         raise BehindError("by order of the test")
