@@ -76,21 +76,23 @@ class SplitConfig(Declared):
         assert isinstance(self.test, float), "a split by time has days"
         return {"val": self.validation, "test": self.test}
 
-    def sides(self, *, holdout: bool) -> pl.Expr:
+    def split_of(self, *, holdout: bool) -> pl.Expr:
         """Which split each row belongs to, null where a row has no time.
 
         Args:
             holdout: Whether the rows are kept apart, for validation and test alone.
         """
         if self.time is None:
-            return side(self, self.shares if holdout else {"train": 1 - sum(self.shares.values()), **self.shares})
+            return split_by_key(
+                self, self.shares if holdout else {"train": 1 - sum(self.shares.values()), **self.shares}
+            )
         day = pl.col(self.time).cast(pl.Date)
         before_test = pl.when(day < self.test).then(pl.lit("val")).otherwise(pl.lit("test"))
         known = pl.when(day < self.validation).then(pl.lit("train")).otherwise(before_test)
         return pl.when(day.is_not_null()).then(known)
 
 
-def side(split: SplitConfig, shares: dict[str, float]) -> pl.Expr:
+def split_by_key(split: SplitConfig, shares: dict[str, float]) -> pl.Expr:
     """Which split a row belongs to: xxhash64 of seed and key, as a fraction, against the running sum of the shares.
 
     The hash is of the key's text.

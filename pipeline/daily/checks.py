@@ -1,4 +1,4 @@
-"""What a day's own data is asked, before a model judged by it may be served."""
+"""Checks of a day's own data, before a model judged by it may be served."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pipeline.runs.run import Run
 
 
 def day_checks(config: RunConfig, prepared: Prepared, run: Run, found: Summary) -> list[Check]:
-    """Whether the day's labels and features look like those of the days before it.
+    """Check whether the day's labels and features look like those of the days before it.
 
     Args:
-        config: With what ``[daily]`` allows.
+        config: Its section ``[daily]`` has the limits.
         prepared: Data whose test rows are the day.
         run: Trained on the days before it.
         found: The day against the training days.

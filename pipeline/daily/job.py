@@ -163,7 +163,7 @@ class DailyJob:
 
 
 def _examine(config: RunConfig) -> Findings:
-    return raw_data.examine(config, raw_data.find_raw_files(config))
+    return raw_data.examine_raw_data(config, raw_data.find_raw_files(config))
 
 
 def _check_config(config: RunConfig) -> None:

@@ -1,4 +1,4 @@
-"""A few rows of a raw file at a time: counted for the fit, then encoded; each by itself, wherever it is done."""
+"""A few rows of a raw file at a time: counted for the fit, then encoded; each by itself, in any process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHUNK_ROWS = 250_000  # raw rows in memory at a time
 
 @dataclass(frozen=True)
 class Reading:
-    """What raw rows are read for. No whole config: that brings torch into every process that works.
+    """How raw rows are read, small enough to be sent with every piece of work.
 
     Args:
         spec: Declares the columns.
@@ -41,11 +41,11 @@ class Chunk:
     """Neighbouring rows of a raw file.
 
     Args:
-        role: The file's.
+        role: The role of the file.
         path: The file.
-        start: The first of the rows.
-        rows: How many they are.
-        name: Of the parts that they are encoded to.
+        start: Number of the first row.
+        rows: Number of rows.
+        name: Name of the parts that they are encoded to.
     """
 
     role: str
@@ -55,14 +55,14 @@ class Chunk:
     name: str
 
     def read(self, reading: Reading) -> dict[str, pl.DataFrame]:
-        """What is needed of the rows, by split; a split without any is left out."""
+        """The rows with the columns that are needed, by split; a split without any is left out."""
         columns = sorted({reading.split.column, *reading.spec.sources, *reading.metadata})
         rows = parquet.collect(self.path, parquet.scan(self.path).select(columns).slice(self.start, self.rows))
         if reading.holdout and self.role == "train":
             found = {"train": rows}
         else:
-            sides = rows.select(reading.split.sides(holdout=reading.holdout)).to_series()
-            found = {name: rows.filter(sides == name) for name in SPLITS}
+            split_N = rows.select(reading.split.split_of(holdout=reading.holdout)).to_series()
+            found = {name: rows.filter(split_N == name) for name in SPLITS}
         return {name: frame for name, frame in found.items() if frame.height}
 
 
@@ -70,9 +70,9 @@ def split_into_chunks(role: str, path: Path, name: str) -> Iterator[Chunk]:
     """All rows of a raw file.
 
     Args:
-        role: The file's.
+        role: The role of the file.
         path: The file.
-        name: What the names of its parts begin with.
+        name: Beginning of the names of its parts.
     """
     height = parquet.count_rows(path)
     for place, start in enumerate(range(0, height, CHUNK_ROWS)):
@@ -80,7 +80,7 @@ def split_into_chunks(role: str, path: Path, name: str) -> Iterator[Chunk]:
 
 
 def count_chunk(reading: Reading, counting: Counting, chunk: Chunk) -> FrameCounts | None:
-    """What the training rows among some rows add to the fit; None without any."""
+    """Count the training rows among some rows, for the fit; None without any."""
     trained = chunk.read(reading).get("train")
     return None if trained is None else counting.part(trained)
 

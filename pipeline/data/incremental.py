@@ -1,4 +1,4 @@
-"""Prepared data that grows: a new day is added to what earlier days were prepared to, whose ids keep their meaning.
+"""Prepared data that grows: a new day is added to the data of earlier days, whose ids keep their meaning.
 
 The newest prepared data of the same spec whose training period is not later is the base. Its vocabularies are only
 added to, its scales and buckets stay, and files that were trained on then and are trained on now are linked, not
@@ -26,7 +26,7 @@ def find_base(config: RunConfig, inputs: Mapping[str, Any]) -> Prepared | None:
 
     Args:
         config: Where prepared data is, and how rows are split now.
-        inputs: What the data depends on, but for what it was grown from.
+        inputs: All that the data depends on, but for the data that it was grown from.
     """
     fitting = [p for p in Prepared.all(config.data.prepared) if _fits(config.split, inputs, p.manifest)]
     return max(fitting, key=lambda p: (is_same(p, inputs), p.written), default=None)
@@ -50,7 +50,7 @@ def _fits(split: SplitConfig, inputs: Mapping[str, Any], manifest: Mapping[str, 
 
 @dataclass(frozen=True)
 class Base:
-    """What is taken over from prepared data; nothing without any.
+    """The prepared data that new data takes ids, scales and parts from; none for a new beginning.
 
     Args:
         prepared: The data to grow from.
@@ -62,7 +62,7 @@ class Base:
 
     @property
     def inputs(self) -> dict[str, str]:
-        """What the data depends on besides."""
+        """The further input of the new data: the data that it is grown from."""
         return {} if self.prepared is None else {"grown_from": self.prepared.fingerprint}
 
     def kept(self, role: str, digest: str) -> Sequence[Path] | None:
@@ -70,7 +70,7 @@ class Base:
 
         Args:
             role: The file's.
-            digest: Of its content.
+            digest: SHA-256 of its content.
         """
         if self.prepared is None:
             return None

@@ -87,9 +87,9 @@ class Preparation:
         """Hold the raw files against the contract.
 
         Args:
-            newest: As for :func:`pipeline.validation.raw_data.examine`.
+            newest: As for :func:`pipeline.validation.raw_data.examine_raw_data`.
         """
-        return raw_data.examine(self.config, self.sources, self.executor, newest)
+        return raw_data.examine_raw_data(self.config, self.sources, self.executor, newest)
 
     def prepared(self, findings: Findings | None = None) -> Prepared:
         """The data: found done, or written now.
@@ -137,7 +137,7 @@ class _Writer:
         executor: Who counts and encodes.
         sources: The raw files of each role.
         digests: SHA-256 of each of them.
-        base: What is taken over from earlier data.
+        base: The earlier data that it grows from.
     """
 
     config: RunConfig
@@ -182,7 +182,7 @@ class _Writer:
         return Prepared(folder, manifest)
 
     def _each_file(self) -> Iterator[tuple[str, Path, str, str]]:
-        """Role, path and digest of every raw file, and what the names of its parts begin with."""
+        """Role, path and digest of every raw file, and the beginning of the names of its parts."""
         for role, paths in self.sources.items():
             for number, (path, digest) in enumerate(zip(paths, self.digests[role], strict=True)):
                 yield role, path, digest, f"part-{role}-{number:05}"

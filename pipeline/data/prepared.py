@@ -21,7 +21,7 @@ class Prepared:
 
     Args:
         folder: ``{train,val,test}/part-*.parquet``, ``encoder/``, ``pending.parquet`` and ``manifest.json``.
-        manifest: What it was made from and what is in it.
+        manifest: Its inputs, and its rows and labels by split.
     """
 
     folder: Path
@@ -58,7 +58,7 @@ class Prepared:
 
     @property
     def written(self) -> int:
-        """When, in nanoseconds."""
+        """The time when it was written, in nanoseconds."""
         return (self.folder / MANIFEST).stat().st_mtime_ns
 
     def encoder(self) -> Encoder:

@@ -20,7 +20,7 @@ from itertools import chain
 
 import polars as pl
 
-TASKS = ("purchase", "cart", "wish")
+CREDITED_TASKS = ("purchase", "cart", "wish")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _UNITS = {"ms": 10**3, "us": 10**6, "ns": 10**9}
 _ROLE, _CLICKED, _CREDITED = "__role", "__clicked", "__credited_"
@@ -68,17 +68,17 @@ class Events:
     @property
     def roles(self) -> dict[str, str]:
         """Value of an event to its role."""
-        return {value: role for role in ("click", *TASKS, "ignore") for value in getattr(self, role)}
+        return {value: role for role in ("click", *CREDITED_TASKS, "ignore") for value in getattr(self, role)}
 
     def problems(self, schema: pl.Schema | None) -> Iterator[str]:
         """What is wrong with the declaration, and with the files' columns if they are known."""
         named = {option: getattr(self, option) for option in ("user", "item", "time", "event")}
         if len(set(named.values())) < len(named):
             yield f"user, item, time and event should be four columns, found {', '.join(named.values())}"
-        values = list(chain(self.click, *(getattr(self, task) for task in TASKS), self.ignore))
+        values = list(chain(self.click, *(getattr(self, task) for task in CREDITED_TASKS), self.ignore))
         if twice := sorted({value for value in values if values.count(value) > 1}):
             yield f"an event value should have one role, found several for {', '.join(twice)}"
-        if empty := [role for role in ("click", *TASKS) if not getattr(self, role)]:
+        if empty := [role for role in ("click", *CREDITED_TASKS) if not getattr(self, role)]:
             yield f"each role should have an event value, found none for {', '.join(empty)}"
         if schema is None:
             return
@@ -87,7 +87,7 @@ class Events:
         if kind is not None and not isinstance(kind, pl.Datetime):
             yield f"column `{self.time}` (`--time`) holds {kind}; a timestamp is a Datetime: cast it"
         for column in schema:
-            if column in TASKS or column.startswith("__"):
+            if column in CREDITED_TASKS or column.startswith("__"):
                 yield f"column `{column}` has a name that the result needs; rename it"
 
 
@@ -116,7 +116,7 @@ def label(rows: pl.LazyFrame, events: Events, window: timedelta, kind: pl.Dateti
     rows = rows.with_columns(role.alias(_ROLE))
     known = rows.filter(pl.all_horizontal(pl.col(pair).is_not_null()))
     clicked = known.filter(pl.col(_ROLE) == "click").select(*pair, events.time).unique()
-    others = known.filter(pl.col(_ROLE).is_in(TASKS)).select(*pair, events.time, _ROLE)
+    others = known.filter(pl.col(_ROLE).is_in(CREDITED_TASKS)).select(*pair, events.time, _ROLE)
     # Sorted by time, which is all that a join by groups needs; whether a group is sorted it cannot check.
     credited = (
         others.sort(events.time)
@@ -129,15 +129,15 @@ def label(rows: pl.LazyFrame, events: Events, window: timedelta, kind: pl.Dateti
         )
         .filter(pl.col(events.time) - pl.col(_CLICKED) <= window)
         .group_by(*pair, _CLICKED)
-        .agg((pl.col(_ROLE) == task).any().alias(_CREDITED + task) for task in TASKS)
+        .agg((pl.col(_ROLE) == task).any().alias(_CREDITED + task) for task in CREDITED_TASKS)
     )
     elapsed = pl.col(events.time) <= instant(end - units(window, kind), kind)
     settled = elapsed & pl.all_horizontal(pl.col(pair).is_not_null())
     return (
         rows.filter(pl.col(_ROLE) == "click")
         .join(credited, left_on=[*pair, events.time], right_on=[*pair, _CLICKED], how="left", maintain_order="left")
-        .with_columns(_label(pl.col(_CREDITED + task), settled).alias(task) for task in TASKS)
-        .drop(_ROLE, *(_CREDITED + task for task in TASKS))
+        .with_columns(_label(pl.col(_CREDITED + task), settled).alias(task) for task in CREDITED_TASKS)
+        .drop(_ROLE, *(_CREDITED + task for task in CREDITED_TASKS))
     )
 
 

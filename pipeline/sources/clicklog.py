@@ -78,7 +78,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Layout:
+class FileSizes:
     """The sizes of a log's files.
 
     Args:
@@ -106,12 +106,12 @@ class LogPart:
         return Path(f"dt={self.day}") / f"part-{self.chunk:04}.parquet"
 
 
-def parts(options: Options, layout: Layout = Layout()) -> list[LogPart]:
+def parts(options: Options, sizes: FileSizes = FileSizes()) -> list[LogPart]:
     """The files of a log, in order. A day's rows are shared out evenly over as few chunks as hold them."""
     found = []
     for number in range(options.days):
         rows = options.rows // options.days + (number < options.rows % options.days)
-        chunks = -(-rows // layout.chunk)
+        chunks = -(-rows // sizes.chunk)
         ends = [rows * k // chunks for k in range(chunks + 1)] if chunks else []
         day = options.first_day + timedelta(number)
         found += [LogPart(day, k, chunks, ends[k], ends[k + 1] - ends[k]) for k in range(chunks)]
@@ -119,7 +119,7 @@ def parts(options: Options, layout: Layout = Layout()) -> list[LogPart]:
 
 
 def generate(
-    options: Options, out: Path, made: Callable[[int], None] = lambda _: None, layout: Layout = Layout()
+    options: Options, out: Path, made: Callable[[int], None] = lambda _: None, sizes: FileSizes = FileSizes()
 ) -> dict[str, Any]:
     """Make a log, finish one that was interrupted, or find it done.
 
@@ -127,7 +127,7 @@ def generate(
         options: Its options.
         out: Its folder; the truth goes to the one beside it with ``-truth`` after its name.
         made: Called with the number of rows of each part that is there.
-        layout: The sizes of its files.
+        sizes: The sizes of its files.
 
     Returns:
         ``rows``, ``days``, ``positive_rates`` and ``ceiling_auc``, the AUC of the true probabilities.
@@ -142,8 +142,8 @@ def generate(
     with FileLock(out.with_name(f".{out.name}.lock"), timeout=0):
         if not (out / _FINISHED).exists():
             _write_json(out / _STARTED, _parameters(options))
-            _generate(options, out, made, layout)
-            summary = _summary(options, out, layout)
+            _generate(options, out, made, sizes)
+            summary = _summary(options, out, sizes)
             _write_json(out / _FINISHED, {"parameters": _parameters(options), "versions": _versions(), **summary})
     manifest = json.loads((out / _FINISHED).read_text())
     return {name: manifest[name] for name in ("rows", "days", "positive_rates", "ceiling_auc")}
@@ -154,17 +154,17 @@ def truth_folder(out: Path) -> Path:
     return out.with_name(f"{out.name}-truth")
 
 
-def _generate(options: Options, out: Path, made: Callable[[int], None], layout: Layout) -> None:
+def _generate(options: Options, out: Path, made: Callable[[int], None], sizes: FileSizes) -> None:
     remove_drafts(out)
     remove_drafts(truth_folder(out))
     world = World(options.seed, options.users, options.items)
     truth = Truth(world, options.conflict)
-    for part in parts(options, layout):
+    for part in parts(options, sizes):
         if not all((folder / part.path).exists() for folder in (out, truth_folder(out))):
             clicks, probabilities = chunk(options, part, world, truth)
             # The truth first, so that a part of the log always has its truth.
-            _write(probabilities, truth_folder(out) / part.path, layout)
-            _write(clicks, out / part.path, layout)
+            _write(probabilities, truth_folder(out) / part.path, sizes)
+            _write(clicks, out / part.path, sizes)
         made(part.rows)
 
 
@@ -183,7 +183,7 @@ def chunk(options: Options, part: LogPart, world: World, truth: Truth) -> tuple[
     return table, pa.table(known | {f"p_{task}": p_N.copy() for task, p_N in zip(TASKS, probability_NT.T, strict=True)})
 
 
-def _write(table: pa.Table, target: Path, layout: Layout) -> None:
+def _write(table: pa.Table, target: Path, sizes: FileSizes) -> None:
     # Writing is most of the work: bounds only where rows are in their order, dictionaries only where there already are.
     options = {"write_statistics": ["timestamp", "click_id"], "use_dictionary": [*_texts(table.schema)]}
     with atomic(target) as draft:
@@ -191,7 +191,7 @@ def _write(table: pa.Table, target: Path, layout: Layout) -> None:
         pq.write_table(
             table,
             draft,
-            row_group_size=layout.row_group,
+            row_group_size=sizes.row_group,
             compression="zstd",
             compression_level=1,
             store_schema=False,
@@ -207,8 +207,8 @@ def _texts(schema: pa.Schema) -> Iterator[str]:
             yield f"{field.name}.list.element" if is_list else field.name
 
 
-def _summary(options: Options, out: Path, layout: Layout) -> dict[str, Any]:
-    paths = [part.path for part in parts(options, layout)]
+def _summary(options: Options, out: Path, sizes: FileSizes) -> dict[str, Any]:
+    paths = [part.path for part in parts(options, sizes)]
     log = pl.scan_parquet([out / path for path in paths])
     rates = log.select(pl.col(TASKS).mean()).collect().row(0, named=True)
     sampled = paths[:: -(-options.rows // _SAMPLE)]

@@ -16,7 +16,7 @@ from filelock import FileLock
 from features.errors import InputError
 from pipeline.files import parquet
 from pipeline.files.atomic import atomic, remove_drafts, sha256_file
-from pipeline.sources.attribution import TASKS, Events, label_day, parse_window, units
+from pipeline.sources.attribution import CREDITED_TASKS, Events, label_day, parse_window, units
 
 _MANIFEST = "manifest.json"
 # A change of what equal inputs give raises this number.
@@ -145,8 +145,8 @@ def _write(
 def _counts(folder: Path) -> dict[str, Any]:
     log = _scan(sorted(folder.rglob("*.parquet")))
     counts = [pl.len().alias("clicks")]
-    counts += [pl.col(task).count().alias(f"known {task}") for task in TASKS]
-    counts += [pl.col(task).cast(pl.Int64).sum().alias(f"positives {task}") for task in TASKS]
+    counts += [pl.col(task).count().alias(f"known {task}") for task in CREDITED_TASKS]
+    counts += [pl.col(task).cast(pl.Int64).sum().alias(f"positives {task}") for task in CREDITED_TASKS]
     found = log.select(counts).collect().row(0, named=True)
-    tasks = {task: {name: found[f"{name} {task}"] for name in ("known", "positives")} for task in TASKS}
+    tasks = {task: {name: found[f"{name} {task}"] for name in ("known", "positives")} for task in CREDITED_TASKS}
     return {"clicks": found["clicks"], "days": len(list(folder.glob("dt=*"))), "tasks": tasks}

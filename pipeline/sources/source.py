@@ -50,10 +50,10 @@ class GeneratedSource:
         return {name: " ".join(words.split()) for name, words in found}
 
 
-Kind = TypeVar("Kind", FetchedSource, GeneratedSource)
+SourceKind = TypeVar("SourceKind", FetchedSource, GeneratedSource)
 
 
-def sources_of(kind: type[Kind]) -> dict[str, Kind]:
+def sources_of(kind: type[SourceKind]) -> dict[str, SourceKind]:
     """The sources of one kind, by name."""
     found = {name: import_module(f"pipeline.sources.{name}").SOURCE for name in SOURCES}
     return {name: source for name, source in found.items() if isinstance(source, kind)}

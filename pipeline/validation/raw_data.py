@@ -35,11 +35,11 @@ def find_raw_files(config: RunConfig) -> dict[str, list[Path]]:
         where = f"paths are relative to the folder of the command, now {Path.cwd()}"
         raise InputError.of(f"raw data is not there ({where}; `gradops fetch census` fetches census)", missing)
     if not all(path.is_file() and os.access(path, os.R_OK) for paths in found.values() for path in paths):
-        examine(config, found).check()
+        examine_raw_data(config, found).check()
     return found
 
 
-def examine(
+def examine_raw_data(
     config: RunConfig,
     sources: Mapping[str, Sequence[Path]],
     executor: Executor = LOCAL_EXECUTOR,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 import polars.selectors as cs
@@ -14,11 +14,9 @@ from features.contract import check_label, fits
 from features.spec import FeatureSpec
 from features.tasks.binary import Task
 from features.transforms import finite
+from pipeline.config.run import RunConfig
 from pipeline.files import parquet
 from pipeline.runtime.executor import LOCAL_EXECUTOR, Executor
-
-if TYPE_CHECKING:  # it brings torch, which who reads values elsewhere has no use for
-    from pipeline.config.run import RunConfig
 
 # The rows that break a rule, and the number that breaks it, null where a null does.
 Breach = tuple[pl.Expr, pl.Expr]

@@ -30,7 +30,7 @@ from models.embedding.cut import Bags, TableCut
 from models.embedding.portable import PortableEmbedding
 from models.loss import cross_entropy, label_shares
 from pipeline.config.run import RunConfig
-from pipeline.config.split import side
+from pipeline.config.split import split_by_key
 from pipeline.data.batches import Batches
 from pipeline.data.prepared import Prepared
 from pipeline.runs.run import WEIGHTS, Epoch, Run, architecture_of
@@ -323,7 +323,7 @@ def test_a_served_score_is_the_training_score(kind: str, few: tuple[RunConfig, P
         files, encoder=encoder, weights=run.folder / WEIGHTS, tasks=tuple(run.tasks), architecture=run.architecture
     )
     assert config.data.holdout is not None
-    rows = pl.read_parquet(config.data.holdout).filter(side(config.split, {"val": 0.5, "test": 0.5}) == "test")
+    rows = pl.read_parquet(config.data.holdout).filter(split_by_key(config.split, {"val": 0.5, "test": 0.5}) == "test")
     model = build_model(few[1].encoder(), run.tasks, run.architecture, seed=9).eval()
     model.load_state_dict(load_file(run.folder / WEIGHTS))
     (whole,) = Batches(few[1].folder / "test", config.spec, run.tasks, batch_size=10_000).in_order()

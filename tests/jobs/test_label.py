@@ -14,10 +14,10 @@ from filelock import FileLock
 
 from features.errors import InputError
 from pipeline.sources import labelling
-from pipeline.sources.attribution import TASKS, Events
+from pipeline.sources.attribution import CREDITED_TASKS, Events
 from pipeline.sources.labelling import label_events
 from tests.commands import run
-from tests.pipeline.sources.test_attribution import STREAM, frame, labelled
+from tests.pipeline.sources.event_stream import STREAM, frame, labelled
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_a_folder_becomes_labelled_days(events: Path) -> None:
     code, out, err = run("label", str(events), "--out", "clicks", "--json")
     assert code == 0, err
     expected = labelled(frame(STREAM))
-    counts = {t: {"known": expected[t].count(), "positives": expected[t].sum()} for t in TASKS}
+    counts = {t: {"known": expected[t].count(), "positives": expected[t].sum()} for t in CREDITED_TASKS}
     assert json.loads(out) == {"clicks": expected.height, "days": 2, "tasks": counts, "out": "clicks"}
     assert sorted(p.name for p in Path("clicks").iterdir()) == ["dt=2026-01-01", "dt=2026-01-02", "manifest.json"]
     found = pl.read_parquet("clicks/**/*.parquet", hive_partitioning=True)
@@ -64,7 +64,7 @@ def test_columns_and_values_have_the_names_you_say(events: Path) -> None:
     code, _, err = run("label", "coded.parquet", "--out", "clicks", *columns, *values)
     assert code == 0, err
     found = pl.read_parquet("clicks/**/*.parquet", hive_partitioning=False).sort("page")
-    pl.testing.assert_frame_equal(found.select(TASKS), labelled(frame(STREAM)).select(TASKS))
+    pl.testing.assert_frame_equal(found.select(CREDITED_TASKS), labelled(frame(STREAM)).select(CREDITED_TASKS))
 
 
 def test_everything_wrong_is_one_message() -> None:

@@ -19,7 +19,7 @@ import torch
 
 from features.errors import InputError
 from pipeline.config.run import RunConfig
-from pipeline.config.split import side
+from pipeline.config.split import split_by_key
 from pipeline.data import chunks
 from pipeline.data.batches import Batches
 from pipeline.data.prepare import prepare
@@ -104,7 +104,7 @@ def served(config: RunConfig, prepared: Prepared, run: Run) -> tuple[Scorer, pl.
         Path("scorer"), encoder=encoder, weights=weights, tasks=tuple(run.tasks), architecture=run.architecture
     )
     raw = pl.read_parquet("log/*/*.parquet")
-    sides = side(config.split, {"train": 0.6, "val": 0.2, "test": 0.2})
+    sides = split_by_key(config.split, {"train": 0.6, "val": 0.2, "test": 0.2})
     return Scorer.load(Path("scorer")), raw.filter(sides == "test")
 
 

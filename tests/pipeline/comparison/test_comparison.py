@@ -24,7 +24,7 @@ from pipeline.comparison.candidates import pareto_optimal
 from pipeline.comparison.compare import compare
 from pipeline.comparison.comparison import Comparison, comparison_fingerprint, plan_networks
 from pipeline.config.run import RunConfig
-from pipeline.config.split import side
+from pipeline.config.split import split_by_key
 from pipeline.data.batches import Batches
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
@@ -324,7 +324,7 @@ def test_a_version_whose_files_are_gone_is_registered_again(tmp_path: Path, done
 def raw_test_rows(done: Done) -> pl.DataFrame:
     shares = {"val": 0.5, "test": 0.5}
     assert done.config.data.holdout is not None
-    return pl.read_parquet(done.config.data.holdout).filter(side(done.config.split, shares) == "test")
+    return pl.read_parquet(done.config.data.holdout).filter(split_by_key(done.config.split, shares) == "test")
 
 
 def trained_probabilities(done: Done, run: Run) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:

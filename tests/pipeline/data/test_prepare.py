@@ -10,7 +10,7 @@ import pytest
 
 from features.errors import InputError
 from pipeline.config.run import RunConfig
-from pipeline.config.split import SplitConfig, side
+from pipeline.config.split import SplitConfig, split_by_key
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from tests.conftest import ROOT, debug_config
@@ -32,7 +32,7 @@ def test_splits_and_counts(few: tuple[RunConfig, Prepared]) -> None:
 def test_the_hash_is_version_stable() -> None:
     """Fixed values: if a library changes them, every split in the world would move without a word."""
     rows = pl.DataFrame({"k": [0, 1, 2, 3, 4, None]})
-    sides = rows.select(side(SplitConfig(key="k", seed=0), {"val": 0.5, "test": 0.5}).alias("s")).to_series()
+    sides = rows.select(split_by_key(SplitConfig(key="k", seed=0), {"val": 0.5, "test": 0.5}).alias("s")).to_series()
     assert sides.to_list() == FIXED
     empty = pl.DataFrame({"t": [""]}).select(pl.col("t").nchash.xxhash64())  # type: ignore[attr-defined]  # a plugin's
     assert empty.item() == 0xEF46DB3751D8E999  # the algorithm's published value for no bytes at all
@@ -44,7 +44,7 @@ FIXED = ["val", "val", "test", "val", "val", "test"]
 def test_a_key_is_on_one_side_and_another_seed_moves_it() -> None:
     rows = pl.DataFrame({"k": [f"user {i % 500}" for i in range(5000)]})
     shares = {"train": 0.6, "val": 0.3, "test": 0.1}
-    sides = [rows.select(pl.col("k"), s=side(SplitConfig(key="k", seed=seed), shares)) for seed in (0, 1)]
+    sides = [rows.select(pl.col("k"), s=split_by_key(SplitConfig(key="k", seed=seed), shares)) for seed in (0, 1)]
     assert sides[0].group_by("k").agg(pl.col("s").n_unique()).get_column("s").max() == 1
     assert not sides[0].equals(sides[1])
     found = dict(sides[0].unique().get_column("s").value_counts().iter_rows())

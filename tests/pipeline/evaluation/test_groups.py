@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from features.errors import InputError
 from pipeline.config.run import RunConfig
-from pipeline.config.split import side
+from pipeline.config.split import split_by_key
 from pipeline.data.batches import Batches
 from pipeline.data.prepare import prepare
 from pipeline.evaluation.metrics import Evaluator
@@ -53,7 +53,9 @@ def test_groups_are_read_in_order_alone_and_rows_without_one_have_none(config: R
     assert all(batch.group_B is None for batch in source.epoch(0))
     found = np.concatenate([batch.group_B for batch in source.in_order() if batch.group_B is not None])
     raw = pl.read_parquet(tmp_path / "log" / "*" / "*.parquet")
-    shoppers = raw.filter(side(config.split, {"train": 0.6, "val": 0.2, "test": 0.2}) == "train").get_column("shopper")
+    shoppers = raw.filter(split_by_key(config.split, {"train": 0.6, "val": 0.2, "test": 0.2}) == "train").get_column(
+        "shopper"
+    )
     assert ((found == NO_GROUP) == shoppers.is_null().to_numpy()).all()
     known = pl.DataFrame({"shopper": shoppers, "group": found}).drop_nulls()
     assert known.n_unique() == known.get_column("shopper").n_unique() == known.get_column("group").n_unique() == 20

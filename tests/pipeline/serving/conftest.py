@@ -20,7 +20,7 @@ from filelock import FileLock
 from pipeline.comparison.compare import compare
 from pipeline.comparison.comparison import comparison_fingerprint, plan_networks
 from pipeline.config.run import RunConfig
-from pipeline.config.split import side
+from pipeline.config.split import split_by_key
 from pipeline.data.prepare import prepare
 from pipeline.evaluation.metrics import Evaluator
 from pipeline.registry.register import register
@@ -61,7 +61,7 @@ class Registered:
     def rows(self) -> pl.DataFrame:
         """The raw rows of the test split."""
         raw = pl.read_parquet(self.folder / "log" / "*" / "*.parquet")
-        return raw.filter(side(self.config.split, {"train": 0.6, "val": 0.2, "test": 0.2}) == "test")
+        return raw.filter(split_by_key(self.config.split, {"train": 0.6, "val": 0.2, "test": 0.2}) == "test")
 
 
 def registered(folder: Path, name: str) -> Registered:

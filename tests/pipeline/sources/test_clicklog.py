@@ -21,13 +21,13 @@ from filelock import FileLock, Timeout
 
 from features.errors import InputError
 from pipeline.sources import clicklog
-from pipeline.sources.clicklog import Layout, Options, generate, parts, truth_folder
+from pipeline.sources.clicklog import FileSizes, Options, generate, parts, truth_folder
 from pipeline.sources.clicktruth import RATES, TASKS, Truth, mixing
 from pipeline.sources.clickworld import World
 from tests.conftest import ROOT
 
 OPTIONS = Options(rows=90_000, days=3, users=5_000, items=1_000, seed=3, conflict=1.0)
-SMALL = Layout(chunk=20_000, row_group=8_192)
+SMALL = FileSizes(chunk=20_000, row_group=8_192)
 KEYS = {"click_id", "timestamp", "interest_weights", *TASKS}
 
 

@@ -18,7 +18,7 @@ from pipeline.runs.run import WEIGHTS, Run, run_folder
 from pipeline.training.build import trainer_of
 from pipeline.training.training import train
 from pipeline.training.warm_start import can_start, warm_start
-from tests.pipeline.data.test_incremental import CONFIG, config, write_day
+from tests.pipeline.data.growing_shop import CONFIG, config, write_day
 
 Days = tuple[Prepared, Prepared]
 QUICK = ("train.epochs=1", "train.batch_size=64")

@@ -10,7 +10,7 @@ import torch
 
 from features.errors import InputError
 from pipeline.config.run import RunConfig
-from pipeline.config.split import side
+from pipeline.config.split import split_by_key
 from pipeline.data.batches import Batches
 from pipeline.data.prepare import prepare
 from pipeline.runs.run import Run, run_folder
@@ -82,7 +82,7 @@ def test_batches_have_weights_only_to_train_and_only_if_a_task_does(config: RunC
     found = torch.cat([batch.weight_BT for batch in source.epoch(0) if batch.weight_BT is not None])
     assert (found[:, 0] == 1).all()
     raw = pl.read_parquet(tmp_path / "log" / "*" / "*.parquet")
-    rows = raw.filter(side(config.split, {"train": 0.6, "val": 0.2, "test": 0.2}) == "train")
+    rows = raw.filter(split_by_key(config.split, {"train": 0.6, "val": 0.2, "test": 0.2}) == "train")
     assert sorted(found[:, 1].tolist()) == sorted(rows.get_column("worth").cast(pl.Float32))
 
 

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from pipeline.config.run import RunConfig
-from pipeline.validation.raw_data import examine, find_raw_files
+from pipeline.validation.raw_data import examine_raw_data, find_raw_files
 from tests.pipeline.validation.conftest import clicks, damage, overridden, write
 
 NEWEST = date(2026, 1, 4)
@@ -106,22 +106,24 @@ def test_the_newest_day_is_at_fault_if_only_all_days_together_break_the_contract
 ) -> None:
     change()
     sources = {"train": sorted(Path("log").rglob("*.parquet"))}
-    findings = examine(config, sources, newest=NEWEST)
-    assert findings.problems == examine(config, sources).problems
+    findings = examine_raw_data(config, sources, newest=NEWEST)
+    assert findings.problems == examine_raw_data(config, sources).problems
     others = config.changed({"data.without": (NEWEST,)})
     left = {"train": [path for path in sources["train"] if f"dt={NEWEST}" not in path.parts]}
-    assert findings.without_newest == examine(others, left).problems
+    assert findings.without_newest == examine_raw_data(others, left).problems
     assert findings.is_newest_at_fault == expected
     assert bool(findings.problems) == (expected or findings.without_newest != ())
 
 
 def test_without_a_newest_day_nobody_is_at_fault(config: RunConfig) -> None:
     write(clicks(4, bought=[2]), 4)
-    findings = examine(config, find_raw_files(config))
+    findings = examine_raw_data(config, find_raw_files(config))
     assert findings.problems == findings.without_newest
     assert not findings.is_newest_at_fault
 
 
 def test_days_that_may_be_empty_are_nobodys_fault(config: RunConfig) -> None:
     missing(3)
-    assert examine(overridden("contract.empty_days=true"), find_raw_files(config), newest=NEWEST).problems == ()
+    assert (
+        examine_raw_data(overridden("contract.empty_days=true"), find_raw_files(config), newest=NEWEST).problems == ()
+    )

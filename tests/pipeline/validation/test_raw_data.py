@@ -23,7 +23,7 @@ from tests.pipeline.validation.conftest import TOML, clicks, damage, overridden,
 def problems(config: RunConfig) -> list[str]:
     """What is wrong with the raw rows; an error that says how many problems there are lists as many."""
     try:
-        raw_data.examine(config, raw_data.find_raw_files(config)).check()
+        raw_data.examine_raw_data(config, raw_data.find_raw_files(config)).check()
     except InputError as error:
         subject, *lines = str(error).split("\n")
         assert subject == f"raw data does not fit the config: {len(lines)} problem(s)"
@@ -189,6 +189,6 @@ def test_prepared_data_that_is_there_is_not_checked_again(config: RunConfig, mon
     def unwanted(*_: object) -> None:
         raise AssertionError("rows are read for nothing")
 
-    monkeypatch.setattr(raw_data, "examine", unwanted)
+    monkeypatch.setattr(raw_data, "examine_raw_data", unwanted)
     again = prepare(overridden("contract.unique=['click', 'user']"))
     assert again.folder == prepared.folder  # what is checked does not change what is written
