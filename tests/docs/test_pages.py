@@ -7,8 +7,10 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
 from pydantic import BaseModel
 
+from features.errors import InputError
 from features.kinds import KINDS
 from features.tasks.binary import Task
 from gradops.catalogue import methods_page
@@ -21,6 +23,7 @@ from pipeline.config.search import Range, SearchConfig
 from pipeline.config.split import SplitConfig
 from pipeline.config.train import TrainConfig
 from pipeline.data.prepare import prepare
+from pipeline.serving.requests import Limits, rows_of
 from pipeline.sources.clicklog import Options, generate
 from pipeline.training.resolve import load_config
 from tests.conftest import ROOT
@@ -56,6 +59,21 @@ def test_the_guides_other_config_prepares_a_click_log(tmp_path: Path) -> None:
     assert sum(split["rows"] for split in splits.values()) == len(log)
     known = sum(split["tasks"]["cart"]["known"] for split in splits.values())
     assert known == log.get_column("carted").drop_nulls().len() < len(log)
+
+
+def test_requests_are_encoded_and_refused_as_shown(tmp_path: Path) -> None:
+    guide, page = ((DOCS / f"{name}.md").read_text() for name in ("your-own-data", "serving"))
+    (toml,) = [code for code in blocks("toml", guide) if "session_id" in code]
+    (tmp_path / "shop.toml").write_text(toml)
+    write_clicks(tmp_path / "logs")
+    encoder = prepare(load_config(tmp_path / "shop.toml", ["spec.tasks.wish.positive=wished"])).encoder()
+    columns = list(dict.fromkeys(c for name in encoder.spec.features for c in encoder.spec.columns(name)))
+    requests = re.findall(r"-d '(\{.*?\})'$", "\n".join(blocks("", page)), flags=re.DOTALL | re.MULTILINE)
+    right, wrong = (rows_of(text.encode(), columns, Limits()).lazy() for text in requests if "..." not in text)
+    assert encoder.encode_features(right).collect().height == 1
+    with pytest.raises(InputError) as error:
+        encoder.encode_features(wrong)
+    assert f"\n{error.value}\n" in page
 
 
 def test_every_package_says_what_it_is_and_has_its_line_in_the_architecture() -> None:
