@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Protocol, Self
+from typing import Annotated, Any, Protocol, Self
 
 import torch
 from pydantic import Field
@@ -156,15 +156,11 @@ class ArchitectureConfig(Declared, ABC):
     """The keys of ``[model]``: a subclass for each architecture, beside it in its file.
 
     A subclass declares ``kind: Literal["<its file's name>"]`` with that default, and its layers' keys with defaults.
-    ``is_chain`` is True where everything from the pooled embeddings to the shared vector is a chain of linear layers,
-    ReLU and dropout: all tasks' gradients then go back through it in one pass, elsewhere in a pass each.
 
     Args:
         kind: The architecture: the name of its file in ``models/architectures``.
         embedding_std: Standard deviation of the tables' normal initialisation.
     """
-
-    is_chain: ClassVar[bool] = False
 
     kind: str
     embedding_std: Annotated[float, Field(gt=0)] = 0.05

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field, PositiveInt
@@ -70,8 +70,6 @@ class SharedBottomConfig(ArchitectureConfig):
         tower: Units of each hidden layer of a task's tower; empty for one linear layer.
         dropout: Dropout of the shared layers.
     """
-
-    is_chain: ClassVar[bool] = True
 
     kind: Literal["shared_bottom"] = "shared_bottom"
     bottom: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (192, 192)

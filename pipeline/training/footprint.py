@@ -134,7 +134,7 @@ def _row_gradient_bytes(table: Table, batch: int, entries: Mapping[str, float]) 
 
 
 def _step_bytes(config: RunConfig, model: Architecture) -> int:
-    """Activations and their gradients; every task's gradient of what is shared, on its way there and by row."""
+    """Activations; pooled embeddings; every task's gradient of what is shared, on its way there and by row."""
     pooled, tasks = sum(model.embedding.layout.widths), len(config.tasks)
     batch = config.train.batch_size
     rows = min(batch, config.train.micro_batch or batch)
@@ -142,7 +142,7 @@ def _step_bytes(config: RunConfig, model: Architecture) -> int:
     shared = sum(_bytes(p) for p in model.shared_parameters())
     pooled_bytes = _NUMBER * batch * pooled
     apart = shared + 2 * pooled_bytes + 2 * max(map(_bytes, activations), default=0)
-    return 2 * pooled_bytes + 2 * sum(map(_bytes, activations)) + tasks * apart
+    return 2 * pooled_bytes + sum(map(_bytes, activations)) + tasks * apart
 
 
 def _activations(model: Architecture, rows: int, pooled: int, values: int) -> list[Tensor]:
