@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -19,99 +18,25 @@ import torch
 
 from features.errors import InputError
 from pipeline.config.run import RunConfig
-from pipeline.config.split import split_by_key
 from pipeline.data import chunks
 from pipeline.data.batches import Batches
 from pipeline.data.prepare import prepare
-from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import task_metrics
-from pipeline.runs.run import Run
-from pipeline.serving.scorer import Scorer
 from pipeline.training.resolve import load_config
 from pipeline.training.training import train
 from tests.conftest import vocabularies
-
-TOML = """
-name = "clicks"
-runs = "runs"
-[data]
-train = "log/*/*.parquet"
-prepared = "prepared"
-[split]
-key = "click"
-validation = 0.2
-test = 0.2
-[spec]
-excluded = ["click"]
-[spec.features]
-user = { kind = "categorical", buckets = 50 }
-item = { kind = "categorical", table = "items", min_count = 2 }
-seen = { kind = "multi_hot", table = "items", min_count = 2, max_length = 3 }
-tags = { kind = "multi_hot", weights = "strength", pooling = "sum" }
-pair = { kind = "cross", columns = ["user", "country"], buckets = 100 }
-hour = { kind = "time", column = "at", part = "hour" }
-age = { kind = "numeric", column = "joined", until = "at", log1p = true }
-price = { kind = "numeric", clip = [0.0, 100.0], buckets = 8 }
-[spec.tasks]
-purchase = { positive = "bought = 1", where = "viewed" }
-wish = { positive = "wished = 1" }
-[train]
-epochs = 1
-batch_size = 128
-lr = 1e-2
-[compare]
-workers = 1
-"""
-
-
-def log(rows: int, seed: int) -> pl.DataFrame:
-    generator = np.random.default_rng(seed)
-    start = datetime(2026, 1, 1 + seed)
-    length = generator.integers(0, 5, rows)
-    return pl.DataFrame(
-        {
-            "click": np.arange(rows) + 10_000 * seed,
-            "user": [f"user {i}" for i in generator.integers(0, 200, rows)],
-            "item": generator.zipf(1.4, rows) % 300,
-            "seen": [generator.integers(0, 300, n).tolist() for n in length],
-            "tags": [["red", "new", None, "big"][: n or None] if n else None for n in length],
-            "strength": [[1.0, 0.5, 2.0, None][: n or None] if n else None for n in length],
-            "country": [["NL", "ES", None][i] for i in generator.integers(0, 3, rows)],
-            "at": [start + timedelta(seconds=int(s)) for s in generator.integers(0, 86_400, rows)],
-            "joined": [start - timedelta(days=int(d)) for d in generator.integers(0, 400, rows)],
-            "price": generator.lognormal(3, 1, rows),
-            "viewed": generator.random(rows) < 0.8,
-            "bought": generator.integers(0, 2, rows),
-            "wished": generator.integers(0, 2, rows),
-        }
-    ).with_columns(pl.col("price").replace(pl.col("price").first(), None))
+from tests.pipeline.clicks import click_log, served_with_test_rows
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> RunConfig:
-    for day in range(3):
-        folder = tmp_path / "log" / f"dt=2026-01-0{day + 1}"
-        folder.mkdir(parents=True)
-        log(700, day).write_parquet(folder / "part.parquet", row_group_size=200)
-    (tmp_path / "clicks.toml").write_text(TOML)
-    return load_config(tmp_path / "clicks.toml")
-
-
-def served(config: RunConfig, prepared: Prepared, run: Run) -> tuple[Scorer, pl.DataFrame]:
-    """A run's served model, and the raw rows of its test split."""
-    weights, encoder = run.folder / "weights.safetensors", prepared.folder / "encoder"
-    Scorer.write(
-        Path("scorer"), encoder=encoder, weights=weights, tasks=tuple(run.tasks), architecture=run.architecture
-    )
-    raw = pl.read_parquet("log/*/*.parquet")
-    sides = split_by_key(config.split, {"train": 0.6, "val": 0.2, "test": 0.2})
-    return Scorer.load(Path("scorer")), raw.filter(sides == "test")
+def config(clicks: RunConfig) -> RunConfig:
+    return clicks
 
 
 def test_what_is_trained_is_what_is_served(config: RunConfig) -> None:
     prepared = prepare(config)
     run = train(config, prepared)
-    scorer, rows = served(config, prepared, run)
+    scorer, rows = served_with_test_rows(config, prepared, run)
     scores = scorer.score(rows)
     source = Batches(prepared.folder / "test", config.spec, run.tasks, batch_size=64)
     labels = torch.cat([batch.labels_BT for batch in source.in_order()]).numpy()
@@ -157,7 +82,7 @@ def test_a_split_is_by_key_or_by_time(config: RunConfig, tmp_path: Path, overrid
 
 
 def test_a_row_without_a_time_is_refused(config: RunConfig, tmp_path: Path) -> None:
-    late = log(50, 0).with_columns(pl.when(pl.col("click") > 10).then("at").alias("at"))
+    late = click_log(50, 0).with_columns(pl.when(pl.col("click") > 10).then("at").alias("at"))
     late.write_parquet(tmp_path / "log" / "dt=2026-01-01" / "late.parquet")
     text = (tmp_path / "clicks.toml").read_text()
     by_time = 'time = "at"\nvalidation = 2026-01-02\ntest = 2026-01-03'

@@ -19,23 +19,23 @@ from pipeline.evaluation.metrics import Evaluator
 from pipeline.evaluation.ranking import NO_GROUP
 from pipeline.training.resolve import load_config
 from pipeline.training.training import train
-from tests.pipeline.test_log_to_served import TOML, log, served
+from tests.pipeline.clicks import CLICKS_TOML, click_log, served_with_test_rows
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> RunConfig:
     """A log of 20 shoppers, an eighth of the rows without one."""
     (tmp_path / "log" / "all").mkdir(parents=True)
-    rows = log(2000, 0).with_columns(shopper=pl.when(pl.col("click") % 8 > 0).then(pl.col("click") * 7919 % 20))
+    rows = click_log(2000, 0).with_columns(shopper=pl.when(pl.col("click") % 8 > 0).then(pl.col("click") * 7919 % 20))
     rows.write_parquet(tmp_path / "log" / "all" / "part.parquet")
-    (tmp_path / "clicks.toml").write_text(TOML.replace("[spec]\n", '[spec]\ngroup = "shopper"\n'))
+    (tmp_path / "clicks.toml").write_text(CLICKS_TOML.replace("[spec]\n", '[spec]\ngroup = "shopper"\n'))
     return load_config(tmp_path / "clicks.toml")
 
 
 def test_a_run_has_the_gauc_that_a_loop_over_its_test_rows_finds(config: RunConfig) -> None:
     prepared = prepare(config)
     run = train(config, prepared)
-    scorer, rows = served(config, prepared, run)
+    scorer, rows = served_with_test_rows(config, prepared, run)
     scored = rows.with_columns(score=scorer.score(rows).get_column("wish"))
     areas, sizes = [], []
     for (shopper,), group in scored.group_by("shopper"):

@@ -29,7 +29,7 @@ from pipeline.tracking.group import RunGroup
 from pipeline.tracking.tracker import Tracker
 from pipeline.training.resolve import load_config
 from pipeline.training.training import train
-from tests.pipeline.test_log_to_served import TOML, log
+from tests.pipeline.clicks import CLICKS_TOML, click_log
 
 # A leader this fast has turned far from the identity after ten steps.
 METHODS = {"plain": "uniform", "turned": "rotograd + rotation(leader_lr=0.5)"}
@@ -124,8 +124,8 @@ def _write_log(folder: Path) -> None:
     for day in range(3):
         part = folder / "log" / f"dt=2026-01-0{day + 1}" / "part.parquet"
         part.parent.mkdir(parents=True)
-        log(700, day).write_parquet(part, row_group_size=200)
-    optional = TOML.replace('kind = "numeric", clip', 'kind = "numeric", optional = true, clip')
+        click_log(700, day).write_parquet(part, row_group_size=200)
+    optional = CLICKS_TOML.replace('kind = "numeric", clip', 'kind = "numeric", optional = true, clip')
     (folder / "clicks.toml").write_text(optional)
 
 

@@ -27,7 +27,6 @@ from pipeline.training.optimizers import optimizer_of
 from pipeline.training.training import train
 from tests.conftest import debug_config
 from tests.models import networks
-from tests.pipeline.test_log_to_served import config as clicks  # noqa: F401  # a fixture
 
 OPTIONS = ("model.tower=[8]", "model.bottom=[24, 16]")
 
@@ -44,7 +43,7 @@ def footprint(config: RunConfig, prepared: Prepared) -> Footprint:
 
 
 @pytest.mark.parametrize(("kernel", "name"), [(k, n) for k in ("plain", "fused") for n in choices(k, "cpu")])
-def test_it_is_that_of_a_real_step(clicks: RunConfig, kernel: str, name: str) -> None:  # noqa: F811
+def test_it_is_that_of_a_real_step(clicks: RunConfig, kernel: str, name: str) -> None:
     """On lists, crosses and a table that two features share."""
     tables = {"table_kernel": kernel, "table_optimizer": name}
     config = clicks.model_copy(update={"train": clicks.train.model_copy(update=tables)})
@@ -90,7 +89,7 @@ def test_checkpoints_are_as_large_as_foretold(
     assert max(held_at_once) == pytest.approx(footprint(config, few[1]).checkpoints, rel=0.1)
 
 
-def test_the_reader_holds_windows_of_what_was_encoded(clicks: RunConfig) -> None:  # noqa: F811
+def test_the_reader_holds_windows_of_what_was_encoded(clicks: RunConfig) -> None:
     prepared = prepare(clicks)
     bytes_of = {}
     for split in ("train", "val", "test"):
@@ -123,7 +122,7 @@ def test_the_largest_tables_are_those_with_most_weights() -> None:
     assert [table.name for table in largest(tables, 2)] == ["b", "c"]
 
 
-def test_ranks_of_a_machine_share_the_tables(clicks: RunConfig) -> None:  # noqa: F811
+def test_ranks_of_a_machine_share_the_tables(clicks: RunConfig) -> None:
     """What is no table every rank has for itself; the first also makes the file of whole ones."""
     prepared = prepare(clicks)
     tables = prepared.encoder().tables()

@@ -32,7 +32,6 @@ from pipeline.training.training import train
 from tests.conftest import debug_config
 from tests.models import networks
 from tests.models.rare_rows import BATCH, bags, losses, model
-from tests.pipeline.test_log_to_served import config as clicks  # noqa: F401  # a fixture
 
 SPARSE = [name for name, kind in TABLE_OPTIMIZERS.items() if kind]
 
@@ -198,7 +197,7 @@ def fused_run(config: RunConfig, folder: Path, name: str, kernel: str) -> Run:
 
 
 @pytest.mark.parametrize("name", FUSED["cpu"])
-def test_a_run_is_the_same_with_either_kernel(tmp_path: Path, clicks: RunConfig, name: str) -> None:  # noqa: F811
+def test_a_run_is_the_same_with_either_kernel(tmp_path: Path, clicks: RunConfig, name: str) -> None:
     plain, fused = (fused_run(clicks, tmp_path, name, kernel) for kernel in ("plain", "fused"))
     assert plain.folder != fused.folder
     for task, metrics in plain.test.items():

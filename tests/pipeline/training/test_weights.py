@@ -16,7 +16,7 @@ from pipeline.data.prepare import prepare
 from pipeline.runs.run import Run, run_folder
 from pipeline.training.resolve import load_config
 from pipeline.training.training import train
-from tests.pipeline.test_log_to_served import TOML, log
+from tests.pipeline.clicks import CLICKS_TOML, click_log
 
 NETWORK = "model.dropout=0"
 
@@ -26,12 +26,12 @@ def config(tmp_path: Path) -> RunConfig:
     """A log whose rows weigh 0 or 1 in `kept`, and something else in `worth`."""
     (tmp_path / "log" / "all").mkdir(parents=True)
     worth = [1.5, 0.25, 0.0, 1e30]
-    rows = log(2000, 0).with_columns(
+    rows = click_log(2000, 0).with_columns(
         kept=(pl.col("click") * 7919 % 3 > 0).cast(pl.Int8),
         worth=pl.Series([worth[i % len(worth)] for i in range(2000)]),
     )
     rows.write_parquet(tmp_path / "log" / "all" / "part.parquet")
-    (tmp_path / "clicks.toml").write_text(TOML)
+    (tmp_path / "clicks.toml").write_text(CLICKS_TOML)
     return load_config(tmp_path / "clicks.toml")
 
 
