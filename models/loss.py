@@ -11,12 +11,12 @@ from torch.nn import functional
 def label_shares(
     labels_BT: Tensor, weight_BT: Tensor | None = None, add_up: Callable[[list[Tensor]], list[Tensor]] = list
 ) -> Tensor:
-    """How much each label counts in its task's mean over a batch.
+    """The share of each label in its task's mean over a batch.
 
     Args:
         labels_BT: 0, 1, or NaN where unknown.
         weight_BT: How much each row counts, finite and from 0 up; None where all count alike.
-        add_up: What sums values over the processes that have the other rows of the batch; as they are, if none has.
+        add_up: Sums values over the processes that hold the batch's other rows; by default there are none.
 
     Returns:
         B x T shares in float64, 0 where a label is unknown; each task's add up to 1, or to 0 where none is known or
@@ -29,7 +29,7 @@ def label_shares(
 
 
 def cross_entropy(logits_BT: Tensor, labels_BT: Tensor, share_BT: Tensor) -> Tensor:
-    """What rows add to the mean binary cross-entropy of each task over a batch.
+    """The rows' contribution to the mean binary cross-entropy of each task over a batch.
 
     Args:
         logits_BT: One logit a row and task.

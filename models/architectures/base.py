@@ -1,4 +1,4 @@
-"""The base of every architecture, a network over embedded features with one logit a task, and of its config."""
+"""The base of every architecture (a network over embedded features with one logit a task), and of its config."""
 
 from __future__ import annotations
 

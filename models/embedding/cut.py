@@ -35,7 +35,7 @@ class Bags:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where features stand among the pooled columns, and which of them share a table.
+    """The places of features among the pooled columns, and the tables that they share.
 
     Args:
         widths: Embedding width of each feature, in the order of the pooled columns.
@@ -79,7 +79,7 @@ class RowGradients:
 
     @classmethod
     def summed(cls, row_N: Tensor, gradient_NTW: Tensor) -> RowGradients:
-        """Of rows that may come several times: each once, with the sum of its gradients."""
+        """Rows that may come several times: each once, with the sum of its gradients."""
         entries, tasks, width = gradient_NTW.shape
         piece_TN = torch.arange(entries * tasks, device=row_N.device).view(entries, tasks).T
         return _sum_by_row(row_N, piece_TN, None, gradient_NTW.reshape(-1, width))
@@ -103,9 +103,9 @@ class TableCut:
     Args:
         pooled_BE: Pooled embeddings, attached to the tables.
         leaf_BE: The same values as a leaf that requires grad.
-        bags: What the batch read.
+        bags: The rows that the batch read.
         layout: Columns and tables of the features.
-        owners: Who sums rows that other processes read too; None where this process alone reads the tables.
+        owners: The processes that sum rows which several of them read; None where this process alone reads the tables.
     """
 
     pooled_BE: Tensor

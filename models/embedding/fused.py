@@ -25,7 +25,7 @@ _PLACES = {
     "cuda": (EmbeddingLocation.DEVICE, ComputeDevice.CUDA),
 }
 EPS = 1e-8  # the row optimizers' own
-COLUMNS = 4  # fbgemm reads so many at a time
+COLUMNS = 4  # fbgemm reads them four at a time
 
 
 class FusedEmbedding(Embedding):
@@ -151,7 +151,7 @@ def check_widths(tables: Sequence[Table]) -> None:
 
 
 def fused_rule(optimizer: str, device: torch.device) -> EmbOptimType:
-    """What fbgemm calls a rule.
+    """The name that fbgemm gives a rule.
 
     Raises:
         ValueError: If it is not fused on this device.

@@ -1,4 +1,4 @@
-"""What stands for the tables of a fused kernel among optimizers: their rate, their state, and no step of its own."""
+"""The optimizer of tables in a fused kernel: it holds their rate and state, and the kernel steps."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class RowOwners:
         return RowGradients.summed(row_N, gradient_NTW)
 
     def _exchanged(self, values: Tensor, sent: list[int], got: list[int]) -> Tensor:
-        """What the ranks have for this one, in the order of ranks."""
+        """The values that the ranks send to this one, in the order of ranks."""
         found = values.new_empty(sum(got), *values.shape[1:])
         dist.all_to_all_single(found, values.contiguous(), got, sent, group=self.processes)
         return found

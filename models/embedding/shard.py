@@ -37,7 +37,7 @@ class Shard:
 
 
 def local_part(value: Tensor) -> Tensor | None:
-    """What this process holds of a tensor that may be spread over several; None without a part of it."""
+    """This process's part of a tensor that may be spread over several; None if it has none."""
     if not isinstance(value, ShardedTensor):
         return value
     shards = value.local_shards()

@@ -37,9 +37,7 @@ from models.embedding.sharded_optimizer import ShardedOptimizer
 from models.embedding.sharding import sharding_plan
 from models.embedding.sharding_kinds import Sharding
 
-# Weights drawn at a time; a multiple of the 16 that torch's normal numbers are made in, so that pieces are the whole.
-_DRAWN = 1 << 20
-_VECTOR = 16
+_VECTOR = 16  # torch makes its normal numbers in vectors of 16: pieces of whole vectors equal one draw
 
 
 class ShardedEmbedding(Embedding):
@@ -56,10 +54,11 @@ class ShardedEmbedding(Embedding):
     Args:
         tables: The tables; their features one after another are the pooled columns.
         optimizer: The rule, by its name in :mod:`models.table_optimizers.names`.
-        sharding: What each rank holds.
+        sharding: The rule that places tables on ranks.
         weighted: Whether bags come with entry weights.
         device: This rank's device.
         processes: The process group; None for the default one.
+        drawn_at_once: Weights that are initialised at a time, so that no rank ever holds a whole table.
 
     Raises:
         InputError: If a width is no multiple of 4, or a table is column_wise under ``"rowwise_adagrad"``, whose rows
@@ -76,8 +75,10 @@ class ShardedEmbedding(Embedding):
         weighted: bool = False,
         device: torch.device = torch.device("cpu"),
         processes: dist.ProcessGroup | None = None,
+        drawn_at_once: int = 1 << 20,
     ) -> None:
         super().__init__()
+        self._drawn_at_once = drawn_at_once
         check_widths(tables)
         self.layout, self.rule, self.processes = Layout.of(tables), optimizer, processes
         self._keys = torchrec.feature_keys(tables)
@@ -136,14 +137,21 @@ class ShardedEmbedding(Embedding):
         shards = self.shards()
         for table in self.declared.values():
             mine = [shard for shard in shards if shard.table is table]
-            for first, drawn in _drawn(table, generator, std):
+            for first, drawn in self._drawn(table, generator, std):
                 if first == 0:
                     drawn[:FIRST_KNOWN] = 0.0
                 for shard in mine:
                     shard.take(first, drawn)
 
+    def _drawn(self, table: Table, generator: torch.Generator, std: float) -> Iterator[tuple[int, Tensor]]:
+        """A table's rows in pieces, each with the number of its first row: the rows of one draw of the whole table."""
+        rows = max(self._drawn_at_once // table.width // _VECTOR, 1) * _VECTOR
+        starts = range(0, max(table.rows - _VECTOR, 1), rows)
+        for first, stop in pairwise([*starts, table.rows]):
+            yield first, torch.empty(stop - first, table.width).normal_(0.0, std, generator=generator)
+
     def shards(self) -> list[Shard]:
-        """What this rank holds of the tables, copies included."""
+        """This rank's parts of the tables, copies included."""
         return [shard for module in self._held for shard in self._shards(module)]
 
     def copies(self) -> dict[Tensor, list[Shard]]:
@@ -152,14 +160,14 @@ class ShardedEmbedding(Embedding):
         return {kernel.weights: self._shards(module) for kernel, module in kernels if isinstance(kernel, Copying)}
 
     def spread(self, table: Table, size: torch.Size, part: Tensor | None) -> Tensor:
-        """A tensor as large as a table, or with a number a row, of which each rank gives what it holds.
+        """A tensor as large as a table, or with a number a row, to which each rank adds its part.
 
-        All ranks take part. A copied table's is the part.
+        All ranks take part. For a copied table, the part is the whole.
 
         Args:
             table: The table.
-            size: Of the whole.
-            part: What goes with this rank's shard of the table; None without one.
+            size: Size of the whole tensor.
+            part: The values for this rank's shard of the table; None if it holds no shard.
         """
         held = [(shard, part) for shard in self.shards() if shard.table is table and part is not None]
         if self.kinds[table.name] == "data_parallel":
@@ -226,11 +234,3 @@ def _offsets(metadata: ShardMetadata | None) -> tuple[int, int]:
     """First row and column; a copy's are 0."""
     row, column = (0, 0) if metadata is None else metadata.shard_offsets
     return row, column
-
-
-def _drawn(table: Table, generator: torch.Generator, std: float) -> Iterator[tuple[int, Tensor]]:
-    """Some rows of a table after others, with the number of the first: together what one draw of the table gives."""
-    rows = max(_DRAWN // table.width // _VECTOR, 1) * _VECTOR
-    starts = range(0, max(table.rows - _VECTOR, 1), rows)
-    for first, stop in pairwise([*starts, table.rows]):
-        yield first, torch.empty(stop - first, table.width).normal_(0.0, std, generator=generator)

@@ -57,7 +57,7 @@ class ShardedOptimizer(FusedOptimizer):
             self._of_copies.step()
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Of the copied tables: no other has a gradient."""
+        """Clear the gradients of the copied tables: no other table has one."""
         if self._of_copies is not None:
             self._of_copies.zero_grad(set_to_none)
 

@@ -39,7 +39,7 @@ class Sharding:
             raise ValueError(f"`kinds` should be {', '.join(get_args(Kind))}. Found `{unknown}`.")
 
     def kind(self, table: Table, ranks: int) -> Kind:
-        """What a table is."""
+        """How a table is spread over a number of ranks."""
         weights = table.rows * table.width
         by_size: Kind = "row_wise" if weights >= self.row_wise_from else "table_wise"
         kind = self.kinds.get(table.name, "data_parallel" if weights < self.data_parallel_below else by_size)

@@ -25,8 +25,8 @@ class TorchRecEmbedding(Embedding):
 
     Args:
         tables: The tables; their features one after another are the pooled columns.
-        optimizer: What steps the tables, by its name in :mod:`models.table_optimizers.names`. Under a row optimizer
-            their gradients are sparse: the rows that were read.
+        optimizer: The tables' optimizer, by its name in :mod:`models.table_optimizers.names`. Under a row optimizer
+            their gradients are sparse: they hold the rows that were read.
         weighted: Whether bags come with entry weights.
     """
 

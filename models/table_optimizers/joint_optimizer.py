@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 
 class JointOptimizer(Optimizer):
-    """Steps its parts one after another, and is one optimizer to everybody else.
+    """Steps its parts one after another; a schedule or a hook sees one optimizer.
 
     Groups and state are the parts' own, seen together: a schedule and a hook reach all of them. Its state dict is that
     of its parts, each of which says in its own way what its state is.
@@ -64,7 +64,7 @@ class JointOptimizer(Optimizer):
     def _look(self) -> None:
         """See the parts' groups and state, which loading replaces."""
         self.param_groups = [group for part in self.parts for group in part.param_groups]
-        self.state = _Seen(*(part.state for part in self.parts))  # type: ignore[assignment]  # nobody adds to it
+        self.state = _Seen(*(part.state for part in self.parts))  # type: ignore[assignment]  # nothing is added to it
 
 
 class _Seen(ChainMap[Any, Any]):

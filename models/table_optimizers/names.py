@@ -23,7 +23,7 @@ from __future__ import annotations
 NAMES = ("adam", "lazy_adam", "sgd", "adagrad", "rowwise_adagrad")
 
 _EVERYWHERE = {"sgd": "EXACT_SGD", "adagrad": "EXACT_ADAGRAD", "rowwise_adagrad": "EXACT_ROWWISE_ADAGRAD"}
-# Kind of device to what fbgemm calls each rule that it fuses there; by name, so that nobody imports fbgemm to choose.
+# Kind of device to fbgemm's name of each rule that it fuses there; as text, so that choosing imports no fbgemm.
 FUSED: dict[str, dict[str, str]] = {"cpu": _EVERYWHERE, "cuda": {"lazy_adam": "ADAM", **_EVERYWHERE}}
 
 

@@ -41,10 +41,10 @@ class Scorer:
     """A trained model and the encoder of its training rows, in plain torch.
 
     Args:
-        encoder: Encodes raw rows as the training rows were.
+        encoder: The encoder of the training rows.
         model: The network, in evaluation mode.
-        tasks: What its outputs predict, in order.
-        digest: Of all its files.
+        tasks: The tasks that its outputs predict, in order.
+        digest: The SHA-256 of all its files.
     """
 
     encoder: Encoder

@@ -1,4 +1,4 @@
-"""What a run is made of, before its first step."""
+"""Builds the parts of a run before its first step: network, optimizer, schedule, batches."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def build_model(
     """The network to train, initialised from a seed.
 
     Args:
-        encoder: Says what tables and values there are.
+        encoder: The encoder, which has the tables and the numeric values.
         tasks: The tasks that it predicts.
         architecture: The network's architecture and layers.
         seed: Seed of the initialisation.
@@ -90,7 +90,7 @@ def _not_fused(config: TrainConfig, ranks: int) -> InputError:
 
 
 def trainer_of(config: RunConfig, prepared: Prepared, group: Group = Alone()) -> Trainer:
-    """A run before its first step, or what one of its ranks has of it."""
+    """A run's trainer before its first step; among several ranks, this rank's."""
     train, encoder, tasks = config.train, prepared.encoder(), list(config.tasks)
     device, splits = device_of(train.device), _splits(config, prepared, encoder.spec, group)
     method = parse(train.method)

@@ -1,4 +1,4 @@
-"""What a run holds in memory and leaves on disk, known before it is trained."""
+"""Predicts the memory and the disk space of a run before it is trained."""
 
 from __future__ import annotations
 
@@ -30,14 +30,15 @@ class Footprint:
     The angles of rotations are left out.
 
     Args:
-        weights: Of tables and network.
-        gradients: Of both; with sparse gradients, of the rows that a batch can read, and of no table in a fused kernel.
-        state: The optimizer's.
-        copies: Two more of the weights: the best so far, and a better one or the file while it is made.
+        weights: The weights of tables and network.
+        gradients: Their gradients: with sparse gradients those of the rows that a batch can read, without any of tables
+            in a fused kernel.
+        state: The optimizer's state.
+        copies: Two copies of the weights: the best so far, and a better one or the file while it is made.
         reader: Windows of encoded rows.
         step: Activations and per-task gradients of one batch.
-        disk: The weights' file.
-        checkpoints: On disk until the run is finished: those that are kept, and the next while it is written.
+        disk: The file of the weights.
+        checkpoints: Checkpoints on disk until the run is finished: the kept ones, and the next while it is written.
     """
 
     weights: int
@@ -80,7 +81,7 @@ class Footprint:
 
     @classmethod
     def of(cls, config: RunConfig, prepared: Prepared, tables: Sequence[Table]) -> Footprint:
-        """Of the run that a config describes, on prepared data and the tables of its encoder."""
+        """The footprint of the run that a config describes, on prepared data and the tables of its encoder."""
         with torch.device("meta"):
             embedding, values = PortableEmbedding(tables), len(config.spec.value_features)
             model = architecture_of(config).build(embedding, values=values, tasks=len(config.tasks))

@@ -1,4 +1,4 @@
-"""What one run holds while it trains: a step, an epoch, an evaluation, and the state between two steps."""
+"""Trains one run: a step, an epoch, an evaluation, and the state between two steps."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class EpochSoFar:
         losses_T: Sum of the losses of its steps.
         steps: How many they are.
         seconds: The time they took.
-        diagnostics: As of a whole :class:`pipeline.runs.run.Epoch`.
+        diagnostics: As in :class:`pipeline.runs.run.Epoch`.
     """
 
     losses_T: Tensor
@@ -55,22 +55,22 @@ class EpochSoFar:
 
 @dataclass
 class Trainer:
-    """What one run holds while it trains.
+    """The state of one run while it trains, and its steps.
 
     Args:
-        config: Of the training.
-        tasks: Their names.
-        device: Where the model is.
+        config: The section ``[train]``.
+        tasks: The names of the tasks.
+        device: The model's device.
         model: The network.
-        optimizer: Steps it.
-        schedule: Of the optimizer's rate.
-        splits: Batches of each split.
-        weight_T: What each task's loss counts.
-        group: The ranks that train together. What a rank finds, all do: losses, metrics, where to stop.
-        step: Steps done.
-        present: The epoch that is not finished.
+        optimizer: The optimizer of the network and its tables.
+        schedule: The schedule of the optimizer's rate.
+        splits: The batches of each split.
+        weight_T: Each task's weight among the losses.
+        group: The ranks that train together. All of them find the same losses and metrics, and stop at the same step.
+        step: Number of steps done.
+        present: The unfinished epoch.
         history: The finished epochs.
-        best: The weights after the best of these; empty before the first.
+        best: The weights after the best finished epoch; empty before the first.
     """
 
     config: TrainConfig
@@ -230,7 +230,7 @@ class Trainer:
 
 
 def generator_seed(seed: int, rank: int) -> int:
-    """Of the generator that a rank's dropout draws from: the seed itself on the first rank."""
+    """The seed of the generator that a rank's dropout draws from: the run's seed itself on the first rank."""
     return seed + (rank << 32)
 
 

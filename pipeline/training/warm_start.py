@@ -21,13 +21,13 @@ from pipeline.runs.run import CONFIG, WEIGHTS, architecture_of, run_folder
 def warm_start(model: Architecture, config: RunConfig, prepared: Prepared, group: Group = Alone()) -> None:
     """Give a new model the weights of the run that ``train.start_from`` names.
 
-    Ids mean the same in both, since the data has grown from the earlier run's. What the vocabularies have learnt since
-    starts as the seed draws it. Optimizers begin anew: a finished run keeps none of their state.
+    Ids mean the same in both, since the data has grown from the earlier run's. Entries that vocabularies have gained
+    since start as the seed draws them. Optimizers begin anew: a finished run keeps none of their state.
 
     Args:
-        model: As initialised.
-        config: Of the new run.
-        prepared: Its data.
+        model: The new model, initialised.
+        config: The new run's config.
+        prepared: The new run's data.
         group: The ranks that train it.
 
     Raises:
@@ -51,7 +51,7 @@ def can_start(config: RunConfig, prepared: Prepared, run: str) -> bool:
     if not (folder / WEIGHTS).exists() or not descends(prepared, folder) or _config(folder).tasks != config.tasks:
         return False
     encoder = prepared.encoder()
-    with torch.device("meta"):  # shapes are all that is asked
+    with torch.device("meta"):  # only shapes are compared
         embedding, values = PortableEmbedding(encoder.tables()), len(encoder.spec.value_features)
         model = architecture_of(config).build(embedding, values=values, tasks=len(config.tasks))
     with safe_open(folder / WEIGHTS, framework="pt") as saved:
@@ -67,7 +67,7 @@ def descends(prepared: Prepared, folder: Path) -> bool:
 
 
 def _lineage(prepared: Prepared) -> Iterator[Prepared]:
-    """Data and what it has grown from, newest first, as far as that is still there; of the last at least the name."""
+    """The data and its ancestors, newest first. The first ancestor that is gone from the disk ends them, by name."""
     found: Prepared | None = prepared
     while found is not None:
         yield found

@@ -21,7 +21,6 @@ from gradops import GramEstimator, Microbatch, MultiTaskOptimizer, Ranks
 from gradops.methods import parse
 from gradops.rotation import Rotations
 from models.architectures.shared_bottom import SharedBottom
-from models.embedding import sharded
 from models.embedding.base import Embedding
 from models.embedding.cut import Bags, TableCut
 from models.embedding.sharded import ShardedEmbedding
@@ -134,7 +133,6 @@ def schedule(step: int) -> float:
 def run(rank: int, world: int, cases: Sequence[Case], folder: Path) -> None:
     """All cases on one rank; the first rank leaves the outcomes in a file."""
     torch.set_num_threads(1)
-    sharded._DRAWN = 256  # tables are drawn in several pieces
     dist.init_process_group(
         "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=world, timeout=timedelta(seconds=60)
     )
@@ -157,7 +155,13 @@ def sharded_steps(case: Case, rank: int, world: int) -> Outcome:
     """The steps of one rank, which has some rows of every batch."""
     rows = ROWS[world]
     mine = slice(sum(rows[:rank]), sum(rows[: rank + 1]))
-    embedding = ShardedEmbedding(TABLES, case.rule, Sharding(kinds=case.kinds), weighted=case.pooling != "sum")
+    embedding = ShardedEmbedding(
+        TABLES,
+        case.rule,
+        Sharding(kinds=case.kinds),
+        weighted=case.pooling != "sum",
+        drawn_at_once=256,  # tables are drawn in several pieces
+    )
     assert_spread(case, embedding, world)
     model = network(case, embedding)
     if case.doubled:
