@@ -46,13 +46,13 @@ debug: setup
 	rm -rf debug
 	MLFLOW_TRACKING_URI=sqlite:///debug/mlflow.db $(BIN)/gradops compare configs/debug.toml
 
-# What the code says of itself.
+# docs/methods.md, from the methods' docstrings.
 docs: setup
 	$(BIN)/gradops methods > docs/methods.md
 
 # The documents as a site in `site`; a dead link is an error. The variable silences an advertisement of the theme's.
 site: setup
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 # The report's pages, photographed into docs/pictures; needs Chromium.
 pictures: setup
@@ -70,7 +70,7 @@ lock: setup
 	mv requirements/lock.txt.new requirements/lock.txt
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --no-header requirements/lock.txt requirements/cuda.txt > /dev/null
 
-# Known holes in the pinned versions; asks a database on the internet.
+# Known vulnerabilities of the pinned versions, from a database on the internet.
 audit: setup
 	$(BIN)/uv tool run pip-audit --disable-pip --no-deps -r requirements/lock.txt -r requirements/$(VARIANT).txt
 

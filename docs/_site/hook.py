@@ -15,15 +15,12 @@ from typing import Any
 from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
-from pymdownx.slugs import slugify
 
-ROOT = Path(__file__).parents[2]
-OUTSIDE = ["README.md", "CONTRIBUTING.md", "DECISIONS.md", "CHANGELOG.md", "benchmarks/RESULTS.md"]
+from tests.docs.links import ROOT, links, pages
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Anchors as GitHub makes them, formulas in blocks, and the API pages at the end of the navigation."""
-    config.mdx_configs["toc"]["slugify"] = slugify(case="lower")
+    """Formulas in blocks, and the API pages at the end of the navigation."""
     fence = {"name": "math", "class": "math", "format": _block}
     config.mdx_configs.setdefault("pymdownx.superfences", {})["custom_fences"] = [fence]
     assert config.nav is not None
@@ -32,16 +29,14 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """The documents under their paths in the repository, and a page for each module of gradops."""
+    """The documents under their paths in the repository, the files that they link, and a page a module of gradops."""
     for file in list(files):
         if file.src_dir == config.docs_dir:
             files.remove(file)
-            if not file.src_uri.startswith("_site/"):
-                files.append(_file(f"docs/{file.src_uri}", config))
-    for path in OUTSIDE:
-        files.append(_file(path, config))
-    for module, path in _api().items():
-        files.append(File.generated(config, path, content=f"::: {module}\n"))
+    for path in sorted(_documents()):
+        files.append(File(path.relative_to(ROOT).as_posix(), str(ROOT), config.site_dir, config.use_directory_urls))
+    for module, page in _api().items():
+        files.append(File.generated(config, page, content=f"::: {module}\n"))
     return files
 
 
@@ -54,8 +49,10 @@ def _block(source: str, *_: Any, **__: Any) -> str:
     return convert(source, display="block")
 
 
-def _file(path: str, config: MkDocsConfig) -> File:
-    return File(path, str(ROOT), config.site_dir, config.use_directory_urls)
+def _documents() -> set[Path]:
+    """Every document, and every file that one of them links or shows."""
+    linked = {(page.parent / link.partition("#")[0]).resolve() for page in pages(ROOT) for link in links(page)}
+    return {*pages(ROOT), *(path for path in linked if path.is_file() and path.is_relative_to(ROOT))}
 
 
 def _api() -> dict[str, str]:
