@@ -80,7 +80,7 @@ def finished(log: Path) -> int:
 
 
 def kill_one(command: subprocess.Popen[bytes], log: Path, after: int) -> None:
-    """SIGKILL a worker once so many points are finished."""
+    """SIGKILL a worker once a number of points are finished."""
     wait_until(lambda: finished(log) >= after or command.poll() is not None)
     assert command.poll() is None, log.read_text()
     os.kill(max(workers_of(command.pid)), signal.SIGKILL)
