@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gradops.base import ElementwiseMethod, State
 from gradops.methods import METHODS, format_method, parse
-from tests.conformance.test_methods import HARD_MATRICES
+from tests.conformance.matrices import HARD_MATRICES
 
 EVERY = {name: method for name in METHODS if isinstance(method := parse(name), ElementwiseMethod)}
 

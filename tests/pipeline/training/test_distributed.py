@@ -33,7 +33,7 @@ from pipeline.training import trainer
 from pipeline.training.distributed import rank_group
 from pipeline.training.training import train
 from tests.conftest import ROLES, ROOT, debug_config
-from tests.pipeline.training.test_resume import KilledError, assert_same, at_step, interrupt, kill, newest_step
+from tests.pipeline.training.stopping import KilledError, assert_same, at_step, interrupt, kill, newest_step
 
 # Two epochs of 16 steps and half a third one. Dropout draws on each rank for itself, and so is left out.
 OPTIONS = (

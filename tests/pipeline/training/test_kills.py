@@ -17,7 +17,7 @@ from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.runs.run import find_run
 from tests.conftest import ROLES, ROOT
-from tests.pipeline.training.test_resume import LONGER, assert_same, config_in, unbroken_run
+from tests.pipeline.training.stopping import LONGER, assert_same, config_in, unbroken_run
 
 CHILD = """
 import sys
