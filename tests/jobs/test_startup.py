@@ -27,8 +27,10 @@ from pathlib import Path
 from pipeline.doctor.doctor import examine
 findings = examine(Path.cwd())
 print(next(findings).subject, *sorted({name.partition(".")[0] for name in sys.modules}))
-print(*[finding.subject for finding in findings])
+subjects = [next(findings).subject for _ in range(8)]
+print(*subjects)
 print(*sorted({name.partition(".")[0] for name in sys.modules}))
+findings.close()  # what is left waits for the import of torch in another process
 """
 
 
@@ -72,7 +74,7 @@ def test_the_doctor_needs_neither_torch_nor_mlflow_on_a_new_machine(monkeypatch:
     first, others, last = (line.split() for line in done.stdout.splitlines())
     assert first[0] == "python"
     assert not set(first) & HEAVY
-    assert others[-3:] == ["trio", "import", "device"]
+    assert others[-2:] == ["free", "disk"]
     assert not set(last) & HEAVY
 
 
