@@ -28,6 +28,9 @@ from pipeline.config.search import SearchConfig
 from pipeline.config.split import SplitConfig
 from pipeline.config.train import MethodText, TrainConfig
 
+# As :data:`models.architectures.base.DEFAULT_KIND`, whose module needs torch; a test holds the two equal.
+DEFAULT_KIND = "shared_bottom"
+
 
 class DataConfig(Declared):
     """Where the raw rows are.
@@ -71,7 +74,7 @@ class ModelConfig(Declared):
 
     model_config = ConfigDict(extra="allow")
 
-    kind: str = "shared_bottom"
+    kind: str = DEFAULT_KIND
 
     @field_validator("kind")
     @classmethod

@@ -14,13 +14,15 @@ from pydantic_core import ErrorDetails
 
 from features.errors import InputError
 from pipeline.config.names import Resolver
-from pipeline.config.run import RunConfig
+from pipeline.config.run import DEFAULT_KIND, RunConfig
 
 _Location = tuple[int | str, ...]
 
 
 def read_config(path: Path, overrides: Sequence[str] = (), resolver: Resolver | None = None) -> RunConfig:
     """Read a config's text; ``extends = "other.toml"`` at its top takes every key it does not set from that file.
+
+    The keys of ``[model]`` are taken only from a file of the same ``kind``: another architecture has other keys.
 
     Args:
         path: The TOML file.
@@ -58,7 +60,18 @@ def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     base = content.pop("extends", None)
     if not isinstance(base, str | None):
         raise InputError(f"{path}: `extends` is the path of another config in quotes, found {base!r}")
-    return content if base is None else _merged(_read(path.parent / base, (*seen, path.resolve())), content)
+    if base is None:
+        return content
+    return _merged(_without_other_architecture(_read(path.parent / base, (*seen, path.resolve())), content), content)
+
+
+def _without_other_architecture(base: dict[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """A base without its section ``[model]`` if the change names another ``kind``, which has other keys."""
+    written, changed = base.get("model"), change.get("model")
+    if not isinstance(written, Mapping) or not isinstance(changed, Mapping) or "kind" not in changed:
+        return base
+    is_same = written.get("kind", DEFAULT_KIND) == changed["kind"]
+    return base if is_same else {key: value for key, value in base.items() if key != "model"}
 
 
 def _merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -9,10 +10,11 @@ import pytest
 from features.errors import InputError
 from gradops.gram_estimator import Measure as MeasureOfGradops
 from gradops.methods import METHODS
-from models.architectures import ARCHITECTURES
+from models.architectures import ARCHITECTURES, base
 from models.table_optimizers.names import NAMES
 from models.table_optimizers.rules import TABLE_OPTIMIZERS
 from pipeline.config.names import ARCHITECTURE_NAMES, METHOD_NAMES
+from pipeline.config.run import DEFAULT_KIND
 from pipeline.config.toml import read_config
 from pipeline.config.train import Measure
 from pipeline.training.resolve import load_config
@@ -26,6 +28,7 @@ def test_names_are_those_of_the_modules() -> None:
     assert list(ARCHITECTURES) == list(ARCHITECTURE_NAMES)
     assert list(TABLE_OPTIMIZERS) == list(NAMES)
     assert get_args(Measure) == get_args(MeasureOfGradops)
+    assert DEFAULT_KIND == base.DEFAULT_KIND
 
 
 def test_without_their_modules_options_are_kept_as_written() -> None:
@@ -56,3 +59,15 @@ def test_an_unknown_name_is_an_error_either_way(load: type[object], override: st
 def test_an_unknown_key_of_an_architecture_is_named_with_the_nearest() -> None:
     with pytest.raises(InputError, match=r"model.towr: unknown key; did you mean `tower`\?"):
         load_config(DEBUG, ["model.towr=[8]"])
+
+
+def test_a_config_of_another_architecture_takes_no_keys_of_the_model_it_extends(tmp_path: Path) -> None:
+    (tmp_path / "base.toml").write_text(DEBUG.read_text().replace("census.toml", str(ROOT / "configs" / "census.toml")))
+    other, same = tmp_path / "other.toml", tmp_path / "same.toml"
+    other.write_text('extends = "base.toml"\n[model]\nkind = "other"\nexperts = 2\n')
+    same.write_text('extends = "base.toml"\n[model]\nkind = "shared_bottom"\ndropout = 0.1\n')
+    assert load_config(same).model.model_dump()["bottom"] == load_config(DEBUG).model.model_dump()["bottom"]
+    with pytest.raises(InputError) as error:
+        load_config(other)
+    assert "1 problem(s)" in str(error.value)
+    assert "model.kind: an architecture is one of" in str(error.value)
