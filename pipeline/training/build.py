@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import torch
@@ -33,7 +33,7 @@ from pipeline.training.optimizers import optimizer_of
 from pipeline.training.trainer import EpochSoFar, Trainer
 from pipeline.training.warm_start import warm_start
 
-_EVALUATION_BATCH = 8192
+EVALUATION_BATCH = 8192  # rows
 
 
 def build_model(
@@ -89,10 +89,20 @@ def _not_fused(config: TrainConfig, ranks: int) -> InputError:
     return InputError(f'{ranks} ranks share tables in fused kernels, found `train.table_kernel = "plain"`: {fix}')
 
 
-def trainer_of(config: RunConfig, prepared: Prepared, group: Group = Alone()) -> Trainer:
-    """A run's trainer before its first step; among several ranks, this rank's."""
+def trainer_of(
+    config: RunConfig, prepared: Prepared, group: Group = Alone(), evaluation_batch: int = EVALUATION_BATCH
+) -> Trainer:
+    """A run's trainer before its first step; among several ranks, this rank's.
+
+    Args:
+        config: The run.
+        prepared: Its data.
+        group: The ranks that train together.
+        evaluation_batch: Rows that are evaluated at a time.
+    """
     train, encoder, tasks = config.train, prepared.encoder(), list(config.tasks)
-    device, splits = device_of(train.device), _splits(config, prepared, encoder.spec, group)
+    sizes = {"train": train.batch_size, "val": evaluation_batch, "test": evaluation_batch}
+    device, splits = device_of(train.device), _splits(config, prepared, encoder.spec, sizes, group)
     method = parse(train.method)
     architecture = architecture_of(config)
     rotations = _rotations(method.rotation, len(tasks), architecture, device)
@@ -115,10 +125,11 @@ def trainer_of(config: RunConfig, prepared: Prepared, group: Group = Alone()) ->
     return Trainer(train, tasks, device, model, optimizer, schedule, splits, weight_T, EpochSoFar.of(len(tasks)), group)
 
 
-def _splits(config: RunConfig, prepared: Prepared, spec: FeatureSpec, group: Group) -> dict[str, Batches]:
+def _splits(
+    config: RunConfig, prepared: Prepared, spec: FeatureSpec, sizes: Mapping[str, int], group: Group
+) -> dict[str, Batches]:
     """The batches of each split: this rank's share of them."""
     train, shard = config.train, (group.rank, group.size)
-    sizes = {"train": train.batch_size, "val": _EVALUATION_BATCH, "test": _EVALUATION_BATCH}
     return {
         name: Batches(
             prepared.folder / name,

@@ -12,7 +12,7 @@ from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.runs.run import WEIGHTS, Epoch, Run, checkpoints_of, depends_on, find_run, run_folder
 from pipeline.runtime.signals import uninterrupted
-from pipeline.training.build import trainer_of
+from pipeline.training.build import EVALUATION_BATCH, trainer_of
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.distributed import once
 from pipeline.training.trainer import Trainer, generator_seed
@@ -23,6 +23,7 @@ def train(
     prepared: Prepared,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
     group: Group = Alone(),
+    evaluation_batch: int = EVALUATION_BATCH,
 ) -> Run:
     """Train one model and keep its best epoch by mean validation AUC.
 
@@ -37,6 +38,7 @@ def train(
         on_epoch: Called after each epoch; where a run goes on, first for each epoch that it had finished before.
         group: The ranks that train together, each of which calls this. They share the run's folder, and another number
             of them can go on with it: batches are of the same rows, only dropout and rounding differ.
+        evaluation_batch: Rows that are evaluated at a time.
 
     Returns:
         The finished run, written to its folder.
@@ -56,7 +58,7 @@ def train(
             return finished
         # Dropout draws from the global generator.
         torch.manual_seed(generator_seed(config.train.seed, group.rank))
-        trainer = trainer_of(config, prepared, group)
+        trainer = trainer_of(config, prepared, group, evaluation_batch)
         _resume(trainer, checkpoints)
         for epoch in trainer.history:
             on_epoch(epoch)

@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conformance.project_copy import project_with, run_in
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A copy of the packages with the command `disk` added."""
-    for folder in ("features", "gradops", "models", "pipeline", "jobs"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "tests" / "conformance" / "added" / "disk.py", tmp_path / "jobs")
-    table = tmp_path / "jobs" / "cli.py"
-    text = table.read_text()
-    assert text.count('    "daily",\n') == 1
-    table.write_text(text.replace('    "daily",\n', '    "daily",\n    "disk",\n'))
-    return tmp_path
+    return project_with(tmp_path, "disk.py", "jobs", '    "disk",', listing="cli.py", after='    "daily",')
 
 
 def gradops(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(project)}
-    command = [sys.executable, "-m", "jobs", *arguments]
-    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+    return run_in(project, "-m", "jobs", *arguments)
 
 
 def test_it_is_in_the_help_and_explains_itself(project: Path) -> None:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from tests.conftest import ROOT
+from tests.conformance.project_copy import project_with, run_in, suite_in
 from tests.pipeline.serving.model_server import asked, records, scores, serving, wait
 
-ADDED = Path(__file__).parent / "added" / "words.py"
-_LINE = "from features.kinds.words import Words as Words\n"
 _TOML = """
 name = "shop"
 [data]
@@ -48,25 +43,12 @@ workers = 1
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A copy of the project with the kind added."""
-    for folder in ("features", "gradops", "models", "pipeline", "jobs", "tests", "configs"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    shutil.copy(ADDED, tmp_path / "features" / "kinds")
-    with (tmp_path / "features" / "kinds" / "__init__.py").open("r+") as kinds:
-        lines = kinds.readlines()
-        place = next(i for i, line in enumerate(lines) if "import Time" in line)
-        lines.insert(place + 1, _LINE)
-        kinds.seek(0)
-        kinds.writelines(lines)
-    return tmp_path
+    line = "from features.kinds.words import Words as Words"
+    return project_with(tmp_path, "words.py", "features/kinds", line, after="import Time as Time")
 
 
-def run(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(project)}
-    return subprocess.run(
-        [sys.executable, "-m", *arguments], cwd=project, env=environment, capture_output=True, text=True, check=False
-    )
+def conformance(project: Path) -> subprocess.CompletedProcess[str]:
+    return suite_in(project, "words", "tests/conformance/test_kinds.py")
 
 
 def log(rows: int) -> pl.DataFrame:
@@ -85,7 +67,7 @@ def log(rows: int) -> pl.DataFrame:
 
 @pytest.mark.slow
 def test_the_suite_of_the_kinds_passes_for_it(project: Path) -> None:
-    tested = run(project, *"pytest -n 0 -q -p no:cacheprovider -k words tests/conformance/test_kinds.py".split())
+    tested = conformance(project)
     passed = re.search(r"(\d+) passed", tested.stdout)
     assert tested.returncode == 0, tested.stdout[-2000:]
     assert passed
@@ -96,7 +78,7 @@ def test_the_suite_of_the_kinds_passes_for_it(project: Path) -> None:
 def test_a_promise_that_it_breaks_is_found(project: Path) -> None:
     path = project / "features" / "kinds" / "words.py"
     path.write_text(path.read_text().replace("return pl.String() if dtype == pl.Null else dtype", "return dtype"))
-    tested = run(project, *"pytest -n 0 -q -p no:cacheprovider -k words tests/conformance/test_kinds.py".split())
+    tested = conformance(project)
     assert tested.returncode == 1
     assert "test_null_is_id_1_and_number_0[words-0-untyped]" in tested.stdout
 
@@ -107,7 +89,7 @@ def test_one_file_and_one_line_are_enough_to_train_and_serve_it(project: Path) -
     clicks.write_parquet(project / "log.parquet")
     (project / "shop.toml").write_text(_TOML)
     for command in ("prepare shop.toml", "compare shop.toml", "score log.parquet scored --model models:/shop@champion"):
-        done = run(project, "jobs", *command.split())
+        done = run_in(project, "-m", "jobs", *command.split())
         assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-2000:]
     in_file = pl.read_parquet(project / "scored" / "*.parquet").sort("click").get_column("purchase").to_numpy()
     is_red = clicks.get_column("title").str.contains("red").fill_null(value=False).to_numpy()

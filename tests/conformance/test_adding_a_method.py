@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conformance.project_copy import project_with, run_in, suite_in
 
-_EXAMPLE = ROOT / "tests" / "conformance" / "added" / "levelled.py"
 _USE = """
 from pathlib import Path
 
@@ -34,35 +30,17 @@ assert "## `levelled`" in methods_page() and "| `power` | `0.5` | [0, 1] | 0 kee
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A copy of the project with the method added."""
-    for folder in ("features", "gradops", "models", "pipeline", "tests", "configs"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    shutil.copy(_EXAMPLE, tmp_path / "gradops" / "methods")
-    with (tmp_path / "gradops" / "methods" / "__init__.py").open("r+") as table:
-        lines = table.readlines()
-        place = next(i for i, line in enumerate(lines) if "import MGDA" in line)
-        lines.insert(place, "from gradops.methods.levelled import Levelled as Levelled\n")
-        table.seek(0)
-        table.writelines(lines)
-    return tmp_path
-
-
-def run(project: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(project)}
-    return subprocess.run(
-        [sys.executable, *command], cwd=project, env=environment, capture_output=True, text=True, check=False
-    )
+    line = "from gradops.methods.levelled import Levelled as Levelled"
+    return project_with(tmp_path, "levelled.py", "gradops/methods", line, after="import IMTLG as IMTLG")
 
 
 def conformance(project: Path) -> subprocess.CompletedProcess[str]:
-    suite = ("-m", "pytest", "-n", "0", "-q", "-k", "levelled", "-p", "no:cacheprovider")
-    return run(project, *suite, "tests/conformance/test_methods.py")
+    return suite_in(project, "levelled", "tests/conformance/test_methods.py")
 
 
 @pytest.mark.slow
 def test_one_file_and_one_line_are_enough(project: Path) -> None:
-    used = run(project, "-c", _USE)
+    used = run_in(project, "-c", _USE)
     assert used.returncode == 0, used.stderr
     tested = conformance(project)
     passed = re.search(r"(\d+) passed", tested.stdout)

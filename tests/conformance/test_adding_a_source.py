@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from tests.conftest import ROOT
+from tests.conformance.project_copy import project_with, run_in
 
 pytestmark = pytest.mark.slow
 
@@ -42,21 +39,11 @@ lr = 3e-2
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A copy of the packages with the source `visits` added."""
-    for folder in ("features", "gradops", "models", "pipeline", "jobs"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "tests" / "conformance" / "added" / "visits.py", tmp_path / "pipeline" / "sources")
-    table = tmp_path / "pipeline" / "sources" / "__init__.py"
-    text = table.read_text()
-    assert text.count('    "clicklog",\n') == 1
-    table.write_text(text.replace('    "clicklog",\n', '    "clicklog",\n    "visits",\n'))
-    return tmp_path
+    return project_with(tmp_path, "visits.py", "pipeline/sources", '    "visits",', after='"clicklog",')
 
 
 def gradops(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(project), "COLUMNS": "200"}
-    command = [sys.executable, "-m", "jobs", *arguments]
-    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+    return run_in(project, "-m", "jobs", *arguments)
 
 
 def test_its_options_are_explained_and_those_of_others_refused(project: Path) -> None:

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from tests.conftest import ROOT
+from tests.conformance.project_copy import project_with, run_in, suite_in
 from tests.pipeline.serving.model_server import asked, scores, serving, wait
 from tests.pipeline.shop import TOML, clicks
 
-_FOLDERS = ("features", "gradops", "models", "pipeline", "jobs", "tests", "configs")
 _ADDED = """
 kind = "gated_experts"
 experts = 2
@@ -42,15 +37,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A copy of the project with the architecture added, and a shop's clicks to train it on."""
-    for folder in _FOLDERS:
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    shutil.copy(ROOT / "tests" / "conformance" / "added" / "gated_experts.py", tmp_path / "models" / "architectures")
-    table = tmp_path / "models" / "architectures" / "__init__.py"
-    text, line = table.read_text(), "from models.architectures.shared_bottom import"
-    assert text.count(line) == 1
-    added = "from models.architectures.gated_experts import GatedExpertsConfig as GatedExpertsConfig\n"
-    table.write_text(text.replace(line, added + line))
+    line = "from models.architectures.gated_experts import GatedExpertsConfig as GatedExpertsConfig"
+    project_with(tmp_path, "gated_experts.py", "models/architectures", line, after="architectures.base import")
     (tmp_path / "log").mkdir()
     clicks(1500).write_parquet(tmp_path / "log" / "clicks.parquet")
     content = TOML.format(folder=tmp_path, log="log").replace("bottom = [16]\ndropout = 0.0\n", _ADDED)
@@ -58,16 +46,8 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(project: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(project)}
-    return subprocess.run(
-        [sys.executable, *command], cwd=project, env=environment, capture_output=True, text=True, check=False
-    )
-
-
 def test_it_passes_the_conformance_suite(project: Path) -> None:
-    suite = ("-m", "pytest", "-n", "0", "-q", "-k", "gated_experts", "-p", "no:cacheprovider")
-    tested = run(project, *suite, "tests/conformance/test_architectures.py")
+    tested = suite_in(project, "gated_experts", "tests/conformance/test_architectures.py")
     passed = re.search(r"(\d+) passed", tested.stdout)
     assert tested.returncode == 0, tested.stdout[-2000:]
     assert passed, tested.stdout[-2000:]
@@ -79,22 +59,21 @@ def test_what_it_says_of_shared_parameters_is_held_against_the_losses(project: P
     path = project / "models" / "architectures" / "gated_experts.py"
     both = "[*self.experts.parameters(), *self.gates.parameters()]"
     path.write_text(path.read_text().replace("list(self.experts.parameters())", both))
-    suite = ("-m", "pytest", "-n", "0", "-q", "-k", "gated_experts and reach", "-p", "no:cacheprovider")
-    tested = run(project, *suite, "tests/conformance/test_architectures.py")
+    tested = suite_in(project, "gated_experts and reach", "tests/conformance/test_architectures.py")
     assert tested.returncode == 1
     assert "test_losses_reach_the_parameters_that_the_architecture_says[gated_experts]" in tested.stdout
 
 
 def test_it_is_searched_registered_and_served(project: Path) -> None:
     """The number of experts is searched; the champion's scores over HTTP are those of `gradops score`."""
-    searched = run(project, "-m", "jobs", "search", "shop.toml", "--json")
+    searched = run_in(project, "-m", "jobs", "search", "shop.toml", "--json")
     assert searched.returncode == 0, searched.stderr[-3000:]
     points = json.loads(next((project / "runs" / "studies").glob("*.json")).read_text())["points"]
     tried = {point["params"]["model.experts"] for point in points}
     assert tried <= {2, 3, 4}
     networks = [json.loads(file.read_text())["model"] for file in project.glob("runs/*/config.json")]
     assert {network["experts"] for network in networks} == tried | {2}  # 2: the single-task models and uniform
-    scored = run(project, "-m", "jobs", "score", "log/*.parquet", "scores", "--model", "models:/shop@champion")
+    scored = run_in(project, "-m", "jobs", "score", "log/*.parquet", "scores", "--model", "models:/shop@champion")
     assert scored.returncode == 0, scored.stderr[-3000:]
     rows = clicks(1500).select("item", "price").head(20)
     with serving("models:/shop@champion", project / "server") as address:
@@ -105,14 +84,14 @@ def test_it_is_searched_registered_and_served(project: Path) -> None:
 
 
 def test_a_method_with_rotations_is_refused_by_name(project: Path) -> None:
-    told = run(project, "-m", "jobs", "train", "shop.toml", "--set", "train.method=rotograd")
+    told = run_in(project, "-m", "jobs", "train", "shop.toml", "--set", "train.method=rotograd")
     assert told.returncode == 2
     assert "method `rotograd" in told.stderr
     assert "`gated_experts` has none" in told.stderr
 
 
 def test_an_unknown_key_is_named_with_the_nearest_of_its_own(project: Path) -> None:
-    told = run(project, "-m", "jobs", "train", "shop.toml", "--set", "model.expert=3", "--set", "model.units=0")
+    told = run_in(project, "-m", "jobs", "train", "shop.toml", "--set", "model.expert=3", "--set", "model.units=0")
     assert told.returncode == 2
     assert "model.expert: unknown key; did you mean `experts`?" in told.stderr
     assert "model.units: Input should be greater than 0" in told.stderr

@@ -15,7 +15,6 @@ from pipeline.config.run import RunConfig
 from pipeline.data.batches import Batches
 from pipeline.data.prepared import Prepared
 from pipeline.runs.run import WEIGHTS, Epoch, Run, architecture_of, find_run
-from pipeline.training import build
 from pipeline.training.build import build_model, one_cycle
 from pipeline.training.training import train
 from tests.conftest import debug_config
@@ -83,12 +82,9 @@ def aucs_of_saved_weights(run: Run, config: RunConfig, prepared: Prepared) -> di
     return {t: roc_auc_score(batch.labels_BT[:, i], logits_BT[:, i]) for i, t in enumerate(run.tasks)}
 
 
-def test_a_split_is_measured_batch_by_batch(
-    tmp_path: Path, few: tuple[RunConfig, Prepared], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_split_is_measured_batch_by_batch(tmp_path: Path, few: tuple[RunConfig, Prepared]) -> None:
     whole = train(config_in(tmp_path / "whole", few), few[1])
-    monkeypatch.setattr(build, "_EVALUATION_BATCH", 7)
-    parts = train(config_in(tmp_path / "parts", few), few[1])
+    parts = train(config_in(tmp_path / "parts", few), few[1], evaluation_batch=7)
     assert {name for metrics in parts.test.values() for name in metrics} == {
         *("auc", "auc_error", "logloss", "normalised_entropy", "calibration", "calibration_error")
     }
