@@ -1,1 +1,1 @@
-"""What a column means: the declared table, its contract and its fitted encoding. Pure Polars."""
+"""The meaning of columns: the declared table, its contract and its fitted encoding. Pure Polars."""

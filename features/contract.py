@@ -26,7 +26,7 @@ def check_features(
         spec: The declaration.
         schema: Schema of the rows.
         subject: The name of the rows in the problems.
-        fitted: Column to the name of its type in the training rows, for rows that are not these.
+        fitted: Column to the name of its type in the training rows; given for all other rows, such as requests.
     """
     problems = []
     for name in spec.features:
@@ -89,7 +89,7 @@ def _group_problems(column: str | None, schema: pl.Schema, subject: str) -> list
 
 
 def check_label(name: str, task: Task, schema: pl.Schema, subject: str) -> list[str]:
-    """Problems of a task with a raw table: columns missing, or no label of them."""
+    """Problems of a task on a raw table: missing columns, or an expression that gives no label."""
     if missing := [c for c in task.sources if c not in schema]:
         return [f"column `{c}` (task `{name}`) is missing from {subject}" for c in missing]
     rule = "a label is true, false or null; write a comparison"

@@ -1,4 +1,4 @@
-"""The counts of some training rows: each frame by itself, in any process and any order, with the same result."""
+"""Counts of training rows: each frame is counted by itself, in any process and any order, with the same result."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import polars as pl
 
 from features.spec import FeatureSpec
 
-# The places of first sight: entries of one list that are told apart, and places of a whole row.
+# The place where a value is first seen: the entries of one list that are told apart, and the places of a whole row.
 _ENTRIES, PLACES = 1 << 10, 1 << 16
 
 
@@ -26,7 +26,7 @@ class Moments:
 
     @classmethod
     def of(cls, values: pl.Series) -> Moments:
-        """The moments of values, the unknown ones left out."""
+        """The moments of the known values."""
         known = values.drop_nulls().to_numpy()
         if not len(known):
             return cls()
@@ -34,7 +34,7 @@ class Moments:
         return cls(len(known), mean, float(((known - mean) ** 2).sum()), float(known.min()), float(known.max()))
 
     def merged(self, later: Moments) -> Moments:
-        """The moments of both together (Chan et al., 1983). Another order of merging rounds otherwise."""
+        """The moments of both together (Chan et al., 1983). Rounding depends on the order of merging."""
         if not later.count:
             return self
         count = self.count + later.count
@@ -46,13 +46,13 @@ class Moments:
 
 @dataclass(frozen=True)
 class FrameCounts:
-    """What a frame of training rows adds to a fit.
+    """The contribution of a frame of training rows to a fit.
 
     Args:
-        rows: Their number.
-        counts: Table to ``value``, ``count``, and the place within the frame where it was seen ``first``.
-        moments: Feature with a scale to the moments of its number.
-        samples: Feature with a scale to every n-th of its numbers, for its quantiles.
+        rows: Number of rows.
+        counts: Table to ``value``, ``count``, and ``first``, the place within the frame where the value is first seen.
+        moments: For each feature with a scale, the moments of its number.
+        samples: For each feature with a scale, every n-th of its numbers, for its quantiles.
     """
 
     rows: int
@@ -69,7 +69,7 @@ class Counting:
         spec: The declaration.
         schema: Schema of the raw rows.
         numbers: Features whose scale is still to be learnt.
-        stride: Every n-th row of a frame is sampled for the quantiles, from its first on.
+        stride: n where every n-th row of a frame, starting with the first, is sampled for the quantiles.
     """
 
     spec: FeatureSpec
@@ -78,7 +78,7 @@ class Counting:
     stride: int
 
     def part(self, frame: pl.DataFrame) -> FrameCounts:
-        """Count some rows."""
+        """Count the rows of a frame."""
         lazy, vocabularies = frame.lazy().with_row_index("row"), self.spec.vocabularies
         counted = pl.collect_all([self._count(lazy, features) for features in vocabularies.values()])
         numbers = {n: self.spec.features[n].numbers(n, self.schema) for n in self.numbers}
@@ -96,10 +96,10 @@ class Counting:
         )
 
     def _count(self, rows: pl.LazyFrame, features: Sequence[str]) -> pl.LazyFrame:
-        """The values of one table: count and first place of each, whatever order the engine groups in."""
+        """The values of one table with count and first place; the order in which the engine groups does not matter."""
         counted = []
         for order, name in enumerate(features):
-            # Rows, then features, then entries are counted through, so that a place is one number.
+            # Rows, then features, then entries are numbered consecutively, so that a place is one number.
             place = pl.col("row").cast(pl.Int64) * PLACES + order * _ENTRIES
             feature = self.spec.features[name]
             value = feature.counted(name, self.schema)
@@ -113,10 +113,10 @@ class Counting:
                 part = rows.select(place=place, value=value)
             groups = part.drop_nulls("value").group_by("value")
             counted.append(groups.agg(count=pl.len().cast(pl.Int64), first=pl.col("place").min()))
-        # Cast to text last, when each value is there once.
+        # Cast to text last, when each value occurs once.
         return merged([part.with_columns(pl.col("value").cast(pl.String)) for part in counted])
 
 
 def merged(counts: list[pl.LazyFrame]) -> pl.LazyFrame:
-    """Counts of one table, added up; the first place is the lowest."""
+    """The sum of a table's counts; of the first places, the lowest."""
     return pl.concat(counts).group_by("value").agg(pl.col("count").sum(), pl.col("first").min())

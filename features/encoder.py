@@ -24,7 +24,7 @@ _JSON, _VOCABULARY = "encoder.json", "vocabulary.parquet"
 
 
 class _Saved(BaseModel):
-    # As null, an infinite end of `clip` or `range` could not be read again.
+    # Written as null, an infinite end of `clip` or `range` could not be read back.
     model_config = ConfigDict(ser_json_inf_nan="strings")
 
     spec: FeatureSpec
@@ -43,7 +43,7 @@ class Table:
 
     @property
     def weights_name(self) -> str:
-        """Name of its weights; prefixed, since a feature may be called `type` or `items` and a torch module may not."""
+        """Name of its weights, with a prefix: a feature may be called `type` or `items`, a torch module may not."""
         return f"table_{self.name}"
 
 
@@ -66,8 +66,8 @@ class Encoder:
     def encode_features(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """Raw rows to ``id.<feature>`` (int32, or a list of them) and ``value.<feature>`` (float32).
 
-        Training and serving alike. A multi-hot feature has a list of ``weight.<feature>`` (float32) beside its ids, if
-        a column gives its weights.
+        Training and serving call the same method. A multi-hot feature whose weights a column gives also has a list of
+        ``weight.<feature>`` (float32).
 
         Raises:
             InputError: If feature columns are missing or of a wrong type. All are listed.
@@ -78,7 +78,7 @@ class Encoder:
     def steps(self, schema: pl.Schema) -> tuple[pl.Schema, list[pl.Expr]]:
         """The steps of :meth:`encode_features` for rows of a schema: the columns to cast, then the features.
 
-        Making them takes longer than encoding a few rows: a server of many requests keeps them.
+        Making them takes longer than encoding a few rows, so a server keeps them between requests.
         """
         dtypes = self._restored(schema)
         return dtypes, self._features(pl.Schema({**schema, **dtypes}))
@@ -86,14 +86,14 @@ class Encoder:
     def encode(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """Encoded features, labels, and the sample weights and groups that the spec declares.
 
-        Labels are ``label.<task>`` (int8, null where unknown), the others ``sample_weight.<task>`` (float32) and
-        ``group`` (int64).
+        Labels are ``label.<task>`` (int8, null where unknown), sample weights ``sample_weight.<task>`` (float32), the
+        group is ``group`` (int64).
         """
         schema = rows.collect_schema()
         dtypes = self._restored(schema)
         typed, schema = rows.cast(dtypes), pl.Schema({**schema, **dtypes})
         labels = [t.expression.cast(pl.Int8).alias(LABEL + n) for n, t in self.spec.tasks.items()]
-        # NaN is greater than every number to Polars; in a label's source it is unknown, as it is in a feature.
+        # Polars orders NaN above every number. In a label's source it counts as unknown, as in a feature.
         sources = {c for t in self.spec.tasks.values() for c in t.sources if schema[c].is_float()}
         known = typed.with_columns(pl.col(c).fill_nan(None) for c in sorted(sources))
         return known.select(*self._features(schema), *labels, *self._beside(schema))
@@ -114,7 +114,7 @@ class Encoder:
         return [self._table(name, tuple(features)) for name, features in served.items()]
 
     def save(self, folder: Path) -> None:
-        """Write ``encoder.json`` and ``vocabulary.parquet``. Never a pickle."""
+        """Write ``encoder.json`` and ``vocabulary.parquet``, both readable without pickle."""
         folder.mkdir(parents=True, exist_ok=True)
         fitted = _Saved(spec=self.spec, scales=self.scales, dtypes=self.dtypes)
         (folder / _JSON).write_text(fitted.model_dump_json(indent=1))
@@ -128,7 +128,7 @@ class Encoder:
 
     @classmethod
     def load(cls, folder: Path) -> Encoder:
-        """Read what :meth:`save` wrote."""
+        """Read an encoder that :meth:`save` wrote."""
         fitted = _Saved.model_validate_json((folder / _JSON).read_text())
         values = pl.read_parquet(folder / _VOCABULARY).sort("table", "id")
         vocabularies = {
@@ -156,10 +156,10 @@ class Encoder:
         return columns
 
     def _restored(self, schema: pl.Schema) -> pl.Schema:
-        """The columns whose type a request's table format has lost, with the type that training had."""
+        """The columns whose type was lost in a request's table format, with their type in training."""
         read = [(f, c) for n, f in self.spec.features.items() for c in self.spec.columns(n) if c in schema]
         found = {c: dtype for f, c in read if (dtype := f.typed(schema[c])) != schema[c]}
-        # 0.3 is less than the nearest float32 number, and so below a bucket's edge that was fitted on that.
+        # 0.3 is below the nearest float32 number, and so below a bucket's edge that was fitted on the float32 number.
         single = [c for c, dtype in self.dtypes.items() if dtype == "Float32" and schema.get(c) == pl.Float64]
         return pl.Schema({**found, **dict.fromkeys(single, pl.Float32())})
 
@@ -169,5 +169,5 @@ class Encoder:
 
 
 def usual_width(rows: int) -> int:
-    """Embedding width of a table without one of its own: the fourth root of its rows times 3, in fours, 4 to 64."""
+    """Embedding width of a table that declares none: 3 * rows ** (1/4), as a multiple of 4 from 4 to 64."""
     return min(max(4 * round(3 * math.sqrt(math.sqrt(rows)) / 4), 4), 64)

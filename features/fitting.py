@@ -11,14 +11,14 @@ from features.encoder import Encoder
 from features.kinds.base import Scale
 from features.spec import FeatureSpec
 
-# Values of each number that are kept for its quantiles, whose error is then below 1e-3 of the rows.
+# Sampled values of each number, kept for its quantiles: their error is then below 1e-3 of the rows.
 _SAMPLE = 1_000_000
 _NOTHING = pl.DataFrame(schema={"value": pl.String, "count": pl.Int64, "first": pl.Int64})
 _NO_VALUES = _NOTHING.get_column("value")
 
 
 def fit(spec: FeatureSpec, rows: pl.LazyFrame) -> Encoder:
-    """Learn vocabularies, scales and buckets from training rows that fit in memory, and from nothing else."""
+    """Learn vocabularies, scales and buckets from training rows that fit in memory."""
     frame = rows.collect()
     fitter = Fitter(spec, frame.schema, frame.height)
     fitter.update(frame)
@@ -31,7 +31,7 @@ class Learnt:
 
     Args:
         encoder: Fitted on the earlier rows.
-        pending: Values that its vocabularies do not hold, as :meth:`Fitter.pending` gave them.
+        pending: Values outside its vocabularies, as :meth:`Fitter.pending` gave them.
         rows: The number of earlier rows.
     """
 
@@ -46,7 +46,7 @@ class Fitter:
     Args:
         spec: The declaration.
         schema: Schema of the raw rows.
-        rows: The most rows that will come; of more than a million, numbers are sampled evenly.
+        rows: Upper bound of the rows to come; beyond a million, numbers are sampled evenly.
         learnt: The earlier fit that these rows are added to, if there is one.
     """
 
@@ -64,11 +64,11 @@ class Fitter:
         self.counting = Counting(spec, schema, numbers, stride=max(1, -(-rows // _SAMPLE)))
 
     def update(self, frame: pl.DataFrame) -> None:
-        """Take in some training rows; the order of the rows decides the order of the vocabularies."""
+        """Add a frame of training rows; the order of the rows decides the order of the vocabularies."""
         self.add(self.counting.part(frame))
 
     def add(self, part: FrameCounts) -> None:
-        """Take in counts that :attr:`counting` made of some training rows, the first rows first."""
+        """Add counts that :attr:`counting` made of training rows; earlier rows have to come first."""
         for table, counts in part.counts.items():
             new = counts.filter(~pl.col("value").is_in(self._known[table].implode()))
             placed = new.with_columns(pl.col("first") + self._seen * PLACES)
@@ -89,7 +89,7 @@ class Fitter:
         return Encoder(self._spec, vocabularies, scales, {c: str(self._schema[c]) for c in columns})
 
     def pending(self) -> pl.DataFrame:
-        """Values seen too rarely for a vocabulary so far: ``table``, ``value``, ``count`` and ``first`` place."""
+        """Values too rare for a vocabulary so far: ``table``, ``value``, ``count`` and first place, ``first``."""
         added = self.finish().vocabularies
         left = [
             counts.filter(~pl.col("value").is_in(added[table].implode())).select(pl.lit(table).alias("table"), "*")
@@ -99,7 +99,7 @@ class Fitter:
 
     def _scale(self, name: str) -> Scale:
         moments, samples = self._moments[name], self._samples[name]
-        varies = moments.high > moments.low  # the deviation of a constant is rounding, not 0
+        varies = moments.high > moments.low  # a constant's deviation is a rounding error, seldom 0
         deviation = (moments.squares / moments.count) ** 0.5 if varies else 1.0
         sample = pl.concat(samples) if samples else pl.Series(dtype=pl.Float64)
         return self._spec.features[name].scale(moments.mean, deviation, sample)

@@ -1,7 +1,7 @@
 """The declared table: which columns are features, which expressions are tasks, which columns may be neither.
 
-A :class:`FeatureSpec` is read from TOML. It says nothing about files and holds nothing fitted: the state learnt
-from training rows lives in :class:`features.encoder.Encoder`.
+A :class:`FeatureSpec` is read from TOML. It is independent of files and of any fit: the state learnt from training
+rows is in :class:`features.encoder.Encoder`.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from features.tasks.binary import Task
 
 
 class FeatureSpec(Declared):
-    """What the model reads and what it predicts.
+    """The inputs and the targets of the model.
 
     Args:
         features: Feature name to its declaration, in the order the model sees them.
         tasks: Task name to its label, in the order of every result.
-        excluded: Raw columns that may never be features, beside the label sources, which never may.
-        width: Embedding width of every table that does not say its own; by default one that grows with its rows.
-        group: Raw column whose values GAUC is the mean over, for example users; one value a row, of any type. Rows
-            without one are left out of it.
+        excluded: Raw columns that may never be features. Label sources are always excluded.
+        width: Embedding width of every table that declares none; by default a width that grows with the table's rows.
+        group: Raw column with the groups that GAUC averages over, for example users; one value a row, of any type. GAUC
+            leaves out rows without a value.
 
     Raises:
         pydantic.ValidationError: If a feature reads an excluded column, a label's source or a sample weight, or
@@ -75,7 +75,7 @@ class FeatureSpec(Declared):
 
     @property
     def optional_columns(self) -> list[str]:
-        """The raw columns that rows to score may come without: those that only optional features read."""
+        """The raw columns that rows to score may lack: those that only optional features read."""
         optional = {c: True for name in self.features for c in self.columns(name)}
         for name, feature in self.features.items():
             optional |= {c: optional[c] and feature.optional for c in self.columns(name)}
@@ -83,7 +83,7 @@ class FeatureSpec(Declared):
 
     @property
     def sources(self) -> list[str]:
-        """Every raw column that prepared data is made of."""
+        """Every raw column that preparing data needs."""
         read = [column for name in self.features for column in self.columns(name)]
         labels = [column for task in self.tasks.values() for column in task.sources]
         beside = [*self.sample_weights.values(), *([self.group] if self.group else [])]
@@ -91,7 +91,7 @@ class FeatureSpec(Declared):
 
     @property
     def sample_weights(self) -> dict[str, str]:
-        """The tasks whose rows count differently, and the raw column that says how much."""
+        """The tasks whose rows are weighted, and the raw column of the weights."""
         return {name: task.sample_weight for name, task in self.tasks.items() if task.sample_weight}
 
     def table(self, feature: str) -> str:
@@ -109,7 +109,7 @@ class FeatureSpec(Declared):
 
     @property
     def id_features(self) -> list[str]:
-        """The features with an embedding table, those that share one side by side."""
+        """The features with an embedding table; features that share a table are neighbours."""
         found = [name for name, feature in self.features.items() if feature.has_ids]
         tables = list(dict.fromkeys(map(self.table, found)))
         return sorted(found, key=lambda name: tables.index(self.table(name)))
@@ -121,12 +121,12 @@ class FeatureSpec(Declared):
 
     @property
     def scaled_features(self) -> list[str]:
-        """The features that training rows give a scale."""
+        """The features with a scale fitted to training rows."""
         return [name for name, feature in self.features.items() if feature.has_scale]
 
     @property
     def weighted(self) -> bool:
-        """Whether some entries count more than others, so that bags come with weights."""
+        """Whether entries of some feature count unequally, so that bags need weights."""
         return any(feature.has_weights or feature.is_mean for feature in self.features.values())
 
     @property

@@ -13,7 +13,7 @@ from polars.datatypes import DataTypeClass
 
 PADDING, NULL, OUT_OF_VOCABULARY, FIRST_KNOWN = 0, 1, 2, 3
 
-# How many values each part of a timestamp has, and the first of them.
+# Number of values of each part of a timestamp, and the first value.
 PARTS = {"hour": (24, 0), "weekday": (7, 1), "month": (12, 1)}
 _ISO = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M")
 _PRIME, _MULTIPLIER = 2**31 - 1, 2_654_435_761  # the second, Knuth's: 2^32 over the golden ratio
@@ -21,7 +21,7 @@ _INTEGERS = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt
 
 
 def text(value: pl.Expr, dtype: pl.DataType | DataTypeClass) -> pl.Expr:
-    """The text a categorical value is known by, so that 3, "3" and a request's 3.0 are one value.
+    """The text that identifies a categorical value: 3, "3" and a request's 3.0 are one value.
 
     Floats appear only where a request brought integers through a table format without nullable integers.
     """
@@ -31,16 +31,16 @@ def text(value: pl.Expr, dtype: pl.DataType | DataTypeClass) -> pl.Expr:
             pl.when(known == known.floor())
             .then(known.cast(pl.Int64, strict=False).cast(pl.String))
             .otherwise(
-                known.cast(pl.String)  # 1.5 is no integer, so it is no known value either
+                known.cast(pl.String)  # 1.5 is no integer, so it cannot be a known value
             )
         )
     return value.cast(pl.String)
 
 
 def key(value: pl.Expr, dtype: pl.DataType | DataTypeClass) -> pl.Expr:
-    """What stands for a categorical value while rows are counted and encoded: its text, or an integer itself.
+    """The key of a categorical value while rows are counted and encoded: its text, or the integer itself.
 
-    Integers are found several times faster than their texts.
+    Looking up integers is several times faster than looking up their texts.
     """
     return value.cast(pl.Int64) if dtype in _INTEGERS else text(value, dtype)
 
@@ -50,20 +50,20 @@ def known_id(key: pl.Expr, dtype: pl.DataType | DataTypeClass, vocabulary: pl.Se
     ids = pl.int_range(FIRST_KNOWN, FIRST_KNOWN + len(vocabulary), dtype=pl.Int32, eager=True)
     if dtype in _INTEGERS:
         numbers = vocabulary.cast(pl.Int64, strict=False)
-        is_number = (numbers.cast(pl.String) == vocabulary).fill_null(value=False)  # "007" is the text of none
+        is_number = (numbers.cast(pl.String) == vocabulary).fill_null(value=False)  # "007" is the text of no integer
         vocabulary, ids = numbers.filter(is_number), ids.filter(is_number)
     found = key.replace_strict(vocabulary, ids, default=OUT_OF_VOCABULARY, return_dtype=pl.Int32)
     return pl.when(key.is_null()).then(pl.lit(NULL, pl.Int32)).otherwise(found)
 
 
 def stable_hash(text: pl.Expr) -> pl.Expr:
-    """The xxhash64 of a text, the same in every version of every library, which Polars' own hash does not promise."""
+    """The xxhash64 of a text. Unlike Polars' own hash, it is the same in every version of every library."""
     hashed: pl.Expr = text.nchash.xxhash64()  # type: ignore[attr-defined]  # a plugin's namespace
     return hashed
 
 
 def group_number(text: pl.Expr) -> pl.Expr:
-    """A number that stands for a group in Int64: 63 bits of its text's hash, never negative; null where it is null."""
+    """The Int64 number of a group: 63 bits of its text's hash, never negative; null for null."""
     return (stable_hash(text) // 2).cast(pl.Int64)
 
 
@@ -74,7 +74,7 @@ def hashed_id(text: pl.Expr, buckets: int) -> pl.Expr:
 
 
 def crossed_id(texts: Sequence[pl.Expr], buckets: int) -> pl.Expr:
-    """Id of a combination of texts, in their order: ``FIRST_KNOWN`` + a hash of their hashes; null where one is."""
+    """Id of a combination of texts, in their order: ``FIRST_KNOWN`` + a hash of their hashes; null if one is null."""
     whole, *others = (stable_hash(text) % _PRIME for text in texts)
     for other in others:
         whole = whole % _PRIME * _MULTIPLIER + other  # below 2^63
@@ -83,10 +83,10 @@ def crossed_id(texts: Sequence[pl.Expr], buckets: int) -> pl.Expr:
 
 
 def timestamp(column: str, dtype: pl.DataType) -> pl.Expr:
-    """A date, a datetime or its ISO text as a datetime, in UTC if it tells its time zone; null where it is none."""
+    """A date, a datetime or its ISO text as a datetime, in UTC if it has a time zone; null where unreadable."""
     value = pl.col(column)
     if dtype == pl.String:
-        # Left to find the format itself, Polars takes that of the first rows: a row would depend on its neighbours.
+        # Without a format Polars infers it from the first rows: a row's value would depend on its neighbours.
         plain = [value.str.to_datetime(form, strict=False, time_unit="us") for form in _ISO]
         zoned = value.str.to_datetime("%+", strict=False, time_unit="us", time_zone="UTC")
         value = pl.coalesce(*plain, zoned.dt.replace_time_zone(None))
@@ -100,7 +100,7 @@ def part_id(moment: pl.Expr, part: str) -> pl.Expr:
 
 
 def hours_between(first: pl.Expr, last: pl.Expr) -> pl.Expr:
-    """Hours from one timestamp to another, negative if it comes earlier."""
+    """Hours from one timestamp to another, negative if the second is earlier."""
     return (last - first).dt.total_seconds(fractional=True) / 3600
 
 
@@ -111,7 +111,7 @@ def finite(value: pl.Expr) -> pl.Expr:
 
 
 def signed_log1p(value: pl.Expr) -> pl.Expr:
-    """``sign(x) * log(1 + |x|)``: defined for debts as for incomes."""
+    """The symmetric logarithm ``sign(x) * log(1 + |x|)``, defined for negative numbers too."""
     return value.sign() * value.abs().log1p()
 
 
@@ -130,7 +130,7 @@ def bucket_edges(values: pl.Series, buckets: int) -> list[float]:
     """Edges of at most ``buckets`` equal-frequency buckets of the known values.
 
     Zero-inflated columns (capital gains: 96 % zeros) would spend every quantile on one value. So a value held by more
-    than its share of rows, ``1 / buckets``, gets a bucket alone, and the quantiles are those of the other rows.
+    than ``1 / buckets`` of the rows gets its own bucket, and the quantiles are those of the other rows.
     """
     counts = values.drop_nulls().sort().rle().struct.unnest()
     distinct, count = counts.get_column("value"), counts.get_column("len").cast(pl.Int64)
@@ -138,7 +138,7 @@ def bucket_edges(values: pl.Series, buckets: int) -> list[float]:
         return distinct[1:].to_list()
     is_heavy = count * buckets > count.sum()
     isolating = [*distinct.filter(is_heavy), *distinct.filter(is_heavy.shift(1, fill_value=False))]
-    # Sorted once: a quantile of an unsorted series looks at every value.
+    # Sorted once: a quantile of an unsorted series reads every value.
     others = values.filter(~values.is_in(distinct.filter(is_heavy).implode())).drop_nulls().sort()
     pieces = max(buckets - len(isolating), 1)
     quantiles = [others.quantile(k / pieces, interpolation="higher") for k in range(1, pieces)]
@@ -146,7 +146,7 @@ def bucket_edges(values: pl.Series, buckets: int) -> list[float]:
 
 
 def entries(column: str, most: int, *, all_kept: bool) -> pl.Expr:
-    """A list column's entries, the first ones if there is a limit; the unknown left out unless all are kept."""
+    """A list column's entries, up to a limit if there is one; unknown entries are left out unless all are kept."""
     first = pl.col(column).list.head(most) if most else pl.col(column)
     return first if all_kept else first.list.eval(pl.element().drop_nulls())
 

@@ -1,7 +1,7 @@
 """Every kind of feature by name. A new one is one file here and the line that imports it.
 
-:class:`features.kinds.base.Kind` is what a kind offers. Code outside this folder asks a feature for that, and never
-which kind it is.
+:class:`features.kinds.base.Kind` is the interface of every kind. Code outside this folder uses only the interface and
+never asks which kind a feature is.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The base of every kind of feature: what the rest of the project asks of a feature, whatever its kind.
+"""The base of every kind of feature: the interface through which the rest of the project uses a feature.
 
 A kind is one file in this folder and the line that imports it in ``__init__.py``. It answers four questions: which raw
 columns it reads and of which types, what it learns from training rows, which ids and numbers it makes of a row, and how
-a reader of encoded rows should take them. The answers below are the usual ones; a kind states where it differs.
+a reader should interpret the encoded rows. The answers below are the usual ones; a kind overrides those that differ.
 
 In every method ``name`` is the name of the declared feature and ``schema`` the schema of the raw rows.
 """
@@ -41,7 +41,7 @@ NO_VOCABULARY = pl.Series(dtype=pl.String)
 
 @dataclass(frozen=True, eq=False)
 class FittedFeature:
-    """Everything that training rows taught about one feature.
+    """The fitted state of one feature.
 
     Args:
         vocabulary: Texts of the known values, in first-seen order; :data:`NO_VOCABULARY` for a feature without one.
@@ -54,12 +54,12 @@ class FittedFeature:
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """A feature with rows that show it: its kind's tests run on these.
+    """A feature with example rows, on which the tests of its kind run.
 
     Args:
         declared: The feature's keys, as a config has them.
         rows: Raw training rows. In the last one every column of the feature is null.
-        unseen: Raw rows without nulls whose values no training row has.
+        unseen: Raw rows without nulls, with values that occur in no training row.
     """
 
     declared: dict[str, Any]
@@ -71,28 +71,28 @@ class Kind(Declared):
     """Any feature.
 
     Args:
-        required: Whether every raw row must have a value in each of its columns; a promise that is checked.
-        optional: Whether rows to score may come without its columns, as if they were null; rows to train on may not.
+        required: Whether every raw row must have a value in each of its columns. This is checked.
+        optional: Whether rows to score may lack its columns, which then count as null. Training rows must have them.
     """
 
     required: bool = False
     optional: bool = False
 
     if TYPE_CHECKING:
-        # Each kind declares these itself, among its own keys: encoders and fingerprints hold keys in that order.
+        # Each kind declares these two among its own keys: encoders and fingerprints hold keys in that order.
         kind: str
         width: int | None
 
     is_multi_hot: ClassVar[bool] = False
-    """Whether a row has a list of ids, pooled into one embedding, and not one id."""
+    """Whether a row has a list of ids, pooled into one embedding, instead of a single id."""
     has_scale: ClassVar[bool] = False
-    """Whether training rows give it a scale; see :meth:`numbers` and :meth:`scale`."""
+    """Whether a scale is fitted to training rows; see :meth:`numbers` and :meth:`scale`."""
     is_ordered: ClassVar[bool] = False
-    """Whether boosting splits it as a number, by less and more, and not as a category; true of a kind without ids."""
+    """Whether boosting splits it as a number instead of a category; always true of a kind without ids."""
     is_comparable_by_day: ClassVar[bool] = True
-    """Whether a single day should look like the training days; if not, the daily job does not judge its drift."""
+    """Whether its values on a single day should look like those of the training days: only then is drift judged."""
     shared_keys: ClassVar[tuple[str, ...]] = ()
-    """The keys that features which share a table have to declare alike."""
+    """The keys that must be equal in all features that share a table."""
 
     @model_validator(mode="after")
     def _promises_one(self) -> Self:
@@ -109,16 +109,16 @@ class Kind(Declared):
 
     @abstractmethod
     def raw_columns(self, name: str) -> list[str]:
-        """The raw columns that it reads, in an order that the methods below call `place`."""
+        """The raw columns that it reads; the methods below call a column's position in this list its `place`."""
 
     @abstractmethod
     def broken_rule(self, place: int, dtype: pl.DataType) -> str | None:
-        """The rule that a column's type breaks, with the fix; None if it can be read. Never asked of type Null."""
+        """The rule that a column's type breaks, with the fix; None if it can be read. The type is never Null."""
 
     def read_as(self, dtype: pl.DataType, fitted: str) -> pl.DataType:
         """The type that a column of a request stands for, given the name of its type in the training rows.
 
-        The two differ where the request's table format has fewer types: its rule is asked of the type returned.
+        The two differ where the request's table format has fewer types. :meth:`broken_rule` gets the returned type.
         """
         del fitted
         return dtype
@@ -140,32 +140,32 @@ class Kind(Declared):
 
     @property
     def has_ids(self) -> bool:
-        """Whether a row has ids of it, and with them an embedding."""
+        """Whether it has ids, and with them an embedding."""
         return True
 
     @property
     def has_value(self) -> bool:
-        """Whether a row has a number of it, an input of the network beside the embeddings."""
+        """Whether it has a number that the network reads in addition to the embeddings."""
         return False
 
     @property
     def has_weights(self) -> bool:
-        """Whether the raw rows give each of its ids a weight; only of a multi-hot."""
+        """Whether the raw rows give each of its ids a weight; only a multi-hot can have weights."""
         return False
 
     @property
     def is_mean(self) -> bool:
-        """Whether its ids, where they have no weights, count as equal shares of 1 and not as 1 each."""
+        """Whether ids without weights count as equal shares of 1 (a mean) instead of 1 each (a sum)."""
         return False
 
     @property
     def has_vocabulary(self) -> bool:
-        """Whether training rows give its table a vocabulary; see :meth:`counted` and :meth:`vocabulary`."""
+        """Whether its table has a vocabulary fitted to training rows; see :meth:`counted` and :meth:`vocabulary`."""
         return False
 
     @property
     def bounds(self) -> tuple[float, float] | None:
-        """The lowest and the highest number that raw rows may hold, if it has such; see :meth:`measured`."""
+        """The lowest and the highest number that raw rows may hold; None without limits. See :meth:`measured`."""
         return None
 
     def table_name(self, name: str) -> str:
@@ -173,21 +173,21 @@ class Kind(Declared):
         return name
 
     def with_ids(self) -> Self:
-        """The same feature with ids of its values, if its kind can give it some."""
+        """The same feature with ids, if its kind can have ids."""
         return self
 
     # Fitting.
 
     def counted(self, name: str, schema: pl.Schema) -> pl.Expr:
-        """The values that its vocabulary counts, or a list of them a row; see :func:`features.transforms.key`."""
+        """The values counted for its vocabulary, one or a list a row; see :func:`features.transforms.key`."""
         raise NotImplementedError(f"a feature of kind `{self.kind}` has no vocabulary")
 
     def vocabulary(self, known: pl.Series, counts: pl.DataFrame) -> pl.Series:
-        """Its vocabulary: the texts known before, then the new ones.
+        """The texts of its vocabulary: those known before, then the new ones.
 
         Args:
-            known: Texts that earlier rows made known; they keep their places.
-            counts: The other texts: ``value``, ``count``, and a number that grows with the place where ``first``.
+            known: Texts known from earlier rows; they keep their places.
+            counts: The other texts: ``value``, ``count``, and ``first``, a number that orders them by first sight.
         """
         raise NotImplementedError(f"a feature of kind `{self.kind}` has no vocabulary")
 
@@ -196,17 +196,17 @@ class Kind(Declared):
         raise NotImplementedError(f"a feature of kind `{self.kind}` has no number")
 
     def numbers(self, name: str, schema: pl.Schema) -> tuple[pl.Expr, pl.Expr]:
-        """The number whose mean and deviation are learnt, and the number whose quantiles are."""
+        """Two numbers: one whose mean and deviation are learnt, one whose quantiles are learnt."""
         raise NotImplementedError(f"a feature of kind `{self.kind}` has no scale")
 
     def scale(self, mean: float, deviation: float, sample: pl.Series) -> Scale:
-        """Its scale, from the moments of one of its :meth:`numbers` and a sample of the other."""
+        """Its scale, from the moments of the first of its :meth:`numbers` and a sample of the second."""
         raise NotImplementedError(f"a feature of kind `{self.kind}` has no scale")
 
     # Encoding. Id 1 is null, 2 out of vocabulary, and 3 the first known value.
 
     def known_values(self, fitted: FittedFeature) -> int:
-        """The number of known values that its table has rows for, beside the three special ids."""
+        """The number of known values that its table has rows for; the three special ids come on top."""
         raise NotImplementedError(f"a feature of kind `{self.kind}` has no table")
 
     def id_expression(self, name: str, schema: pl.Schema, fitted: FittedFeature) -> pl.Expr:
@@ -214,9 +214,9 @@ class Kind(Declared):
         raise NotImplementedError(f"a feature of kind `{self.kind}` has no ids")
 
     def weight_expression(self, name: str, schema: pl.Schema) -> pl.Expr:
-        """The weights of a row's ids in float32, where :attr:`has_weights`."""
+        """The weights of a row's ids in float32; called if :attr:`has_weights`."""
         raise NotImplementedError(f"a feature of kind `{self.kind}` has no weights")
 
     def value_expression(self, name: str, schema: pl.Schema, fitted: FittedFeature) -> pl.Expr:
-        """Its number in float32, never null, where :attr:`has_value`."""
+        """Its number in float32, never null; called if :attr:`has_value`."""
         raise NotImplementedError(f"a feature of kind `{self.kind}` has no value")

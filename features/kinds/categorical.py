@@ -28,12 +28,12 @@ class Categorical(Known):
         )
 
     def broken_rule(self, place: int, dtype: pl.DataType) -> str | None:
-        """A category: see :func:`features.kinds.rules.is_category`."""
+        """The rule of categories: see :func:`features.kinds.rules.is_category`."""
         del place
         return broken_category(dtype)
 
     def read_as(self, dtype: pl.DataType, fitted: str) -> pl.DataType:
-        """Integers where training had them: with gaps, pandas makes them floats."""
+        """Integers where training had integers: pandas turns integers with gaps into floats."""
         return pl.Int64() if dtype.is_float() and "Int" in fitted else dtype
 
     def values(self, name: str, schema: pl.Schema) -> tuple[pl.Expr, RawType]:

@@ -13,12 +13,12 @@ from features.kinds.rules import broken_category
 
 
 class Cross(Kind):
-    """The combination of the values of several categorical columns, hashed; null where one of them is.
+    """The combination of the values of several categorical columns, hashed; null where one of the values is null.
 
     Args:
         columns: Two or more raw columns.
         buckets: Rows of its table.
-        width: Embedding width; by default the spec's, or one that grows with the buckets.
+        width: Embedding width; by default the spec's, or a width that grows with the buckets.
     """
 
     kind: Literal["cross"]
@@ -34,26 +34,26 @@ class Cross(Kind):
         return (Example(declared, rows, pl.DataFrame({"city": ["Bern", "Oslo"], "shop": [7, 12]})),)
 
     def raw_columns(self, name: str) -> list[str]:
-        """As declared."""
+        """The declared columns."""
         del name
         return list(self.columns)
 
     def broken_rule(self, place: int, dtype: pl.DataType) -> str | None:
-        """Categories: see :func:`features.kinds.rules.is_category`."""
+        """The rule of categories: see :func:`features.kinds.rules.is_category`."""
         del place
         return broken_category(dtype)
 
     def read_as(self, dtype: pl.DataType, fitted: str) -> pl.DataType:
-        """Integers where training had them: with gaps, pandas makes them floats."""
+        """Integers where training had integers: pandas turns integers with gaps into floats."""
         return pl.Int64() if dtype.is_float() and "Int" in fitted else dtype
 
     def known_values(self, fitted: FittedFeature) -> int:
-        """The buckets."""
+        """The number of buckets."""
         del fitted
         return self.buckets
 
     def id_expression(self, name: str, schema: pl.Schema, fitted: FittedFeature) -> pl.Expr:
-        """A hash of the texts."""
+        """The hash of the texts."""
         del name, fitted
         texts = [transforms.text(pl.col(c), schema[c]) for c in self.columns]
         return transforms.crossed_id(texts, self.buckets)

@@ -20,15 +20,15 @@ class Known(Kind):
 
     Args:
         column: Raw column; the feature's own name when omitted.
-        width: Embedding width; by default the spec's, or one that grows with the table's rows.
-        min_count: A value seen fewer times in training rows is out of vocabulary. With 1 every training value is known,
+        width: Embedding width; by default the spec's, or a width that grows with the table's rows.
+        min_count: Values seen fewer times in training rows are out of vocabulary. With 1 every training value is known,
             so the out-of-vocabulary row is never trained and keeps its initial value, zero.
-        max_size: Most values of the vocabulary, the most frequent ones; 0 for no limit.
+        max_size: Size limit of the vocabulary, which keeps the most frequent values; 0 for no limit.
         grow_by: The table has rows for a multiple of this many known values: a vocabulary that grows from day to day
-            changes the table's shape only when these are used up.
-        buckets: Rows of a table that values are hashed into, without a vocabulary; 0 for a vocabulary.
+            changes the table's shape only when these rows are used up.
+        buckets: Rows of the table if values are hashed instead of looked up in a vocabulary; 0 for a vocabulary.
         table: Name of a table that several features share, and with it vocabulary, size and width; by default the
-            feature has one of its own.
+            feature has its own table.
     """
 
     shared_keys: ClassVar[tuple[str, ...]] = ("width", "min_count", "max_size", "grow_by", "buckets")
@@ -46,20 +46,20 @@ class Known(Kind):
         """The value of a row, or the list of its values for a multi-hot, and the type of one value."""
 
     def raw_columns(self, name: str) -> list[str]:
-        """One column."""
+        """The one column."""
         return [self.column or name]
 
     def table_name(self, name: str) -> str:
-        """The declared table, or one of its own."""
+        """The declared table, or the feature's own."""
         return self.table or name
 
     @property
     def has_vocabulary(self) -> bool:
-        """Unless values are hashed."""
+        """True unless values are hashed."""
         return not self.buckets
 
     def counted(self, name: str, schema: pl.Schema) -> pl.Expr:
-        """Each value's key."""
+        """The key of each value."""
         return self._each(name, schema, transforms.key)
 
     def vocabulary(self, known: pl.Series, counts: pl.DataFrame) -> pl.Series:
@@ -71,11 +71,11 @@ class Known(Kind):
         return pl.concat([known, new.sort("first", "value").get_column("value")])
 
     def known_values(self, fitted: FittedFeature) -> int:
-        """The buckets, or the vocabulary with the rows that it may grow into."""
+        """The buckets, or the vocabulary with the rows reserved for growth."""
         return self.buckets or -(-len(fitted.vocabulary) // self.grow_by) * self.grow_by
 
     def id_expression(self, name: str, schema: pl.Schema, fitted: FittedFeature) -> pl.Expr:
-        """Each value's place in the vocabulary, or its hash; an empty list is one null."""
+        """Each value's place in the vocabulary, or its hash; an empty list becomes one null."""
 
         def value_id(value: pl.Expr, dtype: RawType) -> pl.Expr:
             if self.buckets:

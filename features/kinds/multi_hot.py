@@ -18,7 +18,7 @@ class MultiHot(Known):
     Null entries are left out. A null or empty list is one entry with the id of null.
 
     Args:
-        weights: Raw column with a list of numbers, one an entry; by default every entry counts alike. A missing,
+        weights: Raw column with a list of numbers, one for each entry; by default all entries count alike. A missing,
             negative or non-finite weight is 0.
         pooling: ``"sum"``, or ``"mean"``: the sum divided by the sum of the weights.
         max_length: Entries of a row beyond this many are dropped; 0 for no limit.
@@ -33,7 +33,7 @@ class MultiHot(Known):
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:
-        """Texts, integers that are hashed and cut, and texts with weights."""
+        """Texts, integers that are hashed and truncated, and texts with weights."""
         tags = pl.DataFrame({"tags": [["new", "red", "new"], ["red", None], [], None]})
         seen = pl.DataFrame({"seen": [[3, 1, 4], [1, 5], [], None]})
         strengths = pl.Series([[1.0, 3.0, -2.0], [2.0, None], [], None])
@@ -66,7 +66,7 @@ class MultiHot(Known):
         return None if is_right else "a multi-hot is a list of text or integers a row"
 
     def typed(self, dtype: pl.DataType) -> pl.DataType:
-        """A list of nothing where a column without a value has no type, which no list operation takes."""
+        """A list type in place of Null, the type of a column without values, which list operations refuse."""
         return pl.List(pl.Null) if dtype == pl.Null else dtype
 
     def request_value(self, place: int, dtype: str) -> Any:
@@ -75,23 +75,23 @@ class MultiHot(Known):
 
     @property
     def has_weights(self) -> bool:
-        """If a column is declared for them."""
+        """True if a column of weights is declared."""
         return self.weights is not None
 
     @property
     def is_mean(self) -> bool:
-        """As declared."""
+        """True if the declared pooling is a mean."""
         return self.pooling == "mean"
 
     def values(self, name: str, schema: pl.Schema) -> tuple[pl.Expr, RawType]:
-        """The entries; without weights, which need one each, the known ones."""
+        """All entries if there are weights, which belong to one entry each; otherwise the known entries."""
         column, *_ = self.raw_columns(name)
         kind = schema[column]
         inner = kind.inner if isinstance(kind, pl.List | pl.Array) else pl.Null()
         return transforms.entries(column, self.max_length, all_kept=self.has_weights), inner
 
     def weight_expression(self, name: str, schema: pl.Schema) -> pl.Expr:
-        """The given weights, of an empty list a single 1."""
+        """The given weights; a single 1 for an empty list."""
         del schema
         entries, given = (transforms.entries(c, self.max_length, all_kept=True) for c in self.raw_columns(name))
         weights = transforms.given_weights(given, mean=self.is_mean)

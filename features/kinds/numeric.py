@@ -23,15 +23,15 @@ class Numeric(Kind):
     Args:
         column: Raw column; the feature's own name when omitted. Any numeric type.
         until: Raw column with a timestamp: the number is then the hours from the timestamp in ``column`` to it.
-        clip: Lowest and highest value; a number beyond becomes the nearer of the two.
-        range: Lowest and highest number that raw rows may hold, before clipping; one beyond is an error of the data.
-            An infinity leaves a side open.
+        clip: Lowest and highest value; a number outside becomes the nearer of the two.
+        range: Lowest and highest number that raw rows may hold, before clipping; a number outside is an error in the
+            data. An infinity leaves a side open.
         log1p: Take ``sign(x) * log(1 + |x|)`` before standardising. Buckets do not depend on it.
-        value: Whether the value is an input beside the embeddings.
-        raw: Whether that value is left as it is, not standardised; 0 where unknown.
-        buckets: Most quantile buckets, 0 for none. A value held by more than its share of rows gets a bucket of its
-            own.
-        width: Embedding width of the buckets; by default the spec's, or one that grows with their number.
+        value: Whether the network reads the value in addition to the embeddings.
+        raw: Whether that value is left unstandardised; it is then 0 where unknown.
+        buckets: Upper limit of quantile buckets; 0 for none. A value held by more than ``1 / buckets`` of the rows gets
+            its own bucket.
+        width: Embedding width of the buckets; by default the spec's, or a width that grows with their number.
     """
 
     has_scale: ClassVar[bool] = True
@@ -89,12 +89,12 @@ class Numeric(Kind):
 
     @property
     def has_ids(self) -> bool:
-        """If it has buckets."""
+        """True if it has buckets."""
         return bool(self.buckets)
 
     @property
     def has_value(self) -> bool:
-        """As declared."""
+        """True if the value is declared an input."""
         return self.value
 
     @property
@@ -103,11 +103,11 @@ class Numeric(Kind):
         return self.range
 
     def with_ids(self) -> Self:
-        """With the usual number of buckets if it has none."""
+        """The same feature with the usual number of buckets if it has none."""
         return self.model_copy(update={"buckets": self.buckets or _BUCKETS})
 
     def measured(self, name: str, schema: pl.Schema) -> pl.Expr:
-        """The number as raw rows hold it: not clipped, no logarithm."""
+        """The number as raw rows hold it, before clipping and logarithm."""
         columns = self.raw_columns(name)
         if self.until:
             first, last = (transforms.timestamp(c, schema[c]) for c in columns)
@@ -115,25 +115,25 @@ class Numeric(Kind):
         return transforms.finite(pl.col(columns[0]))
 
     def numbers(self, name: str, schema: pl.Schema) -> tuple[pl.Expr, pl.Expr]:
-        """The clipped number with its logarithm taken if declared, and without."""
+        """The clipped number after the logarithm, if one is declared, and before it."""
         plain = self._clipped(name, schema)
         return self._logarithm(plain), plain
 
     def scale(self, mean: float, deviation: float, sample: pl.Series) -> Scale:
-        """The moments, and edges at the sample's quantiles."""
+        """The scale of these moments, with edges at the sample's quantiles."""
         edges = transforms.bucket_edges(sample, self.buckets) if self.buckets else []
         return Scale(mean=mean, deviation=deviation, edges=tuple(edges))
 
     def known_values(self, fitted: FittedFeature) -> int:
-        """The buckets, one more than edges."""
+        """The number of buckets: one more than edges."""
         return len(fitted.scale.edges) + 1
 
     def id_expression(self, name: str, schema: pl.Schema, fitted: FittedFeature) -> pl.Expr:
-        """The bucket that the clipped number is in."""
+        """The bucket of the clipped number."""
         return transforms.bucket_id(self._clipped(name, schema), fitted.scale.edges)
 
     def value_expression(self, name: str, schema: pl.Schema, fitted: FittedFeature) -> pl.Expr:
-        """The number, standardised unless it is to be raw."""
+        """The number, standardised unless declared raw."""
         value = self._logarithm(self._clipped(name, schema))
         if self.raw:
             return value.fill_null(0.0).cast(pl.Float32)

@@ -18,10 +18,10 @@ class Time(Kind):
     Args:
         column: Raw column with dates or datetimes, or their ISO text; the feature's own name when omitted.
         part: ``"hour"`` of the day, ``"weekday"`` or ``"month"``.
-        width: Embedding width; by default the spec's, or one that grows with the table's rows.
+        width: Embedding width; by default the spec's, or a width that grows with the table's rows.
     """
 
-    # A day has one weekday and one month, and its hours as far as it has come.
+    # A single day has one weekday, one month, and only the hours up to now.
     is_comparable_by_day: ClassVar[bool] = False
 
     kind: Literal["time"]
@@ -41,11 +41,11 @@ class Time(Kind):
         )
 
     def raw_columns(self, name: str) -> list[str]:
-        """One column."""
+        """The one column."""
         return [self.column or name]
 
     def broken_rule(self, place: int, dtype: pl.DataType) -> str | None:
-        """A timestamp: see :func:`features.kinds.rules.broken_timestamp`."""
+        """The rule of timestamps: see :func:`features.kinds.rules.broken_timestamp`."""
         del place
         return broken_timestamp(dtype)
 
@@ -55,12 +55,12 @@ class Time(Kind):
         return TIMESTAMP
 
     def known_values(self, fitted: FittedFeature) -> int:
-        """The values that the part has."""
+        """The number of values of the part."""
         del fitted
         return transforms.PARTS[self.part][0]
 
     def id_expression(self, name: str, schema: pl.Schema, fitted: FittedFeature) -> pl.Expr:
-        """The part's number."""
+        """The number of the part."""
         del fitted
         (column,) = self.raw_columns(name)
         return transforms.part_id(transforms.timestamp(column, schema[column]), self.part)

@@ -1,1 +1,1 @@
-"""The kinds of tasks, one file each: what a label is and how it is computed. The only one is :mod:`binary`."""
+"""The kinds of tasks, one file each: each defines a label and its computation. The only kind is :mod:`binary`."""

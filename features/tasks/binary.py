@@ -16,11 +16,11 @@ class Task(Declared):
     Args:
         positive: SQL expression over raw columns that is true, false or null. Null means unknown: the row is masked out
             of this task's loss and metrics.
-        where: SQL expression that is true where the task is defined at all ("purchase only where clicked"); elsewhere
-            the label is unknown.
-        sample_weight: Raw column of numbers that say how much each row counts in this task's loss: the weighted mean.
-            Missing, negative and non-finite ones are 0. Metrics do not know of them.
-        weight: Factor of this task's loss, before gradients are combined. Positive.
+        where: SQL expression that is true where the task is defined ("purchase only where clicked"); elsewhere the
+            label is unknown.
+        sample_weight: Raw column with the weight of each row in this task's loss, a weighted mean. Missing, negative
+            and non-finite weights are 0. Metrics ignore weights.
+        weight: Positive factor of this task's loss, applied before gradients are combined.
     """
 
     positive: str
@@ -51,5 +51,5 @@ class Task(Declared):
 
     @property
     def answers(self) -> list[str]:
-        """The raw columns that tell the label: no feature may read them."""
+        """The raw columns that reveal the label: no feature may read them."""
         return pl.sql_expr(self.positive).meta.root_names()
