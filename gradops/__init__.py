@@ -1,4 +1,4 @@
-"""How T task gradients become one. Torch and numpy: knows no table, no model of ours, no file."""
+"""Combines T task gradients into one. Needs torch and numpy only, and is independent of tables, models and files."""
 
 import warnings
 from typing import TYPE_CHECKING

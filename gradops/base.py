@@ -13,12 +13,12 @@ from torch import Tensor
 from gradops.rotation import Rotation
 
 # A method's memory between steps. It is replaced, never changed in place: a resumed run continues exactly, and
-# two trials in one process cannot touch each other. A random generator is remembered by its `get_state()`.
+# two trials in one process cannot affect each other. A random generator is stored as its `get_state()`.
 State = Mapping[str, Tensor]
 
 
 def generator_at(position: Tensor) -> torch.Generator:
-    """A generator at a position that ``get_state()`` gave: a method's own, so that drawing changes no state."""
+    """A new generator at a position that ``get_state()`` gave; drawing from it leaves the method's state unchanged."""
     generator = torch.Generator()
     generator.set_state(position)
     return generator
@@ -39,7 +39,7 @@ class Method:
     """A rule that turns T task gradients into one.
 
     Subclasses are frozen dataclasses whose fields are their options; ``metadata={"search": (low, high)}`` on a field is
-    the range a trade-off search draws it from.
+    the range from which a trade-off search draws it.
 
     Args:
         rotation: The rotations through which the towers read the shared representation; None for none. Any method can
@@ -58,8 +58,8 @@ class Method:
     """
 
     at_features: ClassVar[bool] = False
-    """True where the method is defined on the gradients at the shared representation, wherever conflict is measured
-    otherwise."""
+    """True where the method is defined on the gradients at the shared representation: conflict is then always measured
+    there."""
 
     def init(self, num_tasks: int, generator: torch.Generator) -> State:
         """State before the first step.
@@ -72,10 +72,10 @@ class Method:
         return {}
 
     def training_rate(self, losses_T: Tensor, state: State) -> Tensor:
-        """Stretch of each task's gradient for its training rate: above 1 where the task trains slowly.
+        """Factors that stretch each task's gradient by its training rate: above 1 where the task trains slowly.
 
         RotoGrad's first rotations aim at task gradients stretched by these factors. They are 1 for every task, unless
-        the method measures how fast tasks train.
+        the method measures training rates.
 
         Args:
             losses_T: The task losses of the step, detached.
@@ -111,25 +111,25 @@ class GramianMethod(Method, ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class DelegatingMethod(GramianMethod, ABC):
-    """A method with the weights of another; it measures gradients elsewhere, or rotates the features of the towers."""
+    """A method with the weights of another method, but other gradients or rotated features."""
 
     @abstractmethod
     def weigher(self) -> GramianMethod:
-        """The method that weighs, with this one's options."""
+        """The method that gives the weights, with this method's options."""
 
     def __post_init__(self) -> None:
-        self.weigher()  # checks the options
+        self.weigher()  # this checks the options
 
     def init(self, num_tasks: int, generator: torch.Generator) -> State:
-        """State of the method that weighs."""
+        """State of the weigher."""
         return self.weigher().init(num_tasks, generator)
 
     def weights(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:
-        """Weights of the method that weighs."""
+        """Weights of the weigher."""
         return self.weigher().weights(gram_TT, losses_T, state)
 
     def training_rate(self, losses_T: Tensor, state: State) -> Tensor:
-        """Factors of the method that weighs."""
+        """Factors of the weigher."""
         return self.weigher().training_rate(losses_T, state)
 
 
@@ -155,8 +155,8 @@ class ElementwiseMethod(Method, ABC):
 class Cut(Protocol):
     """The output of embedding tables, cut from the graph so that T backward passes stop there.
 
-    gradops knows nothing of ids, bags, pooling or ranks: it takes the pooled embeddings as a leaf, asks what gradients
-    T cotangents of that leaf would be in the tables, and hands back the one combined cotangent that updates them.
+    gradops is independent of ids, bags, pooling and ranks: it takes the pooled embeddings as a leaf, asks for the table
+    gradients of T cotangents of that leaf, and hands back the one combined cotangent that updates the tables.
     """
 
     @property
@@ -167,7 +167,7 @@ class Cut(Protocol):
         """The tables' task gradients restricted to the rows of this batch, in blocks of shape T x anything.
 
         Rows that several bags read are already summed: the Gram matrix of the blocks is that of the dense gradients.
-        Where several processes share a batch, each has other rows, summed over all processes: their matrices add up.
+        Where several processes share a batch, each gives other rows, summed over all processes: the matrices add up.
 
         Args:
             cotangent_BTE: T cotangents of the leaf, or of its first B rows.

@@ -19,12 +19,12 @@ _SECTION = re.compile(r"^(Args|Raises|References|Example):$", flags=re.MULTILINE
 _INTRODUCTION = """
 # The methods
 
-T tasks have T gradients with respect to what they share. A method turns them into one update; every
+T tasks have T gradients with respect to the parameters that they share. A method turns them into one update; every
 [tower](glossary.md#tower) still gets the plain gradient of its own loss. A method that weighs sees only the T x T
 [Gram matrix](glossary.md#gram-matrix) of the gradients and the losses. The matrix is the expensive part, with T
 backward passes through the shared part instead of one; the method itself is cheap (`python -m benchmarks.weights`
 prints its time). `train.measure = "features"` forms the matrix at the shared representation instead, for one pass; it
-is then another matrix.
+is then a different matrix.
 
 Select one by its name, `train.method = "pcgrad"`, with options as `"gradops(alpha=-2)"`; `compare.methods = ["all"]`
 runs every one of them with its defaults. With any of them the towers can read through learned

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-# Autograd's nodes have no public type that tells of the tensors they saved.
+# Autograd's nodes have no public type with their saved tensors.
 Node = Any
 
 _SAME = ("ViewBackward0", "AliasBackward0", "ToCopyBackward0")  # the same entries, perhaps in another precision
@@ -26,7 +26,7 @@ class _Layer(Protocol):
 
 @dataclass(frozen=True)
 class _Linear:
-    """``y = x W' + b``, whose weight and bias, if it has one, stand at these places among the shared parameters.
+    """The layer ``y = x W' + b``, with the places of weight and bias (if any) among the shared parameters.
 
     The weight's values are None where nothing before the layer needs a gradient.
     """
@@ -41,7 +41,7 @@ class _Linear:
         cotangent_BX, (weight, *bias) = cotangent_BTO.flatten(1), (blocks[place] for place in self.places)
         _product(cotangent_BX.T, self.input_BI[:batch], weight.view(tasks * units, -1))
         for block in bias:
-            # A product with ones takes a third of the sum's time.
+            # A product with ones takes a third of the time of `sum`.
             _product(cotangent_BX.new_ones(1, batch), cotangent_BX, block.view(1, -1))
         if self.weight_OI is None:
             return cotangent_BTO
@@ -67,7 +67,7 @@ class Chain:
     Args:
         layers: The layers, in the order in which cotangents go back through them.
         shared: The parameters of the layers.
-        columns: How many first columns of the first layer's input are the leaf; 0 if there is none.
+        columns: Number of leading columns of the first layer's input that are the leaf; 0 without a leaf.
     """
 
     layers: tuple[_Layer, ...]
@@ -78,8 +78,8 @@ class Chain:
         """Every task's gradient, from its cotangent at the shared representation.
 
         Args:
-            cotangent_BTD: B x T x D, contiguous; its memory is used. B may be less than the rows that went forward:
-                gradients are then those of the first rows.
+            cotangent_BTD: B x T x D, contiguous; it is overwritten. B may be less than the rows of the forward pass:
+                gradients are then those of the first B rows.
 
         Returns:
             The gradients in each shared parameter, T x numel, one after another in one memory, and the cotangents at
@@ -100,13 +100,11 @@ def empty_blocks(tasks: int, shared: Sequence[Tensor]) -> list[Tensor]:
 def find_chain(outputs: Sequence[Tensor], shared: Sequence[Tensor], leaf: Tensor | None) -> Chain | None:
     """The chain from a leaf to T views of one tensor, or to that tensor T times.
 
-    A hook on a tensor inside the chain would not run. Those on outputs, parameters and the leaf can be seen, and rule
-    it out. What activation checkpointing left out of the graph is computed again for each layer: micro-batches save
-    more.
+    Hooks on outputs, parameters or the leaf rule a chain out; hooks on tensors inside it are invisible and do not run.
+    Activations that checkpointing left out of the graph are recomputed for each layer: micro-batches save more.
 
     Returns:
-        None if what lies between is anything but a chain of linear layers, ReLU and dropout that holds every shared
-        parameter once.
+        None unless a chain of linear layers, ReLU and dropout lies between and has every shared parameter exactly once.
     """
     if any(tensor is not None and tensor._backward_hooks for tensor in (*outputs, *shared, leaf)):
         return None
@@ -116,12 +114,12 @@ def find_chain(outputs: Sequence[Tensor], shared: Sequence[Tensor], leaf: Tensor
         return None
     *layers, first = walk.layers
     if isinstance(first, _Linear) and first.weight_OI is not None:
-        first = replace(first, weight_OI=first.weight_OI[:, : walk.columns])  # nobody reads the other cotangents
+        first = replace(first, weight_OI=first.weight_OI[:, : walk.columns])  # the other cotangents are unused
     return Chain((*layers, first), tuple(shared), walk.columns)
 
 
 class _Walk:
-    """Reads a graph from its end; ``unmet`` are the shared parameters it has not come by, with their places."""
+    """Reads a graph from its end; ``unmet`` has the shared parameters not yet found, with their places."""
 
     def __init__(self, shared: Sequence[Tensor], leaf: Tensor | None) -> None:
         self.unmet = {id(parameter): place for place, parameter in enumerate(shared)}
@@ -129,7 +127,7 @@ class _Walk:
         self.layers: list[_Layer] = []
 
     def arrives(self, node: Node) -> bool:
-        """Whether layers that are understood lead to the leaf, or to where nothing needs a gradient."""
+        """Whether layers of known kinds lead to the leaf, or to a place where nothing needs a gradient."""
         while node is not None and not self._is_leaf(node):
             edges = [edge for edge, _ in node.next_functions]
             match node.name():
@@ -139,7 +137,7 @@ class _Walk:
                     layer, before = self._linear(node, node._saved_self, edges[1]), edges[0]
                 case "ReluBackward0":
                     layer, before = _Factor(node._saved_result.sign()), edges[0]
-                case "NativeDropoutBackward0" if node._saved_p < 1:  # dropout on CUDA, which is none outside training
+                case "NativeDropoutBackward0" if node._saved_p < 1:  # dropout on CUDA, in training only
                     layer, before = _factor(node, node._saved_result1, 1 / (1 - node._saved_p)), edges[0]
                 case "MulBackward0" if None in edges and _shape(edges[0] or edges[1]) == _shape(node):
                     constant = node._saved_other if edges[1] is None else node._saved_self
@@ -153,7 +151,7 @@ class _Walk:
         return (node is None) == (self.leaf is None)
 
     def _linear(self, node: Node, input_BI: Tensor, turned: Node, *bias: Node) -> _Layer | None:
-        """The layer of a turned weight, and a bias, if they are shared parameters that no other layer has."""
+        """The layer of a transposed weight and a bias, if both are shared parameters that no other layer has."""
         of_units = all(b is not None and _shape(b) == _shape(node)[1:] for b in bias)
         if not of_units or not _turns(turned) or input_BI.layout != torch.strided:
             return None
@@ -174,7 +172,7 @@ class _Walk:
             self.layers.append(layer)
 
     def _is_leaf(self, node: Node) -> bool:
-        """Whether this is the leaf, or columns of which it is the first; then ``columns`` says how many."""
+        """Whether this is the leaf, or a concatenation that begins with it, whose width then goes to ``columns``."""
         edges = [edge for edge, _ in node.next_functions]
         if node.name() == "CatBackward0" and node._saved_dim == 1 and not any(edges[1:]):
             node = edges[0]
@@ -184,7 +182,7 @@ class _Walk:
 
 
 def _factor(node: Node, constant: Tensor, scale: float = 1.0) -> _Factor:
-    """The layer of a constant, which may be a number or a mask of another type and place than what it multiplies."""
+    """The layer of a constant factor: a number, or a mask whose type and device may differ from the factor's input."""
     made = node._input_metadata[0]
     return _Factor((constant.to(made.device, made.dtype) * scale).expand(_shape(node)))
 
@@ -198,7 +196,7 @@ def _turns(node: Node) -> bool:
 
 
 def _skipped(node: Node) -> Node:
-    """The first node before this one that does more than pass entries on."""
+    """The nearest earlier node that does more than pass entries on."""
     while node is not None and node.name() in _SAME and _shape(node) == _shape(node.next_functions[0][0]):
         node = node.next_functions[0][0]
     return node
@@ -211,7 +209,7 @@ def _shape(node: Node) -> torch.Size:
 
 
 def _product(left: Tensor, right: Tensor, out: Tensor) -> None:
-    """A matrix product into a place that may be of higher precision."""
+    """Write a matrix product into ``out``, which may be of higher precision."""
     if left.dtype == out.dtype:
         torch.mm(left, right, out=out)
     else:

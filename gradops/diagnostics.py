@@ -1,4 +1,4 @@
-"""The effect of one step on the task gradients, derived from their Gram matrix when it is read."""
+"""The effect of one step on the task gradients, derived lazily from their Gram matrix."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from gradops.linalg import to_array, to_tensor
 
 @dataclass(frozen=True)
 class StepReport:
-    """Losses, weights and, where it was formed, the Gram matrix of one step.
+    """Losses, weights and, if one was formed, the Gram matrix of one step.
 
     Args:
         losses_T: Task losses, detached.
         weights_T: Weights of the task gradients in the shared update, float64; NaN for a method that combines them
             element by element and has none.
-        gram_TT: Gram matrix that the weights came from, float64; None where the method did not need one.
+        gram_TT: Gram matrix from which the weights follow, float64; None where the method did not need one.
         update_T: For a method without weights, the update's products with the T task gradients and, last, with itself.
-        exact_TT: The Gram matrix of the step's gradients of everything shared, if it was formed and is another.
+        exact_TT: Gram matrix of the gradients of everything shared, if it was formed and differs from ``gram_TT``.
     """
 
     losses_T: Tensor
@@ -92,9 +92,9 @@ class StepReport:
 
     @property
     def gram_cosine_error(self) -> Tensor:
-        """Mean over task pairs of how far the cosines that the method saw are from the exact ones, in [0, 2].
+        """Mean absolute error, over task pairs, of the cosines that the method saw, in [0, 2].
 
-        0 where the method saw the exact ones, where these are not known, and for one task.
+        0 where the method saw the exact cosines, where these are unknown, and for one task.
         """
         if self.gram_TT is None or self.exact_TT is None:
             return self.losses_T.new_zeros((), dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""The rows and steps that a step's Gram matrix is measured on: how closely the conflict of tasks is known."""
+"""The precision of a step's Gram matrix: the rows and steps on which the conflict of tasks is measured."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ Measure = Literal["parameters", "features"]
 
 @dataclass(frozen=True, kw_only=True)
 class GramEstimator:
-    """The measurement of a step's Gram matrix: exact, or on fewer rows or steps. The update is that of the whole batch.
+    """The measurement of a step's Gram matrix: exact, or on fewer rows or steps. Updates always use the whole batch.
 
     Args:
         measure: ``"parameters"`` is exact, the Gram matrix of the gradients of everything shared, tables included;
             ``"features"`` takes that of the cotangents at the shared representation ("-UB" in the literature) and
             needs one backward pass through the shared part instead of T.
-        share: Share of the batch's rows, its first ones, that the matrix is taken from, in (0, 1]. Below 1 an
-            approximation: its products are scaled to those of all rows, its norms inflated by the noise of fewer.
-        every: Steps that one matrix serves, from 1 up. Above 1 an approximation: an older matrix stands for this one's.
+        share: Share of the batch's rows, the first ones, from which the matrix is taken, in (0, 1]. Below 1 it is an
+            approximation: products are scaled to all rows, and noise of the smaller sample inflates the norms.
+        every: Number of steps that use one matrix, at least 1. Above 1 it is an approximation by an older matrix.
 
     Raises:
-        ValueError: If one is outside its range, or an approximation is asked for where it would save nothing.
+        ValueError: If an option is outside its range, or approximates where that would save nothing.
     """
 
     measure: Measure = "parameters"
@@ -45,5 +45,5 @@ class GramEstimator:
             raise ValueError(" ".join(found))
 
     def rows(self, batch: int) -> int:
-        """Rows of a batch that the matrix is taken from."""
+        """Number of a batch's rows from which the matrix is taken."""
         return min(batch, max(1, round(self.share * batch)))

@@ -53,7 +53,7 @@ class Ranks:
 
     Args:
         processes: The process group; None for the default one.
-        checked: Whether to compare what should be equal on all ranks, for one more exchange of T numbers a step.
+        checked: Whether to compare, by one more exchange of T numbers a step, values that should be equal on all ranks.
     """
 
     processes: dist.ProcessGroup | None = None
@@ -66,11 +66,11 @@ class Ranks:
 
     @property
     def size(self) -> int:
-        """Processes in the group."""
+        """Number of processes in the group."""
         return dist.get_world_size(self.processes)
 
     def sum(self, values: Sequence[Tensor]) -> list[Tensor]:
-        """Add in one exchange for all values, which stay as they are."""
+        """Sum all values in one exchange; the given tensors stay unchanged."""
         if not values:
             return []
         joint = torch.cat([value.detach().flatten() for value in values])
@@ -86,7 +86,7 @@ class Ranks:
         """
         if not self.checked:
             return
-        bits = values.detach().double().contiguous().view(torch.int64)  # equal also where they are no numbers
+        bits = values.detach().double().contiguous().view(torch.int64)  # as bits, NaN equals NaN
         both = torch.stack([bits, ~bits])
         dist.all_reduce(both, dist.ReduceOp.MAX, group=self.processes)
         if not torch.equal(both[0], ~both[1]):
@@ -94,7 +94,7 @@ class Ranks:
 
 
 def length(lengths: Tensor, group: Group) -> Tensor:
-    """Lengths of vectors whose entries lie on several processes, from the lengths of each one's part."""
+    """Lengths of vectors whose entries are on several processes, from the lengths of the parts on each."""
     return lengths if group.size == 1 else group.sum([lengths.square()])[0].sqrt()
 
 
@@ -104,7 +104,7 @@ def total(number: int, group: Group, device: torch.device) -> int:
 
 
 def gathered(values: Tensor, dim: int, group: Group) -> tuple[Tensor, slice]:
-    """The rows of all processes one after another, and which of them are this one's."""
+    """The rows of all processes one after another, and the slice of this process's rows."""
     if group.size == 1:
         return values, slice(None)
     count_R = torch.zeros(group.size, dtype=torch.int64, device=values.device)

@@ -10,7 +10,7 @@ import numpy as np
 
 from gradops.linalg import Array, Mask, combined_norm, cosines, inverse, norms, pseudo_inverse
 
-# A weight this far below 0 is 0.
+# A weight below 0 by no more than this is rounded to 0.
 _ROUNDING = 1e-12
 
 
@@ -50,7 +50,7 @@ def _shares(values_T: Array) -> Array:
 
 def _nonnegative_least_squares(matrix_TT: Array, target_T: Array) -> Array:
     """``argmin_{x >= 0} x'Mx/2 - b'x`` for a positive semi-definite ``M`` with unit diagonal, ``b`` positive."""
-    # What the optimum without the bound has above 0 is nearly always what the answer has.
+    # The variables above 0 in the unbounded optimum are nearly always those above 0 in the answer.
     solution_T = np.maximum(pseudo_inverse(matrix_TT) @ target_T, 0.0)
     active_T = solution_T > 0
     if active_T.all():
@@ -97,8 +97,8 @@ def steepest_hull_point(gram_TT: Array, radius: float, most_tried: int = 4) -> A
         most_tried: Largest number of tasks for which every face is tried.
 
     Returns:
-        Weights, non-negative, summing to 1. Where the origin is the minimiser no direction is best, and a point of the
-        hull is returned that need not be it.
+        Weights, non-negative, summing to 1. Where the origin is the minimiser no direction is best, and some other
+        point of the hull may be returned.
     """
     tasks = len(gram_TT)
     mean_T = gram_TT.sum(1) / tasks
@@ -130,7 +130,7 @@ class _Steepest:
 
     def face_points(self, face_FT: Mask) -> Array:
         """The minimiser over each face's affine hull; not finite where it has none."""
-        # Off a face the matrix is the identity, which leaves what is zero there zero.
+        # Off a face the matrix is the identity, so zero entries stay zero there.
         mask_FTT = face_FT[:, :, None] & face_FT[:, None, :]
         inverse_FTT = pseudo_inverse(np.where(mask_FTT, self.cosine_TT, np.eye(len(self.mean_T))))
         unit_FT = inverse(self.length_T) * face_FT
@@ -139,7 +139,7 @@ class _Steepest:
         first_F, second_F, third_F = ones_FT.sum(1), mean_FT.sum(1), mean_FT @ self.mean_T
         root_F = np.sqrt(second_F**2 - first_F * (third_F - self.radius**2))
         point_FT = (((second_F + root_F) / first_F)[:, None] * ones_FT - mean_FT) / root_F[:, None]
-        # A corner is its own minimum, also where the formula is 0 / 0.
+        # A corner is its own minimum, even where the formula is 0 / 0.
         return np.where(face_FT.sum(1, keepdims=True) == 1, face_FT, point_FT)
 
     def values(self, point_FT: Array) -> Array:
@@ -148,7 +148,7 @@ class _Steepest:
         return np.where((point_FT >= -_ROUNDING).all(1) & np.isfinite(value_F), value_F, np.inf)
 
     def is_minimum(self, point_T: Array) -> bool:
-        """Whether a point is on the simplex and no corner lies below it."""
+        """Whether a point is on the simplex and no corner improves on it."""
         if not (point_T >= -_ROUNDING).all():
             return False
         length = combined_norm(self.gram_TT, point_T)
@@ -170,7 +170,7 @@ def _searched(problem: _Steepest) -> Array:
         if problem.is_minimum(on_face_FT[0]):
             break
         low, high = (tau, high) if combined_norm(gram_TT, point_T) > tau * radius else (low, tau)
-        # A face's own tau is nearly always the next guess; every other turn halves the interval, so that none creeps.
+        # The next guess is nearly always the face's own tau; every other one halves the interval, for speed.
         guess = combined_norm(gram_TT, on_face_FT[0]) / radius
         tau = guess if turn % 2 == 0 and low < guess < high else (low + high) / 2
     return np.concatenate(found)

@@ -1,4 +1,4 @@
-"""Task losses to per-task gradients: the only code that differentiates losses.
+"""Per-task gradients of task losses: the only code that differentiates losses.
 
 A *root* is where a task's gradient enters the shared part of the model: the task's loss itself, or the shared
 representation with the task's cotangent, when the model says which tensor that is.
@@ -20,12 +20,12 @@ from gradops.group import Group
 
 @dataclass(frozen=True)
 class Microbatch:
-    """Rows of a batch that go through the network by themselves.
+    """Some rows of a batch that go through the network in one pass.
 
     Args:
-        losses_T: Their part of the losses of the batch.
+        losses_T: The rows' part of the losses of the batch.
         features: The shared representation z of these rows, or T views of it, one read by each tower.
-        leaf_BE: Their rows of the cut's leaf, as a leaf of their own; None if the model has no cut.
+        leaf_BE: These rows of the cut's leaf, as a separate leaf; None if the model has no cut.
     """
 
     losses_T: Tensor
@@ -47,12 +47,12 @@ class Roots:
         return stacked if stacked.dtype.itemsize >= 4 else stacked.float()
 
     def weighted(self, weights_T: Tensor) -> Roots:
-        """The same with every task's cotangent times its weight."""
+        """The roots with every task's cotangent times its weight."""
         pairs = zip(weights_T.to(self.stacked.dtype), self.stacked, self.outputs, strict=True)
         return Roots(self.outputs, tuple((weight * cotangent).to(output.dtype) for weight, cotangent, output in pairs))
 
     def detached(self) -> Roots:
-        """The same values without the graph behind them, which is freed."""
+        """The roots without the graph behind them, which is freed."""
         return Roots(tuple(output.detach() for output in self.outputs), self.cotangents)
 
 
@@ -132,10 +132,10 @@ def gradients_apart(
     """The gradient of each task by itself: one pass of all tasks through a chain of layers, T passes elsewhere.
 
     Args:
-        roots: Where task gradients start. The graph behind them stays.
+        roots: Starting points of the task gradients. The graph behind them stays.
         shared: The parameters with respect to which gradients are taken.
         leaf_BE: The leaf at which cotangents are taken, if there is one.
-        rows: Number of the batch's first rows that count, None for all; roots are then at the shared representation.
+        rows: Number of leading rows that count, None for all; a number needs roots at the shared representation.
     """
     layers = chain.find_chain(roots.outputs, shared, leaf_BE)
     if layers is not None:
@@ -158,7 +158,7 @@ def gradients_together(
     """The gradient of all roots of all micro-batches together: one backward pass through the shared part.
 
     Returns:
-        The gradient in each shared parameter and the cotangents at the leaves, B x E, if there are some.
+        The gradient in each shared parameter and the cotangents at the leaves, B x E; None without leaves.
     """
     inputs = [*shared, *leaves]
     outputs = [output for roots in all_roots for output in roots.outputs]

@@ -1,7 +1,7 @@
-"""Linear algebra on T task gradients, T small, by their T x T Gram matrix, which has all that a method needs.
+"""Linear algebra on T task gradients, T small, by their T x T Gram matrix, which is all that a method needs.
 
-The Gram matrix itself is formed in torch, where the gradients are. What follows is T x T, where a torch call costs ten
-times its arithmetic: it is numpy in float64 on the CPU, between :func:`to_array` and :func:`to_tensor`.
+The Gram matrix itself is formed in torch, where the gradients are. Everything after it is T x T, where a torch call
+costs ten times its arithmetic: it is numpy in float64 on the CPU, between :func:`to_array` and :func:`to_tensor`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from torch import Tensor
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
-# Below this share of a gradient's squared length what is left of it after a projection is rounding: 1 - cos^2 of
-# float64 Gram entries carries a few times 1e-16.
+# Below this share of a gradient's squared length the rest after a projection is rounding error: 1 - cos^2 of float64
+# Gram entries has an error of a few times 1e-16.
 VANISHING = 1e-13
-# The same where the gradients themselves were rounded to float32.
+# The same limit where the gradients themselves were rounded to float32.
 VANISHING_FLOAT32 = 1e-7
 # Where a matrix has entries up to 1 and its inverse up to this, the inverse is good to 1e-10.
 _WELL_CONDITIONED = 1e6
@@ -30,7 +30,7 @@ def gramian(jac_TP: Tensor, chunk: int = 4096) -> Tensor:
     """Gram matrix of T task gradients, ``K_ij = g_i . g_j``.
 
     Products are taken in the gradients' own precision over chunks of columns and the chunks are added in float64: one
-    float32 product over 10^6 columns is off by 1e-4, this by 1e-8, at the same cost.
+    float32 product over 10^6 columns is off by 1e-4, this sum by 1e-8, at the same cost.
 
     Args:
         jac_TP: One task gradient a row.
@@ -48,7 +48,7 @@ def gramian(jac_TP: Tensor, chunk: int = 4096) -> Tensor:
 
 
 def to_array(values: Tensor) -> Array:
-    """The values in float64 on the CPU. The memory may be the tensor's own: to be read, not written."""
+    """The values in float64 on the CPU. It may share the tensor's memory, so only read it."""
     array: Array = values.detach().double().cpu().numpy()
     return array
 
@@ -103,8 +103,8 @@ def _svd_inverse(matrix: Array) -> Array:
 def span_coefficients(gram_TT: Array) -> Array:
     """Coefficients of each gradient's projection onto the span of all the others.
 
-    Row ``i`` holds ``a`` with ``Proj g_i = sum_j a_j g_j`` and ``a_i = 0``. Solved on unit gradients, so that lengths
-    that differ by many orders do not disturb it.
+    Row ``i`` holds ``a`` with ``Proj g_i = sum_j a_j g_j`` and ``a_i = 0``. It is solved on unit gradients, so lengths
+    may differ by many orders of magnitude.
     """
     unit_TT, lengths_T = _unit_span_coefficients(cosines(gram_TT)), norms(gram_TT)
     unit_TT.flat[:: len(gram_TT) + 1] = 0.0
@@ -112,7 +112,7 @@ def span_coefficients(gram_TT: Array) -> Array:
 
 
 def _unit_span_coefficients(cosine_TT: Array) -> Array:
-    """Coefficients as of :func:`span_coefficients` for unit gradients; the diagonal is left undefined."""
+    """The coefficients of :func:`span_coefficients` for unit gradients; the diagonal is undefined."""
     inverse_TT = _safe_inverse(cosine_TT)
     if inverse_TT is not None:
         # Row i of the inverse is orthogonal to every other row of the matrix: it is g_i less its projection, scaled.

@@ -34,13 +34,13 @@ class MultiTaskOptimizer(Optimizer):
         optimizer: Any torch optimizer over all of the model's parameters but the rotations' angles.
         method: How task gradients are combined.
         shared: The parameters that several tasks share, of one dtype, without the tables behind a cut.
-        estimator: How closely conflict is measured; by default exactly. A method that is defined at the features is
+        estimator: The measurement of conflict; exact by default. A method that is defined at the features is
             always measured there.
-        rotations: The rotations through which the towers read the shared representation, where the method has some.
+        rotations: The rotations through which the towers read the shared representation, if the method has rotations.
             Their leader steps whenever the wrapped optimizer does.
         seed: Seed of the method's own randomness.
-        group: The processes that have the rows of a batch between them (:class:`gradops.group.Ranks`); this one alone,
-            by default. Each gives its rows' part of the losses and steps as if it had them all.
+        group: The processes that share the rows of a batch (:class:`gradops.group.Ranks`); by default this one alone.
+            Each gives its rows' part of the losses and steps as if it had all rows.
         gauge: The former name of ``estimator``, kept for one release.
 
     Raises:
@@ -69,7 +69,7 @@ class MultiTaskOptimizer(Optimizer):
         group: Group = Alone(),
         gauge: GramEstimator | None = None,
     ) -> None:
-        # Optimizer.__init__ is not called: it would build groups and state of its own beside the wrapped optimizer's.
+        # Optimizer.__init__ is not called: it would build separate groups and state.
         self.optimizer, self.method = optimizer, method
         self._shared = list(dict.fromkeys(parameter for parameter in shared if parameter.requires_grad))
         self._surgery = Surgery(method, self._shared, _estimator(estimator, gauge), seed, group)
@@ -186,34 +186,34 @@ class MultiTaskOptimizer(Optimizer):
         pooled: Cut | None = None,
         diagnose: bool = False,
     ) -> StepReport:
-        """Fill every parameter's ``.grad``, replacing what was there; clip or inspect, then step the wrapped optimizer.
+        """Replace every parameter's ``.grad``; clip or inspect it, then step the wrapped optimizer.
 
         Tables that step themselves in a backward pass, as fused ones do, are stepped when this returns.
 
         Args:
-            losses: T scalar losses of one forward pass; or micro-batches whose losses add up to the batch's, made as
-                they are asked for, to hold the activations of one at a time. That saves memory in steps that measure
-                exactly; other steps, also those of methods that read no Gram matrix, hold all activations until the
-                weights are known. The update is that of the batch.
+            losses: T scalar losses of one forward pass; or micro-batches whose losses add up to the batch's, in an
+                iterator that makes each on demand, so that activations of one are held at a time. That saves memory in
+                steps that measure exactly; other steps, also those of methods that read no Gram matrix, hold all
+                activations until the weights are known. The update is that of the batch.
             features: The shared representation z, B x D, or T views of it, one read by each tower, before any rotation.
-                Needed at the features, for a share of the rows, and where there are rotations; elsewhere it saves T
+                Needed to measure at the features, for a share of the rows, and for rotations; elsewhere it saves T
                 passes through the towers, and the passes of a chain of layers (:mod:`gradops.chain`). Micro-batches
                 bring their own.
             pooled: The cut at the output of the embedding tables, if the model has one; of the whole batch.
-            diagnose: Form the Gram matrix even if the method does not need it, and the exact one even if it takes
-                another. A method that is defined at the features has that of the cotangents there.
+            diagnose: Form the Gram matrix even if the method does not need it, and the exact one even if the method
+                uses another. For a method that is defined at the features it is that of the cotangents there.
 
         Returns:
             Losses, weights and Gram matrix of the step.
 
         Raises:
             ValueError: If losses are not a vector, ``features`` is missing or not one per task, a leaf is missing or
-                too many, or there is no micro-batch, or several where a share of the rows is measured.
+                superfluous, there is no micro-batch, or there are several where a share of the rows is measured.
         """
         if isinstance(losses, Tensor):
             losses = [Microbatch(losses, features, None if pooled is None else pooled.leaf_BE)]
         elif features is not None:
-            raise ValueError("`features` should be in the micro-batches where there are some. Found them beside.")
+            raise ValueError("`features` should be in the micro-batches if there are any. Found them as an argument.")
         self.zero_grad()
         excluded = {id(p) for p in self._shared}
         own = [p for g in self.param_groups for p in g["params"] if p.requires_grad and id(p) not in excluded]
@@ -228,14 +228,14 @@ class MultiTaskOptimizer(Optimizer):
             raise ValueError(f"`losses` should be one tensor, or micro-batches. Found a {type(part).__name__} in it.")
         losses_T, features = part.losses_T, part.features
         if cut != (part.leaf_BE is not None):
-            raise ValueError("A micro-batch should have a leaf exactly where `pooled` is given. Found one of the two.")
+            raise ValueError("A micro-batch should have a leaf exactly if `pooled` is given. Found one of the two.")
         if losses_T.dim() != 1 or not len(losses_T):
             raise ValueError(f"`losses` should be a vector of T losses. Found shape {tuple(losses_T.shape)}.")
         if features is None and (self._surgery.needs_features or self._leader is not None):
             raise ValueError(
                 "`features` should be given at the features, for a share of the rows, or where towers rotate."
             )
-        # One tensor given T times would give every task the sum of all cotangents, and no error.
+        # The same tensor T times would silently give every task the sum of all cotangents.
         if isinstance(features, Sequence) and len({id(view) for view in features}) != len(losses_T):
             raise ValueError(f"`features` should be z, or {len(losses_T)} distinct views of it, one a task.")
         return part

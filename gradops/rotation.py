@@ -40,9 +40,9 @@ class Rotation:
             gradient and :math:`s_k^\tau` the method's :meth:`gradops.base.Method.training_rate`. :math:`v_n` is a
             constant.
         cooperative_after: Steps after which the leader also descends the task's own loss, each of the two gradients
-            given the mean of their lengths; 0 for never.
+            scaled to the mean of their lengths; 0 for never.
         leader_lr: The leader's first learning rate, of RAdam. Above 0; keep it below the network's. A schedule of the
-            network's rate scales it alike.
+            network's rate scales it too.
         leader_decay: Factor of that rate after every step. In (0, 1].
 
     Raises:
@@ -50,7 +50,7 @@ class Rotation:
 
     References:
         Javaloy and Valera, RotoGrad, arXiv 2103.02631, version 1 (``"v1"``, cooperative leader: equation 10) and ICLR
-        2022 (``"iclr"``). Version 1 counts epochs where this counts steps: an optimizer knows no epochs. Rotations
+        2022 (``"iclr"``). Version 1 counts epochs, this counts steps, since an optimizer has no epochs. Rotations
         start at the identity, as in the authors' package.
     """
 
@@ -78,13 +78,13 @@ class Rotation:
 
 @dataclass(frozen=True)
 class _Made:
-    """Rotations with the angles that they were made of and the way back for gradients.
+    """Rotations with the angles they were computed from, and the pull-back of gradients.
 
     Args:
         angles_TA: A copy of the angles.
         kind: The map.
         rotation_TSS: The rotations.
-        pull: From a gradient with respect to the rotations to one with respect to the angles.
+        pull: Turns a gradient with respect to the rotations into one with respect to the angles.
     """
 
     angles_TA: Tensor
@@ -94,7 +94,7 @@ class _Made:
 
     @classmethod
     def of(cls, angles_TA: Tensor, place_2A: Tensor, size: int, kind: Map) -> _Made:
-        """The angles' places in a flattened skew-symmetric matrix are given, and those of their negatives."""
+        """Rotations of angles, given the places of the angles and of their negatives in a flattened matrix."""
         place_A, mirrored_A = place_2A
         lower_TSS = angles_TA.new_zeros(len(angles_TA), size * size).index_copy_(1, place_A, angles_TA)
         lower_TSS = lower_TSS.view(-1, size, size)
@@ -110,12 +110,12 @@ class _Made:
         """Whether angles and map are still the same."""
         if (self.kind, self.angles_TA.dtype, self.angles_TA.device) != (kind, angles_TA.dtype, angles_TA.device):
             return False
-        # By value: a parameter's version misses what is written to its `data`.
+        # By value: a parameter's version does not count writes to its `data`.
         return torch.equal(self.angles_TA, angles_TA)
 
 
 class _Known(Function):
-    """Rotations that are made already, as a function of their angles."""
+    """Rotations computed earlier, as a differentiable function of their angles."""
 
     @staticmethod
     def forward(ctx: Any, angles_TA: Tensor, made: _Made) -> Tensor:
@@ -141,7 +141,7 @@ class Rotations(nn.Module):
         width: D, columns of the shared representation.
 
     Raises:
-        ValueError: If more dimensions are to be rotated than there are.
+        ValueError: If ``rotation.size`` exceeds the width.
 
     Example:
         >>> rotations = Rotations(Rotation(), tasks=2, width=3)
@@ -164,24 +164,24 @@ class Rotations(nn.Module):
         self._made: _Made | None = None
 
     def rotation_TSS(self) -> Tensor:
-        """The rotations of the rotated dimensions, differentiable in ``angles``; made anew where these have changed."""
-        # Neither map is right in half precision.
+        """The rotations of the rotated dimensions, differentiable in ``angles``; recomputed when these change."""
+        # Neither map is accurate in half precision.
         angles = self.angles.float() if self.angles.dtype.itemsize < 4 else self.angles
         made, kind = self._made, self.rotation.map
         if made is None or not made.is_of(angles, kind):
-            # Whatever mode and precision its first caller is in, it serves all until the angles change.
+            # Independent of the first caller's mode and precision: all callers share it until the angles change.
             with torch.inference_mode(False), torch.autocast(angles.device.type, enabled=False):
                 self._made = made = _Made.of(angles.detach().clone(), self._place_2A, self.size, kind)
         rotation_TSS: Tensor = _Known.apply(angles, made)  # type: ignore[no-untyped-call]  # torch leaves it so
         return rotation_TSS
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copy makes its own: what is made holds a graph, which can be neither copied nor pickled.
+        # A copy computes its own rotations: the cached ones hold a graph, which can be neither copied nor pickled.
         return self.__dict__ | {"_made": None}
 
     @torch.no_grad()
     def matrix_TDD(self) -> Tensor:
-        """The whole linear map of each task, the identity beyond the rotated dimensions: ``r_k = matrix_k @ z``."""
+        """The full linear map of each task, the identity outside the rotated dimensions: ``r_k = matrix_k @ z``."""
         rotation_TSS = self.rotation_TSS()
         whole_TDD = torch.eye(self.width, dtype=rotation_TSS.dtype, device=rotation_TSS.device)
         whole_TDD = whole_TDD.repeat(len(rotation_TSS), 1, 1)
@@ -189,7 +189,7 @@ class Rotations(nn.Module):
         return whole_TDD
 
     def forward(self, views: Sequence[Tensor]) -> list[Tensor]:
-        """Rotate T views B x D of the shared representation, one for each tower: one product a task."""
+        """Rotate T views B x D of the shared representation, one view a tower, by one product a task."""
         rotation_TSS = self.rotation_TSS().detach()
         turned = [view[:, : self.size] @ r.T.to(view.dtype) for view, r in zip(views, rotation_TSS, strict=True)]
         if self.size == self.width:
@@ -215,15 +215,15 @@ class Leader:
         Args:
             features_BD: The shared representation.
             cotangent_TBD: Each task's gradient there, unweighted: ``R_k' dL_k/dr_k``.
-            weights_T: The method's weights of them in the network's update.
+            weights_T: The method's weights of these gradients in the network's update.
             rate_T: The method's factors for training rates, :meth:`gradops.base.Method.training_rate`.
         """
         angles, size = self.rotations.angles, self.rotations.size
         target_BD, scale = self._target(cotangent_TBD, weights_T.to(cotangent_TBD.dtype), rate_T.to(angles.dtype))
         with torch.enable_grad():
             rotation_TSS = self.rotations.rotation_TSS()
-        # Of either loss only -scale sum_n <R_k' g_nk, v_n> depends on R_k. Its gradient is -scale sum_n g_nk v_n' with
-        # g_nk = R_k c_nk: one product over the batch and a small one, a task. So it is with the task's own loss and z.
+        # In either loss only -scale sum_n <R_k' g_nk, v_n> depends on R_k. Its gradient is -scale sum_n g_nk v_n' with
+        # g_nk = R_k c_nk: for each task one product over the batch and a small one. The task's own loss is alike, by z.
         turned_TSB = cotangent_TBD[:, :, :size].mT
         aligning_TSS = rotation_TSS.detach() @ self._added(turned_TSB @ target_BD[:, :size])
         slope_TA = _pulled(rotation_TSS, angles, -scale * aligning_TSS)
@@ -257,7 +257,7 @@ class Leader:
     def _target(self, cotangent_TBD: Tensor, weights_T: Tensor, rate_T: Tensor) -> tuple[Tensor, float]:
         """``v`` for every row, and the factor of the loss's product with it."""
         length_T = length(torch.linalg.vector_norm(cotangent_TBD.flatten(1), dim=1), self.group)
-        inverse_T = torch.where(length_T > 0, 1 / length_T, 0.0)  # a task without a gradient pulls nowhere
+        inverse_T = torch.where(length_T > 0, 1 / length_T, 0.0)  # a task without a gradient does not pull
         if self.rotations.rotation.loss == "iclr":
             return torch.tensordot(inverse_T / len(length_T), cotangent_TBD, dims=1), 1.0
         combined = length(torch.tensordot(weights_T, cotangent_TBD, dims=1).norm(), self.group)
@@ -276,7 +276,7 @@ def _pulled(rotation_TSS: Tensor, angles: Tensor, slope_TSS: Tensor) -> Tensor:
 
 
 def _cooperative(first_TA: Tensor, second_TA: Tensor) -> Tensor:
-    """The two gradients of each task, each given the mean of their lengths, added (version 1, equation 10)."""
+    """The sum of each task's two gradients, each scaled to the mean of their lengths (version 1, equation 10)."""
     both_2TA = torch.stack([first_TA, second_TA])
     length_2T1: Tensor = torch.linalg.vector_norm(both_2TA, dim=2, keepdim=True)
     units_2TA = torch.where(length_2T1 > 0, both_2TA / length_2T1, 0.0)

@@ -22,7 +22,7 @@ from gradops.linalg import gramian
 
 @dataclass
 class _Batch:
-    """The micro-batches of a step: the roots of their task gradients, and the gradients followed from there."""
+    """The micro-batches of a step: the roots of their task gradients, and the gradients computed from there."""
 
     losses_T: Tensor
     roots: list[Roots]
@@ -31,7 +31,7 @@ class _Batch:
     sampled: TaskGradients | None = None
 
     def add(self, other: _Batch) -> None:
-        """Add the next micro-batch, whose gradients were followed as far as those of this one."""
+        """Add the next micro-batch, whose gradients were computed as far as those of this one."""
         self.losses_T = self.losses_T + other.losses_T
         self.roots += other.roots
         self.leaves += other.leaves
@@ -51,7 +51,7 @@ class Surgery:
     Args:
         method: How task gradients are combined.
         shared: The parameters that several tasks share, without the tables behind a cut.
-        estimator: How conflict is measured; a method that is defined at the features is measured there in any case.
+        estimator: The measurement of conflict; a method that is defined at the features is always measured there.
         seed: Seed of the method's own randomness.
         group: The processes that have the rows of a batch.
     """
@@ -63,7 +63,7 @@ class Surgery:
         self.at_features = method.at_features or estimator.measure == "features"
         self.method_state: State | None = None
         self.tasks = 1
-        # The Gram matrix that weights came from last, and how many steps it has served.
+        # The Gram matrix of the last weights, and the number of steps that have used it.
         self.gram_TT: Tensor | None = None
         self.served = 0
 
@@ -73,18 +73,18 @@ class Surgery:
         """Fill every gradient of one step.
 
         Args:
-            parts: The batch, in one piece or in several. Where conflict is measured exactly, the graph of each is let
-                go before the next is asked for.
+            parts: The batch, in one piece or in several. Where conflict is measured exactly, the graph of each piece is
+                freed before the next is made.
             own: Parameters that are not shared.
             cut: The tables.
-            diagnose: Also form the Gram matrix where the method needs none, and the exact one where the method takes
-                another; that of a method that is defined at the features is formed there.
+            diagnose: Also form the Gram matrix where the method needs none, and the exact one where the method uses
+                another. For a method that is defined at the features it is formed there.
 
         Returns:
             The report of the step, and the roots of the task gradients of each part.
 
         Raises:
-            ValueError: If there is no part, or a share is to be taken of several parts.
+            ValueError: If there is no part, or a share of the rows is measured and there are several parts.
         """
         batch = self._take(parts, own, diagnose)
         with torch.no_grad():
@@ -95,7 +95,7 @@ class Surgery:
 
     @property
     def needs_features(self) -> bool:
-        """Whether a step needs the shared representation beside the losses."""
+        """Whether a step needs the shared representation in addition to the losses."""
         return self.at_features or (self.estimator.share < 1 and self._reads)
 
     def state_dict(self) -> dict[str, Any]:
@@ -141,11 +141,11 @@ class Surgery:
         return self.gram_TT is None or self.served >= self.estimator.every
 
     def _take(self, parts: Iterable[Microbatch], own: Sequence[Tensor], diagnose: bool) -> _Batch:
-        """Go back through the towers and, where that is wanted, with every task apart through the shared part."""
+        """Go back through the towers and, if task gradients are needed, task by task through the shared part."""
         due = self._reads and self._is_due
         samples = due and self.estimator.share < 1
         apart = (due and not samples) or (diagnose and not self.method.at_features)
-        # Not a loop over parts: its variable would hold the last one while the next is made.
+        # No loop over parts, since its variable would keep the last part alive while the next is made.
         followed = map(partial(self._follow, own=own, apart=apart, samples=samples), parts)
         batch = next(followed, None)
         if batch is None:
@@ -183,7 +183,7 @@ class Surgery:
     def _gram(
         self, method: GramianMethod, batch: _Batch, cut: Cut | None, exact_TT: Tensor | None, diagnose: bool
     ) -> Tensor | None:
-        """The Gram matrix that weights come from; None if the method needs none and the step is not diagnosed."""
+        """The Gram matrix of the weights; None if the method needs none and the step is not diagnosed."""
         if self.at_features:
             wanted = diagnose or method.needs_gramian
             return self._added(gramian(jacobian.stacked(batch.roots).flatten(1))) if wanted else None
@@ -195,7 +195,7 @@ class Surgery:
         return self.gram_TT
 
     def _scaled(self, batch: _Batch, cut: Cut | None) -> Tensor:
-        """The Gram matrix of a share of the rows, as if of all: gradients are sums over rows."""
+        """The Gram matrix of a share of the rows, scaled to all rows, since gradients are sums over rows."""
         assert batch.sampled is not None
         rows = len(batch.roots[0].outputs[0])
         whole, share = (total(n, self.group, batch.losses_T.device) for n in (rows, self.estimator.rows(rows)))
@@ -203,11 +203,11 @@ class Surgery:
 
     def _weigh(self, method: GramianMethod, gram_TT: Tensor | None, losses_T: Tensor) -> Tensor:
         state = self.state(len(losses_T))
-        if gram_TT is None:  # and is not read
+        if gram_TT is None:  # the method does not read it
             gram_TT = torch.eye(len(losses_T), dtype=torch.float64, device=losses_T.device)
         if not gram_TT.isfinite().all():
-            # A diverged run: no method has an answer, and its caller sees it in the losses of the next step.
-            self.gram_TT = None  # serves no other step
+            # The run has diverged: no method has an answer, and the caller sees it in the losses of the next step.
+            self.gram_TT = None  # it is used for no other step
             return torch.full_like(gram_TT[0], torch.nan)
         weights_T, self.method_state = method.weights(gram_TT, losses_T, state)
         self.group.confirm("weights", weights_T)
@@ -216,7 +216,7 @@ class Surgery:
     def _elementwise(self, method: ElementwiseMethod, batch: _Batch, cut: Cut | None, diagnose: bool) -> StepReport:
         """One gradient at the features, and one backward pass from there."""
         cotangent_TBD = jacobian.stacked(batch.roots)
-        # On the rows of all processes, each of which keeps its own: the draws, too, are those of one process.
+        # Combined over the rows of all processes, so that draws equal those of one process; each keeps its own rows.
         whole_TBD, mine = gathered(cotangent_TBD, 1, self.group)
         combined_BD, self.method_state = method.combine(whole_TBD, self.state(len(batch.losses_T)))
         combined_BD = combined_BD[mine]

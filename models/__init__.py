@@ -2,7 +2,7 @@
 
 import logging
 
-# TorchRec's import trips a deprecation notice of torch.fx, its copied tables one of a cache that they lack: theirs to
-# settle and not a user's to read.
+# Importing TorchRec raises a deprecation warning of torch.fx, and its copied tables one about a cache that they lack.
+# Both concern TorchRec's authors; users need not read them.
 for name in ("torch.fx._symbolic_trace", "torchrec.distributed.utils"):
     logging.getLogger(name).setLevel(logging.ERROR)

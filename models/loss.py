@@ -15,15 +15,15 @@ def label_shares(
 
     Args:
         labels_BT: 0, 1, or NaN where unknown.
-        weight_BT: How much each row counts, finite and from 0 up; None where all count alike.
-        add_up: Sums values over the processes that hold the batch's other rows; by default there are none.
+        weight_BT: Weight of each row, finite and at least 0; None where all count alike.
+        add_up: Sums values over all processes that hold rows of the batch; by default this one alone does.
 
     Returns:
-        B x T shares in float64, 0 where a label is unknown; each task's add up to 1, or to 0 where none is known or
-        there is no weight on those.
+        B x T shares in float64, 0 where a label is unknown; each task's shares add up to 1, or to 0 where no
+        label is known or all known rows have weight 0.
     """
     known_BT = ~labels_BT.isnan()
-    weight_BT = known_BT.double() if weight_BT is None else (weight_BT * known_BT).double()  # sums beyond float32
+    weight_BT = known_BT.double() if weight_BT is None else (weight_BT * known_BT).double()  # the sums need float64
     (total_T,) = add_up([weight_BT.sum(0)])
     return weight_BT / total_T.where(total_T > 0, 1.0)
 

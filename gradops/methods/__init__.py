@@ -56,13 +56,13 @@ def parse(text: str) -> Method:
     method = _changed(METHODS[name], METHODS[name](), name, options)
     for part, changes in calls[1:]:
         if part != "rotation" or len(calls) > 2:
-            raise ValueError(f"What follows a method should be one `+ rotation(...)`. Found `{text}`.")
+            raise ValueError(f"A method should be followed by one `+ rotation(...)` at most. Found `{text}`.")
         method = replace(method, rotation=_changed(Rotation, method.rotation or Rotation(), part, changes))
     return method
 
 
 def format_method(method: Method) -> str:
-    """A method's written form, with the options of its trade-off (the searched ones) and those not at their default."""
+    """A method's written form, with its searched options, and other options that differ from their default."""
     name = next(name for name, kind in METHODS.items() if kind is type(method))
     plain = type(method)()
     written = _written(name, method, plain, [f for f in own_fields(type(method)) if "search" in f.metadata])
@@ -78,7 +78,7 @@ def written_rotation(rotation: Rotation | None, plain: Rotation | None = None) -
 
 
 def _written(name: str, part: Part, plain: Part, always: list[Field[Any]]) -> str:
-    """A name with the options that differ from a plain one's, and those to be always there."""
+    """A name with the options that differ from a plain part's, and those in ``always``."""
     options = [
         f"{f.name}={getattr(part, f.name)!r}"
         for f in fields(part)
@@ -103,10 +103,10 @@ def _changed(kind: type[Part], part: Part, name: str, changes: dict[str, Any]) -
 
 
 def _typed(option: str, value: Any, kind: Any) -> Any:
-    """An option's value as its field has it: people write -2 for -2.0, and one method should have one written form.
+    """An option's value as its field has it: people write -2 for -2.0, and a method should have one written form.
 
     Raises:
-        ValueError: If it is of another type.
+        ValueError: If the value is of another type.
     """
     if kind is float and type(value) in (int, float):
         return _number(option, value)
@@ -119,7 +119,7 @@ def _typed(option: str, value: Any, kind: Any) -> Any:
 
 def _number(option: str, value: float) -> float:
     try:
-        return float(value) + 0.0  # no minus zero
+        return float(value) + 0.0  # turns -0.0 into 0.0
     except OverflowError:
         raise ValueError(f"`{option}` should be a finite number. Found one of {len(str(value))} digits.") from None
 
@@ -137,7 +137,7 @@ def _summands(text: str) -> list[ast.expr]:
 
 
 def _call(node: ast.expr, text: str) -> tuple[str, dict[str, Any]]:
-    """Name and options, unchecked."""
+    """Name and options as written, before any check."""
     try:
         match node:
             case ast.Name(id=name):

@@ -21,7 +21,7 @@ class CAGrad(GramianMethod):
     :math:`\|d - g_0\| \le \sqrt\phi`: :math:`d = g_0 + \sqrt\phi\, g_w / \|g_w\|` with :math:`w` on the simplex
     minimising :math:`g_w \cdot g_0 + \sqrt\phi\, \|g_w\|`.
 
-    Choose it to move by one number between uniform scaling and MGDA.
+    Choose it to move between uniform scaling and MGDA by one number.
 
     Args:
         c: Radius of the ball as a share of the mean gradient. In [0, 1); 0 is uniform scaling.
@@ -32,7 +32,7 @@ class CAGrad(GramianMethod):
     References:
         Liu et al., Conflict-Averse Gradient Descent, NeurIPS 2021, equation 3 and algorithm 1. The update is T times
         theirs, a sum of task gradients instead of a mean, so that ``c = 0`` is uniform scaling at the same learning
-        rate. Solved exactly instead of by a general optimizer.
+        rate. The problem is solved exactly instead of by a general optimizer.
 
     Example:
         >>> import torch

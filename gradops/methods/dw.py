@@ -14,11 +14,11 @@ from gradops.linalg import Array, inverse, norms, to_array, to_tensor
 
 @dataclass(frozen=True, kw_only=True)
 class DW(GramianMethod):
-    r"""A weighted sum of the task gradients, weighted by how far the plain sum already advances each task.
+    r"""A sum of the task gradients, weighted by how far the plain sum already advances each task.
 
     With :math:`G = \sum_i g_i` and :math:`R_i = G \cdot g_i / \|g_i\|`, which may be negative,
     :math:`r_i = e^{R_i} / \mathrm{mean}(e^R)` and :math:`w_i = r_i^\alpha / \mathrm{mean}(r^\alpha)`. Since :math:`R`
-    is a length, the weights depend on the gradients' scale: far below 1 they are uniform, far above all on one task.
+    is a length, the weights depend on the gradients' scale: far below 1 they are uniform, far above 1 one task has all.
 
     Choose it as an ablation of GradOPS: the weights without the orthogonality.
 

@@ -17,12 +17,12 @@ class GradDrop(ElementwiseMethod):
 
     With :math:`s_i` the gradient of task :math:`i` at an element, :math:`P = \frac12 (1 + \sum_i s_i / \sum_i |s_i|)`
     and a fresh uniform :math:`u` for each, the positive :math:`s_i` are kept where :math:`P > u` and the negative ones
-    where :math:`P < u`. What task :math:`i` gives is :math:`\ell_i s_i + (1 - \ell_i) s_i` times kept or not.
+    where :math:`P < u`. Task :math:`i` contributes :math:`s_i` where it is kept and :math:`\ell_i s_i` elsewhere.
 
     Choose it where tasks disagree in few features: there it commits to one sign instead of averaging.
 
     Args:
-        leak: :math:`\ell_i`, one a task, each in [0, 1]; empty for 0 each. With 1 a task's gradient is never dropped.
+        leak: One :math:`\ell_i` a task, each in [0, 1]; empty for 0 each. With 1 a task's gradient is never dropped.
 
     Raises:
         ValueError: If a leak is outside [0, 1], or their number is not the number of tasks.
@@ -58,7 +58,7 @@ class GradDrop(ElementwiseMethod):
         drawn = torch.rand(cotangent_TBD.shape[1:], generator=generator, dtype=cotangent_TBD.dtype)
         drawn_BD = drawn.to(cotangent_TBD.device)
         total_BD, size_BD = cotangent_TBD.sum(0), cotangent_TBD.abs().sum(0)
-        positive_BD = (1 + total_BD / size_BD) / 2  # not a number where every gradient is zero: nothing is kept there
+        positive_BD = (1 + total_BD / size_BD) / 2  # NaN where every gradient is zero: nothing is kept there
         kept_TBD = torch.where(cotangent_TBD > 0, positive_BD > drawn_BD, positive_BD < drawn_BD)
         leak_T = cotangent_TBD.new_tensor(self.leak or (0.0,) * len(cotangent_TBD))
         leak_TBD = leak_T.view(-1, *[1] * (cotangent_TBD.dim() - 1))

@@ -23,18 +23,18 @@ class GradNorm(GramianMethod):
 
     With :math:`G_i = w_i \|g_i\|` and :math:`r_i = (L_i / L_i(0)) / \mathrm{mean}_j(L_j / L_j(0))`, one Adam step on
     :math:`\sum_i |G_i - \mathrm{mean}(G)\, r_i^\tau|` over :math:`w` only (the target is a constant), then :math:`w` is
-    renormalised to sum T. The weights of a step are those that the step before left.
+    renormalised to sum T. A step uses the weights that the previous step left.
 
     Choose it for losses that fall at very different speeds, in runs long enough for the weights to settle.
 
     Args:
         tau: How strongly slow tasks are helped; "alpha" in its paper. 0 makes all lengths equal. At least 0.
         lr: Adam's rate for the weights. Above 0.
-        target: The length that :math:`r_i^\tau` stretches: ``"mean"`` of the :math:`G_i`, or that of the
+        target: The length that :math:`r_i^\tau` stretches: the ``"mean"`` of the :math:`G_i`, or the length of the
             ``"combined"`` gradient :math:`\sum_i w_i g_i`, as in RotoGrad's first version.
 
     Raises:
-        ValueError: If ``tau`` is negative, ``lr`` is not positive or ``target`` is neither.
+        ValueError: If ``tau`` is negative, ``lr`` is not positive or ``target`` is unknown.
 
     References:
         Chen et al., GradNorm, ICML 2018, equation 2 and algorithm 1. Lengths are those of everything shared, or of the

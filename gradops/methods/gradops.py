@@ -52,9 +52,9 @@ class GradOPS(GramianMethod):
         ValueError: If ``alpha`` is not finite.
 
     References:
-        Zhu et al., GradOPS, WSDM 2025, algorithm 1. Settled where the paper is silent: (a) :math:`R_i = 0` happens only
+        Zhu et al., GradOPS, WSDM 2025, algorithm 1. Cases that the paper leaves open: (a) :math:`R_i = 0` happens only
         if :math:`g'_i = 0` (then every :math:`g'_j` is orthogonal to :math:`g_i`), so such a task has nothing to
-        weight: it is left out of both means and keeps weight 1, as at :math:`\alpha = 0`; a zero gradient likewise;
+        weigh: it is left out of both means and keeps weight 1, as at :math:`\alpha = 0`; a zero gradient likewise;
         (b) if every :math:`g'_i` vanishes, the MGDA direction of the non-zero gradients, as the paper says.
 
     Example:
@@ -79,12 +79,12 @@ class GradOPS(GramianMethod):
         conflicts_T = gram_TT.min(axis=1) < 0
         coefficients_TT = orthogonalise(gram_TT, conflicts_T)
         product_TT = coefficients_TT @ gram_TT
-        # |g'_i|^2, which is also g'_i . g_i; but that is off by the coefficients' errors, this by their squares.
+        # |g'_i|^2 equals g'_i . g_i, but its error is of second order in the coefficients' errors, not of first.
         squared_T = np.maximum((product_TT * coefficients_TT).sum(1), 0.0)
         alive_T = _alive(gram_TT, coefficients_TT, squared_T)
         if not alive_T.any():
             return _stationary(gram_TT)
-        # A projected gradient is orthogonal to every other one: what stands there is rounding, and it would be summed.
+        # A projected gradient is orthogonal to every other one: anything else is rounding error, and would be summed.
         product_TT = np.where(conflicts_T[:, None], np.diag(squared_T), product_TT)
         advance_T = product_TT.sum(0) * inverse(norms(gram_TT))
         return reweight(advance_T, alive_T, self.alpha) @ coefficients_TT
@@ -99,16 +99,16 @@ def orthogonalise(gram_TT: Array, conflicts_T: Mask) -> Array:
 
 
 def reweight(advance_T: Array, alive_T: Mask, alpha: float) -> Array:
-    """``r^alpha / mean(r^alpha)`` over the tasks that are alive, 1 for the others; in logarithms: nothing overflows."""
+    """``r^alpha / mean(r^alpha)`` over the living tasks, 1 for the others; computed in logarithms to avoid overflow."""
     weights_T = np.ones_like(advance_T)
     weights_T[alive_T] = exponential_share(alpha * np.log(np.maximum(advance_T[alive_T], _LEAST)))
     return weights_T
 
 
 def _alive(gram_TT: Array, coefficients_TT: Array, squared_T: Array) -> Mask:
-    """The tasks with something left to weight: by what float32 gradients can tell, else by what float64 ones can."""
+    """The tasks with a gradient left: beyond float32 rounding if any is, otherwise beyond float64 rounding."""
     original_T = gram_TT.diagonal()
-    # Between nearly parallel gradients coefficients are large, and magnify the rounding of the Gram matrix.
+    # Nearly parallel gradients have large coefficients, which magnify the Gram matrix's rounding errors.
     rounding_T = _ROUNDING * (np.abs(coefficients_TT) @ norms(gram_TT)) ** 2
     clear_T = squared_T > np.maximum(VANISHING_FLOAT32 * original_T, rounding_T)
     return clear_T if clear_T.any() else squared_T > np.maximum(VANISHING * original_T, rounding_T)

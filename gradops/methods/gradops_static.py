@@ -17,7 +17,7 @@ from gradops.methods.static import Static
 class GradOPSStatic(GramianMethod):
     """GradOPS' orthogonal gradients with weights given once.
 
-    Choose it for a trade-off that is known, without conflict.
+    Choose it for a known trade-off that should be reached without conflict.
 
     Args:
         weight: One weight a task, in the order of the tasks, each at least 0 and finite; empty for 1 each, which is
@@ -28,7 +28,7 @@ class GradOPSStatic(GramianMethod):
 
     References:
         Zhu et al., GradOPS, WSDM 2025, section 4.4. Where every modified gradient vanishes the update is zero: unlike
-        GradOPS, which falls back to MGDA, this has no weights to fall back with.
+        GradOPS, this method does not fall back to MGDA.
     """
 
     claims: ClassVar[frozenset[str]] = frozenset({"never_conflicting", "linear_under_scaling"})

@@ -28,7 +28,7 @@ class GradVac(GramianMethod):
         {\|g_j\| \sqrt{1 - \hat\phi_{ij}^2}}\, g_j,
 
     and then :math:`\hat\phi_{ij} \leftarrow (1 - \beta) \hat\phi_{ij} + \beta \phi`. Targets start at 0, so the first
-    step is PCGrad's. A pair with a zero gradient is passed over, its target kept.
+    step is PCGrad's. A pair with a zero gradient is skipped and keeps its target.
 
     Choose it for tasks that usually agree and should go on agreeing.
 
@@ -40,9 +40,9 @@ class GradVac(GramianMethod):
 
     References:
         Wang et al., Gradient Vaccine, ICLR 2021, equation 6 and algorithm 1. Targets are kept for whole task gradients,
-        not layer by layer, and no higher than ``1 - 1e-6``, where the formula has its pole. Differs
-        from TorchJD's by the default of ``beta``, 0.5 there, and by no constant in the denominators, 1e-8 there:
-        gradients may have any scale.
+        not layer by layer, and no higher than ``1 - 1e-6``, where the formula has its pole. TorchJD's
+        differs by a default of 0.5 for ``beta`` and by 1e-8 in the denominators; without that constant gradients may
+        have any scale.
     """
 
     beta: float = field(default=0.01, metadata={"search": (1e-3, 0.5)})

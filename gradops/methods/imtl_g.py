@@ -25,9 +25,9 @@ class IMTLG(GramianMethod):
         Liu et al., Towards Impartial Multi-task Learning, ICLR 2021, equation 6. Instead of its inverse of
         :math:`D U^\top`, which opposite or equal gradients make singular, the conditions themselves are solved, with
         the common projection as one more unknown, by a pseudo-inverse; where the inverse exists both agree. A zero
-        gradient has no direction to be projected on: it gets weight 0. Differs from TorchJD's, which applies the
-        pseudo-inverse of the Gram matrix to the lengths, where gradients are dependent and no combination projects
-        equally: between opposite ones this stands still, that one climbs the longer.
+        gradient has no direction to be projected on: it gets weight 0. TorchJD's applies the pseudo-inverse
+        of the Gram matrix to the lengths. The two differ where gradients are dependent and no combination projects
+        equally: between opposite gradients this method stands still, TorchJD's climbs along the longer one.
 
     Example:
         >>> import torch

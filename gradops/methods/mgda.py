@@ -14,7 +14,7 @@ from gradops.linalg import Array, norms, to_array, to_tensor
 
 Normalise = Literal["none", "l2", "loss", "loss+"]
 
-# A normaliser below this is none: its inverse's square would leave float64.
+# A smaller normaliser is replaced by 1: its inverse's square would exceed float64.
 _LEAST = 1e-100
 
 
@@ -26,23 +26,23 @@ class MGDA(GramianMethod):
 
     With a normaliser :math:`s_i` it is the shortest vector :math:`\sum_i w_i g_i / s_i` of the normalised gradients,
     written in the given ones and scaled so that the weights sum to 1: :math:`\lambda_i = (w_i / s_i) / \sum_j w_j /
-    s_j`. Without one the update leans towards short gradients; ``"l2"`` looks at their directions alone.
+    s_j`. Without one the update leans towards short gradients; ``"l2"`` counts directions alone.
 
-    Choose it where no task may ever lose and slow progress is no harm.
+    Choose it where no task may ever lose and slow progress is acceptable.
 
     Args:
         normalise: :math:`s_i`: 1 for ``"none"``, :math:`\|g_i\|` for ``"l2"``, :math:`L_i` for ``"loss"``,
-            :math:`L_i \|g_i\|` for ``"loss+"``. One that is negative or 0 (below 1e-100) is taken as 1.
+            :math:`L_i \|g_i\|` for ``"loss+"``. A negative or tiny one (below 1e-100) is replaced by 1.
 
     Raises:
         ValueError: If ``normalise`` is none of the four.
 
     References:
         Désidéri, Multiple-gradient descent algorithm, 2012; Sener and Koltun, Multi-Task Learning as Multi-Objective
-        Optimization, NeurIPS 2018, equation 3. Solved exactly by an active-set method instead of Frank-Wolfe: differs
-        from TorchJD's, whose 100 steps end a tenth of the update's length away at T = 8. The normalisers are those of
-        the authors' released code, which applies :math:`w` to the gradients as they were, so that its update may
-        conflict with a task; this one is a positive multiple of the shortest vector and cannot.
+        Optimization, NeurIPS 2018, equation 3. The problem is solved exactly by an active-set method instead of
+        Frank-Wolfe: TorchJD's 100 steps end a tenth of the update's length away at T = 8. The normalisers are those of
+        the authors' released code, which applies :math:`w` to the given gradients, so that its update may conflict
+        with a task; the update here is a positive multiple of the shortest vector and cannot conflict.
 
     Example:
         >>> import torch

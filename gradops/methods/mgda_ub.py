@@ -13,13 +13,13 @@ from gradops.methods.mgda import MGDA, Normalise
 class MGDAUB(DelegatingMethod):
     """MGDA on the gradients at the shared representation: an upper bound of its problem, for one backward pass.
 
-    Where the representation's Jacobian has full rank, the update is zero exactly at Pareto-stationary points too. The
+    Where the representation's Jacobian has full rank, this update too is zero exactly at Pareto-stationary points. The
     update never conflicts with the gradients at the representation; with those of the parameters it may.
 
     Choose it for MGDA's update at the price of uniform scaling.
 
     Args:
-        normalise: Normaliser, as of :class:`gradops.methods.mgda.MGDA`, with the lengths of the gradients at the
+        normalise: Normaliser, as for :class:`gradops.methods.mgda.MGDA`, with the lengths of the gradients at the
             representation.
 
     Raises:

@@ -25,11 +25,11 @@ class PCGrad(GramianMethod):
     order is drawn from a generator kept in the state. With more than two tasks a later projection may bring an earlier
     conflict back, so the update may still conflict.
 
-    Choose it as a cheap, well-known way against conflict.
+    Choose it as a cheap and well-known remedy against conflict.
 
     Args:
-        part: ``"both"`` is PCGrad. ``"direction"`` gives its direction the length of the plain sum, ``"magnitude"`` the
-            plain sum its length.
+        part: ``"both"`` is PCGrad. ``"direction"`` has PCGrad's direction and the length of the plain sum;
+            ``"magnitude"`` has the direction of the plain sum and PCGrad's length.
 
     Raises:
         ValueError: If ``part`` is none of the three.
@@ -87,7 +87,7 @@ def surgery(gram_TT: Array, generator: torch.Generator) -> Array:
 
 def random_orders(tasks: int, generator: torch.Generator) -> npt.NDArray[np.int64]:
     """For every task a fresh random order of the others: column i holds task i's, (T - 1) x T."""
-    # Sorting uniform numbers draws every order alike; a task's own number, infinite, puts it last, where it is cut off.
+    # Sorting uniform numbers makes every order equally likely; each task's own infinite number sorts last, and is cut.
     draws_TT = torch.rand(tasks, tasks, generator=generator, dtype=torch.float64).numpy()
     draws_TT.flat[:: tasks + 1] = np.inf
     return draws_TT.argsort(axis=1)[:, : tasks - 1].T

@@ -29,5 +29,5 @@ class RotoGrad(DelegatingMethod):
     rotation: Rotation | None = Rotation()
 
     def weigher(self) -> RotoGradScale:
-        """Its scaling."""
+        """RotoGrad's scaling."""
         return RotoGradScale()

@@ -11,7 +11,7 @@ from gradops.rotation import Rotation
 
 @dataclass(frozen=True, kw_only=True)
 class RotoGradCoop(DelegatingMethod):
-    """RotoGrad's first version, whose leader after a while descends the tasks' own losses too.
+    """RotoGrad's first version, whose leader, after some steps, descends the tasks' own losses too.
 
     From step ``cooperative_after`` of its rotation on (``+ rotation(cooperative_after=...)``), a task's rotation moves
     along its alignment loss and its task's loss in equal parts.
@@ -26,8 +26,8 @@ class RotoGradCoop(DelegatingMethod):
         ValueError: If ``tau`` is negative or ``lr`` is not positive.
 
     References:
-        Javaloy and Valera, RotoGrad, arXiv 2103.02631, version 1, section 4.3 and equation 10, which counts epochs
-        where this counts steps.
+        Javaloy and Valera, RotoGrad, arXiv 2103.02631, version 1, section 4.3 and equation 10. It counts epochs, this
+        method counts steps.
     """
 
     at_features = True
@@ -36,5 +36,5 @@ class RotoGradCoop(DelegatingMethod):
     rotation: Rotation | None = Rotation(loss="v1", cooperative_after=500)
 
     def weigher(self) -> RotoGradV1:
-        """Version 1 as it is."""
+        """RotoGrad's version 1, unchanged."""
         return RotoGradV1(tau=self.tau, lr=self.lr)

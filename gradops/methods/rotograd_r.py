@@ -14,7 +14,7 @@ from gradops.rotation import Rotation
 class RotoGradR(DelegatingMethod):
     """The plain sum of task gradients that are rotated until they align, each at its own length.
 
-    Choose it where the lengths of the gradients are as they should be and only their directions conflict.
+    Choose it where the lengths of the gradients are right and only their directions conflict.
 
     References:
         Javaloy and Valera, RotoGrad, ICLR 2022, the ablation "rotate only". The same as uniform scaling with rotations.

@@ -24,8 +24,8 @@ class RotoGradScale(GramianMethod):
 
     References:
         Javaloy and Valera, RotoGrad, ICLR 2022, section 4.1 ("scale only"). A task whose gradient is zero in the first
-        step is measured from its first step with one. The authors' package takes the lengths of step 20 for the first
-        ones; this takes those of the first step, as the paper does.
+        step is measured from its first step with a non-zero gradient. The authors' package takes the lengths of step
+        20 as the first ones; this method takes those of the first step, as the paper does.
 
     Example:
         >>> method = RotoGradScale()
@@ -37,7 +37,7 @@ class RotoGradScale(GramianMethod):
     at_features: ClassVar[bool] = True
 
     def init(self, num_tasks: int, generator: torch.Generator) -> State:
-        """First lengths, 0 until they are seen."""
+        """State with the first lengths, 0 until they are known."""
         del generator
         return {"first": torch.zeros(num_tasks, dtype=torch.float64)}
 

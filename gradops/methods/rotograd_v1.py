@@ -1,4 +1,4 @@
-"""RotoGrad as its first version has it."""
+"""RotoGrad's first version."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class RotoGradV1(DelegatingMethod):
         ValueError: If ``tau`` is negative or ``lr`` is not positive.
 
     References:
-        Javaloy and Valera, RotoGrad, arXiv 2103.02631, version 1, equations 6 to 8. The weights have an optimizer of
-        their own, GradNorm's, beside the leader's.
+        Javaloy and Valera, RotoGrad, arXiv 2103.02631, version 1, equations 6 to 8. The weights have GradNorm's
+        optimizer, the rotations the leader's.
     """
 
     at_features = True
@@ -37,5 +37,5 @@ class RotoGradV1(DelegatingMethod):
     rotation: Rotation | None = Rotation(loss="v1")
 
     def weigher(self) -> GradNorm:
-        """GradNorm, towards the combined length."""
+        """GradNorm with the combined length as its target."""
         return GradNorm(tau=self.tau, lr=self.lr, target="combined")

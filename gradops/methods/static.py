@@ -16,9 +16,9 @@ class Static(GramianMethod):
     """A weighted sum of the task gradients with weights given once.
 
     The towers still get the plain gradient of their own loss: only the shared part is weighted, so this differs from
-    weighting the losses (under Adam, which forgets a tower's scale, the two nearly agree).
+    weighting the losses (under Adam, which normalises the scale of a tower's gradient, the two nearly agree).
 
-    Choose it where the worth of one task beside another is known, as of a purchase beside a wish.
+    Choose it where the relative worth of tasks is known, such as that of a purchase and a wish.
 
     Args:
         weight: One weight a task, in the order of the tasks, each at least 0 and finite; empty for 1 each. GradOPS

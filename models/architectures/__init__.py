@@ -1,6 +1,6 @@
 """Every architecture by name. A new one is one file here and the line that imports its config.
 
-The file's name is the architecture's ``kind``; :mod:`models.architectures.base` says what it has to offer.
+The file's name is the architecture's ``kind``; :mod:`models.architectures.base` is its interface.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ARCHITECTURES: dict[str, type[ArchitectureConfig]] = {
 
 
 def parse_architecture(content: Mapping[str, Any]) -> ArchitectureConfig:
-    """Read the keys of ``[model]`` into the config of the architecture that they name.
+    """Turn the keys of ``[model]`` into the config of the architecture that they name.
 
     Args:
         content: The keys as written; without ``kind`` they are those of the shared bottom.

@@ -20,7 +20,7 @@ _TRANSFORM = "head_transform."
 
 
 class HeadTransform(Protocol):
-    """A linear map for each task, which reads one shared vector through it; a module, so that it is saved too."""
+    """A linear map for each task, through which the task reads one shared vector; a module, so that it is saved too."""
 
     def __call__(self, views: Sequence[Tensor]) -> list[Tensor]:
         """Each task's mapped vectors B x D, from T views B x D of the shared ones."""
@@ -32,12 +32,12 @@ class HeadTransform(Protocol):
 class Architecture(nn.Module, ABC):
     """A network over an embedding. Plain torch: the same module trains and serves.
 
-    A subclass makes its layers, says what tasks share (:meth:`shared_parameters`) and how rows become logits
-    (:meth:`through`). Each remaining parameter, tables apart, is one task's own: no other task's loss may reach it.
+    A subclass makes its layers, lists the parameters that tasks share (:meth:`shared_parameters`) and turns rows into
+    logits (:meth:`through`). Tables apart, each other parameter belongs to one task: no other task's loss may reach it.
     ``tests/conformance/test_architectures.py`` checks all of this for every architecture.
 
     Args:
-        embedding: One of TorchRec's or fbgemm's to train (:mod:`models.embedding`), the plain one
+        embedding: An embedding of TorchRec's or fbgemm's to train (:mod:`models.embedding`), the plain one
             (:mod:`models.embedding.portable`) to serve.
         head_transform: Module through which tasks read the shared vector; None for none.
     """
@@ -51,7 +51,7 @@ class Architecture(nn.Module, ABC):
 
     @abstractmethod
     def through(self, pooled_BE: Tensor, value_BV: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """The network above the embedding, for any rows of a batch.
+        """Logits and shared views of any rows of a batch: the network above the embedding.
 
         Args:
             pooled_BE: The rows' pooled embeddings.
@@ -70,7 +70,7 @@ class Architecture(nn.Module, ABC):
     def heads(self) -> Sequence[nn.Linear]:
         """The first linear layer of each task above the shared vector, which a head transform is folded into.
 
-        None of them where tasks read no single vector: the config's :attr:`ArchitectureConfig.head_width` is None then.
+        Empty where tasks read no single vector; the config's :attr:`ArchitectureConfig.head_width` is then None.
         """
         return ()
 
@@ -84,7 +84,7 @@ class Architecture(nn.Module, ABC):
         return self.embedding.cut(bags)
 
     def network_parameters(self) -> list[nn.Parameter]:
-        """Every parameter except those of the head transform, which has an optimizer of its own."""
+        """Every parameter except those of the head transform, which has its own optimizer."""
         return [p for name, p in self.named_parameters() if not name.startswith(_TRANSFORM)]
 
     @torch.no_grad()
@@ -104,7 +104,7 @@ class Architecture(nn.Module, ABC):
     def load_plain_state(self, state: Mapping[str, Tensor]) -> None:
         """Load weights from :meth:`plain_state` of a network with the same layers and tables.
 
-        The function is then the same, with any head transform. Rows that a table has gained since keep their values.
+        The function is then the same, whatever the head transform. Rows that a table has gained keep their values.
 
         Args:
             state: Tensors by name.
@@ -128,7 +128,7 @@ class Architecture(nn.Module, ABC):
         return [f"{name} {problem}" for name, problem in found.items() if problem]
 
     def initialise(self, generator: torch.Generator, embedding_std: float) -> None:
-        """Draw every weight from a generator: a run's start depends on its seed and on nothing else.
+        """Draw every weight from a generator, so that a run's start depends on its seed alone.
 
         Tables are normal with the given standard deviation, their special rows (padding, null, out of vocabulary) zero,
         so that an id that was never trained adds nothing. Linear layers are uniform within ``1 / sqrt(inputs)``,
@@ -144,7 +144,7 @@ class Architecture(nn.Module, ABC):
         return {name: value for name, value in self.state_dict().items() if not name.startswith(_TRANSFORM)}
 
     def _folded(self) -> dict[str, Tensor]:
-        """The name of each head's weight, to the matrix of its transform; empty without a transform."""
+        """The matrix of each head's transform by the name of the head's weight; empty without a transform."""
         if self.head_transform is None:
             return {}
         names = {id(parameter): name for name, parameter in self.named_parameters()}
@@ -169,7 +169,7 @@ class ArchitectureConfig(Declared, ABC):
     def head_width(self) -> int | None:
         """Width D of the one shared vector that all tasks read; None where there is no such vector.
 
-        Methods with rotations map this vector, and go with no architecture that lacks it.
+        Methods with rotations map this vector, so they need an architecture that has it.
         """
         return None
 
@@ -187,11 +187,11 @@ class ArchitectureConfig(Declared, ABC):
     def build(
         self, embedding: Embedding, *, values: int, tasks: int, head_transform: HeadTransform | None = None
     ) -> Architecture:
-        """The network with these keys, not yet initialised: the one way that training, warm start and serving share.
+        """The network with these keys, before initialisation; training, warm start and serving all build it here.
 
         Args:
             embedding: Its embedding.
-            values: Number of numeric values beside the embeddings, V.
+            values: Number of numeric values, V.
             tasks: Number of tasks, T.
             head_transform: Module through which tasks read the shared vector; None for none.
 
@@ -209,9 +209,10 @@ class ArchitectureConfig(Declared, ABC):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The keys, in JSON's types, as a run's fingerprint has them.
+        """The keys, in JSON's types, for a run's fingerprint.
 
-        Their order is that of runs made when there was one architecture, and its name is left out as it was then.
+        Order and content are those of the time when there was one architecture, so that older runs are still found:
+        the shared bottom leaves out its name.
         """
         content = self.model_dump(mode="json")
         kind, std = content.pop("kind"), content.pop("embedding_std")

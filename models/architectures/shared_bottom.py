@@ -20,7 +20,7 @@ class SharedBottom(Architecture):
 
     Args:
         embedding: The embedding of the features.
-        values: Number of numeric values beside the embeddings.
+        values: Number of numeric values.
         tasks: Number of tasks, T.
         bottom: Units of each shared layer, each followed by ReLU and dropout.
         tower: Units of each hidden layer of a tower; empty for one linear layer.
@@ -53,7 +53,7 @@ class SharedBottom(Architecture):
         return torch.cat([tower(view) for tower, view in zip(self.towers, read, strict=True)], dim=1), views
 
     def shared_parameters(self) -> list[nn.Parameter]:
-        """The bottom's; each tower is its task's own."""
+        """The parameters of the bottom; each tower is its task's own."""
         return list(self.bottom.parameters())
 
     def heads(self) -> Sequence[nn.Linear]:
@@ -78,12 +78,12 @@ class SharedBottomConfig(ArchitectureConfig):
 
     @property
     def head_width(self) -> int:
-        """Units of the bottom's last layer."""
+        """The number of units of the bottom's last layer."""
         return self.bottom[-1]
 
     @classmethod
     def example(cls) -> Self:
-        """Two shared layers and one hidden layer a tower."""
+        """A network with two shared layers and one hidden layer a tower."""
         return cls(bottom=(8, 6), tower=(4,), dropout=0.0)
 
     def network(

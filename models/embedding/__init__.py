@@ -1,1 +1,1 @@
-"""Embedding tables and the cut at their output; :mod:`models.embedding.base` is what every embedding offers."""
+"""Embedding tables and the cut at their output; :mod:`models.embedding.base` is the interface of every embedding."""

@@ -23,7 +23,7 @@ class Embedding(nn.Module):
         return self.parameters()
 
     def optimizer(self, rate: float) -> Optimizer | None:
-        """The optimizer that steps the tables at a rate; None if dense gradients of them go to the network's own.
+        """The optimizer that steps the tables; None if they have dense gradients, which the network's optimizer steps.
 
         Args:
             rate: Its learning rate.
@@ -40,7 +40,7 @@ class Embedding(nn.Module):
         return self.state_dict()
 
     def placement(self) -> dict[str, Any]:
-        """The ranks that hold each table, if several do."""
+        """The ranks that hold each table; empty if one process holds them all."""
         return {}
 
     def initialise(self, generator: torch.Generator, std: float) -> None:

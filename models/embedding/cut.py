@@ -15,7 +15,7 @@ from features.encoder import Table
 
 @dataclass(frozen=True)
 class Bags:
-    """Which rows each bag reads, feature by feature.
+    """The rows that each bag reads, feature by feature.
 
     Args:
         ids_N: Row of the feature's table, for every entry of every bag, features one after another.
@@ -39,7 +39,7 @@ class Layout:
 
     Args:
         widths: Embedding width of each feature, in the order of the pooled columns.
-        tables: For each feature the number of its table.
+        tables: The number of each feature's table.
         rows: Rows of each table.
     """
 
@@ -54,13 +54,13 @@ class Layout:
         return cls([tables[i].width for i in places], places, [table.rows for table in tables])
 
     def first_row_F(self) -> Tensor:
-        """For each feature the number of its table's row 0, rows of all tables counted through."""
+        """The number of row 0 of each feature's table, the rows of all tables numbered consecutively."""
         starts = torch.tensor([0, *self.rows]).cumsum(0)
-        # Sorting rows is what a Gram matrix of tables costs most, and half as dear in 32 bits.
+        # Sorting rows is the largest cost of a Gram matrix of tables; it takes half the time in 32 bits.
         return starts[torch.tensor(self.tables)].to(torch.int32 if starts[-1] < 1 << 31 else torch.int64)
 
     def number_F(self, width: int) -> Tensor:
-        """For each feature of this width its number among them, -1 for the others."""
+        """The number of each feature among those of this width; -1 for features of other widths."""
         here_F = torch.tensor(self.widths) == width
         return torch.where(here_F, here_F.cumsum(0) - 1, -1)
 
@@ -70,7 +70,7 @@ class RowGradients:
     """Task gradients of rows of equal width.
 
     Args:
-        row_U: The rows, rows of all tables counted through.
+        row_U: The rows, those of all tables numbered consecutively.
         gradient_TUW: Their gradients.
     """
 
@@ -79,14 +79,14 @@ class RowGradients:
 
     @classmethod
     def summed(cls, row_N: Tensor, gradient_NTW: Tensor) -> RowGradients:
-        """Rows that may come several times: each once, with the sum of its gradients."""
+        """Distinct rows with the sums of their gradients, from rows that may occur several times."""
         entries, tasks, width = gradient_NTW.shape
         piece_TN = torch.arange(entries * tasks, device=row_N.device).view(entries, tasks).T
         return _sum_by_row(row_N, piece_TN, None, gradient_NTW.reshape(-1, width))
 
 
 class Owners(Protocol):
-    """Processes that read the same tables, of which each owns some of the rows."""
+    """Processes that read the same tables; each process owns some of the rows."""
 
     def collected(self, read: RowGradients) -> RowGradients:
         """The rows that this process owns, each once, with the gradients of all processes.
@@ -105,7 +105,7 @@ class TableCut:
         leaf_BE: The same values as a leaf that requires grad.
         bags: The rows that the batch read.
         layout: Columns and tables of the features.
-        owners: The processes that sum rows which several of them read; None where this process alone reads the tables.
+        owners: The processes that read the tables together and sum the gradients of their rows; None for one process.
     """
 
     pooled_BE: Tensor
@@ -126,7 +126,7 @@ class TableCut:
     def task_gradients(self, cotangent_BTE: Tensor) -> Iterator[Tensor]:
         """T x (touched rows * width) task gradients, one block for each embedding width.
 
-        Of several processes each has the rows that it owns: their Gram matrices add up to that of the dense gradients.
+        Among several processes each gives the rows that it owns; the Gram matrices add up to that of dense gradients.
         Entries of equal row are summed over bags and features before anything else: the Gram matrix of unsummed
         cotangents is off by up to 0.9 on small tables.
         """
@@ -147,7 +147,7 @@ class TableCut:
         first_row_F = self.layout.first_row_F().to(feature_N.device)
         row_N = self.bags.ids_N[entry_N] + first_row_F[feature_N]
         pieces = columns // width
-        # Cotangents as pieces of one width: where each entry finds its own, for every task.
+        # Cotangents as pieces of one width, and the piece of each entry, for every task.
         piece_N = example_N.long() * (tasks * pieces) + number_F[feature_N]
         piece_TN = piece_N + pieces * torch.arange(tasks, device=piece_N.device)[:, None]
         return _sum_by_row(row_N, piece_TN, weight_N, cotangent_BTX.reshape(-1, width))

@@ -33,10 +33,10 @@ class FusedEmbedding(Embedding):
 
     All tables lie in one buffer that one kernel reads and steps, so that a step's cost follows what the batch reads. A
     backward pass through the pooled embeddings is a step of the tables, whether or not an optimizer's ``step`` follows;
-    their gradients are never seen. Rate and state are those of a
-    :class:`models.embedding.fused_optimizer.FusedOptimizer`; without one the rate is 0. Mean pooling is by entry
-    weights, as for the others. Tables are zero until they are initialised. What is written here for CUDA follows
-    fbgemm's source and was not run.
+    their gradients are never visible. Rate and state are those of a
+    :class:`models.embedding.fused_optimizer.FusedOptimizer`; without one the rate is 0. Mean pooling uses entry
+    weights, as in the other embeddings. Tables are zero until they are initialised. CUDA support follows fbgemm's
+    source; we have not run it yet.
 
     Args:
         tables: The tables; their features one after another are the pooled columns.
@@ -51,7 +51,7 @@ class FusedEmbedding(Embedding):
         check_widths(tables)
         self.layout, self.rule = Layout.of(tables), optimizer
         self._names = [table.name for table in tables]
-        # From the start in the kernel's buffer, so that no table is ever held twice.
+        # The tables are in the kernel's buffer from the start, so that none is ever held twice.
         self._buffer: Tensor | None = torch.zeros(sum(t.rows * t.width for t in tables), dtype=torch.float32)
         parts = self._buffer.split([t.rows * t.width for t in tables])
         bags = {
@@ -60,8 +60,8 @@ class FusedEmbedding(Embedding):
         }
         self.collection = nn.ModuleDict({"embedding_bags": nn.ModuleDict(bags)})
         self.before_training_pass: Callable[[list[Kernel]], None] | None = None
-        self._kernel: list[Kernel] = []  # no submodule: its buffers are not the model's
-        self._place = 0  # of the first table in memory, when the kernel was made
+        self._kernel: list[Kernel] = []  # in a list, so that its buffers are not the model's
+        self._place = 0  # address of the first table when the kernel was made
 
     def forward(self, bags: Bags) -> Tensor:
         """Pooled embeddings B x E.
@@ -76,7 +76,7 @@ class FusedEmbedding(Embedding):
         return pooled_BE
 
     def optimizer(self, rate: float) -> Optimizer:
-        """The rate and the state of the kernel's own steps."""
+        """An optimizer with the rate and the state of the kernel's own steps."""
         return FusedOptimizer(self, rate)
 
     @property
@@ -87,7 +87,7 @@ class FusedEmbedding(Embedding):
             ValueError: If the rule is not fused on this device.
         """
         place = next(self.tables()).data_ptr()
-        if not self._kernel or place != self._place:  # loading with `assign` puts other tensors in the tables' place
+        if not self._kernel or place != self._place:  # loading with `assign` replaces the tables' tensors
             self._kernel = [self._make()]
             self._place = next(self.tables()).data_ptr()
         return self._kernel[0]
@@ -127,7 +127,7 @@ class FusedEmbedding(Embedding):
         return kernel
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> FusedEmbedding:
-        """Move the tables; where they really move, the next use makes a kernel there."""
+        """Move the tables; after a real move the next use makes a new kernel."""
         first = next(self.tables())
         before = first.data_ptr()
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch leaves it so
@@ -136,12 +136,12 @@ class FusedEmbedding(Embedding):
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copied parameter is no view any more; an optimizer that the embedding knows is copied with it.
+        # A copied parameter is no longer a view; an optimizer that the embedding refers to is copied with it.
         return {**self.__dict__, "_buffer": None, "_kernel": []}
 
 
 def check_widths(tables: Sequence[Table]) -> None:
-    """Refuse tables that no kernel of fbgemm reads.
+    """Refuse tables of a width that fbgemm's kernels cannot read.
 
     Raises:
         InputError: If a width is no multiple of 4. All tables of such a width are listed.
@@ -151,7 +151,7 @@ def check_widths(tables: Sequence[Table]) -> None:
 
 
 def fused_rule(optimizer: str, device: torch.device) -> EmbOptimType:
-    """The name that fbgemm gives a rule.
+    """The fbgemm rule of a table optimizer.
 
     Raises:
         ValueError: If it is not fused on this device.

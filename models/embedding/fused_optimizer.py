@@ -1,4 +1,4 @@
-"""The optimizer of tables in a fused kernel: it holds their rate and state, and the kernel steps."""
+"""The optimizer of tables in a fused kernel: it holds their rate and state; the kernel does the steps."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ class FusedTables(Protocol):
         """The present kernels."""
 
     def stepped(self) -> dict[str, Tensor]:
-        """The weights in them, one kernel's after another's, by the names of their tables."""
+        """The weights in the kernels, kernel by kernel, by the names of their tables."""
 
 
 class FusedOptimizer(Optimizer):
     """Rate and state of tables that are stepped by the backward pass.
 
-    Its one group's ``lr`` and its state are given to the kernels whenever a forward pass with gradients begins, because
-    fbgemm takes the rate there: a schedule steps between a step and the next forward pass, as schedules do. The state
-    is the kernels' memory seen table by table, under the names of the row optimizer of the same rule.
+    The ``lr`` of its one group and its state are given to the kernels at the start of every forward pass with
+    gradients, because fbgemm reads the rate there. So a schedule has to step between a step and the next forward pass,
+    as schedules do. The state is a view of the kernels' memory, table by table, with the names that the row optimizer
+    of the same rule uses.
 
     Args:
-        embedding: The tables; it should be on its device. A later optimizer takes the place of an earlier one.
+        embedding: The tables, already on their device. A later optimizer replaces an earlier one.
         lr: Rate.
 
     Raises:
@@ -48,14 +49,14 @@ class FusedOptimizer(Optimizer):
             raise ValueError(f"`lr` should be at least 0. Found `lr = {lr}`.")
         stepped = embedding.stepped()
         self._names = list(stepped)
-        # A group even without tables: a rank may hold none of them.
+        # There is a group even without tables: a rank may hold no table.
         super().__init__([{"params": list(stepped.values())}], {"lr": lr, "step": 0})
         self._forget()
         self._give_state(embedding.kernels())
         embedding.before_training_pass = self._prepare
 
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # the backward pass was the step
-        """Count the step that the backward pass has done.
+        """Count the step that the backward pass has already made.
 
         Raises:
             ValueError: If the rate is not the one that the backward pass has used.
@@ -69,7 +70,7 @@ class FusedOptimizer(Optimizer):
         self._used_rate = None
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Nothing: no table ever has a gradient."""
+        """Do nothing: no table ever has a gradient."""
 
     def state_dict(self) -> dict[str, Any]:
         """The group's options, and each table's state by its name."""
@@ -79,7 +80,7 @@ class FusedOptimizer(Optimizer):
 
     @torch.no_grad()
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave."""
+        """Restore a state that :meth:`state_dict` gave."""
         self.param_groups[0].update(state_dict["group"])
         for name, table in zip(self._names, self.param_groups[0]["params"], strict=True):
             for kind, value in state_dict["tables"][name].items():
@@ -93,20 +94,20 @@ class FusedOptimizer(Optimizer):
         self._forget()
 
     def _forget(self) -> None:
-        """No kernel was given a rate or a state yet."""
+        """Forget the kernels that were given a rate and a state."""
         self._used_rate, self._kernels, self._first = None, [], None
 
     def _prepare(self, kernels: list[Kernel]) -> None:
-        """Let the kernels go on from this group and state."""
+        """Give the kernels this group's rate and state before they step."""
         group = self.param_groups[0]
-        # Copying puts other tensors into the state, moving the tables makes another kernel. All tables' state is
-        # replaced at once, so the first one's tells.
+        # Copying replaces the tensors of the state; moving the tables makes another kernel. The state of all tables is
+        # replaced at once, so checking the first table is enough.
         if self._kernels != kernels or self._first is not self._first_state():
             self._give_state(kernels)
         self._used_rate = group["lr"]
         for kernel in kernels:
             kernel.set_learning_rate(group["lr"])
-            # fbgemm counts forward passes, those of an evaluation too; its Adam corrects a bias by this.
+            # fbgemm counts all forward passes, even those of an evaluation; its Adam corrects its bias by this count.
             kernel.iter.fill_(group["step"])  # type: ignore[operator]  # a buffer
             kernel.iter_cpu.fill_(group["step"])
 
@@ -114,7 +115,7 @@ class FusedOptimizer(Optimizer):
     def _give_state(self, kernels: list[Kernel]) -> None:
         """Copy the state into the kernels' memory, zero where there is none, and hold views of it from now on."""
         tables, memory = self.param_groups[0]["params"], chain(*(kernel.get_optimizer_state() for kernel in kernels))
-        for table, views in zip(tables, memory, strict=False):  # none at all without a state
+        for table, views in zip(tables, memory, strict=False):  # no memory for a rule without a state
             held = self.state[table]
             for name, view in views.items():
                 view.copy_(held[name]) if name in held else view.zero_()
@@ -122,5 +123,5 @@ class FusedOptimizer(Optimizer):
         self._kernels, self._first = kernels, self._first_state()
 
     def _first_state(self) -> dict[str, Tensor] | None:
-        """That of the first table, if there is one and it has some."""
+        """The state of the first table; None without tables or without a state."""
         return next((self.state.get(table) for table in self.param_groups[0]["params"]), None)

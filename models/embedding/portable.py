@@ -25,7 +25,7 @@ class PortableEmbedding(Embedding):
     def __init__(self, tables: Sequence[Table]) -> None:
         super().__init__()
         self.layout = Layout.of(tables)
-        # As a bag itself draws them; but it takes torch's compiler to do so on the device "meta", which holds nothing.
+        # Drawn here as a bag would draw them: on the device "meta" a bag needs torch's compiler for its own draw.
         bags = {
             t.weights_name: nn.EmbeddingBag(t.rows, t.width, mode="sum", _weight=torch.randn(t.rows, t.width))
             for t in tables

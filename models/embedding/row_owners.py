@@ -1,4 +1,4 @@
-"""Rows of tables that several ranks have read, summed where they are owned."""
+"""Gradients of table rows that several ranks have read, summed on the ranks that own the rows."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from models.embedding.cut import RowGradients
 
 @dataclass(frozen=True)
 class RowOwners:
-    """Row ``r`` is owned by rank ``r % ranks``, wherever its weights lie.
+    """The owners of rows: row ``r`` belongs to rank ``r % ranks``, wherever its weights are.
 
     Implements :class:`models.embedding.cut.Owners`.
 
-    A Gram matrix needs gradients and no weights, so that who owns a row need not follow the plan, and one exchange
-    serves every plan. Summed on each rank alone, gradients of rows that several ranks read give a Gram matrix that is
-    off by up to 0.4 on small tables.
+    A Gram matrix needs gradients but no weights, so the owner of a row is independent of the sharding plan, and one
+    exchange serves every plan. Without the exchange, rows that several ranks read would give a Gram matrix that is off
+    by up to 0.4 on small tables.
 
     Args:
         processes: The process group; None for the default one.

@@ -1,4 +1,4 @@
-"""A part of an embedding table, or all of it, that one process holds."""
+"""The part of an embedding table that one process holds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Shard:
 
     @torch.no_grad()
     def take(self, first: int, drawn: Tensor) -> None:
-        """Copy what is the shard's of some whole rows of the table, of which the first is given."""
+        """Copy the shard's part of whole rows ``drawn`` of the table, which begin at row ``first``."""
         start, stop = max(first, self.row), min(first + len(drawn), self.row + len(self.weights))
         if start < stop:
             columns = slice(self.column, self.column + self.weights.shape[1])

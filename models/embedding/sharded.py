@@ -37,19 +37,19 @@ from models.embedding.sharded_optimizer import ShardedOptimizer
 from models.embedding.sharding import sharding_plan
 from models.embedding.sharding_kinds import Sharding
 
-_VECTOR = 16  # torch makes its normal numbers in vectors of 16: pieces of whole vectors equal one draw
+_VECTOR = 16  # torch draws normal numbers in vectors of 16: drawing whole vectors piecewise equals one draw
 
 
 class ShardedEmbedding(Embedding):
     """Drop-in for :class:`models.embedding.torchrec.TorchRecEmbedding` on ranks that step together.
 
-    No rank ever holds a whole table, but those that every rank copies. Losses are the local rows' parts of the losses
-    of the whole batch: a cotangent of the pooled embeddings counts as it is, and tables move by the sum over ranks.
-    Ranks may have different numbers of rows, and some none. Every pass is an exchange that all ranks take part in.
+    No rank ever holds a whole table, except tables that every rank copies. Losses are the local rows' parts of the
+    losses of the whole batch: tables move by the sum of the ranks' cotangents, unscaled. Ranks may have different
+    numbers of rows, even none. Every pass is an exchange in which all ranks take part.
 
     A backward pass is a step of the tables; rate, state and the step of copied tables are those of a
-    :class:`models.embedding.sharded_optimizer.ShardedOptimizer`. What is here for CUDA follows TorchRec's source and
-    was not run.
+    :class:`models.embedding.sharded_optimizer.ShardedOptimizer`. CUDA support follows TorchRec's source;
+    we have not run it yet.
 
     Args:
         tables: The tables; their features one after another are the pooled columns.
@@ -58,7 +58,7 @@ class ShardedEmbedding(Embedding):
         weighted: Whether bags come with entry weights.
         device: This rank's device.
         processes: The process group; None for the default one.
-        drawn_at_once: Weights that are initialised at a time, so that no rank ever holds a whole table.
+        drawn_at_once: Number of weights initialised at a time, so that no rank ever holds a whole table.
 
     Raises:
         InputError: If a width is no multiple of 4, or a table is column_wise under ``"rowwise_adagrad"``, whose rows
@@ -114,17 +114,17 @@ class ShardedEmbedding(Embedding):
             self.before_training_pass(self.kernels())
         rows = len(bags.lengths_FB) // len(self._keys)
         lengths_FB = bags.lengths_FB.view(len(self._keys), rows)
-        # Empty bags after the last row: gloo's exchanges need as many rows on every rank.
+        # Empty bags after the last row: gloo's exchanges need the same number of rows on every rank.
         even_FB = functional.pad(lengths_FB, (0, self._most(rows, lengths_FB.device) - rows))
         even = replace(bags, lengths_FB=even_FB.flatten())
         pooled_BE = torchrec.in_order(self.collection(torchrec.jagged(even, self._keys)).wait(), self._keys)[:rows]
         if pooled_BE.requires_grad:
-            # TorchRec and DistributedDataParallel divide by the ranks: they take losses for means of local rows.
+            # TorchRec and DistributedDataParallel divide by the number of ranks: they expect means of local rows.
             pooled_BE.register_hook(partial(torch.mul, other=self._ranks))
         return pooled_BE
 
     def optimizer(self, rate: float) -> Optimizer:
-        """The rate and the state of the kernels' own steps, and the optimizer of copied tables."""
+        """An optimizer with the rate and the state of the kernels' own steps, which also steps copied tables."""
         return ShardedOptimizer(self, rate)
 
     def cut(self, bags: Bags) -> TableCut:
@@ -133,7 +133,7 @@ class ShardedEmbedding(Embedding):
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator, std: float) -> None:
-        """Draw the tables as if they were whole, a piece at a time: the values depend on no plan and no rank."""
+        """Draw the tables as if they were whole, a piece at a time: the values are independent of plan and rank."""
         shards = self.shards()
         for table in self.declared.values():
             mine = [shard for shard in shards if shard.table is table]
@@ -144,7 +144,7 @@ class ShardedEmbedding(Embedding):
                     shard.take(first, drawn)
 
     def _drawn(self, table: Table, generator: torch.Generator, std: float) -> Iterator[tuple[int, Tensor]]:
-        """A table's rows in pieces, each with the number of its first row: the rows of one draw of the whole table."""
+        """Pieces of a table, each with the number of its first row; together they equal one draw of the whole table."""
         rows = max(self._drawn_at_once // table.width // _VECTOR, 1) * _VECTOR
         starts = range(0, max(table.rows - _VECTOR, 1), rows)
         for first, stop in pairwise([*starts, table.rows]):
@@ -155,12 +155,12 @@ class ShardedEmbedding(Embedding):
         return [shard for module in self._held for shard in self._shards(module)]
 
     def copies(self) -> dict[Tensor, list[Shard]]:
-        """The tables that every rank has a copy of, by the memory that their dense gradient is of."""
+        """The tables that every rank copies, by the tensor that has their dense gradient."""
         kernels = ((module.emb_module, module) for module in self._held)
         return {kernel.weights: self._shards(module) for kernel, module in kernels if isinstance(kernel, Copying)}
 
     def spread(self, table: Table, size: torch.Size, part: Tensor | None) -> Tensor:
-        """A tensor as large as a table, or with a number a row, to which each rank adds its part.
+        """A tensor of a table's size, or with one number a row, put together from the parts of all ranks.
 
         All ranks take part. For a copied table, the part is the whole.
 
@@ -179,7 +179,7 @@ class ShardedEmbedding(Embedding):
         return init_from_local_shards(local, size, process_group=self.processes)
 
     def whole_state(self) -> dict[str, Tensor]:
-        """The unsharded embedding's state dict on the first rank, to be served; others take part and get nothing."""
+        """The unsharded embedding's state dict on the first rank; the other ranks take part and get an empty one."""
         state: dict[str, Tensor] = {}
         first, device = dist.get_rank(self.processes) == 0, next(self.tables()).device
         for name, value in self.state_dict().items():
@@ -192,7 +192,7 @@ class ShardedEmbedding(Embedding):
         return state
 
     def placement(self) -> dict[str, Any]:
-        """How many ranks there are, and what each table is and where."""
+        """The number of ranks, and the kind and the ranks of each table."""
         places = {name: self.plan[table.weights_name].ranks for name, table in self.declared.items()}
         tables = {name: {"kind": self.kinds[name], "ranks": ranks} for name, ranks in places.items()}
         return {"ranks": self._ranks, "tables": tables}
@@ -212,14 +212,14 @@ class ShardedEmbedding(Embedding):
         return [Shard(tables[config.name], *_offsets(config.local_metadata), weights) for config, weights in pairs]
 
     def _most(self, rows: int, device: torch.device) -> int:
-        """The rows of the rank that has most."""
+        """The largest number of rows on any rank."""
         most = torch.tensor(rows, device=device)
         dist.all_reduce(most, dist.ReduceOp.MAX, group=self.processes)
         return int(most)
 
 
 def _check_whole_rows(tables: Sequence[Table], sharding: Sharding, ranks: int) -> None:
-    """Refuse tables whose rows are divided: each part of a row would have an accumulator of its own."""
+    """Refuse tables whose rows are divided: each part of a row would have its own accumulator."""
     if split := [f"`{table.name}`" for table in tables if sharding.kind(table, ranks) == "column_wise"]:
         raise InputError.of("`rowwise_adagrad` goes with tables that are not column_wise", split)
 
@@ -231,6 +231,6 @@ def _held(lookups: Sequence[nn.Module]) -> Iterator[BaseBatchedEmbeddingBag[Tens
 
 
 def _offsets(metadata: ShardMetadata | None) -> tuple[int, int]:
-    """First row and column; a copy's are 0."""
+    """First row and first column; both 0 for a copy."""
     row, column = (0, 0) if metadata is None else metadata.shard_offsets
     return row, column

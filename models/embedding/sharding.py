@@ -1,4 +1,4 @@
-"""Which rank holds what of each table: an explicit plan, since TorchRec's planner proposes no row-wise ones on CPU."""
+"""The plan of each table's shards on ranks: explicit, since TorchRec's planner proposes no row-wise plan on CPU."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ def sharding_plan(
 
     Args:
         sharding: How tables are spread.
-        collection: The collection to be sharded, perhaps on the meta device.
+        collection: The collection to shard; it may be on the meta device.
         tables: Its tables.
-        ranks: How many ranks there are.
+        ranks: Number of ranks.
         device: Kind of device, ``"cpu"`` or ``"cuda"``.
 
     Raises:
-        InputError: If ``kinds`` names tables that are not there. All are listed.
+        InputError: If ``kinds`` names unknown tables. All are listed.
     """
     if strangers := [f"`{name}`" for name in sharding.kinds if name not in {table.name for table in tables}]:
         raise InputError.of("a sharding should name tables that there are", strangers)
     kinds = {table.name: sharding.kind(table, ranks) for table in tables}
     homes = _homes([table for table in tables if kinds[table.name] == "table_wise"], ranks)
     placed = {t.weights_name: _placement(kinds[t.name], t, homes.get(t.name, 0), ranks) for t in tables}
-    on_this_host = int(os.environ.get("LOCAL_WORLD_SIZE", ranks))  # torchrun says so
+    on_this_host = int(os.environ.get("LOCAL_WORLD_SIZE", ranks))  # set by torchrun
     plan = construct_module_sharding_plan(collection, placed, None, on_this_host, ranks, device)
     for table in tables:
-        # Left to itself TorchRec takes a dense kernel on CPU, whose tables then never move.
+        # By default TorchRec takes a dense kernel on CPU, whose tables would never move.
         kernel = _DENSE if kinds[table.name] == "data_parallel" else _FUSED
         assert plan[table.weights_name].compute_kernel == kernel, f"`{table.name}` is not {kernel}"
     return plan
@@ -72,7 +72,7 @@ def _placement(kind: Kind, table: Table, home: int, ranks: int) -> ParameterShar
         case "row_wise":
             return row_wise(compute_kernel=_FUSED)
         case "column_wise":
-            pieces = table.width // COLUMNS  # no shard is narrower
+            pieces = table.width // COLUMNS  # the narrowest possible shard has COLUMNS columns
             each, rest = divmod(pieces, min(pieces, ranks))
             sizes = [COLUMNS * (each + (rank < rest)) for rank in range(min(pieces, ranks))]
             return column_wise(size_per_rank=sizes, compute_kernel=_FUSED)

@@ -17,11 +17,11 @@ class Sharding:
     """How tables are spread over ranks.
 
     Args:
-        row_wise_from: Weights from which on a table's rows are divided among all ranks; smaller ones lie whole on one
-            rank each, and so does a table that has not enough rows for every rank to get some.
-        data_parallel_below: Weights below which every rank has a copy of the table, whose dense gradient is summed over
-            ranks; it is read without an exchange.
-        kinds: By a table's name, what it is whatever its size. ``"column_wise"`` is never chosen by size.
+        row_wise_from: Number of weights from which a table's rows are divided among all ranks; a smaller table is whole
+            on one rank, and so is a table with too few rows to give every rank some.
+        data_parallel_below: Number of weights below which every rank has a copy of the table. The copy is read without
+            an exchange; its dense gradient is summed over ranks.
+        kinds: Table name to its kind, whatever its size. ``"column_wise"`` is never chosen by size.
 
     Raises:
         ValueError: If the thresholds are out of order or a kind is unknown.
@@ -39,9 +39,9 @@ class Sharding:
             raise ValueError(f"`kinds` should be {', '.join(get_args(Kind))}. Found `{unknown}`.")
 
     def kind(self, table: Table, ranks: int) -> Kind:
-        """How a table is spread over a number of ranks."""
+        """The kind of a table on a number of ranks."""
         weights = table.rows * table.width
         by_size: Kind = "row_wise" if weights >= self.row_wise_from else "table_wise"
         kind = self.kinds.get(table.name, "data_parallel" if weights < self.data_parallel_below else by_size)
-        # fbgemm on the CPU takes a shard without rows for the table after it, which it then steps at the wrong width.
+        # fbgemm on the CPU confuses a shard without rows with the next table and steps that at the wrong width.
         return "table_wise" if kind == "row_wise" and -(-table.rows // ranks) * (ranks - 1) >= table.rows else kind

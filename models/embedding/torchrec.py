@@ -40,7 +40,7 @@ class TorchRecEmbedding(Embedding):
             bag.sparse = self._rule is not None  # the collection has no option for it
 
     def optimizer(self, rate: float) -> Optimizer | None:
-        """The row optimizer that was named; None for Adam from dense gradients."""
+        """The row optimizer of the declared name; None for Adam, which steps from dense gradients."""
         return None if self._rule is None else self._rule(self.tables(), rate)
 
     def forward(self, bags: Bags) -> Tensor:

@@ -12,9 +12,9 @@ from models.table_optimizers.row_optimizer import RowOptimizer
 
 
 class Adagrad(RowOptimizer):
-    """Every weight's step is divided by the root of its summed squared gradients.
+    """Adagrad: every weight's step is divided by the root of the sum of its squared gradients.
 
-    The rule of fbgemm's ``EXACT_ADAGRAD``, and of torch's Adagrad without decay but for its eps of 1e-10.
+    The rule of fbgemm's ``EXACT_ADAGRAD``, and of torch's Adagrad without decay, whose eps is 1e-10 instead.
 
     Args:
         params: Tables, or groups of them.

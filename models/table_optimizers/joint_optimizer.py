@@ -12,8 +12,8 @@ from torch.optim import Optimizer
 class JointOptimizer(Optimizer):
     """Steps its parts one after another; a schedule or a hook sees one optimizer.
 
-    Groups and state are the parts' own, seen together: a schedule and a hook reach all of them. Its state dict is that
-    of its parts, each of which says in its own way what its state is.
+    Groups and state are views of the parts' own: a schedule and a hook reach all of them. The state dict is a list of
+    the parts' state dicts, each in its own format.
 
     Args:
         parts: Optimizers of different parameters.
@@ -34,26 +34,26 @@ class JointOptimizer(Optimizer):
             part.step()
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """As the parts do."""
+        """Clear the gradients of every part."""
         for part in self.parts:
             part.zero_grad(set_to_none)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Only while it is made: later, no part would step the group.
+        """Add a group while the optimizer is constructed; no part would step a later group.
 
         Raises:
-            ValueError: Later.
+            ValueError: After construction.
         """
         if hasattr(self, "parts"):
             raise ValueError("A group should be added to one of the parts before they are joined.")
         super().add_param_group(param_group)
 
     def state_dict(self) -> dict[str, Any]:
-        """The parts' own, in their order."""
+        """The state dicts of the parts, in order."""
         return {"parts": [part.state_dict() for part in self.parts]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave."""
+        """Restore a state that :meth:`state_dict` gave."""
         for part, state in zip(self.parts, state_dict["parts"], strict=True):
             part.load_state_dict(state)
         self._look()
@@ -62,13 +62,13 @@ class JointOptimizer(Optimizer):
         return {**super().__getstate__(), "parts": self.parts}
 
     def _look(self) -> None:
-        """See the parts' groups and state, which loading replaces."""
+        """Renew the views of the parts' groups and state, which loading replaces."""
         self.param_groups = [group for part in self.parts for group in part.param_groups]
         self.state = _Seen(*(part.state for part in self.parts))  # type: ignore[assignment]  # nothing is added to it
 
 
 class _Seen(ChainMap[Any, Any]):
-    """The states of several optimizers, each of which makes an entry for whatever it is asked for."""
+    """The states of several optimizers as one mapping: a missing key has an empty state and is not added."""
 
     def __getitem__(self, key: Any) -> Any:
         return next((state[key] for state in self.maps if key in state), {})

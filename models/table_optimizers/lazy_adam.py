@@ -1,4 +1,4 @@
-"""Adam for embedding tables, a row's moments moving only when it is read."""
+"""Adam for embedding tables that moves a row's moments only when the row is read."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from models.table_optimizers.row_optimizer import RowOptimizer
 class LazyAdam(RowOptimizer):
     """Adam over the rows that a step touches.
 
-    A row that every step touches goes the way of dense Adam. Another one's moments wait, neither decaying nor moving it
-    between two readings; the bias correction counts the table's steps, not the row's. As torch's SparseAdam, but that
+    A row that every step touches moves as under dense Adam. Any other row rests between two readings, and its moments
+    do not decay; the bias correction counts the table's steps, not the row's. It equals torch's SparseAdam, except that
     eps is added after the bias correction, as in Adam.
 
     Args:

@@ -13,8 +13,8 @@ adagrad           yes    yes         yes
 rowwise_adagrad   yes    yes         yes
 ================  =====  ==========  ===========
 
-fbgemm's ADAM moves the moments of the rows that were read and of no others: it is lazy Adam, and no fused rule is Adam
-itself. Other devices have no fused kernel.
+fbgemm's ADAM moves the moments of the rows that were read and of no others: it is lazy Adam; no fused rule is dense
+Adam. Devices other than cpu and cuda have no fused kernel.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Optimizers of embedding tables whose step costs what the batch read, however many rows a table has."""
+"""Optimizers of embedding tables: a step's cost depends on the rows that a batch reads, not on a table's size."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from torch.optim import Optimizer
 
 
 class RowOptimizer(Optimizer, ABC):
-    """Steps the rows that a sparse gradient names; every other row, and its state, stays as it is.
+    """Steps the rows of a sparse gradient; every other row and its state stay unchanged.
 
     Its state is tensors only, made at the first step.
 
     Args:
         params: Tables, or groups of them.
-        lr: Rate of every group that does not say its own.
+        lr: Rate of every group that does not set its own.
         options: The subclass's other options, as the defaults of groups.
 
     Raises:
@@ -36,7 +36,7 @@ class RowOptimizer(Optimizer, ABC):
     @staticmethod
     @abstractmethod
     def initial(table: Tensor) -> dict[str, Tensor]:
-        """State of a table before its first step; on the meta device it says what memory it takes."""
+        """State of a table before its first step; for a table on the meta device only the sizes matter."""
 
     @staticmethod
     @abstractmethod

@@ -12,7 +12,7 @@ from models.table_optimizers.adagrad import Adagrad
 
 
 class RowwiseAdagrad(Adagrad):
-    """Adagrad whose step of a row is divided by the root of the summed mean squares of that row's gradients.
+    """Adagrad by rows: a row's step is divided by the root of the sum of its gradients' mean squares.
 
     The rule of fbgemm's ``EXACT_ROWWISE_ADAGRAD``: the state is one number a row instead of Adam's two a weight.
 

@@ -1,4 +1,4 @@
-"""The class of each table optimizer; :mod:`models.table_optimizers.names` says which goes where."""
+"""The class of each table optimizer; :mod:`models.table_optimizers.names` lists where each one works."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from models.table_optimizers.row_optimizer import RowOptimizer
 from models.table_optimizers.rowwise_adagrad import RowwiseAdagrad
 from models.table_optimizers.sgd import SGD
 
-# None: tables are stepped with the rest of the network, from dense gradients.
+# None for Adam: tables are stepped with the rest of the network, from dense gradients.
 TABLE_OPTIMIZERS: dict[str, type[RowOptimizer] | None] = {
     "adam": None,
     "lazy_adam": LazyAdam,

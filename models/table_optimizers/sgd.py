@@ -11,13 +11,13 @@ from models.table_optimizers.row_optimizer import RowOptimizer
 
 
 class SGD(RowOptimizer):
-    """A row moves against its gradient; there is no state.
+    """Gradient descent: a row moves against its gradient; there is no state.
 
     The rule of fbgemm's ``EXACT_SGD``: without momentum, a row that is not read does not move.
 
     Args:
         params: Tables, or groups of them.
-        lr: Rate; gradients are means over a batch, so a row's are small and its rate far larger than Adam's.
+        lr: Rate; gradients are means over a batch, so those of a row are small and the rate is far larger than Adam's.
     """
 
     def __init__(self, params: Iterable[Any], lr: float = 1e-2) -> None:

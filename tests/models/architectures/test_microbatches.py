@@ -123,9 +123,9 @@ def test_what_does_not_fit_together_is_named() -> None:
     optimizer = optimizer_of(model, "pcgrad", GramEstimator())
     (whole,) = parts(model, cut, BATCH)
     for micro, pooled in ((Microbatch(whole.losses_T, whole.features), cut), (whole, None)):
-        with pytest.raises(ValueError, match="exactly where `pooled` is given"):
+        with pytest.raises(ValueError, match="exactly if `pooled` is given"):
             optimizer.step([micro], pooled=pooled)
-    with pytest.raises(ValueError, match="Found them beside"):
+    with pytest.raises(ValueError, match="Found them as an argument"):
         optimizer.step([whole], features=whole.features, pooled=cut)
     with pytest.raises(ValueError, match="Found a Tensor in it"):
         optimizer.step(list(whole.losses_T), pooled=cut)
