@@ -6,6 +6,9 @@ BIN := .venv/bin
 READY := .venv/.ready-$(VARIANT)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
+# Some machines forbid files of bytecode: each of the many processes that a test starts would compile the project anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: setup demo check test slow debug docs site pictures figures lock audit clean
 
 setup: $(READY)
