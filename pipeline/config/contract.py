@@ -1,4 +1,4 @@
-"""What raw rows must keep to, beside what their features declare: the config's section ``[contract]``."""
+"""The config's section ``[contract]``: rules for raw rows, in addition to those that features declare."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ LeakAuc = Annotated[float, Field(ge=0, le=1)]
 
 
 class ContractConfig(Declared):
-    """What is checked before anything is written. It is no part of what is written.
+    """The checks of raw rows before anything is written. They are no part of the prepared data's identity.
 
     Args:
-        unique: Raw columns that tell a row from every other; a null is a value like any other. Empty for no check.
+        unique: Raw columns that together identify a row; null counts as a value. Empty for no check.
         empty_days: Whether a file may hold no rows, and a day may be missing between the first and the last
             ``dt=2026-01-31`` of the paths.
-        leak_auc: A feature whose AUC on a task exceeds this by a standard error knows the label; 0 for no check.
-        leaks_allowed: Features that are not judged.
+        leak_auc: Limit of a feature's AUC on a task: exceeding it by a standard error means that the feature leaks the
+            label. 0 for no check.
+        leaks_allowed: Features exempt from the check for leaks.
     """
 
     unique: tuple[str, ...] = ()

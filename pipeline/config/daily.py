@@ -1,4 +1,4 @@
-"""What the scheduled job trains on, and what it asks of a day."""
+"""The section ``[daily]``: the data of the scheduled job, and its limits for a day."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ class DailyConfig(Declared):
     """The scheduled job; see :mod:`pipeline.daily.job`.
 
     Args:
-        window: Most days that a run reads: all but the last two train, then one validates and the newest tests.
-        warm_start: Whether a run starts from the weights of the last run that was promoted.
-        max_label_ratio: Most that a task's share of positives may differ from that of the training days, as a factor.
-        max_auc_drop: Most that a new model's AUC on the day may lie below its AUC on the day before; a day whose labels
-            are wrong shows here.
+        window: Largest number of days of a run: the newest tests, the one before it validates, the others train.
+        warm_start: Whether a run starts from the weights of the last promoted run.
+        max_label_ratio: Largest factor between a task's share of positives on the day and that of the training days.
+        max_auc_drop: Largest drop of a new model's AUC from the day before to the day; it detects a day with wrong
+            labels.
         max_psi: Highest population stability index that a feature may have against the training days; 0 for no limit.
-            Parts of timestamps are left out: a day has one weekday.
+            Parts of timestamps are exempt, since a day has one weekday.
     """
 
     window: Annotated[int, Field(ge=3)] = 28

@@ -1,4 +1,4 @@
-"""The section ``[gate]``: what a model has to show before it serves."""
+"""The section ``[gate]``: the requirements for a model that is to serve."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Ratio = Annotated[float, Field(ge=0)]
 
 
 class GateConfig(Declared):
-    """What a candidate has to show on held-out rows before it takes the champion's place. No part of a run's identity.
+    """The requirements for a candidate on held-out rows before it becomes champion; no part of a run's identity.
 
     Args:
-        margin: How much AUC a task may lose to the champion: more than this has to be ruled out with confidence.
-        level: That confidence, of all tasks together.
-        resamples: Of the bootstrap that it is read from.
-        seed: Of the bootstrap.
-        rows: Most held-out rows that are scored; of more a sample is.
+        margin: AUC that a task may lose to the champion: a larger loss has to be ruled out with confidence.
+        level: That confidence, for all tasks together.
+        resamples: Number of resamples of the bootstrap behind it.
+        seed: Seed of the bootstrap.
+        rows: Largest number of held-out rows to score; of more a sample is scored.
         calibration: Lowest and highest ratio of predicted positives to positives, of every task.
         min_positives: Fewest known positives of every task.
         min_negatives: Fewest known negatives of every task.

@@ -1,6 +1,6 @@
 """The names of methods and architectures that a config may use: those of their files, since importing them takes torch.
 
-What a name's options mean, and whether a method fits, is found by a :class:`Resolver`.
+A :class:`Resolver` interprets the options after a name, and checks whether a method fits.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ ARCHITECTURE_NAMES = _files("models/architectures")
 
 
 class Resolver(Protocol):
-    """Says of the names in a config what only the modules behind them know.
+    """Resolves the names in a config by the modules behind them.
 
-    :class:`pipeline.training.resolve.Modules` is the one; it is the context under ``"resolver"`` of a config's
-    validation. A config that is validated without one has its names checked, and keeps texts as they are written.
+    :class:`pipeline.training.resolve.Modules` is the only one; a config's validation has it in its context, under
+    ``"resolver"``. Validation without a resolver checks names only, and keeps texts as they are written.
     """
 
     def methods(self, texts: tuple[str, ...]) -> tuple[str, ...]:
         """Methods in their written form, each once; every known one for ``("all",)``.
 
         Raises:
-            ValueError: If one is no method. All that are none are listed.
+            ValueError: If a text is no method. All such texts are listed.
         """
 
     def architecture(self, written: Mapping[str, Any]) -> Declared:
         """The section ``[model]`` as its architecture declares it.
 
         Raises:
-            pydantic.ValidationError: If a key or a value is none of the architecture's.
+            pydantic.ValidationError: If the architecture lacks a key or refuses a value.
         """
 
     def architecture_keys(self, written: Mapping[str, Any]) -> list[str]:
         """The keys that the section ``[model]`` may have, for the architecture that it names."""
 
     def unfit(self, method: str, tasks: int, model: Declared) -> str | None:
-        """Why a method does not fit a number of tasks or an architecture; None if it does."""
+        """The reason why a method does not fit a number of tasks or an architecture; None if it fits."""
 
 
 def resolver_of(info: ValidationInfo) -> Resolver | None:
@@ -60,10 +60,10 @@ def resolver_of(info: ValidationInfo) -> Resolver | None:
 
 
 def known_methods(texts: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-    """Methods in their written form by the validation's resolver; without one as they are, if their names are known.
+    """Methods in their written form by the validation's resolver; without one unchanged, if their names are known.
 
     Raises:
-        ValueError: If one is no method. All that are none are listed.
+        ValueError: If a text is no method. All such texts are listed.
     """
     if resolver := resolver_of(info):
         return resolver.methods(texts)
@@ -85,7 +85,7 @@ def known_architecture(kind: str) -> str:
     """The kind of an architecture.
 
     Raises:
-        ValueError: If there is none of that name.
+        ValueError: If no architecture has that name.
     """
     if kind in ARCHITECTURE_NAMES:
         return kind

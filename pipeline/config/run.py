@@ -28,22 +28,22 @@ from pipeline.config.search import SearchConfig
 from pipeline.config.split import SplitConfig
 from pipeline.config.train import MethodText, TrainConfig
 
-# As :data:`models.architectures.base.DEFAULT_KIND`, whose module needs torch; a test holds the two equal.
+# Equal to :data:`models.architectures.base.DEFAULT_KIND`, whose module needs torch; a test compares the two.
 DEFAULT_KIND = "shared_bottom"
 
 
 class DataConfig(Declared):
-    """Where the raw rows are.
+    """The raw rows.
 
     Args:
         train: Parquet file, folder or glob with the rows to train on (and to split, without a holdout).
         holdout: Rows kept apart for validation and test.
-        prepared: Folder that prepared data is written to.
+        prepared: Folder for prepared data.
         grow: Whether to add to the newest data prepared there from earlier days, whose ids, scales and days are kept,
             instead of learning everything anew; see :mod:`pipeline.data.incremental`.
-        since: First day that is read of files below ``dt=2026-01-31`` folders; all days without one.
-        until: Last such day.
-        without: Such days that are left out.
+        since: First day to read of files below ``dt=2026-01-31`` folders; by default all days are read.
+        until: Last such day to read.
+        without: Such days to leave out.
     """
 
     train: str
@@ -61,12 +61,12 @@ class DataConfig(Declared):
         return self
 
     def reads(self, day: date | None) -> bool:
-        """Whether a file is read, by its day; one below no folder of a day always is."""
+        """Whether a file of this day is read; a file without a day always is."""
         return day is None or ((self.since or day) <= day <= (self.until or day) and day not in self.without)
 
 
 class ModelConfig(Declared):
-    """The section ``[model]`` as it is written; its other keys are those of the architecture's own ``Config``.
+    """The section ``[model]`` as it is written; its other keys belong to the architecture's own ``Config``.
 
     Args:
         kind: The architecture, by the name of its file in :mod:`models.architectures`.
@@ -83,14 +83,14 @@ class ModelConfig(Declared):
 
 
 class CompareConfig(Declared):
-    """Which systems are compared; the single-task models are always among them.
+    """The systems of a comparison; the single-task models are always among them.
 
     Args:
         methods: Methods as text; ``["all"]`` for every known one with its default options.
         seeds: Number of seeds, counted up from ``train.seed``.
-        boosting: Whether gradient boosting, one model a task, stands beside them; see
+        boosting: Whether gradient boosting, one model a task, is compared too; see
             :mod:`pipeline.comparison.boosting`.
-        workers: Runs trained at the same time, each in a process of its own; 0 for one a core.
+        workers: Number of runs trained at the same time, each in its own process; 0 for one run a core.
     """
 
     methods: Annotated[tuple[MethodText, ...], Field(min_length=1)] = ("uniform",)
@@ -105,14 +105,14 @@ class CompareConfig(Declared):
 
 
 class ShardingConfig(Declared):
-    """How several ranks share the tables, as :class:`models.embedding.sharding_kinds.Sharding`.
+    """The sharding of tables over ranks, as :class:`models.embedding.sharding_kinds.Sharding`.
 
     It is no part of a run's identity.
 
     Args:
-        row_wise_from: Weights from which on a table's rows are divided among all ranks.
-        data_parallel_below: Weights below which every rank has a copy of the table.
-        kinds: By a table's name, what it is whatever its size.
+        row_wise_from: Number of weights from which a table's rows are divided among all ranks.
+        data_parallel_below: Number of weights below which every rank has a copy of the table.
+        kinds: Table name to its kind, whatever its size.
     """
 
     row_wise_from: Annotated[int, Field(ge=0)] = Sharding.row_wise_from
@@ -125,7 +125,7 @@ class ShardingConfig(Declared):
         return self
 
     def plan(self) -> Sharding:
-        """The same, as the embedding takes it."""
+        """The sharding in the embedding's own type."""
         return Sharding(**dict(self))
 
 
@@ -133,19 +133,19 @@ class RunConfig(Declared):
     """Everything a run depends on.
 
     Args:
-        name: Of the experiment and of the registered model.
-        data: Where rows come from.
-        split: How they are split.
-        spec: What the columns mean.
-        contract: What raw rows must keep to.
+        name: Name of the experiment and of the registered model.
+        data: The raw rows.
+        split: Their split into training, validation and test.
+        spec: The features and the tasks.
+        contract: Rules for raw rows.
         model: The network: a :class:`ModelConfig`, or, where a resolver was given, the architecture's own ``Config``.
-        train: The run.
-        sharding: How several ranks share the tables.
+        train: The training.
+        sharding: The sharding of tables over ranks.
         compare: The comparison.
         search: The search for the trade-off curve.
         daily: The scheduled job.
-        gate: What a model has to show before it serves.
-        runs: Folder that finished runs are kept in.
+        gate: The requirements for a model that is to serve.
+        runs: Folder of finished runs.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
@@ -206,15 +206,15 @@ class RunConfig(Declared):
         return self.train.tasks or tuple(self.spec.tasks)
 
     def changed(self, values: Mapping[str, Any], resolver: Resolver | None = None) -> RunConfig:
-        """The config with other values at some keys, as ``{"train.lr": 3e-4}``, and checked again.
+        """The config with other values at some keys, as in ``{"train.lr": 3e-4}``, checked again.
 
         Args:
-            values: Key to value; methods as a resolver writes them, unless one is given.
-            resolver: Checks the options of methods and of the architecture too.
+            values: Key to value; without a resolver, methods have to be in their written form.
+            resolver: Also checks the options of methods and of the architecture.
 
         Raises:
-            KeyError: If there is no such key.
-            ValueError: If a value is not one that the key takes.
+            KeyError: If a key is unknown.
+            ValueError: If a key does not take its value.
         """
         content = self.model_dump()
         if not any(key.startswith("model.") for key in values):

@@ -1,4 +1,4 @@
-"""The section ``[search]``: where the trade-off curve is looked for."""
+"""The section ``[search]``: the search for the trade-off curve."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Objective = Literal["auc", "mean_auc", "delta_m_pct", "hypervolume"]
 
 
 class Range(Declared):
-    """Where a number is looked for.
+    """The range of a searched number.
 
     Args:
         low: The lowest value.
         high: The highest value.
-        log: Whether it is looked for on a logarithmic scale; for positive numbers.
+        log: Whether the number is searched on a logarithmic scale; it has to be positive then.
     """
 
     low: float
@@ -38,26 +38,26 @@ class Range(Declared):
 
 
 class SearchConfig(Declared):
-    """Where the trade-off curve is looked for, and by whom.
+    """The search for the trade-off curve: its space, its objective and its workers.
 
     Args:
-        methods: Methods as text; ``["all"]`` for every known one. Options with a declared range are searched, others
+        methods: Methods as text; ``["all"]`` for every known one. Options with a declared range are searched; others
             stay as written.
-        ranges: A range for any number of ``[train]`` or ``[model]`` or a task's weight, by its key as ``"train.lr"``,
-            and for an option of a method in place of its declared one, as ``"gradops.alpha"``.
+        ranges: Key to range: for numbers of ``[train]`` and ``[model]`` and tasks' weights, such as ``"train.lr"``, and
+            for methods' options in place of the declared range, such as ``"gradops.alpha"``.
         objective: ``"auc"``, the validation AUC of each task, several objectives; or one number: ``"mean_auc"``,
-            ``"delta_m_pct"``, or ``"hypervolume"``, what a point adds to the volume under the front so far.
+            ``"delta_m_pct"``, or ``"hypervolume"``, the volume that a point adds under the front so far.
         not_below_single_task: Tasks whose mean validation AUC should not be below that of the single-task models.
-        trials: Points of the curve.
-        seeds: Runs of a point, of seeds counted up from ``train.seed``.
-        sampler: What chooses the points.
-        sampler_seed: Of that choice.
-        grid: Values of each range under ``sampler = "grid"``.
-        prune: Whether to give up a run whose validation AUC is behind; see :mod:`pipeline.search.pruning`.
-        study: The study's name; the config's without one.
-        storage: Where the study is: a database's URL or ``grpc://host:port``; a journal file beside the runs without.
+        trials: Number of points of the curve.
+        seeds: Number of runs of a point, with seeds counted up from ``train.seed``.
+        sampler: The algorithm that chooses the points.
+        sampler_seed: Seed of that choice.
+        grid: Number of values of each range under ``sampler = "grid"``.
+        prune: Whether to stop a run early if its validation AUC is behind; see :mod:`pipeline.search.pruning`.
+        study: The study's name; by default the config's.
+        storage: The study's storage: a database's URL or ``grpc://host:port``; by default a journal file by the runs.
         heartbeat: Seconds between two signs of life of a worker in a database.
-        workers: Processes of one command; 0 for one a core.
+        workers: Number of processes of one command; 0 for one a core.
     """
 
     methods: Annotated[tuple[MethodText, ...], Field(min_length=1)] = ("gradops",)

@@ -1,4 +1,4 @@
-"""Which rows train, which validate and which test: by a stable hash of a key, or by time."""
+"""The split of rows into training, validation and test: by a stable hash of a key, or by time."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class SplitConfig(Declared):
-    """How rows are split: by a seeded, version-stable hash of a key, which is then always on one side, or by time.
+    """The split of rows: by a seeded, version-stable hash of a key, whose rows then stay together, or by time.
 
     Args:
         key: Raw column; equal values stay together.
-        time: Raw column with dates or datetimes, instead of a key: what comes first trains.
-        seed: Another seed is another split by key.
+        time: Raw column with dates or datetimes, instead of a key: the earliest rows train.
+        seed: Seed of the split by key.
         validation: Share of the rows for validation: of the holdout if there is one, else of all rows. By time, the
             first day of validation.
         test: Share for test, likewise. With a holdout the two add up to 1; without, the rest trains. By time, the first
@@ -52,15 +52,15 @@ class SplitConfig(Declared):
 
     @property
     def column(self) -> str:
-        """The raw column that decides."""
+        """The raw column that decides the split."""
         return self.key or self.time or ""
 
     def problems(self, schema: pl.Schema, subject: str) -> Iterator[str]:
-        """Why a table of a schema cannot be split.
+        """The reasons why a table cannot be split.
 
         Args:
-            schema: Of the raw table.
-            subject: What the table is called in the problems.
+            schema: Schema of the raw table.
+            subject: The table's name in the problems.
         """
         part, kind = "key" if self.time is None else "time", schema.get(self.column)
         if kind is None:
@@ -77,10 +77,10 @@ class SplitConfig(Declared):
         return {"val": self.validation, "test": self.test}
 
     def split_of(self, *, holdout: bool) -> pl.Expr:
-        """Which split each row belongs to, null where a row has no time.
+        """The split of each row; null where a row has no time.
 
         Args:
-            holdout: Whether the rows are kept apart, for validation and test alone.
+            holdout: Whether the rows are the holdout, for validation and test alone.
         """
         if self.time is None:
             return split_by_key(
@@ -93,9 +93,9 @@ class SplitConfig(Declared):
 
 
 def split_by_key(split: SplitConfig, shares: dict[str, float]) -> pl.Expr:
-    """Which split a row belongs to: xxhash64 of seed and key, as a fraction, against the running sum of the shares.
+    """The split of a row: xxhash64 of seed and key, as a fraction, against the running sum of the shares.
 
-    The hash is of the key's text.
+    The key is hashed as text.
     """
     text = pl.format("{}:{}", pl.lit(split.seed), pl.col(split.column).cast(pl.String).fill_null(""))
     fraction = stable_hash(text).cast(pl.Float64) / 2.0**64

@@ -1,4 +1,4 @@
-"""A config's TOML file: its bases, overrides of single keys, and everything wrong with it in one error."""
+"""Reads a config's TOML file with its bases and overrides of single keys; one error lists all problems."""
 
 from __future__ import annotations
 
@@ -27,12 +27,11 @@ def read_config(path: Path, overrides: Sequence[str] = (), resolver: Resolver | 
     Args:
         path: The TOML file.
         overrides: ``section.key=value`` with a TOML value, as given to ``--set``.
-        resolver: Says what the names of methods and of the architecture mean; without one the options that follow
-            them are kept as they are written. Commands that train give one:
-            :func:`pipeline.training.resolve.load_config`.
+        resolver: Resolves the names of methods and of the architecture; without one their options are kept as they are
+            written. Commands that train use :func:`pipeline.training.resolve.load_config`, which gives one.
 
     Raises:
-        InputError: If the file is missing or no TOML, or holds unknown keys or wrong values. All are listed.
+        InputError: If the file is missing or no TOML, or has unknown keys or wrong values. All problems are listed.
     """
     content = _read(path)
     for override in overrides:

@@ -11,7 +11,7 @@ from features.declared import Declared
 from models.table_optimizers.names import NAMES, choices
 from pipeline.config.names import known_methods
 
-# As :data:`gradops.gram_estimator.Measure`, whose module needs torch; a test holds the two equal.
+# Equal to :data:`gradops.gram_estimator.Measure`, whose module needs torch; a test compares the two.
 Measure = Literal["parameters", "features"]
 MethodText = Annotated[str, Field(description="A method as `gradops.methods.parse` reads it.")]
 
@@ -20,38 +20,38 @@ class TrainConfig(Declared):
     """One training run.
 
     Args:
-        method: How task gradients are combined, as ``"gradops(alpha=-2)"``.
-        measure: Where conflict is measured; see :class:`gradops.GramEstimator`.
-        gram_share: Share of a batch's rows that conflict is measured on; below 1 an approximation.
-        gram_every: Steps between two measurements of conflict; above 1 an approximation.
+        method: The method that combines task gradients, such as ``"gradops(alpha=-2)"``.
+        measure: The place where conflict is measured; see :class:`gradops.GramEstimator`.
+        gram_share: Share of a batch's rows on which conflict is measured; below 1 it is an approximation.
+        gram_every: Number of steps between two measurements of conflict; above 1 it is an approximation.
         tasks: The tasks trained together; empty for all.
-        epochs: Most passes over the training rows.
-        max_steps: Stop after this many steps, wherever they end; 0 for no limit.
-        batch_size: Rows a step.
-        micro_batch: Rows that go through the network at a time, for the memory of large batches; 0 for all of a step's.
-            The step is that of the whole batch.
-        precision: Of the network's products while it trains; weights, gradients, Gram matrices and methods keep theirs.
-        shuffle_shards: Stretches of a window of rows (:mod:`pipeline.data.batches`), each shuffled by itself, so that
-            ranks need not read each other's rows: as many as the most ranks that are ever to share the run. Its former
-            name ``lanes`` is accepted.
-        lr: Adam's learning rate; the highest of a one-cycle schedule.
+        epochs: Largest number of passes over the training rows.
+        max_steps: Largest number of steps, even within an epoch; 0 for no limit.
+        batch_size: Number of rows a step.
+        micro_batch: Number of rows that go through the network at a time, to save memory with large batches; 0 for all
+            rows of a step. The step is that of the whole batch.
+        precision: Precision of the network's products in training; weights, gradients and Gram matrices stay in float32
+            or float64.
+        shuffle_shards: Number of separately shuffled stretches of a window of rows (:mod:`pipeline.data.batches`). With
+            as many as the largest number of ranks that will ever share the run, ranks need not read each other's
+            rows. The former name ``lanes`` is accepted.
+        lr: Adam's learning rate; under a one-cycle schedule the highest rate.
         schedule: ``"constant"``, or ``"one_cycle"`` (a fifth of the steps up, then down to 0 along a cosine).
-        patience: Epochs without a better mean validation AUC before stopping; 0 to never stop early.
-        clip_norm: Longest gradient of all dense and table parameters together; 0 for no clipping.
-        table_optimizer: What steps the embedding tables, by its name in :mod:`models.table_optimizers.names`; Adam
+        patience: Number of epochs without a better mean validation AUC before an early stop; 0 for no early stop.
+        clip_norm: Largest norm of the gradient of all dense and table parameters together; 0 for no clipping.
+        table_optimizer: The optimizer of the embedding tables, by name (:mod:`models.table_optimizers.names`); Adam
             steps the rest of the network.
-        table_kernel: How tables are held: ``"plain"``, stepped from their gradients, or ``"fused"``, stepped inside the
-            backward pass; :mod:`models.table_optimizers.names` says which optimizers go with it. Nothing is clipped
-            then.
+        table_kernel: The kernel of the tables: ``"plain"`` steps them from their gradients, ``"fused"`` inside the
+            backward pass, without clipping; :mod:`models.table_optimizers.names` lists the optimizers of each.
         table_lr: The tables' rate, under the same schedule; 0 for ``lr``.
-        start_from: Fingerprint of the finished run whose weights it starts from, its data an ancestor of this run's;
-            empty for a start from the seed.
-        seed: Of initialisation, batch order, dropout and the method's own randomness.
-        diagnose_every: Steps between two records of cosines, norms and weights.
-        checkpoint_every: Steps between two checkpoints, and so the most that a killed process loses; 0 for one at the
-            end of each epoch. No part of a run's identity.
-        keep_checkpoints: How many of a run's newest checkpoints are kept while it trains. No part of its identity.
-        threads: CPU threads; part of a run's identity, since sums in another order round differently.
+        start_from: Fingerprint of the finished run that gives the initial weights; its data must be an ancestor of this
+            run's data. Empty for a start from the seed.
+        seed: Seed of initialisation, batch order, dropout and the method's own randomness.
+        diagnose_every: Number of steps between two records of cosines, norms and weights.
+        checkpoint_every: Number of steps between two checkpoints, which bounds the loss when a process is killed; 0 for
+            one at the end of each epoch. It is no part of a run's identity.
+        keep_checkpoints: Number of a run's newest checkpoints kept while it trains. It is no part of a run's identity.
+        threads: Number of CPU threads; part of a run's identity, since sums in another order round differently.
         device: torch device.
     """
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pipeline.evaluation.intervals import Array, Floats
 
 Integers = npt.NDArray[np.integer]
-WEIGHTS = 1 << 20  # weights of resampled rows in memory at a time
+WEIGHTS = 1 << 20  # number of weights of resampled rows in memory at a time
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Paired:
 
     Args:
         auc_T: The first model's AUCs.
-        other_T: The second model's; a half where there is none.
+        other_T: The second model's AUCs; a half where there is no second model.
         lower_T: Lower ends of one-sided intervals that hold all true differences at once; NaN for a task with a single
             class.
     """
@@ -47,9 +47,9 @@ def paired(
 
     Args:
         labels_NT: 0, 1, or NaN where unknown.
-        scores_NT: Higher for what is likelier a positive.
+        scores_NT: Scores, higher for likelier positives.
         others_NT: Scores of the model to compare with; without it AUCs are compared with a half.
-        unit_N: Rows that are drawn together, such as those of one user; each alone without it.
+        unit_N: Units of rows that are drawn together, such as those of one user; by default each row is a unit.
         resamples: Number of resamples.
         level: Probability that no true difference is below its lower end.
         seed: Seed of the drawing.
@@ -69,13 +69,13 @@ def paired(
 
 
 def draw_counts(unit_N: Integers, resamples: int, seed: int, at_a_time: int = WEIGHTS) -> Iterator[Integers]:
-    """How often each row is drawn in each resample, some resamples at a time.
+    """The number of times each row is drawn in each resample, some resamples at a time.
 
     Args:
-        unit_N: Number of each row's unit, from 0 on; as many units are drawn as there are, with replacement.
+        unit_N: Number of each row's unit, from 0 on; a resample draws as many units as there are, with replacement.
         resamples: Number of resamples.
         seed: Seed of the drawing.
-        at_a_time: Most numbers, resamples x rows, to give at a time.
+        at_a_time: Largest size, resamples x rows, of what is returned at a time.
     """
     generator, units = np.random.default_rng(seed), int(unit_N.max(initial=-1)) + 1
     most = max(1, at_a_time // max(1, len(unit_N)))
@@ -105,8 +105,8 @@ class RankedRows:
     Args:
         negative_M: Rows of negatives, lowest scores first.
         positive_P: Rows of positives.
-        below_P: How many negatives each positive beats.
-        upto_P: How many it beats or equals.
+        below_P: Number of negatives that each positive beats.
+        upto_P: Number of negatives that each positive beats or equals.
     """
 
     negative_M: Integers

@@ -20,17 +20,17 @@ DRAWS = 50_000  # the simulated critical value is then off by less than 0.01
 
 
 def auc_influence(label_N: Array, score_N: Array) -> tuple[float, Floats]:
-    """AUC, and each row's part in its error: the parts' squares add up to the variance of DeLong et al.
+    """AUC and the influence of each row on it; the squares add up to the variance of DeLong et al.
 
-    A positive's part follows the share of negatives that it beats, a negative's the share of positives that beat it
-    (ties count half), each less its mean.
+    A positive's influence follows the share of negatives that it beats, a negative's the share of positives that beat
+    it (ties count half), each less its mean.
 
     Args:
-        label_N: 0, 1, or NaN where unknown; those rows have no part.
-        score_N: Higher for what is likelier a positive.
+        label_N: 0, 1, or NaN where unknown; the influence of such rows is 0.
+        score_N: Scores, higher for likelier positives.
 
     Returns:
-        NaN everywhere with a single class.
+        The AUC and the influences; NaN everywhere with a single class.
 
     References:
         DeLong, DeLong, Clarke-Pearson, `Comparing the areas under two or more correlated receiver operating
@@ -66,7 +66,7 @@ class Estimate:
     Args:
         auc_SMT: AUC of each seed, system and task.
         mean_KK: Covariance, over test rows, of the means over seeds.
-        each_KK: Mean over the seeds of the covariance of one seed's.
+        each_KK: Covariance of a single seed's AUCs, averaged over the seeds.
     """
 
     auc_SMT: Floats
@@ -86,8 +86,8 @@ class Estimate:
         Args:
             labels_NT: 0, 1, or NaN where unknown.
             scores_SNK: Scores of each seed; one seed's are held at a time.
-            unit_N: Rows that are drawn together, such as those of one user (Obuchowski 1997); each alone without it.
-            share: These rows' share of all test rows, if they are a sample; the covariances are scaled to all rows.
+            unit_N: Units of dependent rows, such as those of one user (Obuchowski 1997); by default each row is a unit.
+            share: Share of all test rows that these rows are a sample of; the covariances are scaled to all rows.
         """
         unit = None if unit_N is None else np.unique(unit_N, return_inverse=True)[1]
         tasks = labels_NT.shape[1]
@@ -132,11 +132,11 @@ def intervals(
     """Intervals that hold all the true differences at once with the probability ``level``.
 
     A difference of means over S seeds varies with the rows and with the seeds. The two variances add up, less the part
-    that both count, which is known from how the seeds' own variances exceed that of their mean (Gallas 2006, for cases
-    and readers; here rows and seeds). A few seeds tell little of their variance: it is pooled over all systems, or
-    taken from the two systems alone where that is more. Intervals are Student's, with the degrees of freedom of the sum
-    (Satterthwaite), and wide enough to hold all true differences at once with the probability ``level``: the maximum of
-    correlated normal variables is simulated (Hothorn, Bretz and Westfall 2008).
+    that both count, which follows from the excess of the seeds' own variances over that of their mean (Gallas 2006, for
+    cases and readers; here rows and seeds). A few seeds estimate their variance poorly: it is pooled over all systems,
+    or taken from the two systems alone where that is larger. Intervals are Student's, with the degrees of freedom of
+    the sum (Satterthwaite), and wide enough to hold all true differences at once with the probability ``level``: the
+    maximum of correlated normal variables is simulated (Hothorn, Bretz and Westfall 2008).
 
     Args:
         estimate: The AUCs and their covariance.
@@ -192,7 +192,7 @@ def _pooled(auc_SMT: Floats, difference: Difference) -> tuple[float, float]:
 def critical_value(covariance_CC: Floats, level: float, draws: int = DRAWS) -> float:
     """The value that the largest absolute of correlated standard normal variables exceeds with probability 1 - level.
 
-    The correlations are those over the rows: a few seeds cannot tell theirs.
+    The correlations are those over the rows; a few seeds are not enough to estimate theirs.
     """
     deviation_C = np.sqrt(covariance_CC.diagonal().clip(min=np.finfo(np.float64).tiny))
     values, vectors = np.linalg.eigh(covariance_CC / np.outer(deviation_C, deviation_C))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pipeline.evaluation.ranking import NO_GROUP, Curve, Grouped, Ranked, words
 
 LIMIT = 5_000_000
-_EPS = float(np.finfo(np.float64).eps)  # scikit-learn's: no prediction costs more than 36 nats
+_EPS = float(np.finfo(np.float64).eps)  # as scikit-learn's: no prediction costs more than 36 nats
 
 Array = npt.NDArray[np.floating]
 
@@ -21,9 +21,8 @@ class Evaluator:
 
     Args:
         tasks: Task names.
-        limit: Rows of a task that are held, 4 bytes each, and 12 more where groups are given. Up to it the AUC is
-            exact; beyond it scores are counted in a million bins (24 MB a task) and ``auc_error`` says how far it can
-            be off.
+        limit: Largest number of rows held for each task, 4 bytes each, 12 more with groups. Up to it the AUC is exact;
+            beyond it scores are counted in a million bins (24 MB a task) and ``auc_error`` bounds the error.
     """
 
     def __init__(self, tasks: Sequence[str], *, limit: int = LIMIT) -> None:
@@ -41,10 +40,10 @@ class Evaluator:
 
         Args:
             labels_BT: 0, 1, or NaN where unknown.
-            probability_BT: Predicted probability of label 1; told apart in float32 where scores are ranked.
-            group_B: Groups that GAUC is the mean over, for example users. Rows of
-                :data:`pipeline.evaluation.ranking.NO_GROUP`, or of batches without, are in none: they count in every
-                metric but GAUC.
+            probability_BT: Predicted probability of label 1; ranked in float32.
+            group_B: Groups that GAUC averages over, for example users. Rows of
+                :data:`pipeline.evaluation.ranking.NO_GROUP`, or of batches without groups, count in every metric but
+                GAUC.
 
         Raises:
             ValueError: If shapes do not fit, a known label is neither 0 nor 1, or its probability is not in [0, 1].
@@ -66,11 +65,11 @@ class Evaluator:
 
         ``auc`` (NaN with a single class) and ``auc_error``, its greatest possible error, 0 where exact; ``logloss`` in
         nats; ``normalised_entropy``, the log loss over that of predicting the base rate (He et al. 2014), below 1 where
-        the model knows more; ``calibration``, predicted positives over positives, 1 is best, NaN without a positive;
-        ``calibration_error``, the mean over tenths of the rows by score of how far the mean prediction is from the
+        the model beats it; ``calibration``, predicted positives over positives, 1 is best, NaN without a positive;
+        ``calibration_error``, the mean distance, over tenths of the rows by score, between the mean prediction and the
         share of positives (expected calibration error). Where groups were given: ``gauc``, the mean of the groups' AUC
-        weighted by their rows, over groups with both classes, and ``gauc_share``, the share of the groups that it is
-        taken over: 1, or a sample by hash beyond the limit.
+        weighted by their rows, over groups with both classes, and ``gauc_share``, the share of groups that
+        it covers: 1, or less for a sample by hash beyond the limit.
 
         Args:
             deciles: Add ``calibration.decile_1`` (the lowest scores) to ``calibration.decile_10``.

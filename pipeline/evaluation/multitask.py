@@ -22,13 +22,13 @@ def task_metrics(
     tasks: Sequence[str],
     group_N: npt.NDArray[np.integer] | None = None,
 ) -> dict[str, dict[str, float]]:
-    """The metrics of :class:`pipeline.evaluation.metrics.Evaluator` for rows that are all in memory; always exact.
+    """The metrics of :class:`pipeline.evaluation.metrics.Evaluator` for rows in memory; always exact.
 
     Args:
         labels_NT: 0, 1, or NaN where unknown.
         probability_NT: Predicted probability of label 1.
         tasks: Task names.
-        group_N: Groups that GAUC is the mean over; without them there is no GAUC.
+        group_N: Groups that GAUC averages over; without them there is no GAUC.
     """
     evaluator = Evaluator(tasks, limit=max(1, len(labels_NT)))
     evaluator.update(labels_NT, probability_NT, group_N)
@@ -42,11 +42,11 @@ def delta_m_pct(metrics: Values, baseline: Values, higher_is_better: bool | Valu
 
     Args:
         metrics: The method's metric on each task.
-        baseline: The baseline's, usually of the single-task models.
-        higher_is_better: For all tasks at once, or one truth value a task.
+        baseline: The baseline's metric on each task, usually that of the single-task models.
+        higher_is_better: One truth value for all tasks, or one a task.
 
     Raises:
-        ValueError: If the two do not hold the same tasks, there is none, or a baseline metric is 0.
+        ValueError: If the two do not hold the same tasks, there is no task, or a baseline metric is 0.
     """
     method, base = _aligned(metrics, baseline, "metrics", "baseline")
     if isinstance(higher_is_better, bool):
@@ -56,7 +56,7 @@ def delta_m_pct(metrics: Values, baseline: Values, higher_is_better: bool | Valu
         sign = np.where(better.astype(bool), -1.0, 1.0)
     if not base.all():
         raise ValueError(f"`baseline` should not hold 0: a relative drop against it has no value. Found {baseline}.")
-    return float(100 * np.mean(sign * (method - base) / base)) + 0.0  # + 0.0: no drop is 0, not -0
+    return float(100 * np.mean(sign * (method - base) / base)) + 0.0  # + 0.0 turns -0.0 into 0.0
 
 
 def mean_rank(table: Mapping[Name, Values], ties: Ties = "average", higher_is_better: bool = True) -> dict[Name, float]:

@@ -11,9 +11,9 @@ Points = npt.NDArray[np.float64]
 
 
 def pareto_mask(points: Sequence[Sequence[float]]) -> list[bool]:
-    """Whether each point is Pareto-optimal: no other is as high in every column and higher in one.
+    """Whether each point is Pareto-optimal: no other is as high in every column and higher in some column.
 
-    Equal points are all optimal or none.
+    Equal points are either all optimal or all not.
     """
     return [not any(_dominates(other, point) for other in points) for point in points]
 
@@ -28,7 +28,7 @@ def hypervolume(points: Sequence[Sequence[float]], reference: Sequence[float]) -
 
 
 def contribution(point: Sequence[float], others: Sequence[Sequence[float]], reference: Sequence[float]) -> float:
-    """The volume that a point adds to that of others: 0 where one of them is at least as high in every column."""
+    """The volume that a point adds to that of others: 0 if another point is at least as high in every column."""
     return hypervolume([*others, point], reference) - hypervolume(others, reference)
 
 
@@ -38,7 +38,7 @@ def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
 
 
 def _volume(point_NT: Points) -> float:
-    """Volume of the union of the boxes from the origin to each point, which are above it."""
+    """Volume of the union of the boxes between the origin and each point; all points are above the origin."""
     if not len(point_NT):
         return 0.0
     if point_NT.shape[1] == 1:

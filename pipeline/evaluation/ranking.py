@@ -1,6 +1,6 @@
-"""Scores in order, in bounded memory: exactly while there is room for every row, by a histogram beyond; and per group.
+"""Scores in order, overall and by group, in bounded memory: exact up to a limit of rows, by a histogram beyond.
 
-A row is held as one word: the bits of its float32 score, which sort as the score does, then its label.
+A row is held as one word: the bits of its float32 score, which sort like the score, then its label.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ Words = npt.NDArray[np.uint32]
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
-# Bins halve with the distance to 0 and to 1, as those of a logit do: 2^14 for every halving, down to 2^-32.
+# Bins get finer towards 0 and 1, like bins of a logit: 2^14 for every halving of the distance, down to 2^-32.
 _SHIFT = 23 - 14
 _LOWEST = (127 - 32) << 23
 _HALF = (127 - 1) << 23
 _SIDE = (_HALF - _LOWEST) >> _SHIFT
 BINS = 2 * _SIDE + 1
-NO_GROUP = -(1 << 63)  # the least int64, for rows that are in none
+NO_GROUP = -(1 << 63)  # the least int64, for rows without a group
 _CHUNK = 1 << 20
 _EVERY = 1 << 63
 _GROUPED = np.dtype([("group", np.int64), ("word", np.uint32)])
@@ -29,7 +29,7 @@ _GROUPED = np.dtype([("group", np.int64), ("word", np.uint32)])
 
 def words(score_N: npt.NDArray[np.floating], label_N: npt.NDArray[np.bool_]) -> Words:
     """Rows as words; scores are in [0, 1]."""
-    score = score_N.astype(np.float32) + np.float32(0)  # no minus zero, whose sign bit would sort it last
+    score = score_N.astype(np.float32) + np.float32(0)  # turns -0.0 into 0.0: its sign bit would sort it last
     return score.view(np.uint32) << np.uint32(1) | label_N
 
 
@@ -46,10 +46,10 @@ class Curve:
     """Rows, positives and sums of scores at or below each level of the score, levels ascending.
 
     Args:
-        rows_L: Rows.
-        positives_L: Positives.
+        rows_L: Number of rows.
+        positives_L: Number of positives.
         predicted_L: Sum of the scores.
-        exact: Whether a level is one score, not a bin.
+        exact: Whether a level is one score instead of a bin.
     """
 
     rows_L: Counts
@@ -58,9 +58,9 @@ class Curve:
     exact: bool
 
     def auc(self) -> tuple[float, float]:
-        """The area, and how far it can be from that of the scores: half the pairs that share a bin, as a share of all.
+        """The AUC and its largest possible error: half the pairs that share a bin, as a share of all pairs.
 
-        NaN with a single class.
+        Both are NaN with a single class.
         """
         negatives_L = (self.rows_L - self.positives_L).astype(np.float64)
         positive_L, negative_L = _steps(self.positives_L), _steps(negatives_L)
@@ -73,7 +73,7 @@ class Curve:
     def deciles(self) -> tuple[Floats, Floats, float]:
         """Predicted positives and positives in each tenth of the rows, lowest scores first; and the rows of a tenth.
 
-        Rows of one level are divided evenly where a tenth ends within it, so that their order is of no matter.
+        Where a tenth ends within a level, the level's rows are divided evenly, so that their order does not matter.
         """
         rows_L = np.append(0, self.rows_L)
         cuts = np.linspace(0, rows_L[-1], 11)
@@ -87,7 +87,7 @@ class Ranked:
     """The scores of one task.
 
     Args:
-        limit: Rows held; with one more, all go into a histogram.
+        limit: Largest number of rows held; beyond it all rows go into a histogram.
     """
 
     def __init__(self, limit: int) -> None:
@@ -117,7 +117,7 @@ class Ranked:
             self._held.size = 0
             return self._histogram.curve()
         word_N = self._held.rows
-        word_N.sort()  # in place: the order of what is held is of no matter
+        word_N.sort()  # in place: the order of held rows does not matter
         end_L, positives_L = _levels(word_N)
         score_N = (word_N >> 1).view(np.float32)
         return Curve(end_L + 1, positives_L, np.cumsum(score_N, dtype=np.float64)[end_L], exact=True)
@@ -131,7 +131,7 @@ class Grouped:
     order.
 
     Args:
-        limit: Rows held.
+        limit: Largest number of rows held.
     """
 
     def __init__(self, limit: int) -> None:
@@ -239,7 +239,7 @@ class _Histogram:
 
 
 def _levels(word_N: npt.NDArray[np.unsignedinteger]) -> tuple[Counts, Counts]:
-    """Position of the last row of each score among sorted words, and the positives up to there."""
+    """Position of the last row of each score among sorted words, and the number of positives up to it."""
     level_N = word_N >> 1
     end_L = np.append(np.flatnonzero(level_N[1:] != level_N[:-1]), len(word_N) - 1)[: len(word_N)]
     return end_L, np.cumsum(word_N & 1, dtype=np.int64)[end_L]

@@ -1,4 +1,4 @@
-"""Samples of rows that are the same wherever they are taken, and the units that a bootstrap draws."""
+"""Reproducible samples of rows, and the units that a bootstrap draws."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def sampling_step(rows: int, limit: int) -> int:
 
     Args:
         rows: Number of rows to sample from.
-        limit: Most rows to keep without sampling; at least 1.
+        limit: Largest number of rows kept without sampling; at least 1.
     """
     return max(1, -(-rows // limit))
 
@@ -23,8 +23,8 @@ def sampled(rows: pl.LazyFrame, step: int, group: str | None = None) -> pl.LazyF
     """The rows of a sample, in their order.
 
     Without groups it is every ``step``-th row, from the first on. With groups it is all rows of the groups whose number
-    is a multiple of ``step``, and every ``step``-th row of those in no group. So it depends on nothing but the rows'
-    order and their groups.
+    is a multiple of ``step``, and every ``step``-th row of those in no group. So it depends only on the rows' order
+    and their groups.
 
     Args:
         rows: The rows.
@@ -37,7 +37,7 @@ def sampled(rows: pl.LazyFrame, step: int, group: str | None = None) -> pl.LazyF
 
 
 def sample_mask(rows: pl.DataFrame, step: int, group: str | None = None, first: int = 0) -> pl.Series:
-    """Whether each row is in the sample of :func:`sampled`, for rows that are read some at a time.
+    """Whether each row is in the sample of :func:`sampled`, for rows that are read in pieces.
 
     Args:
         rows: Some consecutive rows.
@@ -49,11 +49,11 @@ def sample_mask(rows: pl.DataFrame, step: int, group: str | None = None, first: 
 
 
 def sampling_units(rows: pl.DataFrame, group: str) -> npt.NDArray[np.int64] | None:
-    """The number of each row's unit, of which rows are drawn together; None where the rows lack the column of groups.
+    """The number of each row's unit, whose rows are drawn together; None where the rows lack the column of groups.
 
     Args:
         rows: The rows.
-        group: Column of whole numbers from 0 on, null for rows in no group: each of these is a unit of its own, with a
+        group: Column of whole numbers from 0 on, null for rows in no group: each of these is its own unit, with a
             number below 0.
     """
     if group not in rows.columns:

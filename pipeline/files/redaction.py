@@ -1,4 +1,4 @@
-"""Redaction: URLs in a text lose their passwords, so that it may be printed, logged and saved."""
+"""Redaction: removes the passwords of URLs in a text, so that it may be printed, logged and saved."""
 
 from __future__ import annotations
 

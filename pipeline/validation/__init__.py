@@ -1,1 +1,1 @@
-"""Raw rows against what the config declares. The face is :mod:`pipeline.validation.raw_data`."""
+"""Checks of raw rows against the config. The face is :mod:`pipeline.validation.raw_data`."""

@@ -1,4 +1,4 @@
-"""Rows that a log holds twice, counted in memory that rows do not fill: by hash, then on the values themselves.
+"""Repeated rows of a log, counted in bounded memory: by hash, then by value.
 
 A pass takes the rows whose hash has a given remainder, few enough to be sorted; repeated hashes are then compared by
 value.
@@ -32,10 +32,10 @@ class Effort:
     """Limits of the search for repeated rows.
 
     Args:
-        hashes: Most hashes in memory at a time: 8 bytes each, and as much again while they are sorted.
-        compared: Most repeated hashes whose rows are compared value by value. With more of them, chance is no part of
-            the count: among 10^9 different rows less than one pair of hashes in thirty such logs is equal.
-        hash: From the text of a row to its hash.
+        hashes: Largest number of hashes in memory: 8 bytes each, and as much again while they are sorted.
+        compared: Largest number of repeated hashes whose rows are compared value by value. With more, hashes alone are
+            counted; chance does not matter: among 10^9 different rows, thirty such logs have less than one equal pair.
+        hash: Function from a row's text to its hash.
     """
 
     hashes: int = 1 << 24
@@ -59,13 +59,13 @@ def find_repeats(
     newest: Collection[Path] = (),
     effort: Effort = Effort(),
 ) -> Findings:
-    """Rows of a role that repeat one of its rows, and rows that two roles share; a null is a value like any other.
+    """Rows of a role that repeat one of its rows, and rows that two roles share; null counts as a value.
 
     Args:
-        files: Role to the schema of each of its files. Those without the columns are left out.
-        columns: Columns that tell a row from every other; none for no check.
-        executor: Who takes the passes.
-        newest: Files that the others are also judged without, in the same passes.
+        files: Role to the schema of each of its files. Files without the columns are left out.
+        columns: Columns that together identify a row; empty for no check.
+        executor: Executor of the passes.
+        newest: Files of the newest day: the same passes also judge the files without them.
         effort: Limits of the search.
     """
     told = {r: [p for p, s in found.items() if not list(unfit(r, s, columns))] for r, found in files.items()}
@@ -87,10 +87,10 @@ def find_repeats(
 
 @dataclass
 class _Repeats:
-    """How many rows repeat others, by hash, and some of the hashes.
+    """The number of rows that repeat others, by hash, and some of the hashes.
 
     Args:
-        compared: Most hashes that are compared by value; one more is kept.
+        compared: Largest number of hashes that are compared by value; one more is kept.
     """
 
     compared: int
@@ -102,7 +102,7 @@ class _Repeats:
         self.hashes = np.union1d(self.hashes, hashes)[: self.compared + 1]
 
     def count(self, by_value: int) -> int:
-        """The rows, by value where all were compared."""
+        """The number of repeated rows, by value if all were compared."""
         return by_value if len(self.hashes) <= self.compared else self.rows
 
 
@@ -119,12 +119,12 @@ class _Search:
     effort: Effort
 
     def none(self) -> RepeatsByRole:
-        """No repeats of each role, nor of both."""
+        """Empty counts for each role and for both."""
         return {name: _Repeats(self.effort.compared) for name in (*self.files, _BOTH)}
 
 
 def _count_repeats(search: _Search, executor: Executor) -> tuple[RepeatsByRole, RepeatsByRole]:
-    """The repeats of each role and of both: of all files, and of all but the newest."""
+    """The repeats of each role and of both, among all files and among all but the newest."""
     heights = {path: parquet.count_rows(path) for paths in search.files.values() for path in paths}
     passes = max(1, -(-sum(heights.values()) // search.effort.hashes))
     totals = search.none(), search.none()
@@ -138,7 +138,7 @@ def _count_repeats(search: _Search, executor: Executor) -> tuple[RepeatsByRole, 
 def _pass(
     search: _Search, heights: Mapping[Path, int], passes: int, number: int
 ) -> tuple[RepeatsByRole, RepeatsByRole]:
-    """The repeats among the hashes whose remainder is the pass's number: of all files, and of all but the newest."""
+    """The repeats among hashes with the pass's number as remainder, in all files and in all but the newest."""
     every, others = search.none(), search.none()
     hash_, size = _hash(search.columns, search.effort), search.effort.hashes
     distinct: list[tuple[Hashes, Hashes]] = []
@@ -158,7 +158,7 @@ def _pass(
 
 
 def _distinct_of_role(older: Hashes, newer: Hashes, every: _Repeats, others: _Repeats) -> tuple[Hashes, Hashes]:
-    """The different hashes of a role, of all files and of the older; repeats among these, and of both, are noted."""
+    """The distinct hashes of a role, of all files and of the older ones; repeats among each are noted."""
     every.add(others.rows, others.hashes)
     if not len(newer):
         return older, older
@@ -168,11 +168,11 @@ def _distinct_of_role(older: Hashes, newer: Hashes, every: _Repeats, others: _Re
 
 
 class DistinctHashes:
-    """The different hashes of one pass, sorted.
+    """The distinct hashes of one pass, sorted.
 
     Args:
-        repeats: Where repeated hashes are noted.
-        size: Hashes that are gathered before equal ones are folded into one.
+        repeats: Record of repeated hashes.
+        size: Number of hashes gathered before equal ones are merged.
     """
 
     def __init__(self, repeats: _Repeats, size: int) -> None:
@@ -181,18 +181,18 @@ class DistinctHashes:
         self._pieces: list[Hashes] = []
 
     def __len__(self) -> int:
-        """Hashes in memory."""
+        """Number of hashes in memory."""
         return len(self._distinct) + sum(map(len, self._pieces))
 
     def add(self, hash_N: Hashes) -> None:
-        """Gather some more."""
+        """Gather more hashes."""
         self._pieces.append(hash_N)
-        # Where one value fills the log its hashes all fall into one pass: folded in time, they are one.
+        # Where one value fills the log, its hashes all fall into one pass: merged early, they are one.
         if sum(map(len, self._pieces)) >= self._size:
             self.finish()
 
     def finish(self) -> Hashes:
-        """The different hashes up to now."""
+        """The distinct hashes so far."""
         hash_N = np.concatenate([self._distinct, *self._pieces])
         hash_N.sort()
         first_N = np.append(True, hash_N[1:] != hash_N[:-1])[: len(hash_N)]
@@ -202,7 +202,7 @@ class DistinctHashes:
 
 
 def _texts(columns: Sequence[str]) -> list[pl.Expr]:
-    """Each value as text that tells null from every value."""
+    """Each value as text, with a text for null that no value has."""
     return [pl.concat_str(pl.lit("="), pl.col(c).cast(pl.String)).fill_null("null") for c in columns]
 
 
@@ -211,7 +211,7 @@ def _hash(columns: Sequence[str], effort: Effort) -> pl.Expr:
 
 
 def _compared(files: FilesByRole, columns: Sequence[str], hashes: Hashes, effort: Effort) -> pl.DataFrame:
-    """The rows of some hashes by value: for each role how many there are, and the first and the last file of them."""
+    """The rows of some hashes by value: the number of each in every role, and their first and last file."""
     keys = [f"{_KEY}{place}" for place in range(len(columns))]
     texts = [text.alias(key) for text, key in zip(_texts(columns), keys, strict=True)]
     merge = [pl.col("rows").sum(), pl.col("first").first(), pl.col("last").last()]
@@ -249,7 +249,7 @@ def _described(columns: Sequence[str], repeats: RepeatsByRole, files: FilesByRol
 
 
 def _example(columns: Sequence[str], again: pl.DataFrame) -> str:
-    """The first of some repeated rows and where it is, as ``click_id 17 in a.parquet and b.parquet``."""
+    """The first of the repeated rows with its place, as ``click_id 17 in a.parquet and b.parquet``."""
     row = again.row(0, named=True)
     values = [row[f"{_KEY}{place}"].removeprefix("=") for place in range(len(columns))]
     told = ", ".join(f"{column} {value}" for column, value in zip(columns, values, strict=True))
@@ -257,5 +257,5 @@ def _example(columns: Sequence[str], again: pl.DataFrame) -> str:
 
 
 def _joined(texts: Sequence[pl.Expr]) -> pl.Expr:
-    """One text for several; their lengths keep ("ab", "c") and ("a", "bc") apart. Null where one is."""
+    """Several texts joined with their lengths, so that ("ab", "c") and ("a", "bc") differ; null where one is null."""
     return pl.concat_str([pl.concat_str(text.str.len_bytes().cast(pl.String), pl.lit(":"), text) for text in texts])

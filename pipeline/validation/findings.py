@@ -1,4 +1,4 @@
-"""The findings of one look at the raw files: every problem, and which of them the newest day alone has brought."""
+"""The findings of one look at the raw files: all problems, and those that remain without the newest day."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from features.errors import InputError
 
 @dataclass(frozen=True)
 class Findings:
-    """Problems of raw files, each in words for a person: the rule, the files that break it, and the fix.
+    """Problems of raw files; each text has the rule, the files that break it, and the fix.
 
     Args:
         problems: All problems of all files.
-        without_newest: The problems that the files of the newest day taken away would leave; all of them where no day
-            was named as the newest.
+        without_newest: The problems that remain without the files of the newest day; all problems if no day was named
+            as the newest.
     """
 
     problems: tuple[str, ...] = ()
@@ -22,7 +22,7 @@ class Findings:
 
     @property
     def is_newest_at_fault(self) -> bool:
-        """Whether the newest day breaks the contract: the files do so together, and without its files they do not."""
+        """Whether the newest day alone breaks the contract: there are problems, and none without its files."""
         return bool(self.problems) and not self.without_newest
 
     @property
@@ -31,10 +31,10 @@ class Findings:
         return str(self._error())
 
     def check(self) -> None:
-        """Let files without a problem pass.
+        """Raise an error if there are problems.
 
         Raises:
-            InputError: With all problems.
+            InputError: If there are problems; it lists all of them.
         """
         if self.problems:
             raise self._error()

@@ -1,4 +1,4 @@
-"""Features that know a label: on a sample of the training rows they predict it alone, too well to be true."""
+"""Features that leak a label: on a sample of the training rows a single one predicts it too well to be true."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from pipeline.config.run import RunConfig
 from pipeline.evaluation.ranking import Ranked, words
 from pipeline.files import parquet
 
-# Rows of the sample, and the pieces that it is read in, spread evenly over all files.
+# Number of rows of the sample, and number of pieces that it is read in, spread evenly over all files.
 SAMPLE_ROWS, _PIECES = 100_000, 20
-# Least rows of each class among the judged rows; with fewer a task is not judged.
+# A task is judged if the judged rows have at least this many of each class.
 _FEWEST = 30
 
 Floats = npt.NDArray[np.float64]
 
 
 def check_leakage(config: RunConfig, paths: list[Path]) -> None:
-    """Refuse features that know a label.
+    """Refuse features that leak a label.
 
-    Half of a sample gives every id its mean label; the AUC of these, and of numbers by themselves, is that of the other
-    half.
+    One half of a sample gives every id its mean label. The AUCs of these means, and of plain numbers, are those on
+    the other half.
 
     Args:
         config: Its contract has the limit, its spec the features.
-        paths: Files with training rows, already found to fit the config.
+        paths: Files with training rows that fit the config.
 
     Raises:
-        InputError: If features exceed ``contract.leak_auc`` on a task by a standard error and are not allowed to. All
-            are listed.
+        InputError: If features exceed ``contract.leak_auc`` on a task by a standard error without permission. All
+            such features are listed.
     """
     least = config.contract.leak_auc
     rows = training_sample(config, paths) if least else pl.DataFrame()
@@ -56,12 +56,12 @@ def check_leakage(config: RunConfig, paths: list[Path]) -> None:
 
 
 def training_sample(config: RunConfig, paths: list[Path], most: int = SAMPLE_ROWS) -> pl.DataFrame:
-    """Training rows from all over the files; the same ones every time.
+    """A sample of training rows from all over the files, the same at every call.
 
     Args:
         config: Declares the columns and the split.
         paths: Files with training rows.
-        most: Most rows that are read, of all splits.
+        most: Largest number of rows to read, of all splits.
     """
     chosen = sorted({config.split.column, *config.spec.sources})
     frames = []
@@ -96,7 +96,7 @@ def feature_aucs(
     Args:
         spec: Declares the features.
         rows: Raw rows, half of them to learn ids on and half to judge.
-        allowed: Features that are left out.
+        allowed: Features to leave out.
     """
     halves = [rows.gather_every(2, offset) for offset in (0, 1)]
     encoder = fit(_with_ids(spec), halves[0].lazy())
@@ -116,7 +116,7 @@ def feature_aucs(
 
 
 def _with_ids(spec: FeatureSpec) -> FeatureSpec:
-    """With ids wherever a feature can have some: a number that leaks by being null alone is told by its bucket."""
+    """The spec with ids for every feature that can have ids: a bucket finds a number that leaks by being null."""
     return spec.model_copy(update={"features": {name: f.with_ids() for name, f in spec.features.items()}})
 
 
@@ -139,13 +139,13 @@ class _MeanById:
 
     def __init__(self, id_A: pl.Series, id_B: pl.Series) -> None:
         (ids_A, self._row_A), (ids_B, self._row_B) = _flat(id_A), _flat(id_B)
-        # Numbered anew: hashed ids go as far as their table, however few of them are there.
+        # Renumbered: hashed ids range over their whole table, however few occur.
         distinct, places = np.unique(np.concatenate([ids_A, ids_B]), return_inverse=True)
         self._id_A, self._id_B = np.split(places, [len(ids_A)])
         self._size = len(distinct)
 
     def scores(self, label_A: Floats) -> Floats:
-        """The score of each row: its id's mean label, with one row of the overall mean label added."""
+        """The score of each row: its id's mean label, smoothed by one row of the overall mean label."""
         label_N = label_A[self._row_A]
         known_N = ~np.isnan(label_N)
         ids, labels = self._id_A[known_N], label_N[known_N]
@@ -170,7 +170,7 @@ def _auc(label_N: Floats, score_N: Floats) -> float:
 
 
 def _error(auc: float, label_N: Floats) -> float:
-    """Standard error of an AUC (Hanley and McNeil, 1982), or chance alone would find leaks in a few hundred rows."""
+    """Standard error of an AUC (Hanley and McNeil, 1982): without it, chance would find leaks in a few hundred rows."""
     positives, negatives = (int((label_N == one).sum()) for one in (1, 0))
     by_positive, by_negative = auc / (2 - auc) - auc**2, 2 * auc**2 / (1 + auc) - auc**2
     variance = auc * (1 - auc) + (positives - 1) * by_positive + (negatives - 1) * by_negative

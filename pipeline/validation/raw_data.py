@@ -1,4 +1,4 @@
-"""The raw Parquet files of a config: found, readable, of one schema, and holding what they are declared to hold."""
+"""Finds the raw Parquet files of a config, and checks that they are readable, of one schema, and as declared."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from pipeline.validation.findings import Findings
 
 
 def find_raw_files(config: RunConfig) -> dict[str, list[Path]]:
-    """The files of each role, ``train`` and perhaps ``holdout``: each there to be hashed, none looked into.
+    """The files of each role, ``train`` and perhaps ``holdout``: they exist and may be read, but are not opened.
 
     Raises:
-        InputError: If files are missing, or one of them is a folder or may not be read; then with all the problems of
-            the others.
+        InputError: If files are missing, or one of them is a folder or may not be read; in the latter case with the
+            problems of the other files.
     """
     patterns = {"train": config.data.train} | ({"holdout": config.data.holdout} if config.data.holdout else {})
     found = {
@@ -45,14 +45,14 @@ def examine_raw_data(
     executor: Executor = LOCAL_EXECUTOR,
     newest: date | None = None,
 ) -> Findings:
-    """Hold files, schemas and values against the config: one look at every file also shows whose fault it is.
+    """Check files, schemas and values against the config in one look at every file.
 
     Args:
         config: The contract, the split and the features that declare columns and values.
         sources: The files of each role.
-        executor: Who reads the values.
-        newest: A day of the files' ``dt=2026-01-31`` folders. The findings then also say what its files taken away
-            would leave.
+        executor: Executor that reads the values.
+        newest: A day of the files' ``dt=2026-01-31`` folders. The findings then also have the problems that remain
+            without its files.
     """
     log = _Log.read(config, sources, executor)
     of_newest = {p for paths in sources.values() for p in paths if newest and partitions.day_of(p) == newest}
@@ -65,14 +65,14 @@ def examine_raw_data(
 
 @dataclass(frozen=True)
 class _Log:
-    """What one look at raw files has shown, file by file, for the problems of them all or of some of them.
+    """The observations of one look at raw files, file by file: the problems of all or of some files follow.
 
     Args:
         config: The contract, the split and the features that declare columns and values.
         sources: The files of each role whose problems are wanted.
-        absent: Days that may be missing from them.
-        unreadable: File to why its schema cannot be read.
-        schemas: Schema of each other file.
+        absent: Days that may be missing.
+        unreadable: File to the reason why its schema cannot be read.
+        schemas: Schema of each readable file.
         empty: Files without a row.
         breaches: Values that break rules.
     """
@@ -87,7 +87,7 @@ class _Log:
 
     @classmethod
     def read(cls, config: RunConfig, sources: Mapping[str, Sequence[Path]], executor: Executor) -> _Log:
-        """Read every schema, and the columns that some rule is about."""
+        """Read every schema, and the columns that rules are about."""
         paths = list(dict.fromkeys(path for found in sources.values() for path in found))
         schemas, unreadable = parquet.read_schemas(paths)
         judged = () if config.contract.empty_days else schemas
@@ -96,7 +96,7 @@ class _Log:
         return cls(config, sources, frozenset(config.data.without), unreadable, schemas, empty, breaches)
 
     def without(self, paths: Collection[Path], day: date) -> _Log:
-        """The log less some files; their day may be missing then."""
+        """The log without some files, whose day may be missing then."""
         sources = {role: [path for path in found if path not in paths] for role, found in self.sources.items()}
         return replace(self, sources=sources, absent=self.absent | {day})
 
@@ -107,7 +107,7 @@ class _Log:
         return {role: {p: readable[p] for p in paths if p in readable} for role, paths in self.sources.items()}
 
     def problems(self) -> Iterator[str]:
-        """All problems but rows that stand twice: by role those of its files, then those of rows of all roles."""
+        """All problems except repeated rows: for each role those of its files, then those of rows of all roles."""
         for role, paths in self.sources.items():
             yield from self._of_role(f"data.{role}", paths)
         both = sorted(set(self.sources["train"]) & set(self.sources.get("holdout", [])))

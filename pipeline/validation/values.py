@@ -1,4 +1,4 @@
-"""The rules that values of raw rows have to keep, and one pass over the columns that some rule is about."""
+"""The rules for values of raw rows, and one pass over the columns that rules are about."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.config.run import RunConfig
 from pipeline.files import parquet
 from pipeline.runtime.executor import LOCAL_EXECUTOR, Executor
 
-# The rows that break a rule, and the number that breaks it, null where a null does.
+# Whether a row breaks a rule, and the number that breaks it; null where a null breaks it.
 Breach = tuple[pl.Expr, pl.Expr]
 _NO_NUMBER = pl.lit(None, pl.Float64)
 
@@ -28,10 +28,10 @@ class Rule:
     """A promise about values.
 
     Args:
-        subject: The label, feature or column that it is about, as messages name it.
+        subject: The label, feature or column that the rule is about, as messages name it.
         promise: The rule, and the fix if it is broken.
-        breach: The rows that break it, over the columns of a file whose NaNs are nulls; None where the columns are
-            missing or of a type that cannot be judged, which is a problem of its own.
+        breach: The rows that break the rule, over the columns of a file whose NaNs are nulls; None where columns are
+            missing or of a type that cannot be judged, which another check reports.
     """
 
     subject: str
@@ -55,8 +55,8 @@ class Breaches:
 
     Args:
         rules: All rules, in the order of their problems.
-        files: File to the rules that it breaks, each with its number of rows and the lowest and highest value in them;
-            the error for a file whose pages are damaged.
+        files: File to the rules that it breaks, each with the number of rows and the lowest and highest value in them;
+            for a file with damaged pages, the error.
     """
 
     rules: Sequence[Rule]
@@ -68,7 +68,7 @@ class Breaches:
         return [path for path, found in self.files.items() if isinstance(found, parquet.DamagedError)]
 
     def problems(self, paths: Collection[Path]) -> Iterator[str]:
-        """The problems of some of the files: of damaged ones first, then one a rule."""
+        """The problems of some of the files: damaged files first, then one problem a rule."""
         of_rules: dict[Rule, list[tuple[Path, Mapping[str, Any]]]] = {rule: [] for rule in self.rules}
         for path, found in self.files.items():
             if path not in paths:
@@ -84,7 +84,7 @@ class Breaches:
 def find_breaches(
     files: Mapping[Path, pl.Schema], rules: Sequence[Rule], executor: Executor = LOCAL_EXECUTOR
 ) -> Breaches:
-    """Read the columns that some rule is about, a file at a time."""
+    """Read the columns that rules are about, a file at a time."""
     judged = {path: {rule: breach for rule in rules if (breach := rule.breach(s))} for path, s in files.items()}
     items = [(path, list(found.values())) for path, found in judged.items()]
     found: dict[Path, dict[Rule, dict[str, Any]] | parquet.DamagedError] = {}
@@ -97,7 +97,7 @@ def find_breaches(
 
 
 def _counted(item: tuple[Path, list[Breach]]) -> list[dict[str, Any]] | parquet.DamagedError:
-    """For each rule the rows of a file that break it, and the lowest and highest number of theirs."""
+    """For each rule the number of a file's rows that break it, and the lowest and highest number in these rows."""
     path, breaches = item
     counts = [
         pl.struct(
@@ -112,7 +112,7 @@ def _counted(item: tuple[Path, list[Breach]]) -> list[dict[str, Any]] | parquet.
     rows = parquet.scan(path).with_columns(cs.float().fill_nan(None))
     try:
         return list(parquet.collect(path, rows.select(counts)).row(0))
-    except parquet.DamagedError as error:  # the others are read all the same
+    except parquet.DamagedError as error:  # the other files are read all the same
         return error
 
 
@@ -126,7 +126,7 @@ def _described(rule: Rule, found: Sequence[tuple[Path, Mapping[str, Any]]]) -> s
 
 
 def _flag_column(positive: str) -> str | None:
-    """The raw column that a label compares with 1 and does nothing else with; None where it is read otherwise."""
+    """The raw column that a label's whole expression compares with 1; None for any other expression."""
     expression = pl.sql_expr(positive)
     columns = expression.meta.root_names()
     if len(columns) != 1:
@@ -141,7 +141,7 @@ def _flag(name: str, task: Task, column: str) -> Rule:
         if check_label(name, task, schema, "") or not schema[column].is_numeric():
             return None
         label = pl.col(column).cast(pl.Float64)
-        # Rows that a task is not defined on are not read either.
+        # Rows outside the task's `where` are not judged.
         number = label if task.where is None else pl.when(pl.sql_expr(task.where)).then(label)
         return ~number.is_in([0.0, 1.0]), number
 
@@ -178,7 +178,7 @@ def _weight(task: str, column: str) -> Rule:
         if column not in schema or not schema[column].is_numeric():
             return None
         number = pl.col(column).cast(pl.Float64)
-        held = number.cast(pl.Float32)  # as training holds it: larger numbers are infinite
+        held = number.cast(pl.Float32)  # training's type, in which larger numbers are infinite
         return ~(held.is_finite() & (held >= 0)).fill_null(value=False), number
 
     promise = "a weight is a number from 0 up; mend the rows, or give those that are not to count a weight of 0"
