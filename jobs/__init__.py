@@ -1,1 +1,1 @@
-"""The commands, one a file: parse, call pipeline, print, exit code."""
+"""The commands, one a file: each parses its options, calls `pipeline`, prints the result and sets the exit code."""

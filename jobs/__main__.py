@@ -1,4 +1,4 @@
-"""The commands without their launcher: `python -m jobs train CONFIG`, `torchrun -m jobs train CONFIG`."""
+"""The commands without the script `gradops`: `python -m jobs train CONFIG`, `torchrun -m jobs train CONFIG`."""
 
 from __future__ import annotations
 

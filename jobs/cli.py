@@ -1,7 +1,7 @@
-"""The command `gradops`: which commands there are, and what their errors become.
+"""The command `gradops`: the list of its commands, and the message and exit code of each error.
 
-Exit codes: 0 done; 2 the user's input is wrong; 3 the gate refused a model; 4 another run holds the lock; 130
-interrupted, by Ctrl-C or SIGTERM, with everything saved: the same command goes on from there; 1 anything else.
+Exit codes: 0: done; 1: any error not named here; 2: the user's input is wrong; 3: the gate refused a model; 4: another
+run holds the lock; 130: interrupted by Ctrl-C or SIGTERM, with everything saved, so that the same command continues.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from jobs.console import FAILED, INTERRUPTED, LOCKED, WRONG_INPUT, err
 from pipeline.files.redaction import without_passwords
 from pipeline.tracking.errors import AwayError
 
-# Each is the file of its name in this folder, and its help is the docstring of the file's `main`.
+# Each command is the file of its name in this folder; its help is the docstring of the file's `main`.
 COMMANDS = (
     "doctor",
     "fetch",
@@ -42,17 +42,17 @@ COMMANDS = (
     "daily",
 )
 
-# Commands import MLflow only when they run, after this: a training job calls nobody unless its user says so.
+# Set before any command imports MLflow: a training job sends no telemetry unless its user asks for it.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-# Without this the interpreter spends two seconds at its end collecting modules that vanish with it.
+# Without this the interpreter spends two seconds at exit on garbage collection of modules that end with the process.
 atexit.register(gc.freeze)
 
 
 class _Command(TyperCommand):
-    """A command whose file is imported when it is given."""
+    """A command whose file is imported only when the user gives the command."""
 
     def make_context(self, *args: Any, **options: Any) -> Any:
-        """Import the file, and parse the options that its `main` has."""
+        """Import the file, and parse the options of its `main`."""
         app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
         app.command(self.name)(import_module(f"jobs.{self.name}").main)
         return typer.main.get_command(app).make_context(*args, **options)
@@ -70,7 +70,7 @@ class _Commands(TyperGroup):
         super().format_help(ctx, formatter)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command; an error that the user can mend is a message and an exit code, not a traceback."""
+        """Run a command; an error that the user can mend becomes a message and an exit code, without a traceback."""
         try:
             return super().invoke(ctx)
         except (InputError, AwayError) as error:
@@ -86,8 +86,8 @@ class _Commands(TyperGroup):
 
 
 def _help(name: str) -> str:
-    """The docstring of a command's `main`, read from its file without importing what it imports."""
-    import ast  # for the list of commands only
+    """The docstring of a command's `main`, read from its file without importing the file."""
+    import ast  # needed only for the list of commands
 
     source = ast.parse(Path(__file__).with_name(f"{name}.py").read_text())
     (main,) = (part for part in source.body if isinstance(part, ast.FunctionDef) and part.name == "main")
@@ -98,7 +98,7 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-# An orchestrator ends a job by SIGTERM: it is to leave the same order behind as Ctrl-C. Workers just end.
+# An orchestrator ends a job by SIGTERM: the command then saves its state as it does for Ctrl-C. Workers just end.
 if multiprocessing.parent_process() is None:
     signal.signal(signal.SIGTERM, _interrupt)
 

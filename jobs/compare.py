@@ -36,14 +36,14 @@ def main(
     seeds: Annotated[int | None, typer.Option(help="Number of seeds.", min=1, show_default="the config's")] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of each run.", min=1, show_default="the config's")] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Runs at the same time, 0: one a core.", show_default="the config's")
+        int | None, typer.Option(help="Number of runs at the same time; 0: one a core.", show_default="the config's")
     ] = None,
     ties: Annotated[Ties, typer.Option(help="How Mean Rank breaks ties; published tables use ordinal.")] = Ties(
         "average"
     ),
     as_json: AsJson = False,
 ) -> None:
-    """Train single-task models and every method, compare them, and register the trade-offs worth keeping."""
+    """Train single-task models and every method, compare them, and register the Pareto-optimal models."""
     from jobs.progress import TrainingProgress, check_resources
     from pipeline.comparison.compare import compare
     from pipeline.comparison.comparison import comparison_fingerprint, plan_boosting, plan_networks
@@ -72,7 +72,7 @@ def main(
 
 
 def split_methods(methods: str) -> list[str]:
-    """Methods between commas; commas inside parentheses belong to a method's options."""
+    """The methods of a text that commas separate; commas inside parentheses belong to a method's options."""
     return [text.strip() for text in re.split(r",(?![^(]*\))", methods)]
 
 
@@ -89,7 +89,7 @@ def _show(comparison: Comparison, aliases: dict[str, int], ties: str, resources:
         versions = ", ".join(f"{alias} → version {version}" for alias, version in aliases.items())
         out.print(f"\nregistered model [bold]{name}[/]: {versions}", highlight=False, soft_wrap=True)
         if aliases["champion"] != aliases["balanced"]:
-            out.print("champion stays where it was; the other aliases are of this comparison", highlight=False)
+            out.print("the champion is unchanged; the other aliases point to this comparison's models", highlight=False)
         out.print(f"intervals: {comparison.path.with_suffix('.md')}", highlight=False, soft_wrap=True)
         browse = f"{_mlflow()} ui --backend-store-uri {redacted_store_uri()}"
         out.print(f"see every run: {browse}", highlight=False, soft_wrap=True)
@@ -108,6 +108,6 @@ def _table(comparison: Comparison, rows: list[Row], ties: str) -> Table:
 
 
 def _mlflow() -> Path:
-    """The `mlflow` command beside this Python, as one would type it here."""
+    """The `mlflow` command in the folder of this Python, relative to the working folder where possible."""
     command = Path(sys.executable).with_name("mlflow")
     return command.relative_to(Path.cwd()) if command.is_relative_to(Path.cwd()) else command

@@ -1,4 +1,4 @@
-"""What commands share: their common options, and how they print."""
+"""Options that commands share, their exit codes, and their printing."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from rich.progress import Progress, ProgressColumn
 if TYPE_CHECKING:
     from pipeline.config.run import RunConfig
 
-# Exit codes: something else is wrong, the user's input is, the gate refused a model, another run holds the lock,
-# interrupted.
+# Exit codes, in this order: any other error, wrong input of the user, a model refused by the gate, a lock held by
+# another run, an interruption.
 FAILED, WRONG_INPUT, REFUSED, LOCKED, INTERRUPTED = 1, 2, 3, 4, 130
 # Results go to standard output; progress and errors to standard error, so that `--json` can be piped.
 out = Console(width=None if sys.stdout.isatty() else 120)
@@ -38,10 +38,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object inst
 
 @contextmanager
 def locked(config: RunConfig) -> Iterator[None]:
-    """While the block runs no other command trains a config's runs.
+    """Keep other commands from training a config's runs while the block runs.
 
     Raises:
-        Timeout: If one does.
+        Timeout: If another command is training them.
     """
     config.runs.mkdir(parents=True, exist_ok=True)
     with FileLock(config.runs / f"{config.name}.lock", timeout=0):
@@ -49,7 +49,7 @@ def locked(config: RunConfig) -> Iterator[None]:
 
 
 def show(text: Any, data: Any, as_json: bool) -> None:
-    """Print a result for a person, or for a machine."""
+    """Print a result as text, or as JSON."""
     if as_json:
         sys.stdout.write(json.dumps(data, indent=1, default=str) + "\n")
     else:
@@ -57,10 +57,10 @@ def show(text: Any, data: Any, as_json: bool) -> None:
 
 
 class Bars:
-    """Bars on a terminal while the block runs, and none elsewhere.
+    """Progress bars on a terminal while the block runs; elsewhere nothing is shown.
 
     Args:
-        columns: What a bar shows.
+        columns: The columns of a bar.
     """
 
     def __init__(self, *columns: ProgressColumn) -> None:

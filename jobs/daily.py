@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 _CODES = {"rejected": WRONG_INPUT, "refused": REFUSED, "suspect": REFUSED}
 
-_day = typer.Option("--date", help="The day.", formats=["%Y-%m-%d"])
-_since = typer.Option(help="First of the days up to it, for a back-fill.", formats=["%Y-%m-%d"])
+_day = typer.Option("--date", help="The day to run.", formats=["%Y-%m-%d"])
+_since = typer.Option(help="Run every day from this one up to --date: a back-fill.", formats=["%Y-%m-%d"])
 
 
 def main(
@@ -23,7 +23,7 @@ def main(
     overrides: Overrides,
     day: Annotated[datetime, _day],
     since: Annotated[datetime | None, _since] = None,
-    admit: Annotated[bool, typer.Option(help="Let later days read it, whatever was found of it.")] = False,
+    admit: Annotated[bool, typer.Option(help="Let later days train on this day although a check failed.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check a new day, train on top of the days before it, judge the model by it, and serve the model if it passes."""
@@ -40,7 +40,7 @@ def main(
             for each in daily.days((since or day).date(), day.date()):
                 record, now = (daily.admit(each), True) if admit else daily.run(each)
                 done.append(record)
-                if now or each == day.date():  # a back-fill passes days that were found wanting long ago
+                if now or each == day.date():  # a back-fill does not report failures of days decided earlier again
                     codes.append(_CODES.get(record.status, 0))
                 if not as_json:
                     out.print(_line(record, now), highlight=False, markup=False, soft_wrap=True)
@@ -51,7 +51,7 @@ def main(
 
 
 def _line(record: DayRecord, now: bool) -> str:
-    """What happened, in one line."""
+    """A day's outcome, in one line."""
     aucs = ", ".join(f"{task} {auc:.4f}" for task, auc in record.auc.items())
     served = f"version {record.champion} serves" if record.champion else ""
     left_out = ", ".join(f"{day} left out ({status})" for day, status in record.left_out.items())

@@ -1,4 +1,4 @@
-"""What is wrong with this installation, and the fix: `gradops doctor`."""
+"""Diagnosis of this installation, with a fix for each problem: `gradops doctor`."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 _Configs = Annotated[
     list[Path] | None,
-    typer.Argument(help="TOML files whose runs and searches are looked at.", show_default="the folders `runs` here"),
+    typer.Argument(help="TOML files whose runs and searches to check.", show_default="the folders `runs` here"),
 ]
 
 
 def main(configs: _Configs = None, as_json: AsJson = False) -> None:
-    """Check the installation, the device, the stores, what waits to be sent and the disk; exit 1 if one is wrong."""
+    """Check the installation, the device, the stores, unsent runs and the disk; exit with 1 if a check fails."""
     from pipeline.doctor.doctor import examine
 
     findings = []
     for finding in examine(Path.cwd(), [_loaded(path) for path in configs or ()]):
         findings.append(finding)
-        if not as_json:  # each as soon as it is there: the last ones take seconds
+        if not as_json:  # each is printed as soon as it is known: the last ones take seconds
             out.print(_line(finding))
     if as_json:
         show(None, [asdict(finding) for finding in findings], as_json=True)
@@ -51,6 +51,6 @@ def _line(finding: Finding) -> Table:
 
 
 def _loaded(path: Path) -> RunConfig:
-    from pipeline.training.resolve import load_config  # which imports torch: only where it is asked for
+    from pipeline.training.resolve import load_config  # imports torch, which `gradops doctor` alone does not need
 
     return load_config(path)

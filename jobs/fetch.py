@@ -1,4 +1,4 @@
-"""Put raw data in place: `gradops fetch census`."""
+"""Download of raw data: `gradops fetch census`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Source = StrEnum("Source", list(FETCHED))  # type: ignore[misc]  # members known
 
 
 def main(
-    source: Annotated[Source, typer.Argument(help="Which data.", show_default=False)],
-    to: Annotated[Path, typer.Option(help="Folder of all raw data.")] = Path("data"),
+    source: Annotated[Source, typer.Argument(help="Name of the data set.", show_default=False)],
+    to: Annotated[Path, typer.Option(help="Folder of all raw data; each data set has a folder in it.")] = Path("data"),
     local: Annotated[
         Path | None, typer.Option("--from", help="Folder with a local copy of the raw files.", show_default=False)
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fetch a data set and check it; what is already there is kept."""
+    """Fetch a data set and check it; files that are there already are kept."""
     paths = FETCHED[source].fetch(to / source, local)
     show("\n".join(map(str, paths)), {"files": paths}, as_json)

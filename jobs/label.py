@@ -15,16 +15,18 @@ from jobs.console import AsJson, show
 def main(
     events: Annotated[str, typer.Argument(help="Parquet file, folder or glob of events.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder of the labelled clicks.")] = Path("data/clicks"),
-    window: Annotated[str, typer.Option(help="How long after a click an event is still its: 90m, 24h, 1d12h.")] = "24h",
-    user: Annotated[str, typer.Option(help="Column of who.")] = "user_id",
-    item: Annotated[str, typer.Option(help="Column of what on.")] = "item_id",
-    time: Annotated[str, typer.Option(help="Column of when, a Datetime.")] = "ts",
-    event: Annotated[str, typer.Option(help="Column of what was done.")] = "event",
+    window: Annotated[
+        str, typer.Option(help="Longest time from a click to an event credited to it: 90m, 24h, 1d12h.")
+    ] = "24h",
+    user: Annotated[str, typer.Option(help="Column with the user.")] = "user_id",
+    item: Annotated[str, typer.Option(help="Column with the item.")] = "item_id",
+    time: Annotated[str, typer.Option(help="Column with the time, a Datetime.")] = "ts",
+    event: Annotated[str, typer.Option(help="Column with the kind of event.")] = "event",
     click: Annotated[str, typer.Option(help="Event values that are clicks, the rows to label.")] = "view,click,pv",
     purchase: Annotated[str, typer.Option(help="Event values that are purchases.")] = "buy,purchase",
     cart: Annotated[str, typer.Option(help="Event values that are carts.")] = "cart",
     wish: Annotated[str, typer.Option(help="Event values that are wishes.")] = "fav,favourite,wish",
-    ignore: Annotated[str, typer.Option(help="Event values without a role.")] = "",
+    ignore: Annotated[str, typer.Option(help="Event values to ignore.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Give each click labels for the events credited to it: 1, 0, or null while its window is unfinished."""

@@ -10,7 +10,7 @@ from jobs.console import AsJson, out, show
 
 
 def main(as_json: AsJson = False) -> None:
-    """Say what each method does to the gradients, what it costs and which options it has, as Markdown."""
+    """Describe each method as Markdown: its effect on the gradients, its cost and its options."""
     from gradops.catalogue import methods_page, search_space
     from gradops.methods import METHODS
 

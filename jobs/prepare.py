@@ -1,4 +1,4 @@
-"""Raw data to prepared data: `gradops prepare configs/census.toml`."""
+"""Preparation of raw data for training: `gradops prepare configs/census.toml`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from jobs.console import AsJson, Config, Overrides, show
 
 
 class Workers(StrEnum):
-    """Who does the work."""
+    """The executors that a user can choose."""
 
     local = "local"
     ray = "ray"
 
 
-_engine = typer.Option(help="Who does the work: this process, or the Ray cluster at RAY_ADDRESS (else one of its own).")
+_engine = typer.Option(
+    help="local: work in this process; ray: on the Ray cluster at RAY_ADDRESS, or a local one if that is unset."
+)
 
 
 def main(
@@ -26,7 +28,7 @@ def main(
     engine: Annotated[Workers, _engine] = Workers("local"),
     as_json: AsJson = False,
 ) -> None:
-    """Split, fit encoders on the training rows, encode and write; prepared data that is there is kept."""
+    """Split raw data, fit the encoders on the training rows, and write the encoded rows; finished data is kept."""
     from pipeline.data.prepare import prepare
     from pipeline.runtime.executor import EXECUTORS
     from pipeline.training.resolve import load_config

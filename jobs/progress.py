@@ -1,4 +1,4 @@
-"""Progress of training runs: their needs first, then bars on a terminal, and a line an epoch elsewhere."""
+"""Progress of training runs: the resources that they need, then bars on a terminal, or a line an epoch elsewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.training.resources import ResourceCheck
 
 
 def check_resources(planned: list[PlannedRun], prepared: Prepared, workers: int) -> ResourceCheck:
-    """Print what the unfinished runs need, or refuse them, before anything is written."""
+    """Print the resources that the unfinished runs need, or refuse them, before anything is written."""
     resources = ResourceCheck.of([p.config for p in planned], prepared, workers, neighbours())
     resources.check()
     if resources.missing:

@@ -1,4 +1,4 @@
-"""Put a version in service if it passes the gate: `gradops promote configs/census.toml --prefer income=2,marital=1`."""
+"""Promotion of a version that passes the gate: `gradops promote configs/census.toml --prefer income=2,marital=1`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _AtLeast = Annotated[
     list[str],
     typer.Option(
-        help="What a task's validation AUC has to reach, as wish=0.81; may be repeated. The best mean of the rest.",
+        help="Least validation AUC of a task, as wish=0.81; may be repeated. Among the versions that reach it, choose "
+        "the one with the best mean AUC over the other tasks.",
         default_factory=list,
         metavar="TASK=AUC",
         show_default=False,
@@ -31,17 +32,22 @@ def main(
     config: Config,
     overrides: Overrides,
     at_least: _AtLeast,
-    version: Annotated[int | None, typer.Option(help="The version.", min=1, show_default=False)] = None,
+    version: Annotated[int | None, typer.Option(help="Choose this version.", min=1, show_default=False)] = None,
     alias: Annotated[
-        str | None, typer.Option(help="The version that an alias points at.", show_default="balanced")
+        str | None, typer.Option(help="Choose the version that this alias points at.", show_default="balanced")
     ] = None,
     prefer: Annotated[
-        str, typer.Option(help="How much each task counts, as purchase=2,cart=1.", metavar="TASK=WEIGHT,...")
+        str,
+        typer.Option(
+            help="Choose by the mean validation AUC with these task weights, as purchase=2,cart=1.",
+            metavar="TASK=WEIGHT,...",
+        ),
     ] = "",
     allow_signature_change: Annotated[
-        bool, typer.Option("--allow-signature-change", help="Other columns or tasks than the champion's may be.")
+        bool,
+        typer.Option("--allow-signature-change", help="Accept columns or tasks that differ from the champion's."),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge, and change nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge the version, and change nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Judge a registered version against the champion on held-out rows, and put it in service if it passes."""

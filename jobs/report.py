@@ -1,4 +1,4 @@
-"""A page to choose a trade-off by: `gradops report configs/census.toml`."""
+"""A page that helps to choose a trade-off: `gradops report configs/census.toml`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _Subject = Annotated[
     str,
     typer.Argument(
-        help="Result file of a comparison or a search, or a config or its name: the newest of its results.",
+        help="Result file (JSON) of a comparison or a search; or a config (TOML) or its name, for its newest result.",
         show_default=False,
     ),
 ]
@@ -24,8 +24,10 @@ _Subject = Annotated[
 def main(
     subject: _Subject,
     overrides: Overrides,
-    runs: Annotated[Path, typer.Option(help="Folder of runs, where only a name is given.")] = Path("runs"),
-    output: Annotated[Path | None, typer.Option(help="HTML file.", show_default="beside the result")] = None,
+    runs: Annotated[Path, typer.Option(help="Folder of runs, if the subject is a name.")] = Path("runs"),
+    output: Annotated[
+        Path | None, typer.Option(help="HTML file to write.", show_default="next to the result file")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write one HTML file that shows a comparison or a search, and log it to MLflow."""
@@ -42,7 +44,7 @@ def main(
 
 
 def _path(subject: str, runs: Path, overrides: Sequence[str]) -> Path:
-    """The result file that is meant."""
+    """The result file of a subject."""
     from pipeline.report.results import newest
     from pipeline.training.resolve import load_config
 

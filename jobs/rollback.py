@@ -1,4 +1,4 @@
-"""Put the version in service that served before, at once: `gradops rollback configs/census.toml --reason "..."`."""
+"""Rollback to the version that served before, at once: `gradops rollback configs/census.toml --reason "..."`."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _Subject = Annotated[
 def main(
     subject: _Subject,
     overrides: Overrides,
-    reason: Annotated[str, typer.Option(help="Why; kept with both versions.")] = "by hand",
+    reason: Annotated[str, typer.Option(help="Reason, kept in the tags of both versions.")] = "by hand",
     as_json: AsJson = False,
 ) -> None:
-    """Put the version in service that served before the champion; it is not judged again."""
+    """Put the version that served before the champion back in service, without judging it again."""
     from pipeline.registry.promotion import rollback
     from pipeline.tracking.connection import require_store
     from pipeline.training.resolve import load_config
 
     name = load_config(Path(subject), overrides).name if subject.endswith(".toml") else subject
-    # Not "the same command": one that was cut short is finished by the next, which would then undo it.
-    with require_store("once it is back look which version serves, and roll back if it is the wrong one"):
+    # The advice is not "the same command": an unfinished rollback is finished first, and would then be undone.
+    with require_store("once it is back, see which version serves, and roll back if it is the wrong one"):
         done = rollback(name, reason)
     show(
         f"version {done.champion} is the champion of {name} again; version {done.previous} is `previous`",

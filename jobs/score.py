@@ -1,4 +1,4 @@
-"""Scores of Parquet files: `gradops score --model models:/census@champion data/census/test.parquet scores`."""
+"""Scoring of Parquet files: `gradops score --model models:/census@champion data/census/test.parquet scores`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _Model = Annotated[
 _Keep = Annotated[
     str | None,
     typer.Option(
-        help="Columns to write beside the scores, separated by commas; empty for none.",
-        show_default="all that are no features",
+        help="Input columns to write next to the scores, separated by commas; empty for none.",
+        show_default="all but the features",
     ),
 ]
 
@@ -33,7 +33,7 @@ def main(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Remove other scores in OUT first.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Score Parquet files with a registered model; an interrupted command goes on with the parts that are missing."""
+    """Score Parquet files with a registered model; after an interruption the same command writes the missing parts."""
     from pipeline.registry.packaging import fetched
     from pipeline.serving.batch import Scoring
     from pipeline.serving.scorer import Scorer
@@ -50,7 +50,7 @@ def main(
 
 
 class _Shown(Bars):
-    """A bar on a terminal, a line a part elsewhere. A :class:`pipeline.serving.batch.ScoringCallback`."""
+    """A progress bar on a terminal, or a line a part elsewhere. A :class:`pipeline.serving.batch.ScoringCallback`."""
 
     def __init__(self) -> None:
         columns = (TextColumn("rows"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -59,7 +59,7 @@ class _Shown(Bars):
         self._total, self._done = 0, 0
 
     def on_start(self, rows: int, done: int) -> None:
-        """Say how many there are."""
+        """Set the number of rows, and of those scored before."""
         self._total = rows
         self._bars.update(self._bar, total=rows)
         self.on_part(done)

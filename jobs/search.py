@@ -1,4 +1,7 @@
-"""The trade-off curve: `gradops search configs/census.toml`; given again, or elsewhere, it joins the same study."""
+"""The search of the trade-off curve: `gradops search configs/census.toml`.
+
+The same command in another process, or on another machine, joins the same study.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +24,21 @@ if TYPE_CHECKING:
 def main(
     config: Config,
     overrides: Overrides,
-    trials: Annotated[int | None, typer.Option(help="Points.", min=1, show_default="the config's")] = None,
-    seeds: Annotated[int | None, typer.Option(help="Runs of a point.", min=1, show_default="the config's")] = None,
+    trials: Annotated[int | None, typer.Option(help="Number of points.", min=1, show_default="the config's")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Number of runs of each point.", min=1, show_default="the config's")
+    ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Processes of this command, 0: one a core.", show_default="the config's")
+        int | None,
+        typer.Option(help="Number of worker processes of this command; 0: one a core.", show_default="the config's"),
     ] = None,
     storage: Annotated[
-        str | None, typer.Option(help="URL of a database or a gRPC proxy.", show_default="the config's")
+        str | None,
+        typer.Option(help="URL of the study's database or gRPC proxy.", show_default="the config's"),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Search the trade-off curve over methods and their options, and register its best; a study may be joined."""
+    """Search methods and their options for the trade-off curve, and register the best; commands can share a study."""
     from jobs.progress import TrainingProgress, check_resources
     from pipeline.comparison.comparison import plan_networks
     from pipeline.data.prepare import prepare
@@ -86,7 +93,7 @@ def _show(searched: Searched, aliases: dict[str, int], as_json: bool) -> None:
 
 
 def _table(searched: Searched) -> Table:
-    """The front, from the lowest Δm% up, below what it is held against."""
+    """The Pareto front, from the lowest Δm% up, below the baselines that it is compared with."""
     rows = [(row.system, row.auc, row.delta_m_pct, row.deviation) for row in searched.comparison.table("val")]
     points = sorted(
         zip(searched.candidates(), searched.pareto_front, strict=True), key=lambda pair: pair[0].delta_m_pct

@@ -1,4 +1,4 @@
-"""Generate raw data: `gradops synth clicklog --rows 5000000`."""
+"""Generation of raw data: `gradops synth clicklog --rows 5000000`."""
 
 from __future__ import annotations
 
@@ -25,14 +25,15 @@ Generator = StrEnum("Generator", list(GENERATED))  # type: ignore[misc]  # membe
 
 def main(
     context: typer.Context,
-    generator: Annotated[Generator, typer.Argument(help="Which data.", show_default=False)],
+    generator: Annotated[Generator, typer.Argument(help="Name of the data set.", show_default=False)],
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the data; the truth goes beside it.", show_default="data/GENERATOR")
+        Path | None,
+        typer.Option(help="Folder of the data; the true probabilities go next to it.", show_default="data/GENERATOR"),
     ] = None,
     as_json: AsJson = False,
     **options: Any,
 ) -> None:
-    """Generate data with labels of known probability; interrupted data is finished, finished data kept."""
+    """Generate data whose labels have known probabilities; unfinished data is completed, finished data is kept."""
     source, folder = GENERATED[generator], out or Path("data") / generator
     given = {key: value for key, value in options.items() if _is_given(context, key)}
     made_from = source.options(**_own(generator, source, given))
@@ -48,10 +49,10 @@ def _is_given(context: typer.Context, option: str) -> bool:
 
 
 def _own(name: str, source: GeneratedSource, given: dict[str, Any]) -> dict[str, Any]:
-    """The options that are given, as the source takes them.
+    """The given options, as the source takes them.
 
     Raises:
-        InputError: If some are options of other data.
+        InputError: If an option belongs to another data set.
     """
     own = {field.name for field in fields(source.options)}
     if foreign := [f"`--{key.replace('_', '-')}` is no option of `{name}`" for key in given if key not in own]:
@@ -60,7 +61,7 @@ def _own(name: str, source: GeneratedSource, given: dict[str, Any]) -> dict[str,
 
 
 def _options() -> Iterator[inspect.Parameter]:
-    """The options of all generated data; one that several of them have stands once, with the first one's help."""
+    """The options of all generated data sets; an option of several is listed once, with the help of the first."""
     found: dict[str, list[tuple[str, GeneratedSource, Any]]] = {}
     for name, source in GENERATED.items():
         for field in fields(source.options):
@@ -78,7 +79,7 @@ def _options() -> Iterator[inspect.Parameter]:
 
 
 def _declare_options() -> None:
-    """Give `main` the options of all generated data in the place of `options`; typer reads its signature."""
+    """Replace `options` in the signature of `main`, which typer reads, by the options of all generated data sets."""
     signature = inspect.signature(main, eval_str=True)
     *own, _ = signature.parameters.values()
     parameters = [*(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own), *_options()]

@@ -26,10 +26,10 @@ def main(
     overrides: Overrides,
     as_json: AsJson = False,
     checked: Annotated[
-        bool, typer.Option(help="Compare in every step what should be equal on all ranks; under torchrun.")
+        bool, typer.Option(help="Under torchrun, check in every step that all ranks have equal values.")
     ] = False,
 ) -> None:
-    """Train one model, or find it done, and record it in MLflow; under torchrun on all ranks together."""
+    """Train one model, unless it is trained already, and record it in MLflow; torchrun spreads it over ranks."""
     from jobs.progress import check_resources
     from pipeline.data.prepare import prepare
     from pipeline.runs.plan import PlannedRun, System
@@ -38,7 +38,7 @@ def main(
     from pipeline.training.runner import find_or_train
 
     loaded = load_config(config, overrides)
-    prepared = prepare(loaded)  # of ranks the first to come does it, and the others wait
+    prepared = prepare(loaded)  # the first rank to arrive prepares the data; the others wait
     planned = [PlannedRun(System(loaded.train.method), loaded)]
     with rank_group(checked=checked) as group, ExitStack() as stack:
         resources = once(lambda: check_resources(planned, prepared, workers=1), group)
@@ -55,7 +55,7 @@ def main(
 
 
 def _callbacks(config: RunConfig, prepared: Prepared, planned: list[PlannedRun], stack: ExitStack) -> list[Callback]:
-    """MLflow, and what is shown on the way."""
+    """The callbacks that record the run in MLflow and show its progress."""
     from jobs.progress import TrainingProgress
     from pipeline.tracking.tracker import Tracker
 
@@ -63,6 +63,6 @@ def _callbacks(config: RunConfig, prepared: Prepared, planned: list[PlannedRun],
     return [stack.enter_context(TrainingProgress(planned)), tracker]
 
 
-if __name__ == "__main__":  # `-m jobs.train CONFIG`, as crontabs have it
+if __name__ == "__main__":  # `-m jobs.train CONFIG`, the older form, which stands in crontabs
     sys.argv.insert(1, "train")
     run_module("jobs", run_name="__main__")
