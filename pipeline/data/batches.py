@@ -1,4 +1,4 @@
-"""Encoded Parquet to batches: seeded, and bounded in memory by a window of rows."""
+"""Batches of encoded Parquet files: in a seeded order, in memory bounded by a window of rows."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from pipeline.runtime.prefetch import prefetch
 
 Rows = npt.NDArray[np.int64]
 
-WINDOW = 1 << 18  # rows in memory at a time, three times over at most
+WINDOW = 1 << 18  # rows of a window, of which at most three are in memory
 
 
 class Batches:
     """The rows of one split.
 
-    Rows are read a window at a time, the next one while the present one is used. An epoch visits the windows in a
+    Rows are read a window at a time, the next window while the present one is used. An epoch visits the windows in a
     random order and the rows of each in a random order, both drawn from the seed and the epoch's number; a split
     smaller than one window is shuffled completely.
 
-    Several ranks share every batch evenly, and have equally many. An epoch's batch is made of the same rows however
-    many ranks share it. A rank reads the shuffle shards of a window that it has rows of: by default the window is one
-    shard, and with as many shards as ranks each reads its own rows and no others. Evaluation asks for no order, and
-    there each rank reads its own stretch.
+    Several ranks share every batch evenly, and have the same number of batches. A batch has the same rows whatever the
+    number of ranks. A rank reads the shuffle shards of a window that hold rows of its own: by default the window is one
+    shard; with one shard a rank, each rank reads only its own rows. Evaluation needs no order: there each rank reads
+    its own stretch of rows.
 
     Args:
         folder: Folder of Parquet files that :mod:`pipeline.data.prepare` wrote.
         spec: Declares the columns.
         tasks: Tasks whose labels are wanted, in order.
-        batch_size: Rows a batch, over all ranks; the last one of a window may have fewer.
+        batch_size: Rows of a batch, over all ranks; a window's last batch may have fewer.
         seed: Seed of the order.
-        window: Rows of a window; at most three are in memory, one of them used and one or two taking shape.
-        shuffle_shards: Stretches of a window, each shuffled by itself and with an even share of every batch.
+        window: Rows of a window. At most three windows are in memory: one in use, one or two in preparation.
+        shuffle_shards: Number of stretches of a window, each shuffled by itself and with an even share of every batch.
         shard: Rank, counted from 0, and number of ranks. A rank's batch is empty where a batch has fewer rows than
             ranks.
 
     Raises:
-        ValueError: If there is no such rank, or no shuffle shard.
+        ValueError: If the rank is not below the number of ranks, or there is no shuffle shard.
     """
 
     def __init__(
@@ -72,21 +72,21 @@ class Batches:
         self._held: dict[bool, pl.DataFrame] = {}
 
     def __len__(self) -> int:
-        """Batches an epoch."""
+        """Number of batches of an epoch."""
         return sum(map(self._batches_of, self._starts()))
 
     def epoch(self, number: int, skip: int = 0) -> Iterator[Batch]:
-        """The batches of one epoch, shuffled, without the first ones: where an interrupted epoch goes on.
+        """The shuffled batches of one epoch, without the first ``skip``, from which an interrupted epoch goes on.
 
-        They have sample weights if a task does.
+        Batches have sample weights if a task has.
         """
         generator = np.random.default_rng([self._seed, number])
         starts = generator.permutation(self._starts()).tolist()
-        # Orders of their own: with one for all shards, the same rows of each would meet in every epoch.
+        # A separate order for each shard: with a common order the same rows of each would meet in every epoch.
         others = [np.random.default_rng([self._seed, number, part]) for part in range(1, self._shuffle_shards)]
         generators = [generator, *others]
         while starts and skip >= self._batches_of(starts[0]):
-            self._orders(starts[0], generators)  # drawn, so that what follows is drawn alike
+            self._orders(starts[0], generators)  # drawn, so that later draws stay the same
             skip -= self._batches_of(starts.pop(0))
         for start, window in self._windows(starts, generators):
             yield from self._parts(start, window, skip)
@@ -107,17 +107,17 @@ class Batches:
         return -(-self._rows_of(start) // self._batch_size)
 
     def _stretch(self, start: int, part: int, parts: int) -> range:
-        """The rows of a window that one of several parts has, whose share of every batch is even."""
+        """The rows of a window that belong to one of several parts, an even share of every batch."""
         full, last = divmod(self._rows_of(start), self._batch_size)
         of_batch, of_last = _part(self._batch_size, part, parts), _part(last, part, parts)
         return range(start + full * of_batch.start + of_last.start, start + full * of_batch.stop + of_last.stop)
 
     def _mine(self, rows: int) -> range:
-        """This rank's share of a batch of so many rows."""
+        """This rank's share of a batch of ``rows`` rows."""
         return _part(rows, self._rank, self._ranks)
 
     def _parts(self, start: int, window: Window, skip: int = 0) -> Iterator[Batch]:
-        """The batches of a window, without the first ones."""
+        """The batches of a window, without the first ``skip``."""
         size = len(self._mine(self._batch_size))
         for batch in range(skip, self._batches_of(start)):
             yield window.batch(batch * size, min(batch * size + size, len(window)))
@@ -133,7 +133,7 @@ class Batches:
         if generators:
             row_N = self._shuffled(start, self._orders(start, generators))
             first, end = (int(row_N.min()), int(row_N.max()) + 1) if len(row_N) else (start, start)
-            # By Polars, on every core and lists with their rows, so that a batch is a slice.
+            # Polars gathers on every core and moves lists with their rows, so that a batch is a slice.
             frame = self._read(range(first, end), in_order=False)[row_N - first]
         else:
             frame = self._read(self._stretch(start, self._rank, self._ranks), in_order=True)
@@ -157,7 +157,7 @@ class Batches:
         return np.concatenate([rows[:, mine.start : mine.stop].ravel() for rows, mine in both])
 
     def _read(self, rows: range, *, in_order: bool) -> pl.DataFrame:
-        """Some rows of a window; those of a split that has no other are kept, and read once."""
+        """Some rows of a window; a split with a single window is read once and kept."""
         if self.rows > self._window:
             return self._collected(rows, in_order)
         if in_order not in self._held:
@@ -169,14 +169,14 @@ class Batches:
         return self._rows.select(self._columns(in_order)).slice(rows.start, len(rows)).collect().rechunk()
 
     def _columns(self, in_order: bool) -> list[str]:
-        """What is read: every feature, and of what stands beside them the labels wanted and what their use needs."""
+        """The columns to read: every feature, the labels of the tasks, and weights or groups as needed."""
         beside = {LABEL + task for task in self._tasks}
         beside |= {GROUP} if in_order else {SAMPLE_WEIGHT + task for task in self._tasks}
         return [name for name in self._schema if name.startswith((ID, WEIGHT, VALUE)) or name in beside]
 
 
 def _part(rows: int, part: int, parts: int) -> range:
-    """A part's share of some rows: shares are even, the first parts have one row more."""
+    """A part's share of rows: shares are even, except that the first parts may have one row more."""
     share, rest = divmod(rows, parts)
     begin = part * share + min(part, rest)
     return range(begin, begin + share + (part < rest))

@@ -1,4 +1,4 @@
-"""A few rows of a raw file at a time: counted for the fit, then encoded; each by itself, in any process."""
+"""Chunks of raw files, each counted for the fit and encoded independently, in any process."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ CHUNK_ROWS = 250_000  # raw rows in memory at a time
 
 @dataclass(frozen=True)
 class Reading:
-    """How raw rows are read, small enough to be sent with every piece of work.
+    """The settings for reading raw rows, small enough to be sent with every piece of work.
 
     Args:
         spec: Declares the columns.
-        split: Decides where rows go.
+        split: Assigns rows to training, validation and test.
         holdout: Whether validation and test have files of their own.
-        metadata: Columns that are wanted beside those that the spec names.
+        metadata: Columns to read in addition to those of the spec.
     """
 
     spec: FeatureSpec
@@ -45,7 +45,7 @@ class Chunk:
         path: The file.
         start: Number of the first row.
         rows: Number of rows.
-        name: Name of the parts that they are encoded to.
+        name: Name of the parts with the encoded rows.
     """
 
     role: str
@@ -55,7 +55,7 @@ class Chunk:
     name: str
 
     def read(self, reading: Reading) -> dict[str, pl.DataFrame]:
-        """The rows with the columns that are needed, by split; a split without any is left out."""
+        """The rows with the needed columns, by split; splits without rows are left out."""
         columns = sorted({reading.split.column, *reading.spec.sources, *reading.metadata})
         rows = parquet.collect(self.path, parquet.scan(self.path).select(columns).slice(self.start, self.rows))
         if reading.holdout and self.role == "train":
@@ -67,7 +67,7 @@ class Chunk:
 
 
 def split_into_chunks(role: str, path: Path, name: str) -> Iterator[Chunk]:
-    """All rows of a raw file.
+    """The chunks of a raw file, which cover all its rows.
 
     Args:
         role: The role of the file.
@@ -80,13 +80,13 @@ def split_into_chunks(role: str, path: Path, name: str) -> Iterator[Chunk]:
 
 
 def count_chunk(reading: Reading, counting: Counting, chunk: Chunk) -> FrameCounts | None:
-    """Count the training rows among some rows, for the fit; None without any."""
+    """Count a chunk's training rows, for the fit; None if it has none."""
     trained = chunk.read(reading).get("train")
     return None if trained is None else counting.part(trained)
 
 
 def encode_chunk(reading: Reading, encoder: Encoder, draft: Path, chunk: Chunk) -> list[str]:
-    """Encode some rows and write what each split has of them, unless an interrupted run has done so.
+    """Encode a chunk and write a part for each split, unless an interrupted run has done so.
 
     Returns:
         The parts, as paths within the draft. Another machine may not see them in a folder's listing yet.
@@ -95,8 +95,8 @@ def encode_chunk(reading: Reading, encoder: Encoder, draft: Path, chunk: Chunk) 
     if not done.exists():
         for split, frame in chunk.read(reading).items():
             with atomic(draft / split / f"{chunk.name}.parquet") as file:
-                # In memory: in streaming each of many small pieces would build the map of a vocabulary again. No two
-                # columns share an expression worth finding.
+                # In memory: streaming would rebuild a vocabulary's map for each small piece. Columns share no costly
+                # expression.
                 plan = pl.QueryOptFlags(comm_subexpr_elim=False)
                 encoded = encoder.encode(frame.lazy()).collect(engine="in-memory", optimizations=plan)
                 encoded.write_parquet(file, row_group_size=65_536, compression="lz4", statistics=False)

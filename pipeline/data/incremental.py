@@ -1,8 +1,8 @@
 """Prepared data that grows: a new day is added to the data of earlier days, whose ids keep their meaning.
 
 The newest prepared data of the same spec whose training period is not later is the base. Its vocabularies are only
-added to, its scales and buckets stay, and files that were trained on then and are trained on now are linked, not
-prepared again. What a vocabulary did not know yet when such a file was prepared stays out of vocabulary in it.
+added to, its scales and buckets stay, and files that were training data then and still are, are linked instead of
+prepared again. In such a file, values that the vocabulary did not yet know stay out of vocabulary.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ def find_base(config: RunConfig, inputs: Mapping[str, Any]) -> Prepared | None:
     """Data prepared from exactly these inputs, else the base to grow from, else None.
 
     Args:
-        config: Where prepared data is, and how rows are split now.
-        inputs: All that the data depends on, but for the data that it was grown from.
+        config: Gives the folder of prepared data and the present split.
+        inputs: All that the data depends on, except the data that it was grown from.
     """
     fitting = [p for p in Prepared.all(config.data.prepared) if _fits(config.split, inputs, p.manifest)]
     return max(fitting, key=lambda p: (is_same(p, inputs), p.written), default=None)
 
 
 def is_same(prepared: Prepared, inputs: Mapping[str, Any]) -> bool:
-    """Whether data was prepared from these inputs, grown from whatever."""
+    """Whether data was prepared from these inputs, regardless of the data it was grown from."""
     return all(prepared.manifest[key] == value for key, value in inputs.items())
 
 
@@ -43,18 +43,18 @@ def _fits(split: SplitConfig, inputs: Mapping[str, Any], manifest: Mapping[str, 
     before = manifest["split"]
     if split.time is None or before["time"] != split.time:
         return bool(before == inputs["split"])
-    # Its scales and ids are of days before its validation: of what is trained on now, and not of what is held out.
+    # Its scales and ids come from days before its validation, which now train; none of them is held out.
     assert isinstance(split.validation, date), "a split by time has days"
     return date.fromisoformat(before["validation"]) <= split.validation
 
 
 @dataclass(frozen=True)
 class Base:
-    """The prepared data that new data takes ids, scales and parts from; none for a new beginning.
+    """The prepared data from which new data takes ids, scales and parts.
 
     Args:
-        prepared: The data to grow from.
-        by_time: Whether rows are split by time, so that held out rows become training rows.
+        prepared: The data to grow from; None for a new beginning.
+        by_time: Whether rows are split by time, so that held-out rows later become training rows.
     """
 
     prepared: Prepared | None
@@ -62,15 +62,15 @@ class Base:
 
     @property
     def inputs(self) -> dict[str, str]:
-        """The further input of the new data: the data that it is grown from."""
+        """The additional input of the new data: the data that it is grown from."""
         return {} if self.prepared is None else {"grown_from": self.prepared.fingerprint}
 
     def kept(self, role: str, digest: str) -> Sequence[Path] | None:
-        """The parts that a raw file was prepared to; None if it has to be prepared.
+        """The existing parts of a raw file; None if the file has to be prepared.
 
         Args:
-            role: The file's.
-            digest: SHA-256 of its content.
+            role: The file's role.
+            digest: SHA-256 of the file's content.
         """
         if self.prepared is None:
             return None
@@ -81,7 +81,7 @@ class Base:
 
 
 def link(part: Path, target: Path) -> None:
-    """One more name for a part's file, which nothing ever writes to again."""
+    """Give a part's file one more name; nothing ever writes to it again."""
     target.parent.mkdir(exist_ok=True)
     target.unlink(missing_ok=True)
     os.link(part, target)

@@ -1,4 +1,4 @@
-"""Raw Parquet to prepared data: split, fit on training rows only, encode, write."""
+"""Prepares data from raw Parquet: splits, fits on training rows only, encodes and writes."""
 
 from __future__ import annotations
 
@@ -29,31 +29,31 @@ from pipeline.runtime.versions import data_versions
 from pipeline.validation import leakage, raw_data
 from pipeline.validation.findings import Findings
 
-# A change of what prepared folders hold, for equal inputs, raises this number: old folders are then not found.
+# Raise this number when equal inputs give other content of prepared folders: old folders are then not found.
 _FORMAT = 5
 
 
 def prepare(config: RunConfig, executor: Executor = LOCAL_EXECUTOR) -> Prepared:
-    """Prepare the data that a config describes, or find it done.
+    """Prepare the data of a config, or find it complete.
 
     Args:
         config: The data, its split, features, tasks and contract.
-        executor: Who reads, checks, counts and encodes; whoever does, the same bytes are written.
+        executor: Executor that reads, checks, counts and encodes; every executor writes the same bytes.
 
     Raises:
         InputError: If files are missing, or columns or values do not fit the config (all problems at once), or features
-            know a label, or a split is empty or holds a single class of some task. Nothing is written then.
+            leak a label, or a split is empty or has a single class of some task. Nothing is written then.
     """
     return Preparation.of(config, executor).prepared()
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """Raw files on their way to prepared data: found done, or examined, fitted, encoded and written.
+    """Raw files on their way to prepared data: found complete, or examined, fitted, encoded and written.
 
     Args:
         config: The data, its split, features, tasks and contract.
-        executor: Who reads, checks, counts and encodes.
+        executor: Executor that reads, checks, counts and encodes.
         sources: The raw files of each role.
         digests: SHA-256 of each of them.
     """
@@ -77,14 +77,14 @@ class Preparation:
         return cls(config, executor, sources, digests)
 
     def find(self) -> Prepared | None:
-        """The data, if it is done."""
+        """The data, if it is complete."""
         base = self._base()
         if base.prepared is not None and incremental.is_same(base.prepared, self._inputs):
             return base.prepared
         return Prepared.find(self._folder(base))
 
     def examine(self, newest: date | None = None) -> Findings:
-        """Hold the raw files against the contract.
+        """Check the raw files against the contract.
 
         Args:
             newest: As for :func:`pipeline.validation.raw_data.examine_raw_data`.
@@ -92,10 +92,10 @@ class Preparation:
         return raw_data.examine_raw_data(self.config, self.sources, self.executor, newest)
 
     def prepared(self, findings: Findings | None = None) -> Prepared:
-        """The data: found done, or written now.
+        """The data: found complete, or written now.
 
         Args:
-            findings: Those of :meth:`examine`, if it was called already.
+            findings: The findings of :meth:`examine`, if it was already called.
 
         Raises:
             InputError: As for :func:`prepare`.
@@ -115,10 +115,10 @@ class Preparation:
 
     @cached_property
     def _inputs(self) -> dict[str, Any]:
-        """All that the data depends on, but for the data that it grows from."""
+        """All that the data depends on, except the data that it grows from."""
         return {
             "format": _FORMAT,
-            # A task's weight changes what is trained, not what is prepared.
+            # A task's weight changes the training, not the prepared data.
             "spec": self.config.spec.model_dump(mode="json", exclude={"tasks": {"__all__": {"weight"}}}),
             "split": self.config.split.model_dump(mode="json"),
             "sources": self.digests,
@@ -130,14 +130,14 @@ class Preparation:
 
 @dataclass(frozen=True)
 class _Writer:
-    """Fit, then encode, a chunk of rows at a time; finished chunks of an interrupted run are found again.
+    """Fits, then encodes, a chunk of rows at a time; finished chunks of an interrupted run are found again.
 
     Args:
         config: The data, its split, features and tasks.
-        executor: Who counts and encodes.
+        executor: Executor that counts and encodes.
         sources: The raw files of each role.
         digests: SHA-256 of each of them.
-        base: The earlier data that it grows from.
+        base: The earlier data that the data grows from.
     """
 
     config: RunConfig
@@ -151,13 +151,13 @@ class _Writer:
         return Reading(self.config.spec, self.config.split, holdout=self.config.data.holdout is not None)
 
     def write(self, inputs: dict[str, Any], folder: Path) -> Prepared:
-        """Write the data to its folder; interrupted, it goes on from its draft."""
+        """Write the data to its folder; after an interruption it goes on from the draft."""
         draft = folder.with_name(f".{folder.name}.draft")
         remove_drafts(draft)
         (draft / DONE).mkdir(parents=True, exist_ok=True)
         new = list(self._new())
         encoder = self._fitted([chunk for chunk in new if chunk.role == "train"], draft)
-        # Two at a time: one reads or writes while the other computes.
+        # Two chunks at a time: one is read or written while the other is computed.
         encoded = self.executor.map(partial(encode_chunk, self._reading, encoder, draft), new, threads=2)
         parts = [*(part for written in encoded for part in written), *self._linked(draft)]
         counts = {split: self._counts([draft / p for p in parts if p.startswith(f"{split}/")]) for split in SPLITS}
@@ -188,7 +188,7 @@ class _Writer:
                 yield role, path, digest, f"part-{role}-{number:05}"
 
     def _new(self) -> Iterator[Chunk]:
-        """The rows of every raw file that nothing is kept of."""
+        """The chunks of every raw file without kept parts."""
         for role, path, digest, name in self._each_file():
             if self.base.kept(role, digest) is None:
                 yield from split_into_chunks(role, path, name)
@@ -213,7 +213,7 @@ class _Writer:
         return Fitter(self.config.spec, schema, rows, Learnt(before.encoder(), before.pending(), before.rows["train"]))
 
     def _linked(self, draft: Path) -> Iterator[str]:
-        """The parts of files that are kept, under the names that they have now."""
+        """The kept parts of files, linked under their new names."""
         for role, _, digest, name in self._each_file():
             for part in self.base.kept(role, digest) or ():
                 renamed = f"{part.parent.name}/{name}-{part.name.rpartition('-')[2]}"
@@ -248,7 +248,7 @@ class OneClassError(InputError):
 
     Args:
         message: Every problem.
-        splits: The splits that have one.
+        splits: The splits with a problem.
     """
 
     def __init__(self, message: str, splits: Collection[str]) -> None:

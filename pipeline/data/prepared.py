@@ -1,4 +1,4 @@
-"""A complete folder of prepared data: what :mod:`pipeline.data.prepare` writes and everything else reads."""
+"""A complete folder of prepared data, written by :mod:`pipeline.data.prepare` and read by everything else."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Prepared:
 
     Args:
         folder: ``{train,val,test}/part-*.parquet``, ``encoder/``, ``pending.parquet`` and ``manifest.json``.
-        manifest: Its inputs, and its rows and labels by split.
+        manifest: The folder's inputs, and its rows and labels by split.
     """
 
     folder: Path
@@ -29,7 +29,7 @@ class Prepared:
 
     @classmethod
     def find(cls, folder: Path) -> Prepared | None:
-        """The folder's data, None unless its manifest and every file that it names are there."""
+        """The folder's data; None unless the manifest and every file that it names exist."""
         if not (folder / MANIFEST).exists():
             return None
         manifest = json.loads((folder / MANIFEST).read_text())
@@ -43,17 +43,17 @@ class Prepared:
 
     @property
     def fingerprint(self) -> str:
-        """Equal inputs, equal fingerprint."""
+        """The fingerprint of the inputs: equal inputs have equal fingerprints."""
         return self.folder.name
 
     @property
     def rows(self) -> dict[str, int]:
-        """Rows of each split."""
+        """The number of rows of each split."""
         return {split: int(found["rows"]) for split, found in self.manifest["splits"].items()}
 
     @property
     def split(self) -> dict[str, Any]:
-        """The rule that decided which of its rows are held out; of another day's data it may be the same."""
+        """The rule that decided which rows are held out; another day's data may have the same rule."""
         return {**self.manifest["split"], "holdout": "holdout" in self.manifest["sources"]}
 
     @property
@@ -66,5 +66,5 @@ class Prepared:
         return Encoder.load(self.folder / ENCODER)
 
     def pending(self) -> pl.DataFrame:
-        """Values of its training rows that no vocabulary holds yet; see :meth:`features.fitting.Fitter.pending`."""
+        """Values of its training rows that are in no vocabulary yet; see :meth:`features.fitting.Fitter.pending`."""
         return pl.read_parquet(self.folder / PENDING)

@@ -20,13 +20,13 @@ from pipeline.evaluation.ranking import NO_GROUP
 
 @dataclass(frozen=True)
 class Batch:
-    """What a model reads, and the labels.
+    """The inputs of a model, and the labels.
 
     Args:
         bags: Ids of every feature with a table.
         value_BV: Standardised numbers.
         labels_BT: 0, 1, or NaN where unknown; no columns when serving.
-        weight_BT: How much each row counts in each task's loss; None where all count alike, or to evaluate.
+        weight_BT: Weight of each row in each task's loss; None where all rows count alike, and in evaluation.
         group_B: Number of each row's group, or :data:`pipeline.evaluation.ranking.NO_GROUP`; None where rows were not
             read for evaluation.
     """
@@ -49,8 +49,8 @@ class Entries:
 
     Args:
         ids_E: Ids, one row after another.
-        begin_M: Where each row's begin, and the last one's end: one more than rows.
-        weight_E: Their weights; None where no feature has any.
+        begin_M: Where each row's ids begin, and where the last row's end: one more number than rows.
+        weight_E: Weights of the ids; None where no feature has weights.
     """
 
     ids_E: Tensor
@@ -59,7 +59,7 @@ class Entries:
 
     @classmethod
     def of(cls, frame: pl.DataFrame, name: str, spec: FeatureSpec) -> Entries:
-        """A list column, and the weights of its entries: given, or 1 each, or equal shares of 1 for a mean."""
+        """A list column with the weights of its entries: the given ones, 1 each, or equal shares of 1 for a mean."""
         ids = frame.get_column(ID + name)
         length_N = ids.list.len().cast(pl.Int64).to_torch()
         begin_M = torch.cat([torch.zeros(1, dtype=torch.int64), length_N.cumsum(0)])
@@ -72,7 +72,7 @@ class Entries:
         return cls(ids.explode(empty_as_null=False).to_torch(), begin_M, weight_E)
 
     def rows(self, start: int, stop: int) -> tuple[Tensor, Tensor, Tensor | None]:
-        """The ids of neighbouring rows, how many each row has, their weights."""
+        """The ids of neighbouring rows, the number of ids of each row, and the weights."""
         begin_M = self.begin_M[start : stop + 1]
         part = slice(int(begin_M[0]), int(begin_M[-1]))
         weight_E = None if self.weight_E is None else self.weight_E[part]
@@ -88,7 +88,7 @@ class Window:
         entries: Multi-hot feature to its ids.
         value_NV: Numbers.
         labels_NT: 0, 1, or NaN where unknown.
-        weight_NT: How much each row counts in each task's loss; None if the frame had no sample weights.
+        weight_NT: Weight of each row in each task's loss; None if the frame had no sample weights.
         group_N: Number of each row's group, or :data:`pipeline.evaluation.ranking.NO_GROUP`; None if the frame had no
             groups.
         spec: Declares the features.
@@ -127,7 +127,7 @@ class Window:
         return Batch(self._bags(start, stop), self.value_NV[rows], self.labels_NT[rows], weight_BT, group_B)
 
     def _bags(self, start: int, stop: int) -> Bags:
-        """What the rows read, features one after another."""
+        """The bags of neighbouring rows, features one after another."""
         ids_FB = self.ids_FN[:, start:stop]
         if not self.entries:
             return Bags(ids_FB.reshape(-1), torch.ones(ids_FB.numel(), dtype=torch.int32))
@@ -143,7 +143,7 @@ class Window:
 
 
 def _sample_weights(frame: pl.DataFrame, tasks: Sequence[str]) -> Tensor | None:
-    """Rows x tasks, 1 for a task without; None where no task has any."""
+    """Sample weights, rows x tasks, 1 for a task without; None where no task has any."""
     names = [SAMPLE_WEIGHT + task for task in tasks]
     if not set(names) & set(frame.columns):
         return None
@@ -151,17 +151,17 @@ def _sample_weights(frame: pl.DataFrame, tasks: Sequence[str]) -> Tensor | None:
 
 
 def _numbers(frame: pl.DataFrame, columns: Sequence[str]) -> Tensor:
-    """Rows x columns in float32, NaN where null."""
+    """The columns as float32, rows x columns, NaN where null."""
     return _tensor(_columns(frame, [pl.col(c).cast(pl.Float32).fill_null(float("nan")) for c in columns]))
 
 
 def _columns(frame: pl.DataFrame, columns: Sequence[pl.Expr]) -> npt.NDArray[Any]:
-    """Rows x columns, column by column in memory; rows x 0 if there are none, where a frame would lose its rows."""
+    """The columns as an array, rows x columns, in column-major order; without columns, rows x 0."""
     if not columns:
         return np.empty((frame.height, 0), np.float32)
     return frame.select(columns).to_numpy(order="fortran", writable=True)
 
 
 def _tensor(array: npt.NDArray[Any]) -> Tensor:
-    # Row by row in memory; numpy copies from column by column in half of torch's time.
+    # In row-major order; numpy's copy from column-major order takes half of torch's time.
     return torch.from_numpy(np.ascontiguousarray(array))

@@ -1,1 +1,1 @@
-"""Finished runs on disk (:mod:`pipeline.runs.run`) and runs that are planned (:mod:`pipeline.runs.plan`)."""
+"""Finished runs on disk (:mod:`pipeline.runs.run`) and planned runs (:mod:`pipeline.runs.plan`)."""

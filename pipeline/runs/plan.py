@@ -1,4 +1,4 @@
-"""Runs that are planned, the systems of a comparison that they belong to, and the callbacks of their training."""
+"""Planned runs, the systems of a comparison that they belong to, and the callbacks of their training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class System:
     """A row of a comparison's table: a method, or a baseline.
 
     Args:
-        name: Its name in tables and files; a method's is its text with options.
+        name: The name in tables and files; a method's name is its text with options.
         kind: ``"method"`` trains one network for all tasks, ``"single-task"`` one network a task, and ``"boosting"``
             one model of boosted trees a task.
         is_ranked: Whether it has a Mean Rank.
@@ -52,7 +52,7 @@ REFERENCES = (UNIFORM, SINGLE_TASK)
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run that is to be found or trained.
+    """A run to find or to train.
 
     Args:
         system: The system it belongs to.

@@ -1,4 +1,4 @@
-"""Finished runs on disk, found again by what they depend on."""
+"""Finished runs on disk, found again by the fingerprint of everything that they depend on."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from pipeline.data.prepared import Prepared
 from pipeline.files.atomic import durable, fingerprint
 
 RESULT, WEIGHTS, CONFIG, PLACEMENT = "result.json", "weights.safetensors", "config.json", "placement.json"
-# Raised whenever equal configs on equal data give other numbers than before: older runs are then not found.
+# Raise this number when equal configs on equal data give other results: older runs are then not found.
 _FORMAT = 2
-# What keeps a run safe while it trains changes nothing in its result.
+# Keys about checkpoints do not change a run's result.
 _SAFETY = {"checkpoint_every", "keep_checkpoints"}
 # Keys of [train] to the names that they had when the first runs were made: their fingerprints have these.
 _FIRST_NAMES = {"shuffle_shards": "lanes"}
@@ -36,12 +36,12 @@ class Epoch:
 
     Args:
         number: Counted from 0.
-        step: Steps done at its end.
+        step: Number of steps done at its end.
         seconds: Its training time.
         lr: Learning rate at its end.
-        losses: Mean training loss of each task, in nats, before its weight among the tasks.
+        losses: Mean training loss of each task, in nats, before the task's weight.
         val: Validation metrics of each task.
-        diagnostics: Step to the step's report as named numbers, for the sampled steps.
+        diagnostics: Sampled step to the step's report as named numbers.
     """
 
     number: int
@@ -54,7 +54,7 @@ class Epoch:
 
     @property
     def mean_auc(self) -> float:
-        """Mean validation AUC over the tasks: what the best epoch is chosen by."""
+        """Mean validation AUC over the tasks, which decides the best epoch."""
         return mean_auc(self.val)
 
 
@@ -63,9 +63,9 @@ class Run:
     """A finished run.
 
     Args:
-        folder: Where its result, weights and config are.
+        folder: Folder of its result, weights and config.
         tasks: The tasks it trained.
-        method: How their gradients were combined.
+        method: The method that combined their gradients.
         seed: Its seed.
         best_epoch: The epoch whose weights were kept.
         val: Validation metrics of those weights.
@@ -84,7 +84,7 @@ class Run:
 
     @property
     def fingerprint(self) -> str:
-        """Equal config and data, equal fingerprint."""
+        """The fingerprint of config and data: equal ones have equal fingerprints."""
         return self.folder.name
 
     @property
@@ -99,13 +99,13 @@ class Run:
         tensors: Mapping[str, Tensor],
         placement: Mapping[str, Any] = MappingProxyType({}),
     ) -> Run:
-        """Write the run; a folder that is there is complete.
+        """Write the run to its folder, which appears only when it is complete.
 
         Args:
-            config: What was trained.
-            file: Name of the file of what it leaves behind.
-            tensors: What that is.
-            placement: Which ranks held what, where there were several.
+            config: The config that was trained.
+            file: Name of the file for the tensors.
+            tensors: The tensors that the run leaves behind, such as its weights.
+            placement: The ranks that held each table, if there were several.
         """
         with durable(self.folder) as draft:
             draft.mkdir(parents=True)
@@ -119,7 +119,7 @@ class Run:
 
     @classmethod
     def load(cls, folder: Path) -> Run:
-        """Read what :meth:`save` wrote."""
+        """Read a run that :meth:`save` wrote."""
         content: dict[str, Any] = json.loads((folder / RESULT).read_text())
         return cls(folder=folder, **content | {"history": [_epoch(e) for e in content["history"]]})
 
@@ -131,7 +131,7 @@ def architecture_of(config: RunConfig) -> ArchitectureConfig:
 
 def depends_on(config: RunConfig, prepared: Prepared) -> dict[str, Any]:
     """Everything that decides a run's result."""
-    # A start from the seed is named by nothing, so that runs of before there was another are still found.
+    # A start from the seed is left out, so that runs from before `start_from` existed are still found.
     excluded = _SAFETY if config.train.start_from else _SAFETY | {"start_from"}
     content = config.train.model_dump(mode="json", exclude=excluded)
     train = {_FIRST_NAMES.get(key, key): value for key, value in content.items()}
@@ -141,7 +141,7 @@ def depends_on(config: RunConfig, prepared: Prepared) -> dict[str, Any]:
 
 
 def differences(saved: Mapping[str, Any], present: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Every value that is not the same on both sides, by its dotted name."""
+    """Every value that differs between the two sides, by its dotted name."""
     found = []
     for name in dict.fromkeys([*saved, *present]):
         there, here = saved.get(name), present.get(name)
@@ -153,12 +153,12 @@ def differences(saved: Mapping[str, Any], present: Mapping[str, Any], prefix: st
 
 
 def run_folder(config: RunConfig, prepared: Prepared) -> Path:
-    """Where the run of a config on prepared data is, or will be."""
+    """The folder of the run of a config on prepared data, which may not exist yet."""
     return config.runs / fingerprint(depends_on(config, prepared))
 
 
 def checkpoints_of(config: RunConfig, prepared: Prepared) -> Path:
-    """Where the checkpoints of the run are until it is finished: a folder of a run holds a finished one."""
+    """The folder of the run's checkpoints until it is finished; a run's own folder holds finished runs only."""
     return config.runs / "checkpoints" / run_folder(config, prepared).name
 
 
@@ -172,7 +172,7 @@ def find_run(config: RunConfig, prepared: Prepared) -> Run | None:
 
 
 def load_run(folder: Path, file: str) -> Run | None:
-    """The run in a folder, if its result, its config and the file that it left behind are there.
+    """The run in a folder, if its result, its config and its file of tensors exist.
 
     Raises:
         InputError: If it is damaged.

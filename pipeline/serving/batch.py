@@ -1,4 +1,4 @@
-"""Parquet in, scores out: part by part in bounded memory, each written whole or not at all, none of them twice."""
+"""Scores Parquet files part by part, in bounded memory; each part is written atomically and exactly once."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ RECORD = "score.json"
 
 
 class ScoringCallback(Protocol):
-    """Is told how far the scores are."""
+    """Methods that scoring calls as it progresses."""
 
     def on_start(self, rows: int, done: int) -> None:
-        """Before the first part: so many rows there are, and so many an interrupted command has scored."""
+        """Called before the first part with the number of all rows and of those that an earlier command has scored."""
 
     def on_part(self, rows: int) -> None:
-        """A part is written."""
+        """Called after each part with its number of rows."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Scoring:
     """Scores of the rows of Parquet files.
 
     Args:
-        scorer: Scores them.
+        scorer: The model.
         sources: The files.
-        keep: Columns that are written beside the scores.
+        keep: Columns to write next to the scores.
         out: Folder of the parts.
     """
 
@@ -52,14 +52,14 @@ class Scoring:
 
     @classmethod
     def of(cls, scorer: Scorer, source: str, out: Path, keep: Sequence[str] | None) -> Scoring:
-        """Hold every file's columns against the model, before anything is written.
+        """Check every file's columns against the model, before anything is written.
 
         Args:
             scorer: The model.
             source: Parquet file, folder or glob.
             out: Folder of the parts.
-            keep: Columns to write beside the scores; None for all that the model does not read and that are not called
-                as a task is.
+            keep: Columns to write next to the scores; None for all that the model does not read, except those with the
+                name of a task.
 
         Raises:
             InputError: With all problems of all files.
@@ -74,24 +74,26 @@ class Scoring:
         if schema is not None:
             if keep is None:
                 kept = tuple(c for c in schema if c not in {*scorer.columns, *scorer.tasks})
-            problems += [f"column `{c}` is to be kept and is not there" for c in kept if c not in schema]
+            problems += [f"column `{c}` of --keep is missing" for c in kept if c not in schema]
             problems += _unfit(scorer, schema)
-        problems += [f"column `{c}` is called as a task is; leave it out of --keep" for c in kept if c in scorer.tasks]
+        problems += [
+            f"column `{c}` has the same name as a task; leave it out of --keep" for c in kept if c in scorer.tasks
+        ]
         if any(out.resolve() in path.resolve().parents for path in paths):
-            problems.append(f"{out} is where rows are read from; give another folder for the scores")
+            problems.append(f"{out} holds the rows to score; give another folder for the scores")
         if problems := [*problems, *differing]:
             raise InputError.of(f"cannot score {source}", problems)
         return cls(scorer, paths, tuple(dict.fromkeys(kept)), out)
 
     def run(self, callback: ScoringCallback, *, overwrite: bool = False) -> dict[str, Any]:
-        """Write what is missing of the scores.
+        """Write the missing parts of the scores.
 
         Args:
-            callback: Is told of each part.
-            overwrite: Whether scores of other rows or of another model are removed first; never what is not ours.
+            callback: Called for each part.
+            overwrite: Whether scores of other rows or of another model are removed first; other files never are.
 
         Returns:
-            What was done, to be printed.
+            A summary, to be printed.
 
         Raises:
             InputError: If the folder holds something else, or a file cannot be read or scored.
@@ -119,7 +121,7 @@ class Scoring:
 
     @cached_property
     def _identity(self) -> dict[str, Any]:
-        """What the scores depend on, and how they are divided."""
+        """Everything that the scores and their division into parts depend on."""
         sources = [sha256_file(path) for path in self.sources]
         parts = [[chunk.name, chunk.start, chunk.rows] for chunk in self._parts]
         return {"model": self.scorer.digest, "keep": list(self.keep), "sources": sources, "parts": parts}
@@ -128,7 +130,7 @@ class Scoring:
         return self.out / f"{chunk.name}.parquet"
 
     def _claim(self, overwrite: bool) -> None:
-        """Make sure that what is in the folder, if anything is, are parts of these scores."""
+        """Make sure that the folder is empty or holds parts of these scores."""
         record = self.out / RECORD
         if not record.exists():
             if any(not path.name.startswith(".") for path in self.out.iterdir()):
@@ -137,8 +139,8 @@ class Scoring:
             self._note(self._identity, complete=False)
             return
         if overwrite:
-            # Nobody's first: a command that is killed before the last part is gone leaves a folder that is still ours,
-            # and in it no part that is taken for the new scores.
+            # First an identity of no scores: if the command is killed before the last part is removed, the folder is
+            # still known as one of scores, and no old part counts as a new one.
             self._note(dict.fromkeys(self._identity), complete=False)
             for path in self.out.glob("part-*.parquet"):
                 path.unlink()
@@ -173,7 +175,7 @@ class Scoring:
 
 
 def _unfit(scorer: Scorer, schema: pl.Schema) -> list[str]:
-    """What a model finds wrong with the columns of files, found by scoring no row of them."""
+    """The problems of a model with the columns of files, found by scoring zero rows."""
     try:
         scorer.score(schema.to_frame())
     except InputError as error:
@@ -183,7 +185,7 @@ def _unfit(scorer: Scorer, schema: pl.Schema) -> list[str]:
 
 @contextmanager
 def _naming(chunk: Chunk) -> Iterator[None]:
-    """Say which rows of which file cannot be scored."""
+    """Add file and rows to an error in scoring them."""
     try:
         yield
     except InputError as error:

@@ -1,4 +1,4 @@
-"""What `mlflow models serve` answers: our own reading of a request, and errors that a caller can mend."""
+"""The answers of `mlflow models serve`: requests read by our own code, and errors that a caller can mend."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _log = logging.getLogger(__name__)
 def answer_requests(scorer: Scorer) -> bool:
     """Answer this process's requests, if it is MLflow's scoring server.
 
-    MLflow's own reading goes through pandas, refuses numbers for their type where one is missing, has no limits, and
-    answers what it did not expect with a traceback. There is no hook for another: the function that its server calls
-    is replaced. Where MLflow has none of that name and form, it answers as it always does.
+    MLflow's own code reads requests by pandas, refuses a column's numbers where one is missing, has no limits, and
+    answers unexpected input with a traceback. It offers no hook, so the function that its server calls is replaced.
+    An MLflow without a function of that name and signature answers as usual.
 
     Returns:
-        Whether it was replaced.
+        Whether the function was replaced.
     """
     known = list(inspect.signature(getattr(scoring_server, "invocations", lambda: None)).parameters)
     if scoring_server._SERVER_MODEL_PATH not in os.environ or known != [
@@ -45,22 +45,22 @@ def answer_requests(scorer: Scorer) -> bool:
 
 
 class Answers:
-    """Takes the place of MLflow's ``invocations``.
+    """A replacement of MLflow's ``invocations``.
 
     Args:
-        scorer: Scores the rows.
-        limits: The largest request that is answered.
+        scorer: The model.
+        limits: Limits of a request.
     """
 
     def __init__(self, scorer: Scorer, limits: Limits) -> None:
         self._scorer, self._limits = scorer, limits
-        # MLflow calls from many threads; what requests hold in memory at a time is bounded by how many are worked on.
+        # MLflow calls from many threads; bounding the number of requests in progress bounds their memory.
         self._slots = threading.BoundedSemaphore(os.cpu_count() or 1)
 
     def __call__(
         self, data: bytes, content_type: str | None, model: object, input_schema: object
     ) -> scoring_server.InvocationsResponse:
-        """The scores of a request's rows in MLflow's form, or what is wrong with it."""
+        """The scores of a request's rows in MLflow's form, or an error."""
         del model, input_schema
         kind, _, charset = (part.strip().lower() for part in (content_type or "").partition(";"))
         if kind != _JSON or charset.replace('"', "") not in ("", "charset=utf-8"):
@@ -78,7 +78,7 @@ class Answers:
 
 
 def _error(status: int, message: str) -> scoring_server.InvocationsResponse:
-    code = "INTERNAL_ERROR" if status >= 500 else "INVALID_PARAMETER_VALUE"  # HTTP's own
+    code = "INTERNAL_ERROR" if status >= 500 else "INVALID_PARAMETER_VALUE"  # HTTP: from 500 on the server's fault
     return _response(status, {"error_code": code, "message": message})
 
 

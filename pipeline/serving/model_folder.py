@@ -1,4 +1,4 @@
-"""A model's folder, held against what it should be before anything in it is read: it may come from anywhere."""
+"""Checks a model's folder before anything in it is read, because it may come from an untrusted place."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ MODEL, WEIGHTS, ENCODER, MANIFEST = "model.json", "weights.safetensors", "encode
 VOCABULARY = f"{ENCODER}/vocabulary.parquet"
 _FILES = (MODEL, WEIGHTS, f"{ENCODER}/encoder.json", VOCABULARY)
 _MEBIBYTE = 1 << 20
-# What is read whole as JSON. An encoder's has the edges of its buckets: 4096 numbers a feature at most.
+# Limits of files that are read whole as JSON. An encoder's has bucket edges: 4096 numbers a feature at most.
 _MOST_BYTES = {MODEL: _MEBIBYTE, f"{ENCODER}/encoder.json": 64 * _MEBIBYTE, MANIFEST: _MEBIBYTE}
-_UNPACKED = 100  # texts of a vocabulary unpack to a few times their bytes, a bomb's to thousands
+_UNPACKED = 100  # a vocabulary's texts unpack to a few times their bytes, a decompression bomb to thousands
 _SHOWN = 10
 _COLUMNS = {"table": "string", "id": "int32", "value": "string"}
 
@@ -32,13 +32,13 @@ def seal(folder: Path) -> None:
 
 
 def check_folder(folder: Path) -> str:
-    """Make sure that a folder holds a model's files and nothing else, each of the content that was sealed.
+    """Make sure that a folder holds exactly a model's files, each with the sealed content.
 
     Returns:
-        The SHA-256 of the manifest, and so of everything.
+        The SHA-256 of the manifest, which covers all files.
 
     Raises:
-        InputError: If it does not. No file was opened but the manifest, or only those that are as sealed.
+        InputError: If it does not. Only the manifest, and files with their sealed content, were parsed.
     """
     for found in (_misplaced, _oversized, _changed, _inconsistent):
         if problems := found(folder):
@@ -48,7 +48,7 @@ def check_folder(folder: Path) -> str:
 
 
 def _misplaced(folder: Path) -> list[str]:
-    """What is there and should not be, or the other way round. Nothing is followed, nothing opened."""
+    """Unexpected and missing files. No link is followed, no file opened."""
     if not folder.is_dir():
         return ["it is not a folder"]
     wanted = {*_FILES, MANIFEST}
@@ -90,7 +90,7 @@ def _changed(folder: Path) -> list[str]:
 
 
 def _inconsistent(folder: Path) -> list[str]:
-    """What headers declare, held against the files' sizes and each other: who seals a folder may lie in them."""
+    """Contradictions between headers and files' sizes or other headers: even a sealed folder may have false headers."""
     try:
         with safe_open(folder / WEIGHTS, framework="numpy") as weights:
             shapes = [weights.get_slice(name).get_shape() for name in weights.keys()]  # noqa: SIM118  # no mapping

@@ -1,4 +1,4 @@
-"""A request's JSON to raw rows, and how large a request may be."""
+"""Reads raw rows from a request's JSON, within limits of its size."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from features.errors import InputError
 
 _BYTES, _ROWS = "GRADOPS_MAX_REQUEST_BYTES", "GRADOPS_MAX_REQUEST_ROWS"
 FORMATS = ("dataframe_split", "dataframe_records", "inputs", "instances")
-# What pyarrow raises for values that have no type in common, or none that it knows; its own errors are among these.
+# Errors of pyarrow for values without a common or known type; its own errors are subclasses of these.
 _SHOWN = 200
 _UNFIT = (ValueError, TypeError, OverflowError, NotImplementedError)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The largest request that is answered: what is beyond is refused before memory is taken for it.
+    """The limits of a request: a larger one is refused before memory is allocated for it.
 
     Args:
-        size: Bytes of its body.
-        rows: Rows to score.
+        size: Largest number of bytes of the body.
+        rows: Largest number of rows.
     """
 
     size: int = 16 << 20
@@ -33,7 +33,7 @@ class Limits:
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Limits:
-        """What ``GRADOPS_MAX_REQUEST_BYTES`` and ``GRADOPS_MAX_REQUEST_ROWS`` say, the defaults where they do not.
+        """The limits in ``GRADOPS_MAX_REQUEST_BYTES`` and ``GRADOPS_MAX_REQUEST_ROWS``, or their defaults.
 
         Raises:
             InputError: If one of them is not a positive whole number.
@@ -50,12 +50,12 @@ class Limits:
 
 
 def rows_of(body: bytes, columns: Sequence[str], limits: Limits) -> pl.DataFrame:
-    """The rows of a request; columns that nobody asks for are not looked at.
+    """The rows of a request; columns that are not wanted are ignored.
 
     Args:
         body: JSON in one of MLflow's formats.
-        columns: The columns that are read.
-        limits: The most that is read.
+        columns: The wanted columns.
+        limits: Limits of the request.
 
     Raises:
         InputError: If the body is too large or of another form, or a column's values have no common type.
@@ -72,10 +72,10 @@ def rows_of(body: bytes, columns: Sequence[str], limits: Limits) -> pl.DataFrame
 
 
 def frame_of(columns: Mapping[str, Any]) -> pl.DataFrame:
-    """Columns of Python values, or of pandas, as a frame: each of the type that its values have in common.
+    """A frame of columns of Python values or of pandas, each with the common type of its values.
 
     Raises:
-        InputError: With every column that has none.
+        InputError: If columns have no common type. All are listed.
     """
     series, problems = [], []
     for name, values in columns.items():
@@ -90,11 +90,11 @@ def frame_of(columns: Mapping[str, Any]) -> pl.DataFrame:
 
 
 def _content(body: bytes) -> tuple[str, Any]:
-    """Which format a body is in, and what it holds."""
+    """The name of a body's format, and its content."""
     try:
         content = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"the request's body is no JSON that can be read ({_short(error)})") from error
+        raise InputError(f"the request's body is not readable as JSON ({_short(error)})") from error
     names = [name for name in FORMATS if isinstance(content, dict) and name in content]
     if len(names) != 1:
         rule = f"it should be a JSON object with exactly one of the keys {', '.join(FORMATS)}"
@@ -104,7 +104,7 @@ def _content(body: bytes) -> tuple[str, Any]:
 
 
 def _columns(name: str, content: Any, columns: Sequence[str]) -> dict[str, list[Any]]:
-    """The columns that are asked for and there, equally long."""
+    """The wanted columns that the request has, all of one length."""
     if name == "dataframe_split":
         return _split(content, columns)
     if isinstance(content, list):
@@ -136,6 +136,6 @@ def _split(content: Any, columns: Sequence[str]) -> dict[str, list[Any]]:
 
 
 def _short(reason: object) -> str:
-    """The beginning of what may repeat a whole request."""
+    """The beginning of a text that may repeat a whole request."""
     first = str(reason).partition("\n")[0]
     return first if len(first) <= _SHOWN else f"{first[:_SHOWN]}..."

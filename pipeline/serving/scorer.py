@@ -1,4 +1,4 @@
-"""Raw rows to probabilities, with nothing but the files of a model: what a served model runs."""
+"""Scores raw rows with nothing but the files of a model: the code of a served model."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _BATCH, _KEPT = 8192, 64
 
 class _Model(Declared):
     tasks: Annotated[tuple[Name, ...], Field(min_length=1)]
-    network: dict[str, Any]  # as `ArchitectureConfig.layers` has them; without a `kind` those of a shared bottom
+    network: dict[str, Any]  # `ArchitectureConfig.layers`; without a `kind`, of a shared bottom
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ class Scorer:
 
     @classmethod
     def load(cls, folder: Path) -> Scorer:
-        """Read what :meth:`write` collected.
+        """Read the files that :meth:`write` collected.
 
         Raises:
-            InputError: If the folder is not as it was written, or what is in it does not fit together.
+            InputError: If the folder has changed since it was written, or its files do not fit together.
         """
         digest = model_folder.check_folder(folder)
         try:
@@ -77,28 +77,28 @@ class Scorer:
             content = _Model.model_validate_json((folder / MODEL).read_bytes())
             architecture = parse_architecture(content.network)
         except (ValueError, pl.exceptions.PolarsError, RecursionError) as error:
-            raise InputError(f"{folder} is no model that can be read: {error}") from error
+            raise InputError(f"{folder} is not a readable model: {error}") from error
         model = load_network(encoder, content.tasks, architecture, folder / WEIGHTS)
         return cls(encoder, model, content.tasks, digest)
 
     @property
     def columns(self) -> list[str]:
-        """The raw columns that rows are scored by."""
+        """The raw columns that the model reads."""
         return list(dict.fromkeys(c for name in self.encoder.spec.features for c in self.encoder.spec.columns(name)))
 
     def score(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Probability of each task for each raw row, in float64; never null.
 
         Raises:
-            InputError: If feature columns are missing or of a wrong type, a value is missing that is required, or
-                numbers are beyond what a score can be computed from. Labels are not needed.
+            InputError: If feature columns are missing or of a wrong type, a required value is missing, or numbers are
+                too large to score. Labels are not needed.
         """
         return self.probabilities(self.window(rows))
 
     def window(self, rows: pl.DataFrame) -> Window:
         """Raw rows encoded: the first half of :meth:`score`."""
         known = self._known(rows)
-        # Not in streaming: its many pieces would each build the map of a vocabulary, and a request has few rows.
+        # No streaming: each of its many pieces would build the map of a vocabulary, and a request has few rows.
         plan = pl.QueryOptFlags(comm_subexpr_elim=False)
         kinds, features = self._steps(known.schema)
         encoded = known.lazy().cast(kinds).select(features).collect(engine="in-memory", optimizations=plan)
@@ -118,19 +118,19 @@ class Scorer:
         key = tuple(schema.items())
         steps = self._kept.get(key)
         if steps is None:
-            # Which columns a request leaves null is up to who asks: what is kept of that has an end.
+            # Callers decide which columns are null, so the number of schemas is unbounded: the cache needs a limit.
             if len(self._kept) >= _KEPT:
                 self._kept.clear()
             steps = self._kept[key] = self.encoder.steps(schema)
         return steps
 
     def _known(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """The columns that are asked for, those that may be left out filled in."""
+        """The columns that the model reads; optional columns that are missing are filled in."""
         spec = self.encoder.spec
         found = rows.select(c for c in self.columns if c in rows.columns)
         if not found.columns:
             raise InputError(f"cannot score: the rows have none of the columns {', '.join(self.columns)}")
-        # A column without a single value has whatever type its table format gave it, which means nothing.
+        # The type of a column without a single value comes from its table format and has no meaning.
         untyped = [n for n in found.columns if found.height and found.get_column(n).null_count() == found.height]
         untyped += [c for c in spec.optional_columns if c not in rows.columns]
         required = {c: name for name, feature in spec.features.items() if feature.required for c in spec.columns(name)}
@@ -144,7 +144,7 @@ class Scorer:
         return found.with_columns(pl.lit(None).alias(name) for name in untyped)
 
     def _unequal(self, encoded: pl.DataFrame) -> list[str]:
-        """Lists of weights that are not as long as the lists that they weigh."""
+        """Problems of lists of weights whose length differs from that of the weighted lists."""
         spec, problems = self.encoder.spec, []
         for name in spec.multi_hot_features:
             if WEIGHT + name in encoded.columns:
@@ -152,12 +152,14 @@ class Scorer:
                 if differing := (lengths[0] != lengths[1]).sum():
                     listed, weights = spec.columns(name)
                     rule = f"give one number an entry of `{listed}`"
-                    problems.append(f"column `{weights}` (feature `{name}`) fits not {differing} row(s); {rule}")
+                    problems.append(
+                        f"column `{weights}` (feature `{name}`) has the wrong length in {differing} row(s); {rule}"
+                    )
         return problems
 
 
 def _missing(values: pl.Series) -> int:
-    """Rows without a value; of floats NaN and infinities are none."""
+    """The number of rows without a value; NaN and infinities of floats count as missing."""
     return len(values) - int(values.is_finite().sum()) if values.dtype.is_float() else values.null_count()
 
 
@@ -186,14 +188,14 @@ def load_network(
         weights: A safetensors file.
 
     Raises:
-        InputError: If the weights are not those of such a network, or not finite. No memory was taken for them then.
+        InputError: If the weights belong to another network or are not finite. No memory is allocated for them then.
     """
     values = len(encoder.spec.value_features)
     try:
-        with torch.device("meta"):  # whatever sizes are declared, nothing is allocated before the file agrees
+        with torch.device("meta"):  # nothing is allocated before the declared sizes match the file
             model = architecture.build(PortableEmbedding(encoder.tables()), values=values, tasks=len(tasks))
     except (TypeError, RuntimeError) as error:
-        raise InputError(f"{weights} is of a network that declares sizes beyond what a tensor can have") from error
+        raise InputError(f"{weights} belongs to a network whose declared sizes exceed those of any tensor") from error
     wanted = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
     with safe_open(weights, framework="pt") as file:
         found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  # no mapping

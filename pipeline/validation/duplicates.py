@@ -47,9 +47,9 @@ def unfit(role: str, schema: pl.Schema, columns: Sequence[str]) -> Iterator[str]
     """Columns of ``[contract] unique`` that are missing, or lists or structs, which have no hash."""
     for column in columns:
         if column not in schema:
-            yield f"column `{column}` (`[contract] unique`) is missing from {role}; name columns that tell a row"
+            yield f"column `{column}` (`[contract] unique`) is missing from {role}; name columns that identify a row"
         elif schema[column].is_nested():
-            yield f"column `{column}` (`[contract] unique`) holds {schema[column]}; a row is told by plain values"
+            yield f"column `{column}` (`[contract] unique`) holds {schema[column]}; plain values identify a row"
 
 
 def find_repeats(
@@ -111,7 +111,7 @@ RepeatsByRole = dict[str, _Repeats]
 
 @dataclass(frozen=True)
 class _Search:
-    """The files of each role, the columns that tell their rows, the newest files, and the limits."""
+    """The files of each role, the columns that identify their rows, the newest files, and the limits."""
 
     files: FilesByRole
     columns: Sequence[str]
@@ -244,7 +244,7 @@ def _described(columns: Sequence[str], repeats: RepeatsByRole, files: FilesByRol
     spread = rows.group_by(keys, maintain_order=True).agg(pl.len(), pl.col("first").first(), pl.col("last").last())
     again = spread.filter(pl.col("len") > 1)
     if count := repeats[_BOTH].count(again.height):
-        rule = f"told by {listed}, a row is trained on or held out; drop it from one of them"
+        rule = f"a row, known by {listed}, is either trained on or held out; drop it from one of them"
         yield f"data.train and data.holdout share {count} row(s), as {_example(columns, again)}; {rule}"
 
 

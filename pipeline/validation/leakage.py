@@ -51,8 +51,8 @@ def check_leakage(config: RunConfig, paths: list[Path]) -> None:
         if auc - error >= least
     ]
     if problems:
-        rule = f"on {rows.height} sampled rows `[contract] leak_auc`, {least:g}, is exceeded by a standard error"
-        raise InputError.of(f"features know a label ({rule})", problems)
+        rule = f"on {rows.height} sampled rows they exceed `[contract] leak_auc`, {least:g}, by a standard error"
+        raise InputError.of(f"features leak a label ({rule})", problems)
 
 
 def training_sample(config: RunConfig, paths: list[Path], most: int = SAMPLE_ROWS) -> pl.DataFrame:

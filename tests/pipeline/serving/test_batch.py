@@ -138,12 +138,16 @@ WRONG: dict[str, tuple[Any, list[str], str]] = {
     "no version": (lambda rows: None, ["in", "out", "--model", "models:/plain/99"], "there is no model at"),
     "a folder without a model": (lambda rows: None, ["in", "out", "--model", "in"], "holds no model of ours"),
     "a scheme unheard of": (lambda rows: None, ["in", "out", "--model", "gopher://x:/y"], "there is no model at"),
-    "into its source": (lambda rows: None, ["in", "in"], "where rows are read from"),
-    "a column to keep is missing": (lambda rows: None, ["in", "out", "--keep", "nothing"], "`nothing` is to be kept"),
+    "into its source": (lambda rows: None, ["in", "in"], "holds the rows to score"),
+    "a column to keep is missing": (
+        lambda rows: None,
+        ["in", "out", "--keep", "nothing"],
+        "`nothing` of --keep is missing",
+    ),
     "a task for a name": (
         lambda rows: both(rows.with_columns(wish=1)),
         ["in", "out", "--keep", "wish"],
-        "called as a task",
+        "has the same name as a task",
     ),
     "no Parquet": (
         lambda rows: Path("in/b.parquet").write_text("a,b"),

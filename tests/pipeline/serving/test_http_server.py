@@ -107,13 +107,13 @@ def one(**values: Any) -> dict[str, Any]:
 
 DEEP = 200_000
 BAD: dict[str, tuple[bytes | dict[str, Any], str]] = {
-    "nothing": (b"", "no JSON"),
-    "half of it": (b'{"inputs": [', "no JSON"),
-    "no UTF-8": (b'{"inputs": "\xff"}', "no JSON"),
-    "a pickle": (b"\x80\x04\x95\x17cposix\nsystem\n(S'id'\ntR.", "no JSON"),
-    "deep": (b"[" * DEEP, "no JSON"),
-    "deep objects": (b'{"inputs":' * DEEP, "no JSON"),
-    "a number of a million digits": (b'{"inputs": [{"price": ' + b"9" * 1_000_000 + b"}]}", "no JSON"),
+    "nothing": (b"", "not readable as JSON"),
+    "half of it": (b'{"inputs": [', "not readable as JSON"),
+    "no UTF-8": (b'{"inputs": "\xff"}', "not readable as JSON"),
+    "a pickle": (b"\x80\x04\x95\x17cposix\nsystem\n(S'id'\ntR.", "not readable as JSON"),
+    "deep": (b"[" * DEEP, "not readable as JSON"),
+    "deep objects": (b'{"inputs":' * DEEP, "not readable as JSON"),
+    "a number of a million digits": (b'{"inputs": [{"price": ' + b"9" * 1_000_000 + b"}]}", "not readable as JSON"),
     "50 MB": (b'{"inputs": "' + b"x" * 50_000_000 + b'"}', "50000014 bytes, more than 16777216"),
     "a list": (b"[1]", "exactly one of the keys"),
     "a text": (b'"hello"', "exactly one of the keys"),
@@ -145,7 +145,10 @@ BAD: dict[str, tuple[bytes | dict[str, Any], str]] = {
     "a float for a category": (one(country=1.5), "a categorical is text, boolean or integer"),
     "an epoch for a time": (one(at=1767322800), "a timestamp is a date, a datetime or its ISO text"),
     "text for weights": (one(strength=["much"]), "weights are a list of numbers a row"),
-    "too few weights": (one(tags=["red", "new"]), "column `strength` (feature `tags`) fits not 1 row(s)"),
+    "too few weights": (
+        one(tags=["red", "new"]),
+        "column `strength` (feature `tags`) has the wrong length in 1 row(s)",
+    ),
     "text and numbers": (
         {"inputs": {**{c: [v] * 2 for c, v in ROW.items()}, "item": [1, "a"]}},
         "without a common type",

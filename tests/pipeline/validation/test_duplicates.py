@@ -119,8 +119,8 @@ def test_the_message_shows_a_row_and_its_files(tmp_path: Path) -> None:
         f"data.train repeats 1 row(s), as name a, number 1 in {train}; `[contract] unique` tells rows apart by `name` "
         "and `number`; drop the others, or name more",
         f"data.train and data.holdout share 1 row(s), as name b, number 2 in {tmp_path}/train-0.parquet and "
-        f"{tmp_path}/holdout-0.parquet; told by `name` and `number`, a row is trained on or held out; drop it from one "
-        "of them",
+        f"{tmp_path}/holdout-0.parquet; a row, known by `name` and `number`, is either trained on or held out; "
+        "drop it from one of them",
     )
     assert find_repeats(files, []) == Findings()
 

@@ -96,8 +96,8 @@ def test_the_error_says_what_to_do_and_doing_so_helps(tmp_path: Path) -> None:
     few = {name: FOUND[name] for name in ("noisy", "below")}
     with pytest.raises(InputError) as error:
         prepare(config(tmp_path, log(), few))
-    assert "features know a label" in str(error.value)
-    assert "`[contract] leak_auc`, 0.98, is exceeded" in str(error.value)
+    assert "features leak a label" in str(error.value)
+    assert "they exceed `[contract] leak_auc`, 0.98" in str(error.value)
     assert "on task `purchase`; remove the feature (and name its column in `[spec] excluded`)" in str(error.value)
     assert list(Path("prepared").iterdir()) == [Path("prepared/.lock")]
     assert refused(config(tmp_path, log(), few, "contract.leaks_allowed=['noisy']")) == ["below"]
