@@ -163,7 +163,7 @@ SEALED: dict[str, tuple[Callable[[Path], object], str]] = {
         "NaN or infinite weights",
     ),
     "a huge table declared": (lambda f: text(f, ENCODER, lambda c: buckets(c, 10**12)), "expected [1000000000003"),
-    "a table beyond numbers": (lambda f: text(f, ENCODER, lambda c: buckets(c, 10**30)), "sizes beyond"),
+    "a table beyond numbers": (lambda f: text(f, ENCODER, lambda c: buckets(c, 10**30)), "sizes exceed"),
     "a layer of units beyond memory": (
         lambda f: text(f, "model.json", lambda c: c["network"].update(bottom=[10**9])),
         "the weights of another network",
