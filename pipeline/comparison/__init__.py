@@ -1,1 +1,1 @@
-"""Single-task models, every method and boosting side by side. The face is :mod:`pipeline.comparison.compare`."""
+"""Comparisons of single-task models, methods and boosting. The face is :mod:`pipeline.comparison.compare`."""

@@ -33,7 +33,7 @@ ROWS = 500_000  # trained on at most: boosting holds 8 bytes of each of their co
 SETTINGS: dict[str, Any] = {"learning_rate": 0.1, "max_iter": 1000, "n_iter_no_change": 20}
 _CATEGORIES = 254  # and one for all others: scikit-learn's bins are 255
 _ENTRIES = 16
-# Raised whenever equal configs on equal data give other numbers than before.
+# Raised by one whenever equal configs on equal data would give results that differ from earlier ones.
 _FORMAT = 1
 
 Array = npt.NDArray[np.float32]
@@ -46,7 +46,8 @@ class Columns:
     - A number is the network's value, unknown where the network has an id for a missing one; a feature that the network
       reads by its bucket alone is the bucket's number.
     - A category is one of the 254 most frequent of the training rows, or a last one for all others.
-    - A list becomes its length, and a column for each of the 16 most frequent entries: whether it has it.
+    - A list becomes its length, and for each of the 16 most frequent entries a column that tells whether the list has
+      it.
 
     Args:
         expressions: One expression a column, in float32.
@@ -58,7 +59,7 @@ class Columns:
 
     @classmethod
     def learnt(cls, rows: pl.DataFrame, spec: FeatureSpec) -> Columns:
-        """Columns whose frequent values are those of training rows."""
+        """Columns whose frequent values are counted on training rows."""
         expressions, categorical = [], []
         for name, feature in spec.features.items():
             if feature.is_multi_hot:
@@ -78,32 +79,32 @@ class Columns:
 
 
 def find_boosting(config: RunConfig, prepared: Prepared, rows: TestRows) -> Run | None:
-    """The finished model of a config's one task, if it is there with its scores of these rows.
+    """The finished run of a config's one task; None unless its scores of these rows are kept.
 
     Raises:
-        InputError: If it is damaged.
+        InputError: If the run is damaged.
     """
     folder = boosting_folder(config, prepared)
     return None if stored(folder, rows) is None else load_run(folder, SCORES)
 
 
 def boosting_folder(config: RunConfig, prepared: Prepared) -> Path:
-    """The folder of the model of a config's one task; it depends on no setting of the networks."""
+    """The run folder of a config's one task; its name depends on no setting of the networks."""
     parts = {"format": _FORMAT, "data": prepared.fingerprint, "boosting": SETTINGS, "rows": ROWS}
     return config.runs / fingerprint(parts | {"tasks": config.tasks, "seed": config.train.seed})
 
 
 def boosting_note(prepared: Prepared) -> str:
-    """What the baseline is, and the share of the rows it trains on if not all."""
+    """A sentence on the baseline, with the share of the rows that it trains on if it is a sample."""
     words = "boosting: scikit-learn's HistGradientBoostingClassifier, one model a task; Mean Rank is of networks only"
     step = sampling_step(prepared.rows["train"], ROWS)
     return words if step == 1 else f"{words}; trained on one in {step} of {prepared.rows['train']:,} rows"
 
 
 def train_boosting(config: RunConfig, prepared: Prepared, rows: TestRows) -> Run:
-    """Boost trees for a config's one task until 20 more do not lower the validation loss.
+    """Boost trees for a config's one task until 20 more of them do not lower the validation loss.
 
-    Its figures and its scores of the test rows are kept for the comparison; the model itself is not.
+    The run's metrics and its scores of the test rows are kept for the comparison; the model itself is dropped.
     """
     (task,) = config.tasks
     train = _read(prepared, "train", task)
@@ -126,7 +127,7 @@ def train_boosting(config: RunConfig, prepared: Prepared, rows: TestRows) -> Run
 def _fitted(
     columns: Columns, train: pl.DataFrame, val: pl.DataFrame, task: str, seed: int
 ) -> HistGradientBoostingClassifier:
-    # Imported here: every worker of a comparison imports this module without boosting, and this would cost it 100 MB.
+    # Imported here: every worker of a comparison imports this module, and scikit-learn would cost each 100 MB.
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     model = HistGradientBoostingClassifier(
@@ -160,7 +161,7 @@ def _windows(prepared: Prepared, split: str) -> Iterator[pl.DataFrame]:
 
 
 def _read(prepared: Prepared, split: str, task: str) -> pl.DataFrame:
-    """The rows of a split whose label is known, of very many rows a sample of every n-th."""
+    """The rows of a split whose label is known; every n-th row of a split above the limit."""
     rows = pl.scan_parquet(prepared.folder / split / "*.parquet")
     step = sampling_step(prepared.rows[split], ROWS)
     return sampled(rows, step).filter(pl.col(LABEL + task).is_not_null()).collect()
@@ -172,7 +173,7 @@ def _number(name: str, feature: Feature) -> pl.Expr:
 
 
 def category_column(rows: pl.DataFrame, name: str) -> pl.Expr:
-    """A category's code: 0 for the most frequent id of some rows, and so on; one last code for all rare ones."""
+    """A category's code: 0 for the most frequent id of the rows, 1 for the next, a last code for all rare ids."""
     frequent = _frequent(rows.get_column(ID + name), _CATEGORIES)
     codes = pl.Series(range(len(frequent)), dtype=pl.Int32)
     return pl.col(ID + name).replace_strict(frequent, codes, default=len(frequent), return_dtype=pl.Int32)
@@ -185,6 +186,6 @@ def _entries(rows: pl.DataFrame, name: str) -> list[pl.Expr]:
 
 
 def _frequent(ids: pl.Series, most: int) -> pl.Series:
-    """The most frequent ids, equally frequent ones by their number."""
+    """The most frequent ids, most frequent first; of equally frequent ids the smaller comes first."""
     counts = ids.drop_nulls().alias("id").value_counts(name="rows")
     return counts.sort(["rows", "id"], descending=[True, False]).head(most).get_column("id")

@@ -1,4 +1,4 @@
-"""Trade-offs that the registry chooses from."""
+"""Candidates: the trade-offs among which the registry chooses models to serve."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Candidate:
         system: The method, as text.
         run: The run to serve.
         auc: Mean validation AUC of each task over the seeds.
-        delta_m_pct: Mean relative drop of that AUC against the single-task models in percent; lower is better. NaN
-            where it was not compared with them.
+        delta_m_pct: Mean relative drop of that AUC against the single-task models in percent; lower is better. NaN for
+            a run without single-task models to compare it with.
     """
 
     system: str
@@ -39,7 +39,7 @@ class TradeOffs(Protocol):
 
     @property
     def prepared(self) -> Prepared:
-        """The data that the runs were trained on."""
+        """The prepared data of the runs."""
 
     def candidates(self) -> list[Candidate]:
         """The trade-offs."""
@@ -51,7 +51,7 @@ class Single:
 
     Args:
         config: The run's config.
-        prepared: The data that it was trained on.
+        prepared: Its prepared data.
         run: The run.
     """
 
@@ -66,6 +66,6 @@ class Single:
 
 
 def pareto_optimal(tradeoffs: TradeOffs) -> list[Candidate]:
-    """The candidates that no other beats on one task without losing on another, by validation AUC."""
+    """The Pareto-optimal candidates by validation AUC: no other is better on a task without being worse on another."""
     found = tradeoffs.candidates()
     return [one for one, on in zip(found, pareto_mask([[*c.auc.values()] for c in found]), strict=True) if on]

@@ -1,4 +1,4 @@
-"""A comparison from its config: runs that are missing are trained, and the tables are saved."""
+"""The comparison of a config: missing runs are trained, and the tables are saved."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def compare(config: RunConfig, prepared: Prepared, callbacks: Sequence[Callback]
 
 
 def train_networks(config: RunConfig, prepared: Prepared, callbacks: Sequence[Callback]) -> Comparison:
-    """Find or train the networks of a comparison; nothing is saved but their runs."""
+    """Find or train the networks of a comparison; only their runs are saved."""
     planned = plan_networks(config)
     systems: dict[str, list[Run]] = {}
     for p, run in zip(planned, find_or_train(planned, prepared, callbacks, config.compare.workers), strict=True):

@@ -43,14 +43,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Every run of a comparison, and the tables made of them.
+    """Every run of a comparison, and the tables made from the runs.
 
     Args:
         config: The config.
         prepared: The data.
-        systems: Name of a system to its runs: a method has one a seed, ``single-task`` one a seed and task, and
-            ``boosting`` one a task.
-        rows: The rows that its systems are tested on.
+        systems: Name of a system to its runs: one a seed for a method, one a seed and task for ``single-task``, and one
+            a task for ``boosting``.
+        rows: The test rows that the systems are compared on.
     """
 
     config: RunConfig
@@ -60,7 +60,7 @@ class Comparison:
 
     @property
     def fingerprint(self) -> str:
-        """Equal runs, equal fingerprint."""
+        """The comparison's fingerprint; comparisons of equal runs have equal ones."""
         return comparison_fingerprint(self.config, self.prepared)
 
     def table(self, split: Split, ties: Ties = "average") -> list[Row]:
@@ -93,12 +93,12 @@ class Comparison:
 
     @property
     def baselines(self) -> list[str]:
-        """Names of the systems that every other one is compared with."""
+        """Names of the systems that every other system is compared with."""
         return [system.name for system in REFERENCES if system.name in self.systems]
 
     @property
     def baseline(self) -> str:
-        """The baseline of the table's marks."""
+        """The baseline that the table's marks ▲ and ▼ refer to."""
         return self.baselines[0]
 
     @property
@@ -108,7 +108,7 @@ class Comparison:
 
     @property
     def path(self) -> Path:
-        """The file of its results."""
+        """The file of the comparison's results."""
         return self.config.runs / "comparisons" / f"{self.fingerprint}.json"
 
     def candidates(self) -> list[Candidate]:
@@ -132,7 +132,7 @@ def plan_networks(config: RunConfig) -> list[PlannedRun]:
 
 
 def plan_boosting(config: RunConfig) -> list[PlannedRun]:
-    """The boosting models, one a task, unless the config leaves them out; one seed, which moves them very little."""
+    """The boosting runs, one a task, unless the config leaves them out; one seed, since seeds hardly change them."""
     seed = config.train.seed
     wanted = config.tasks if config.compare.boosting else ()
     return [PlannedRun(BOOSTING, _changed(config, UNIFORM.name, (t,), seed)) for t in wanted]

@@ -1,4 +1,4 @@
-"""Intervals of a comparison's differences, from its runs' scores of the test rows."""
+"""Confidence intervals of the differences between systems, from their runs' scores of the test rows."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Interval:
         against: The system that it is compared with.
         task: The task; None for the mean over the tasks.
         delta: The difference, a mean over the seeds.
-        low: Lower end.
-        high: Upper end.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
     """
 
     system: str
@@ -38,7 +38,7 @@ class Interval:
 
     @property
     def mark(self) -> str:
-        """▲ where the whole interval is above 0, ▼ where it is below, else empty."""
+        """``▲`` if the whole interval is above 0, ``▼`` if it is below 0, else empty."""
         return BETTER if self.low > 0 else WORSE if self.high < 0 else ""
 
 
@@ -47,15 +47,15 @@ class Confidence:
     """Simultaneous intervals of every system against each baseline.
 
     Args:
-        intervals: For each baseline and each other system, those of each task and of the mean over the tasks.
-        note: What they cover, in words.
+        intervals: For each baseline and each other system, an interval for each task and for the mean over the tasks.
+        note: A sentence on the coverage of the intervals.
     """
 
     intervals: list[Interval]
     note: str
 
     def against(self, baseline: str) -> dict[tuple[str, str | None], Interval]:
-        """The intervals of one baseline, by system and task."""
+        """The intervals against one baseline, by system and task."""
         return {(i.system, i.task): i for i in self.intervals if i.against == baseline}
 
 
@@ -67,8 +67,8 @@ def confidence(
     Args:
         tasks: The tasks of each system.
         rows: The test rows.
-        systems: System to its runs. A system with a single seed, where others have several, counts as one that does
-            not vary with the seed.
+        systems: System to its runs. A system with a single seed, where others have several, counts as constant over
+            the seeds.
         baselines: The systems that all others are compared with.
     """
     names = list(systems)
@@ -92,7 +92,7 @@ def _scores(
     for seed in seeds:
         columns = []
         for runs in systems.values():
-            # The seed's own run comes after that of the first seed, which stands in where there is no other.
+            # A later run replaces an earlier one: the seed's own run if there is one, else that of the first seed.
             by_task = {task: run for run in runs if run.seed in (runs[0].seed, seed) for task in run.tasks}
             held = {run.fingerprint: scores_of(run, rows) for run in by_task.values()}
             columns += [held[by_task[t].fingerprint][:, by_task[t].tasks.index(t)] for t in tasks]

@@ -21,9 +21,9 @@ class Point:
 
     Args:
         trial: Number of the trial in its study; None for a system of a comparison, and for a baseline of a study.
-        method: The method, as text with its options; the system's name where it is no method.
+        method: The method, as text with its options; for a baseline that is no method, the system's name.
         params: Values that the trial chose: options of the method, and numbers of the config by their keys.
-        state: Whether it is complete; ``"pruned"`` was given up, ``"failed"`` could not be trained.
+        state: ``"complete"``, ``"pruned"`` (given up early) or ``"failed"`` (training was impossible).
         runs: Fingerprints of its runs.
         val: Mean validation AUC of each task; empty if the point is not complete.
         test: Mean test AUC of each task.
@@ -31,8 +31,8 @@ class Point:
         test_sd: The same of the test AUC.
         mlflow_run_ids: Its runs in MLflow.
         curves: Mean validation AUC after each epoch, one list a seed.
-        reason: Why it is not complete.
-        pareto: Whether it is Pareto-optimal, by validation AUC.
+        reason: The reason why the point is not complete; empty if it is.
+        pareto: Whether the point is Pareto-optimal, by validation AUC.
     """
 
     trial: int | None
@@ -51,12 +51,12 @@ class Point:
 
     @property
     def label(self) -> str:
-        """The point's name among all of a comparison or a study."""
+        """The point's name, unique within a comparison or a study."""
         return self.name if self.trial is None else f"trial {self.trial}: {self.name}"
 
     @property
     def name(self) -> str:
-        """The method, and the chosen numbers that are not among its options."""
+        """The method, followed by the chosen numbers of the config."""
         numbers = [f", {key}={value:g}" for key, value in self.params.items() if f"{key}=" not in self.method]
         return self.method + "".join(numbers)
 
@@ -67,12 +67,12 @@ class Point:
 
     @property
     def family(self) -> str:
-        """Its method without options."""
+        """The method's name, without its options."""
         return self.method.partition("(")[0].strip()
 
     @property
     def alpha(self) -> float | None:
-        """The trade-off that its method was given; None if the method has no such option."""
+        """The method's option ``alpha``; None if the method has no such option."""
         for name, value in self.params.items():
             if name.rpartition(".")[2] == "alpha":
                 return float(value)
@@ -83,7 +83,7 @@ class Point:
         return None if alpha is None else float(alpha)
 
     def with_runs(self, runs: Sequence[Run], mlflow_run_ids: list[str]) -> Point:
-        """The point with the results of its runs, one a seed."""
+        """The point, completed with the results of its runs, one a seed."""
         (val, val_sd), (test, test_sd) = (_over_seeds([getattr(r, split) for r in runs]) for split in ("val", "test"))
         undefined = [task for task, auc in val.items() if isnan(auc)]
         return replace(

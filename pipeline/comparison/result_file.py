@@ -1,4 +1,4 @@
-"""The file of a comparison's or a search's results: written here, and read here by reports."""
+"""The result file of a comparison or a search: this module writes it, and reads it for reports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.files.atomic import atomic
 
 
 class ResultFile(BaseModel):
-    """What the results of a comparison and of a study have in common.
+    """The part that the results of a comparison and of a study have in common.
 
     Args:
         kind: ``"comparison"`` or ``"study"``.
@@ -51,7 +51,7 @@ class ComparisonFile(ResultFile):
         val: Validation figures of each system.
         test: Test figures of each system.
         intervals: Intervals of the differences in test AUC.
-        notes: What a reader of the table should know, a sentence each.
+        notes: Sentences that explain the table.
         front: The systems that are Pareto-optimal by validation AUC.
         runs: System to the fingerprints of its runs.
     """
@@ -72,7 +72,7 @@ class StudyFile(ResultFile):
         baselines: System to the fingerprints of its runs, for the systems that the points are compared with.
         points: Every finished point, in order of the trials.
         intervals: Intervals of the differences in test AUC of the Pareto-optimal points; none before the study's end.
-        notes: What a reader of the intervals should know, a sentence each.
+        notes: Sentences that explain the intervals.
     """
 
     kind: Literal["study"]
@@ -88,10 +88,10 @@ _FILE: TypeAdapter[ComparisonFile | StudyFile] = TypeAdapter(
 
 
 def load_result_file(path: Path) -> ComparisonFile | StudyFile:
-    """Read what :meth:`ResultFile.save` wrote.
+    """Read a file that :meth:`ResultFile.save` wrote.
 
     Raises:
-        InputError: If the file cannot be read, or is no result.
+        InputError: If the file cannot be read, or is no result file.
     """
     try:
         return _FILE.validate_python(json.loads(path.read_text()))

@@ -1,4 +1,4 @@
-"""Finished runs' scores of the test rows, kept beside their weights, so that runs are compared row by row."""
+"""Scores of the test rows, kept in the folder of each finished run, so that runs can be compared row by row."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from pipeline.runs.run import WEIGHTS, Run
 from pipeline.serving.scorer import load_network, predicted
 
 SCORES = "scores.safetensors"
-LIMIT = 500_000  # test rows whose scores are kept: 2 MB a task and run
+LIMIT = 500_000  # most test rows whose scores are kept: 2 MB a task and run
 
 
 @dataclass(frozen=True)
 class TestRows:
-    """The test rows that runs are compared on: all of them, or of very many a sample that is the same for every run.
+    """The test rows that runs are compared on: all of them, or above a limit a sample, the same for every run.
 
     The sample is every n-th row, or, where the spec has a group, all rows of about every n-th group; see
     :func:`pipeline.evaluation.sample.sampled`.
 
     Args:
-        prepared: The data that the rows are of.
-        limit: Most rows without sampling.
+        prepared: The data with the rows.
+        limit: The largest number of rows that is used without sampling.
     """
 
-    __test__ = False  # no test case, whatever its name looks like
+    __test__ = False  # pytest would take the class for a test by its name
 
     prepared: Prepared
     limit: int = LIMIT
@@ -51,7 +51,7 @@ class TestRows:
 
     @property
     def total(self) -> int:
-        """Number of test rows, in the sample or not."""
+        """Number of all test rows, in the sample or not."""
         return self.prepared.rows["test"]
 
     def __len__(self) -> int:
@@ -74,7 +74,7 @@ class TestRows:
 
     @cached_property
     def features(self) -> pl.DataFrame:
-        """The encoded rows; only read for a run that has no scores yet."""
+        """The encoded rows, read only for a run without kept scores."""
         return self._sample.collect().rechunk()
 
     @property
@@ -88,7 +88,7 @@ class TestRows:
 
 
 def scores_of(run: Run, rows: TestRows) -> npt.NDArray[np.float32]:
-    """Probabilities, rows x tasks: read if the run has them, else computed from its weights and kept.
+    """Probabilities, rows x tasks: read if the run has kept them, else computed from its weights and kept.
 
     Args:
         run: A finished run.
@@ -103,7 +103,7 @@ def scores_of(run: Run, rows: TestRows) -> npt.NDArray[np.float32]:
 
 
 def stored(folder: Path, rows: TestRows) -> npt.NDArray[np.float32] | None:
-    """A run's kept scores; None if there are none, or they are damaged or of another sample."""
+    """A run's kept scores; None if they are missing, damaged or of another sample."""
     try:
         held = load_file(folder / SCORES)
     except (FileNotFoundError, SafetensorError):
@@ -115,12 +115,12 @@ def stored(folder: Path, rows: TestRows) -> npt.NDArray[np.float32] | None:
 
 
 def as_tensors(probability_NT: npt.NDArray[np.float32], rows: TestRows) -> dict[str, Tensor]:
-    """Scores as tensors for the file that keeps them."""
+    """The content of a file of scores."""
     return {"probability_NT": torch.from_numpy(probability_NT), "step": torch.tensor(rows.step)}
 
 
 def _predicted(run: Run, rows: TestRows) -> npt.NDArray[np.float32]:
-    """Probabilities of the network that would be served."""
+    """Probabilities by the network in the form that is served."""
     encoder = rows.prepared.encoder()
     model = load_network(encoder, run.tasks, run.architecture, run.folder / WEIGHTS)
     probability_NT: npt.NDArray[np.float32] = predicted(model, Window.of(rows.features, encoder.spec, ())).numpy()

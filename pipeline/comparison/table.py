@@ -11,7 +11,7 @@ from pipeline.comparison.result_file import ComparisonFile
 from pipeline.files.atomic import atomic
 from pipeline.runtime.versions import result_versions
 
-_BLANK = "\u2007"  # as wide as a mark, so that figures stay one below the other
+_BLANK = "\u2007"  # as wide as a mark, so that figures stay aligned
 
 
 def comparison_file(comparison: Comparison) -> ComparisonFile:
@@ -42,7 +42,7 @@ def save_comparison(comparison: Comparison) -> None:
 
 
 def table_columns(comparison: Comparison) -> list[str]:
-    """The heads of the table's columns."""
+    """The headings of the table's columns."""
     return ["system", *comparison.config.tasks, "average", "Δm% (drop)", "Mean Rank"]
 
 

@@ -1,1 +1,1 @@
-"""The scheduled job. The face is :mod:`pipeline.daily.job`."""
+"""The scheduled job, `gradops daily`. The face is :mod:`pipeline.daily.job`."""

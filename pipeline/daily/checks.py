@@ -1,4 +1,4 @@
-"""Checks of a day's own data, before a model judged by it may be served."""
+"""Checks of a day's data, made before a model that was judged by it may serve."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def day_checks(config: RunConfig, prepared: Prepared, run: Run, found: Summary) 
     """Check whether the day's labels and features look like those of the days before it.
 
     Args:
-        config: Its section ``[daily]`` has the limits.
-        prepared: Data whose test rows are the day.
-        run: Trained on the days before it.
-        found: The day against the training days.
+        config: The config; its section ``[daily]`` has the limits.
+        prepared: Prepared data with the day as test rows.
+        run: The run that was trained on the days before it.
+        found: The day, compared with the training days.
     """
     return [*_shares(config, found), *_aucs(config, run), *_features(config, prepared, found)]
 

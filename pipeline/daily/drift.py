@@ -1,4 +1,4 @@
-"""How one day's rows differ from those that a model was trained on, feature by feature."""
+"""Drift: the difference of one day's rows from the training rows, feature by feature."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from features.transforms import NULL, OUT_OF_VOCABULARY
 from pipeline.data.prepared import Prepared
 
 _GROUPS = 10
-# A group that one side has nothing of would make the index infinite; half a row in ten thousand is nothing.
+# The smallest share of a group: a share of 0 would make the index infinite.
 _LEAST = 0.5e-4
 
 
 @dataclass(frozen=True)
 class Drift:
-    """One feature on one day, against the training days.
+    """The drift of one feature on one day, compared with the training days.
 
     Args:
         feature: Its name.
         psi: Population stability index: the sum over groups of ids of (p - q) ln(p / q), with the shares p of the day
-            and q of the training days. Null and out of vocabulary are groups of their own; the known ids are ten groups
-            of about equal share in training. Below 0.1 nobody speaks of drift, above 0.25 everybody does; ids of which
-            most are rare, such as users, have a high one on every day. None for a feature without ids.
+            and q of the training days. Null and out of vocabulary are a group each; the known ids form ten groups of
+            about equal share in training. By common rule an index below 0.1 is no drift, and one above 0.25 is; for
+            ids that are mostly rare, such as users, the index is high on every day. None for a feature without ids.
         null: Share of the day's entries that are null; None for a feature without ids.
-        unknown: Share that no vocabulary knows; None likewise.
+        unknown: Share of the day's entries that are out of vocabulary; None for a feature without ids.
         shift: Difference of the means of a numeric feature's value, in standard deviations of the training days; None
             for a feature without a value.
     """
@@ -41,10 +41,10 @@ class Drift:
 
 @dataclass(frozen=True)
 class Summary:
-    """One day against the training days.
+    """One day, compared with the training days.
 
     Args:
-        drifts: Every feature, the most changed first.
+        drifts: The drift of every feature, the largest first.
         positives: Task to its share of positives, on the day and in training.
     """
 
@@ -53,7 +53,7 @@ class Summary:
 
 
 def summary(prepared: Prepared) -> Summary:
-    """The test rows of prepared data against its training rows; memory is that of one feature's ids."""
+    """Compare the test rows of prepared data with its training rows, in memory for the ids of one feature."""
     spec = prepared.encoder().spec
     day, training = (pl.scan_parquet(prepared.folder / split / "*.parquet") for split in ("test", "train"))
     shifts = _shifts(day, training, list(spec.value_features))
@@ -69,7 +69,7 @@ def summary(prepared: Prepared) -> Summary:
 
 
 def comparable(found: Summary, prepared: Prepared) -> list[Drift]:
-    """The drifts of features of which a single day should look like the training days."""
+    """The drifts of the features whose ids on a single day should resemble those of the training days."""
     features = prepared.encoder().spec.features
     return [one for one in found.drifts if features[one.feature].is_comparable_by_day]
 
@@ -96,7 +96,7 @@ def _counts(rows: pl.LazyFrame, name: str) -> pl.DataFrame:
 
 
 def _group() -> pl.Expr:
-    """Special ids by themselves, below zero; the others by the share of the training rows before them, in tenths."""
+    """The group of an id: below 0 for special ids; 0 to 9 for others, by the share of training rows before them."""
     known = pl.col("n").filter(pl.col("id") > OUT_OF_VOCABULARY).sum().clip(1)
     count = pl.when(pl.col("id") > OUT_OF_VOCABULARY).then("n").otherwise(0)
     tenth = ((count.cum_sum() - count) * _GROUPS // known).clip(0, _GROUPS - 1)
@@ -108,7 +108,7 @@ def _term(p: float, q: float) -> float:
 
 
 def _shifts(day: pl.LazyFrame, training: pl.LazyFrame, names: list[str]) -> dict[str, float]:
-    """How far the mean of each numeric value has moved, in standard deviations of the training rows."""
+    """The shift of each numeric value's mean, in standard deviations of the training rows."""
     columns = [pl.col(VALUE + name) for name in names]
     of_day = day.select(pl.len(), *(c.mean() for c in columns)).collect(engine="streaming").row(0)[1:]
     both = training.select(pl.len(), *(c.mean() for c in columns), *(c.std().name.suffix(" sd") for c in columns))

@@ -1,4 +1,4 @@
-"""The records of all days on disk: which days are done, and which are left out of later ones."""
+"""The history: the records of all days on disk, which tell the days that are done or left out."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ class History:
     """The records of a config, one file a day.
 
     Args:
-        config: Its name and its folder of runs name the folder.
+        config: The config; its name and its folder of runs determine the folder.
     """
 
     def __init__(self, config: RunConfig) -> None:
         self.folder = config.runs / "daily" / config.name
 
     def __iter__(self) -> Iterator[DayRecord]:
-        """Every record, the oldest day first."""
+        """Yield every record, the oldest day first."""
         for path in sorted(self.folder.glob("[0-9]*.json")):
             yield DayRecord.model_validate_json(path.read_text())
 
     def of(self, day: date) -> DayRecord | None:
-        """A day's record, None if there is none."""
+        """A day's record; None if there is none."""
         path = self.path(day)
         return DayRecord.model_validate_json(path.read_text()) if path.exists() else None
 
@@ -37,19 +37,19 @@ class History:
         return self.folder / f"{day}.json"
 
     def write_page(self, record: DayRecord) -> Path:
-        """Write a record's page for a person, beside its file."""
+        """Write a record's page for readers, next to its file."""
         path = self.path(record.day).with_suffix(".md")
         with durable(path) as draft:
             draft.write_text(day_page(record))
         return path
 
     def save(self, record: DayRecord) -> DayRecord:
-        """Write a record and its page, in the place of the day's earlier ones."""
+        """Write a record and its page, replacing earlier ones of the day."""
         self.write_page(record)
         with durable(self.path(record.day)) as draft:
             draft.write_text(record.model_dump_json(indent=1))
         return record
 
     def left_out(self) -> dict[date, Status]:
-        """The days that later days leave out, to their statuses."""
+        """The days that later days leave out, each with its status."""
         return {record.day: record.status for record in self if record.is_left_out}

@@ -1,9 +1,9 @@
 """The scheduled job: a new day is checked, prepared, trained on top of the days before it, judged, and perhaps served.
 
-Of the days up to the new one all but two train, the last but one validates, and the new one tests: nothing was fitted
-or chosen on the rows that decide. A day that breaks the contract is rejected, one whose data fails a check is suspect;
-later days leave both out, and say so, until the job has run on them again and found them mended. Whatever is killed
-goes on where it was, and what is done is not done again: every step finds its own result by a fingerprint.
+The new day tests, the day before it validates, and all earlier days train: nothing was fitted or chosen on the rows
+that decide. A day that breaks the contract is rejected; a day whose data fails a check is suspect. Later days leave
+both out, and say so, until the job has run on them again and found them mended. A killed job continues where it was,
+and finished steps are not repeated: every step finds its own result by a fingerprint.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ class DailyJob:
     """The job of a config.
 
     Args:
-        config: What is trained; its rows are below ``dt=2026-01-31`` folders, and split by time.
-        show: Shows the training.
+        config: The config; its rows are in folders like ``dt=2026-01-31``, and its split is by time.
+        show: Shows the progress of the training.
     """
 
     config: RunConfig
     show: ShowTraining
 
     def run(self, day: date) -> tuple[DayRecord, bool]:
-        """Do a day.
+        """Run the job of a day.
 
         Returns:
-            Its record, and whether it was done now; False if everything was found done.
+            The day's record, and whether it was made now; False if the day was done before.
 
         Raises:
-            InputError: If the config does not fit the job, the day has no files, or the days before it do not fit the
-                config. Nothing is recorded then.
-            AwayError: If the tracking store is away. What was trained is kept; the same command goes on from there.
+            InputError: If the config does not fit the job, the day has no files, or the days before it break the
+                contract. Nothing is recorded then.
+            AwayError: If the tracking store is away. Trained runs are kept; the same command continues from there.
         """
         files, before = self._files(day), self.history.of(day)
         known = before if before is not None and before.files == files else None
@@ -58,11 +58,11 @@ class DailyJob:
         return self.history.save(record), True
 
     def admit(self, day: date) -> DayRecord:
-        """Let later days read a day that a check has found suspect: a person knows better.
+        """Let later days read a suspect day, by a person's decision.
 
         Raises:
-            InputError: If a model was judged by the day and nothing was wrong with it, or it breaks the contract, which
-                later days would break with it.
+            InputError: If later days read the day already, since a model was judged by it and its data passed every
+                check; or if it breaks the contract, so that later days would break it, too.
         """
         files, before = self._files(day), self.history.of(day)
         if before is not None and before.is_decided and not before.is_left_out:
@@ -74,7 +74,7 @@ class DailyJob:
     def days(self, first: date, last: date) -> list[date]:
         """The days of a back-fill: all but those before the log begins, and those whose absence is accepted.
 
-        That is where days may be empty, or where the day is left out.
+        An absence is accepted if the contract allows empty days, or if the day is left out.
         """
         there, accepted = self._there(), {*self.history.left_out(), *self.config.data.without}
         every = [first + timedelta(n) for n in range((last - first).days + 1)]
@@ -90,7 +90,7 @@ class DailyJob:
     def _files(self, day: date) -> dict[str, str]:
         _check_config(self.config)
         if not self.config.data.reads(day):
-            raise InputError(f"{day} is not read: see `data.since`, `data.until` and `data.without`")
+            raise InputError(f"{day} is excluded by the config: see `data.since`, `data.until` and `data.without`")
         found = [path for path in parquet.find_files(self.config.data.train) if day_of(path) == day]
         if not found:
             fix = f"wait for it, or see where `data.train` ({self.config.data.train}) points"
@@ -101,8 +101,8 @@ class DailyJob:
         """Take a day through its steps.
 
         Args:
-            record: The day's, as it begins.
-            before: The record of an earlier job on it, if there is one.
+            record: The day's record at its beginning.
+            before: The record of an earlier job on the day, if there is one.
         """
         checked = self._checked(record)
         if isinstance(checked, DayRecord):
@@ -131,18 +131,18 @@ class DailyJob:
         return record.changed(status="admitted", reasons=[reason])
 
     def _days(self, day: date) -> tuple[list[date], dict[date, Status]]:
-        """The days to read, the new one last, and those of the window that are left out."""
+        """The days to read, the new one last; and the days of the window that are left out."""
         first = day - timedelta(self.config.daily.window - 1)
         left_out = {d: s for d, s in self.history.left_out().items() if first <= d < day}
         return sorted(d for d in self._there() if first <= d <= day and d not in left_out), left_out
 
     def _there(self) -> set[date]:
-        """The days that there are files of, and that the config lets be read."""
+        """The days with files, as far as the config reads them."""
         found = {day_of(path) for path in parquet.find_files(self.config.data.train)}
         return {day for day in found if day is not None and self.config.data.reads(day)}
 
     def _undecidable(self, day: date, days: list[date]) -> str | None:
-        """Why no model can be judged by a day; None if one can."""
+        """The reason why no model can be judged by a day; None if one can."""
         later = [record.day for record in self.history if record.day > day and record.is_decided]
         if later:
             return f"{later[-1]} was decided before: the next day's run reads {day}"

@@ -1,4 +1,4 @@
-"""The record of one day: what the scheduled job made of it, and why."""
+"""The record of one day: the outcome of its scheduled job, and the reasons."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-# begun: the job is running, or was killed. admitted: later days read the day, no model was judged by it. suspect: its
-# data failed a check. rejected: it breaks the contract. promoted, refused: the model that was judged by it.
+# begun: the job is running, or was killed. admitted: later days read the day, but no model was judged by it. suspect:
+# its data failed a check. rejected: it breaks the contract. promoted, refused: the decision on the model judged by it.
 Status = Literal["begun", "admitted", "promoted", "refused", "suspect", "rejected"]
 _DECIDED = ("promoted", "refused", "suspect")
 
@@ -20,10 +20,10 @@ class DayRecord(BaseModel):
         day: The day.
         status: The outcome.
         files: SHA-256 of each of its raw files.
-        by_hand: Whether a person has admitted the day; that stands while its files stay as they are.
-        reasons: Why the day was rejected or only admitted, or its model refused.
-        left_out: Earlier days that its run did not read, to their statuses.
-        start_from: The run that its own started from; empty for a start from the seed.
+        by_hand: Whether a person has admitted the day; this holds as long as its files stay the same.
+        reasons: Reasons why the day was rejected or only admitted, or its model refused.
+        left_out: Earlier days that its run did not read, each with its status.
+        start_from: The run that the day's run started from; empty for a start from the seed.
         data: Fingerprint of the prepared data.
         rows: Rows of each split.
         run: Fingerprint of the run.
@@ -33,8 +33,8 @@ class DayRecord(BaseModel):
         checks: Checks of the gate and of the day's data.
         drift: Features that have changed most against the training days.
         positives: Task to its share of positives, on the day and in training.
-        began: When its job began, in UTC.
-        written: When this record was written, in UTC.
+        began: The time when its job began, in UTC.
+        written: The time when this record was written, in UTC.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -65,12 +65,12 @@ class DayRecord(BaseModel):
 
     @property
     def is_settled(self) -> bool:
-        """Whether nothing is left to decide while its files stay as they are."""
+        """Whether the day is decided for good, as long as its files stay the same."""
         return self.is_decided or self.by_hand
 
     @property
     def is_left_out(self) -> bool:
-        """Whether later days leave it out."""
+        """Whether later days leave this day out."""
         return self.status in ("suspect", "rejected")
 
     def changed(self, **values: Any) -> DayRecord:

@@ -1,7 +1,7 @@
 """The steps of a day: checked, prepared, trained, judged.
 
-Each step leads from one state to the next, or ends the day with its record. A state holds what the steps up to it have
-found. Every step finds its own result again, so a killed job's next one goes on where it was.
+Each step leads from one state to the next, or ends the day with its record. A state holds the results of the steps up
+to it. Every step finds its own earlier result, so that after a killed job the next one continues.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ ShowTraining = Callable[[PlannedRun], AbstractContextManager[Callback]]
 
 @dataclass(frozen=True)
 class CheckedDay:
-    """A day whose rows, and those of the days before it, keep to the contract.
+    """A day that keeps to the contract, as do the days before it.
 
     Args:
         record: The day's record up to now.
         preparation: The raw files on their way to prepared data.
-        findings: Those of the files; None where they are prepared already, and were checked then.
+        findings: Findings on the files; None if they are prepared already, and were checked then.
     """
 
     record: DayRecord
@@ -50,12 +50,12 @@ class CheckedDay:
 
 @dataclass(frozen=True)
 class PreparedDay:
-    """A day that tests a model, in prepared data whose other days train and validate it.
+    """A day in prepared data: it will test a model that the other days train and validate.
 
     Args:
         record: The day's record up to now.
-        config: The day's run.
-        prepared: Its data.
+        config: The config of the day's run.
+        prepared: The run's data.
     """
 
     record: DayRecord
@@ -65,14 +65,14 @@ class PreparedDay:
 
 @dataclass(frozen=True)
 class TrainedDay:
-    """A day and the model that it is to judge.
+    """A day and the trained model that it will judge.
 
     Args:
         record: The day's record up to now.
-        config: The day's run, with the run that it started from.
-        prepared: Its data.
-        run: Its outcome.
-        drift: The day against the training days.
+        config: The config of the day's run, with the run that it started from.
+        prepared: The run's data.
+        run: The trained run.
+        drift: The day, compared with the training days.
     """
 
     record: DayRecord
@@ -89,7 +89,7 @@ class JudgedDay:
     Args:
         trained: The day and its model.
         checks: Checks of the day's own data.
-        decision: The gate's, over these and its own checks.
+        decision: The gate's decision, by these checks and its own.
     """
 
     trained: TrainedDay
@@ -98,7 +98,7 @@ class JudgedDay:
 
     @property
     def status(self) -> Status:
-        """The outcome: a day whose data fails a check is suspect, and its model refused with it."""
+        """The outcome. If the day's own data fails a check, the day is suspect, and its model is refused, too."""
         if self.decision.passed:
             return "promoted"
         return "refused" if all(check.passed for check in self.checks) else "suspect"
@@ -119,14 +119,14 @@ class JudgedDay:
 
 
 def check_day(record: DayRecord, config: RunConfig) -> CheckedDay | DayRecord:
-    """Hold a day and the days before it against the contract; a day that breaks it is rejected.
+    """Check a day and the days before it by the contract; a day that breaks it is rejected.
 
     Args:
-        record: The day's.
-        config: The day's run.
+        record: The day's record.
+        config: The config of the day's run.
 
     Raises:
-        InputError: If the days before it break the contract by themselves.
+        InputError: If the earlier days alone break the contract.
     """
     preparation = Preparation.of(config)
     findings = preparation.examine(newest=record.day) if preparation.find() is None else None
@@ -140,10 +140,10 @@ def check_day(record: DayRecord, config: RunConfig) -> CheckedDay | DayRecord:
 def prepare_day(day: CheckedDay) -> PreparedDay | DayRecord:
     """Prepare the data; a day without both classes of a task is suspect.
 
-    Where the days before it lack a class, too, it is too early to judge, and the day is only admitted.
+    If the days before it lack a class, too, it is too early to judge, and the day is only admitted.
 
     Raises:
-        InputError: If features know a label, or a file is damaged where no check reads it.
+        InputError: If features leak a label, or a file is damaged in a place that no check reads.
     """
     try:
         prepared = day.preparation.prepared(day.findings)
@@ -156,16 +156,16 @@ def prepare_day(day: CheckedDay) -> PreparedDay | DayRecord:
 def train_day(
     day: PreparedDay, before: DayRecord | None, history: History, tracker: Tracker, show: ShowTraining
 ) -> TrainedDay:
-    """Train the day's model on top of the last one that was promoted, and measure the day's drift.
+    """Train the day's model, starting from the champion's weights if possible, and measure the day's drift.
 
-    The run that it starts from is recorded before it trains: a killed job's next one starts from the same.
+    The run that it starts from is recorded before the training: after a killed job the next one starts from the same.
 
     Args:
         day: The day.
-        before: Its record from an earlier job, if there is one.
+        before: The day's record from an earlier job, if there is one.
         history: The records of all days.
         tracker: Records the run.
-        show: Shows the training.
+        show: Shows the progress of the training.
     """
     if before is not None and before.data == day.prepared.fingerprint:
         last: str | None = before.start_from
@@ -184,7 +184,7 @@ def train_day(
 
 
 def judge_day(day: TrainedDay, tracker: Tracker) -> JudgedDay:
-    """Register the model, hold it and the day's data against the gate, and let it serve if every check holds."""
+    """Register the model, judge it and the day's data by the gate, and let it serve if every check passes."""
     version = register_run(day.config, day.prepared, day.run, tracker)
     checks = day_checks(day.config, day.prepared, day.run, day.drift)
     return JudgedDay(day, checks, promote(day.config, day.prepared, version, checks))

@@ -1,4 +1,4 @@
-"""What could stop a run on this machine, and the fix for each."""
+"""Checks for everything that could stop a run on this machine, with a fix for each problem."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from pipeline.doctor.trio import examine_versions, imported_meanwhile
 if TYPE_CHECKING:
     from pipeline.config.run import RunConfig
 
-_PORT = 5000  # MLflow's, unless it is given another
+_PORT = 5000  # MLflow's default port
 
 
 def examine(folder: Path, configs: Sequence[RunConfig] = ()) -> Iterator[Finding]:
     """Check the installed trio, the stores, unsent runs, a port, the disk and the device; nothing is written.
 
-    Each finding comes as soon as it is known. Torch is imported in a process of its own meanwhile, and MLflow only
-    where there is a store to ask.
+    Each finding is yielded as soon as it is known. Meanwhile torch is imported in its own process; MLflow is imported
+    only if there is a store to ask.
 
     Args:
-        folder: Where runs and prepared data will be written.
-        configs: Whose folders of runs and studies are looked at; without any, the folders `runs` in the folder and in
-            those below it.
+        folder: The folder for runs and prepared data.
+        configs: Configs whose folders of runs and studies are checked; without any, the folders `runs` in the folder
+            and one level below it.
     """
     with imported_meanwhile() as imports:
         yield _python()
@@ -49,13 +49,13 @@ def examine_stores(configs: Sequence[RunConfig]) -> Iterator[Finding]:
     """Check the tracking store, its registry and artifacts, and the databases of searches.
 
     Args:
-        configs: Whose searches.
+        configs: The configs of the searches.
     """
     new = examine_new_store()
     yield from new
     urls = [config.search.storage for config in configs if config.search.storage]
     if urls or not new:
-        from pipeline.doctor.stores import examine_studies, examine_tracking  # they bring MLflow and SQLAlchemy
+        from pipeline.doctor.stores import examine_studies, examine_tracking  # they import MLflow and SQLAlchemy
 
         yield from () if new else examine_tracking()
         yield from examine_studies(urls)
@@ -65,7 +65,7 @@ def examine_unsent(folder: Path, runs: Sequence[Path]) -> Finding:
     """Count the finished runs that MLflow does not have yet.
 
     Args:
-        folder: Where folders of runs are looked for.
+        folder: The folder that is searched for folders of runs.
         runs: The folders of runs, if they are known.
     """
     found = runs or [path for pattern in ("runs", "*/runs") for path in sorted(folder.glob(pattern))]
@@ -89,12 +89,12 @@ def _port() -> Finding:
 
 
 def examine_disk(folder: Path, least: float = 2.0) -> Finding:
-    """Compare the free disk with what runs need at the least.
+    """Compare the free disk space with the least that runs need.
 
     Args:
-        folder: Where runs will be written.
+        folder: The folder for runs.
         least: GiB that should be free.
     """
     free = shutil.disk_usage(folder).free / 2**30
     ok = free >= least
-    return Finding("free disk", ok, f"{free:.1f} GiB", "" if ok else f"free at least {least:g} GiB in {folder}")
+    return Finding("free disk", ok, f"{free:.1f} GiB", "" if ok else f"make room in {folder}: at least {least:g} GiB")

@@ -1,4 +1,4 @@
-"""One thing that the doctor has looked at."""
+"""A finding: the result of one of the doctor's checks."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at.
+    """The result of one check.
 
     Args:
-        subject: What was looked at.
-        ok: Whether a run can go on with it.
-        found: What was found.
-        fix: What mends it; empty where nothing is wrong.
+        subject: Name of the check.
+        ok: Whether runs can work with the state found.
+        found: The state found.
+        fix: The fix; empty if nothing is wrong.
     """
 
     subject: str

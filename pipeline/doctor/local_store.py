@@ -1,4 +1,4 @@
-"""A tracking store of files on this machine: answered for without MLflow."""
+"""Checks of a tracking store of local files, made without importing MLflow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def sqlite_file(uri: str) -> Path | None:
 
 
 def examine_new_store() -> list[Finding]:
-    """Findings of a SQLite store that the first run is to make; none if the store is another or is there."""
+    """Findings on a SQLite store that the first run will make; none if it exists or the store is of another kind."""
     uri = store_uri()
     file = sqlite_file(uri)
     if file is None or file.exists():
@@ -24,12 +24,12 @@ def examine_new_store() -> list[Finding]:
 
 
 def examine_artifacts_of(file: Path) -> Finding:
-    """Check the folder of artifacts beside a SQLite store."""
+    """Check the artifact folder next to a SQLite store."""
     return examine_artifact_folder(file.parent / "mlartifacts")
 
 
 def examine_artifact_folder(folder: Path) -> Finding:
-    """Check that artifacts can be written to a folder, which need not be there yet."""
+    """Check that artifacts can be written to a folder, which may still have to be made."""
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     if there.is_dir() and os.access(there, os.W_OK):
         return Finding("artifacts", True, str(folder))

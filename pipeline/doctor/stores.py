@@ -1,4 +1,4 @@
-"""What could stop runs from being recorded, registered or searched, and the fix for each. Nothing is written."""
+"""Checks of the stores that runs are recorded, registered and searched in, with fixes. Nothing is written."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from pipeline.tracking.connection import error_text, is_refused, short_timeouts
 from pipeline.tracking.database import check_database, is_database, revision
 from pipeline.tracking.store import connect, redacted_store_uri, store_uri
 
-_SECONDS = 5  # for any one answer
+_SECONDS = 5  # the longest wait for one answer
 
 
 def examine_tracking() -> Iterator[Finding]:
-    """Ask the tracking store, its registry and its artifacts."""
+    """Check the tracking store, its registry and its artifacts."""
     uri = store_uri()
     with short_timeouts(retries=0, seconds=_SECONDS):
         store = _asked("tracking store", lambda: _database(uri) if is_database(uri) else _server(uri))
@@ -36,7 +36,7 @@ def examine_tracking() -> Iterator[Finding]:
 
 
 def examine_studies(urls: Iterable[str]) -> Iterator[Finding]:
-    """Ask the databases of searches, each once."""
+    """Check the databases of searches, each once."""
     with short_timeouts(retries=0, seconds=_SECONDS):
         for url in dict.fromkeys(urls):
             yield _asked("study store", partial(_study, url))
@@ -46,14 +46,14 @@ _EMPTY = "empty: its tables are made by the first run"
 
 
 def _asked(subject: str, ask: Callable[[], Finding]) -> Finding:
-    """What a store answers, or why it does not: every kind of store has exceptions of its own."""
+    """The finding of a check, or the error that stopped it: every kind of store has exceptions of its own."""
     try:
         return ask()
     except Exception as error:
         if is_refused(error):
-            fix = "check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, and what the user may do there"
+            fix = "check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, and the user's permissions there"
         elif subject == "study store":
-            fix = "check `search.storage` and what is behind it"
+            fix = "check `search.storage` and the server behind it"
         else:
             fix = "check MLFLOW_TRACKING_URI and the server behind it, or unset it to use sqlite:///mlflow.db here"
         where = "" if subject == "study store" else f"{redacted_store_uri()}: "
@@ -67,20 +67,20 @@ def _database(uri: str) -> Finding:
         return Finding("tracking store", True, f"{redacted_store_uri()}, {_EMPTY}")
     if found == ours:
         return Finding("tracking store", True, f"{redacted_store_uri()}, tables of MLflow {mlflow.__version__}")
-    fix = "back it up and `mlflow db upgrade` it; if a newer MLflow has made them, install that one here"
+    fix = "back the database up and run `mlflow db upgrade` on it; if a newer MLflow made its tables, install that here"
     return Finding(
-        "tracking store", False, f"{redacted_store_uri()}: its tables are {found}, this MLflow's {ours}", fix
+        "tracking store", False, f"{redacted_store_uri()}: its tables are of version {found}, this MLflow's {ours}", fix
     )
 
 
 def _server(uri: str) -> Finding:
-    client = connect()  # which also lets MLflow say nothing but errors
+    client = connect()  # also limits MLflow's log to errors
     version = http_request(get_default_host_creds(uri), "/version", "GET").text.strip()
     client.search_experiments(max_results=1)
     found = f"{redacted_store_uri()}, MLflow {version[:20]}"
     if version.partition(".")[0] == mlflow.__version__.partition(".")[0]:
         return Finding("tracking store", True, found)
-    fix = "let the server and this installation have the same MLflow, at least up to the first point"
+    fix = "install the same major version of MLflow on the server and here"
     return Finding("tracking store", False, f"{found}, but {mlflow.__version__} here", fix)
 
 
@@ -90,7 +90,7 @@ def _registry() -> Finding:
 
 
 def _artifacts() -> Finding:
-    """Check where a new experiment's files would go; the default experiment is there from the beginning."""
+    """Check the place for files of a new experiment, which is that of the default experiment, `0`."""
     file, location = sqlite_file(store_uri()), str(connect().get_experiment("0").artifact_location)
     if file is not None:
         return examine_artifacts_of(file)

@@ -1,4 +1,4 @@
-"""The trio of torch, torchrec and fbgemm: do their versions belong together, do they load, on which device."""
+"""Checks of the trio torch, torchrec and fbgemm: do their versions match, do they load, and on which device."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def examine_versions(installed: Callable[[str], str | None] = installed_version)
 
 
 def _trio() -> dict[str, str]:
-    """The versions that are built together, from our own requirements; fbgemm has torchrec's number.
+    """The versions that are built for each other, from our own requirements; fbgemm has torchrec's number.
 
-    Another combination imports with an undefined symbol, or not at all.
+    Other combinations fail at import, often with an undefined symbol.
     """
     pinned = dict(r.split("==") for r in requires("gradops") or [] if r.startswith(("torch==", "torchrec==")))
     return {**pinned, "fbgemm": pinned["torchrec"]}
@@ -62,10 +62,10 @@ def _trio() -> dict[str, str]:
 
 @contextmanager
 def imported_meanwhile() -> Iterator[Callable[[], list[Finding]]]:
-    """Import the trio while the block runs; what the block is given waits for the findings.
+    """Import the trio while the block runs; the block gets a function that waits for the findings.
 
-    The import has a process of its own: a broken build may abort the interpreter instead of raising, and a whole one
-    takes seconds.
+    The import runs in its own process: it takes seconds, and a broken build may abort the interpreter instead of
+    raising.
     """
     command = [sys.executable, "-W", "ignore", "-c", _TRIAL]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as trial:
@@ -77,7 +77,7 @@ def imported_meanwhile() -> Iterator[Callable[[], list[Finding]]]:
 
 
 def _findings(printed: str, errors: str, code: int) -> list[Finding]:
-    """What the trial's output says of the import and of the device."""
+    """The findings on the import and on the device, from the output of the trial."""
     reason = (errors.strip().splitlines() or [f"exit code {code}"])[-1]
     together = Finding("trio import", True, "torch, fbgemm_gpu and torchrec load together")
     if code:

@@ -1,8 +1,8 @@
 """Alias swaps: `champion` and `previous` move together, by one process at a time, on any machine.
 
-MLflow moves one alias at a time, and has no compare-and-swap. So a move is first written down whole, under a name that
-the store gives to one process only (:meth:`pipeline.registry.model.RegisteredModel.acquire`). This record is lock and
-log in one: a process that finds the record of a killed process finishes the move.
+MLflow moves one alias at a time, and has no compare-and-swap. So a process first records the whole move under a name
+that the store gives to one process only (:meth:`pipeline.registry.model.RegisteredModel.acquire`). The record is both
+lock and log: a process that finds the record of a killed process finishes the move.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from pipeline.registry.model import CHAMPION, PREVIOUS, RegisteredModel
 from pipeline.runtime.signals import uninterrupted
 
-PATIENCE = 15.0  # seconds without a change, after which another process's move is finished; a move takes 0.1 s
+PATIENCE = 15.0  # seconds without a change after which this process finishes another's move; a move takes 0.1 s
 _POLL = 0.2
 
 
@@ -27,8 +27,8 @@ class AliasMove:
     Args:
         champion: The version that serves from now on.
         before: The version that served so far; None if there was none.
-        tags: Version to the tags that tell of the move.
-        id: Distinguishes the move from every other one.
+        tags: Version to the tags that describe the move.
+        id: Unique id of the move.
     """
 
     champion: int
@@ -46,23 +46,23 @@ def swap_aliases(model: RegisteredModel, move: AliasMove, patience: float = PATI
         patience: As in :func:`finish_moves`.
 
     Returns:
-        Whether the move was made. If not, another process's was.
+        Whether the move was made. If not, another process has changed the champion.
     """
     content = asdict(move)
     while True:
         with uninterrupted():
-            # The record is ours, too, if the store made it and the answer was lost: MLflow's retry finds it there.
+            # If the answer to a successful request was lost, MLflow retries and fails, but the record found is ours.
             if model.acquire(content) or model.acquired() == content:
                 return _make_if_valid(model, move, content)
         finish_moves(model, patience)
 
 
 def _make_if_valid(model: RegisteredModel, move: AliasMove, content: dict[str, Any]) -> bool:
-    """Make an acquired move, unless another version serves by now, or another process has finished the move."""
+    """Make an acquired move, unless another version serves now, or another process has finished the move already."""
     is_valid = model.aliases.get(CHAMPION) == move.before and model.acquired() == content
     if is_valid:
         _make(model, move)
-    # Not reached if an error ends the move half way: then the record tells the next command how to finish it.
+    # After an error half way through a move the record stays, and tells the next command how to finish the move.
     _release(model, content)
     return is_valid
 
@@ -87,7 +87,7 @@ def finish_moves(model: RegisteredModel, patience: float = PATIENCE) -> None:
 def _finish(model: RegisteredModel, content: dict[str, Any]) -> None:
     move = AliasMove(**content)
     with uninterrupted():
-        # Another champion means that a person has moved the alias since: then only the record is removed.
+        # A champion that is neither of the two means that a person has moved the alias since: only remove the record.
         if model.aliases.get(CHAMPION) in (move.before, move.champion):
             _make(model, move)
         _release(model, content)
@@ -99,7 +99,7 @@ def _release(model: RegisteredModel, content: dict[str, Any]) -> None:
 
 
 def _make(model: RegisteredModel, move: AliasMove) -> None:
-    # The champion last: `previous` is a way back before the model in service changes.
+    # The champion moves last, so that `previous` is the way back before the model in service changes.
     if move.before is not None:
         model.point(PREVIOUS, move.before)
     model.point(CHAMPION, move.champion)

@@ -23,7 +23,7 @@ class Check:
         name: Its name.
         passed: Whether the candidate passed it.
         found: The finding, in words.
-        rule: The rule that the finding is held against, in words.
+        rule: The rule that the finding is compared with, in words.
     """
 
     name: str
@@ -38,12 +38,12 @@ class Decision:
 
     Args:
         model: The registered model.
-        candidate: The version.
-        champion: The version that served when it was judged; None if none did.
+        candidate: The version that was judged.
+        champion: The version in service at that time; None if there was none.
         checks: Every check that was made.
-        data: Fingerprint of the data whose test rows it was judged on.
+        data: Fingerprint of the data whose test rows the candidate was judged on.
         rows: Number of test rows that were scored.
-        at: The time, in UTC.
+        at: The time of the decision, in UTC.
     """
 
     model: str
@@ -61,7 +61,7 @@ class Decision:
 
     @property
     def why(self) -> str:
-        """The reasons for a refusal in a sentence, or that every check passed."""
+        """The reasons for a refusal in a sentence, or "every check passed"."""
         refusing = [f"{check.name}: {check.found} ({check.rule})" for check in self.checks if not check.passed]
         return "; ".join(refusing) or "every check passed"
 
@@ -74,8 +74,8 @@ class Contender:
         number: The version's number.
         tasks: The tasks that it predicts.
         inputs: Column to type of its signature.
-        split: The split of the data that it was trained on; None if it is not known.
-        data: Fingerprint of that data; None if it is not known.
+        split: The split of the data that it was trained on; None if unknown.
+        data: Fingerprint of that data; None if unknown.
     """
 
     number: int
@@ -91,11 +91,11 @@ def judge(
     """Check a candidate by the rules and against the champion.
 
     Args:
-        candidate: The version that is to serve.
-        champion: The version that serves. Without one, or if it cannot score the rows, only the rules count, and an AUC
-            above a half.
+        candidate: The version to judge.
+        champion: The version in service. If there is none, or it cannot score the rows, the candidate has to pass the
+            rules and to reach an AUC above 0.5.
         rows: Held-out rows, scored by the candidate, then by the champion.
-        prepared: The data that they are the test rows of.
+        prepared: The data whose test rows they are.
         config: The rules.
     """
     checks = [_unseen(candidate, prepared)]
@@ -111,24 +111,24 @@ def judge(
 
 
 def readable_files(problem: str = "") -> Check:
-    """Whether a candidate's files are a sound model; if not, no other check can be made."""
+    """Check that a candidate's files are a sound model; every other check needs this one to pass."""
     rule = "the files are as they were packaged, every weight a finite number"
     return Check("weights", not problem, _line(problem) or "all of them", rule)
 
 
 def unusable_champion(problem: str) -> Check:
-    """The problem of a champion that gives no scores, so that a candidate is not compared with it."""
+    """Record that the champion gives no scores, so that the candidate is not compared with it; always passed."""
     rule = "the version in service gives no scores: the candidate is not compared with it"
     return Check("champion", True, _line(problem), rule)
 
 
 def _line(text: str) -> str:
-    """A message of several lines in one, for tags and tables."""
+    """A message of several lines as one line, for tags and tables."""
     return " ".join(text.split())
 
 
 def _unseen(candidate: Contender, prepared: Prepared) -> Check:
-    """Whether the rows were kept from its training: test rows of its own data, or rows that its split keeps out."""
+    """Check that the candidate never saw the rows: test rows of its own data, or rows outside of its training split."""
     rule = "the candidate was neither trained nor chosen on the held-out rows"
     if candidate.data == prepared.fingerprint:
         return Check("held out", True, "the test rows of its own data", rule)
@@ -217,6 +217,6 @@ def _compared(rows: HeldOut, tasks: Sequence[str], config: GateConfig, *, alone:
 
 
 def _columns(scores: pl.DataFrame, tasks: Sequence[str]) -> Array:
-    """A model's scores of tasks; equal scores, which have an AUC of a half, for a task that it does not predict."""
+    """A model's scores of tasks; for a task that it does not predict, equal scores, whose AUC is 0.5."""
     unknown = [pl.lit(0.5, pl.Float32).alias(task) for task in tasks if task not in scores.columns]
     return scores.with_columns(unknown).select(tasks).to_numpy()

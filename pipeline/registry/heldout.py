@@ -1,4 +1,4 @@
-"""Held-out raw rows, scored by registered models that each have an encoder of their own."""
+"""Held-out raw rows, scored by registered models, each with its own encoder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pipeline.validation import raw_data
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Rows that no model has seen, and the models' scores of them.
+    """Rows that no model has seen, and each model's scores of them.
 
     Args:
         labels: A column a task: 1, 0, or null where unknown.
@@ -48,18 +48,19 @@ def held_out(
 ) -> HeldOut:
     """The test rows of prepared data, read again from the raw files, and scored.
 
-    They are read some rows at a time, and only the labels, scores and groups of each are kept. Where a model cannot
-    score the rows, the others score them all the same.
+    Rows are read in pieces, and only the labels, scores and groups of each row are kept. If one model cannot score the
+    rows, the others still do.
 
     Args:
         config: The config, which names the raw files.
-        prepared: The data that these files were prepared to.
+        prepared: The data that was prepared from these files.
         scorers: The models.
-        limit: Most rows. Of more it is the sample that :class:`pipeline.comparison.scores.TestRows` takes, too.
-        at_a_time: Rows scored together.
+        limit: The largest number of rows that is used without sampling; above it the rows are the sample that
+            :class:`pipeline.comparison.scores.TestRows` takes, too.
+        at_a_time: Number of rows scored together.
 
     Raises:
-        InputError: If raw files are missing or have changed, or lack a column that a model reads, or the sample is
+        InputError: If raw files are missing, have changed or lack a column that a model reads, or if the sample is
             empty.
     """
     encoder, step = prepared.encoder(), sampling_step(prepared.rows["test"], limit)
@@ -75,8 +76,8 @@ def held_out(
             for scoring in scorings:
                 scoring.add(piece)
     if not any(metadata.height for metadata in kept):
-        found = f"`gate.rows` = {limit} keeps one in {step} groups of the {start} test rows, and these have no row"
-        raise InputError(f"{found}; raise `gate.rows`, or group by a column of more values")
+        found = f"`gate.rows` = {limit} keeps one in {step} groups of the {start} test rows, and these are empty"
+        raise InputError(f"{found}; raise `gate.rows`, or group by a column with more values")
     every = pl.concat(kept)
     labels = every.select(pl.col(LABEL + task).alias(task) for task in encoder.spec.tasks)
     unscored = {place: scoring.problem for place, scoring in enumerate(scorings) if scoring.problem}
@@ -89,8 +90,8 @@ class _Scoring:
 
     Args:
         scorer: The model.
-        parts: Scores of the rows so far; none once a row could not be scored.
-        problem: Why the model cannot score a row; empty as long as it can.
+        parts: Scores of the rows so far; emptied at the first row that cannot be scored.
+        problem: The reason why a row cannot be scored; empty as long as all can.
     """
 
     scorer: Scorer
@@ -107,12 +108,12 @@ class _Scoring:
             self.parts, self.problem = [], str(error)
 
     def scores(self) -> pl.DataFrame:
-        """Of all rows, a column for each task."""
+        """The scores of all rows, a column for each task."""
         return pl.concat([pl.DataFrame(schema=dict.fromkeys(self.scorer.tasks, pl.Float32)), *self.parts])
 
 
 def _metadata(encoder: Encoder, rows: pl.DataFrame) -> pl.DataFrame:
-    """Labels and groups of raw rows; Polars computes no feature for them."""
+    """Labels and groups of raw rows, computed without the features."""
     encoded = encoder.encode(rows.lazy())
     names = encoded.collect_schema().names()
     return encoded.select(name for name in names if name.startswith(LABEL) or name == GROUP).collect()
@@ -137,13 +138,13 @@ def _files(config: RunConfig, prepared: Prepared) -> Iterator[tuple[str, Path]]:
     """Role and path of the raw files with test rows.
 
     Raises:
-        InputError: If one of them has changed since it was prepared.
+        InputError: If a file has changed since it was prepared.
     """
     for role, paths in raw_data.find_raw_files(config).items():
         digests = prepared.manifest["sources"][role]
         if len(paths) != len(digests):
             raise InputError(
-                f"data.{role} has {len(paths)} files, and had {len(digests)} when it was prepared; {_AGAIN}"
+                f"data.{role} has {len(paths)} files now, but had {len(digests)} when it was prepared; {_AGAIN}"
             )
         for path, digest in zip(paths, digests, strict=True):
             if any(part.startswith("test/") for part in prepared.manifest["files"][role][digest]):

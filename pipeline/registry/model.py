@@ -1,4 +1,4 @@
-"""A registered model in MLflow: its versions, their files and tags, its aliases, and the lock on moving them."""
+"""A registered model in MLflow: its versions, their files and tags, its aliases, and the lock on moving aliases."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _CONTENT = "gradops.handover"
 
 @dataclass(frozen=True)
 class Version:
-    """One version, without its files.
+    """One version of a registered model, without its files.
 
     Args:
         number: Its number.
-        tags: Its tags, which hold its data, split, validation AUCs and the gate's decision.
+        tags: Its tags; they hold its data, split, validation AUCs and the gate's decision.
         run_id: The MLflow run that trained it.
     """
 
@@ -42,7 +42,7 @@ class RegisteredModel:
     """A registered model.
 
     Args:
-        name: Its name, which is its config's.
+        name: Its name, which is also the config's.
 
     Raises:
         InputError: If no model has this name.
@@ -50,7 +50,7 @@ class RegisteredModel:
 
     def __init__(self, name: str) -> None:
         self.name, self.client = name, connect()
-        self._lock = f"{name}.handover"  # no config has a dot in its name
+        self._lock = f"{name}.handover"  # configs have no dot in their names, so this name is free
         if self._find(name) is None:
             near = get_close_matches(name, [model.name for model in self.client.search_registered_models()], n=1)
             hint = f"did you mean `{near[0]}`?" if near else "`gradops compare` registers models"
@@ -81,7 +81,7 @@ class RegisteredModel:
         raise InputError(f"`{self.name}` has no version {number}; it has {known}")
 
     def scorer(self, number: int) -> Scorer:
-        """A version's model. The code that travels with it is not run.
+        """A version's model, loaded without running the code among its files.
 
         Raises:
             InputError: If its files cannot be read.
@@ -100,7 +100,7 @@ class RegisteredModel:
         return {} if signature is None else {str(column.name): repr(column) for column in signature.inputs}
 
     def check_files(self, number: int) -> None:
-        """See that a version has its files.
+        """Check that a version has its files.
 
         Raises:
             InputError: If its files cannot be read.
@@ -118,9 +118,9 @@ class RegisteredModel:
             self.client.set_model_version_tag(self.name, str(number), key, value)
 
     def acquire(self, content: Mapping[str, Any]) -> bool:
-        """Write down a move before making it; False if another process has, and is not done.
+        """Record a move before making it; False if another process has recorded one that is unfinished.
 
-        The move is a registered model of a fixed name, which the store makes only once.
+        The record is a registered model of a fixed name, which the store creates only once.
         """
         try:
             self.client.create_registered_model(self._lock, tags={_CONTENT: json.dumps(content)})
@@ -133,12 +133,12 @@ class RegisteredModel:
     def acquired(self) -> dict[str, Any] | None:
         """The move that some process is making; None if there is none."""
         found = self._find(self._lock)
-        # A store reads a model, then its tags: if it is deleted in between, it has no tags left.
+        # The store reads a model, then its tags: if the model is deleted in between, no tags are found.
         content = None if found is None else found.tags.get(_CONTENT)
         return None if content is None else dict(json.loads(content))
 
     def release(self) -> None:
-        """Remove the record of a move that is made."""
+        """Remove the record of a finished move."""
         try:
             self.client.delete_registered_model(self._lock)
         except MlflowException as error:
@@ -166,7 +166,7 @@ def _version(found: Any) -> Version:
 
 
 def champion_run(client: MlflowClient, name: str) -> str | None:
-    """Fingerprint of the run that a model's champion was made from; None without a champion."""
+    """Fingerprint of the run behind a model's champion; None without a champion."""
     for model in client.search_registered_models(f"name = '{name}'"):
         if (champion := model.aliases.get(CHAMPION)) is not None:
             return client.get_model_version(name, str(champion)).tags.get(FINGERPRINT)

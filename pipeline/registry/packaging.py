@@ -26,9 +26,9 @@ from pipeline.tracking.connection import is_away
 from pipeline.tracking.store import connect
 
 _ROOT = Path(__file__).parents[2]
-# For URIs of other kinds, MLflow's error is the same for an unknown kind and for a server that is away.
+# For URIs of other kinds, MLflow raises the same error for an unknown kind and for a server that is away.
 _IN_THE_STORE = ("models:", "runs:", "mlflow-artifacts:")
-# The packages that a served model needs beside its own code, which travels with it. `mlflow-skinny` is MLflow without
+# The packages that a served model needs; the code of ours is among the model's files. `mlflow-skinny` is MLflow without
 # its tracking server, training flavours and charts: it is enough to serve.
 _REQUIREMENTS = (
     "mlflow-skinny",
@@ -52,7 +52,7 @@ def log_model(run: Run, prepared: Prepared, run_id: str) -> str:
         Scorer.write(files, encoder=encoder, weights=weights, tasks=tuple(run.tasks), architecture=run.architecture)
         info = mlflow.pyfunc.log_model(
             name="model",
-            # A path: MLflow runs the file when it loads the model, and pickles nothing.
+            # Given a path, MLflow runs the file when it loads the model, and pickles nothing.
             python_model=str(_ROOT / "pipeline" / "serving" / "pyfunc.py"),
             artifacts={ARTIFACT: str(files)},
             code_paths=[str(_ROOT / package) for package in ("features", "models", "pipeline")],
@@ -60,15 +60,15 @@ def log_model(run: Run, prepared: Prepared, run_id: str) -> str:
             input_example=example(fitted),
             pip_requirements=[f"{package}=={_public(version(package))}" for package in _REQUIREMENTS],
         )
-    assert info.signature is not None, "MLflow drops a signature that it does not understand without a word"
+    assert info.signature is not None, "MLflow silently drops a signature that it does not understand"
     return str(info.model_id)
 
 
 def signature(encoder: Encoder, tasks: list[str]) -> ModelSignature:
-    """Raw feature columns in, one probability a task out.
+    """The signature of a model: raw feature columns in, one probability a task out.
 
     Columns other than text have MLflow's type "any": a column of integers reaches a server as integers, or as floats if
-    one value is missing, and MLflow refuses one where the other is declared. The encoder's own contract checks types.
+    a value is missing, and MLflow refuses floats where integers are declared. The encoder's own contract checks types.
     """
     optional = encoder.spec.optional_columns
     inputs: list[ColSpec | TensorSpec] = [
@@ -79,7 +79,7 @@ def signature(encoder: Encoder, tasks: list[str]) -> ModelSignature:
 
 
 def example(encoder: Encoder) -> pd.DataFrame:
-    """Two rows invented from the declared features, none from a log; the second row has a null where it may."""
+    """Two rows invented from the declared features, not taken from a log; in the second, optional columns are null."""
     spec = encoder.spec
     made: dict[str, list[Any]] = {}
     for name, feature in spec.features.items():
@@ -94,13 +94,13 @@ def _type(dtype: str) -> DataType | AnyType:
 
 
 def _public(number: str) -> str:
-    """A version without the build's local part, ``+cpu`` in ``2.13.0+cpu``, which no package index has."""
+    """A version without the build's local part (``+cpu`` in ``2.13.0+cpu``), which package indexes do not have."""
     return number.partition("+")[0]
 
 
 @contextmanager
 def fetched(model: str) -> Iterator[Path]:
-    """The folder of a model's own files, while the block runs. No code in it is run, and nothing is unpickled.
+    """A folder with the files that we wrote of a model, while the block runs; no code is run, nothing unpickled.
 
     Args:
         model: A registered model, ``models:/NAME@champion`` or ``models:/NAME/3``, any other URI that MLflow knows, or
@@ -123,21 +123,21 @@ def fetched(model: str) -> Iterator[Path]:
 
 @contextmanager
 def model_files(uri: str, wrong: str, fix: str) -> Iterator[None]:
-    """See that a model has files, and turn an error of reading them in the block into one of the input.
+    """Check that a model has files, and turn errors of reading them in the block into an InputError.
 
     Args:
-        uri: The place of the files.
-        wrong: The error message's beginning.
-        fix: Its end, which tells how to mend it.
+        uri: The URI of the files.
+        wrong: The beginning of the error message.
+        fix: The end of the error message, with the fix.
 
     Raises:
         InputError: If there are no files, or they cannot be read.
-        MlflowException: If the store is away, which is no error of the input.
+        MlflowException: If the store is away.
     """
     try:
-        # Listed first: MLflow's error of a download is the same for a missing file and for a server that is away.
+        # Listed first: a download fails with the same error for a missing file and for a server that is away.
         if not mlflow.artifacts.list_artifacts(artifact_uri=uri):
-            raise FileNotFoundError("there are none of its files")
+            raise FileNotFoundError("its files are missing")
         yield
     except (MlflowException, OSError, ValueError) as error:
         if is_away(error) and uri.startswith(_IN_THE_STORE):
@@ -147,8 +147,10 @@ def model_files(uri: str, wrong: str, fix: str) -> Iterator[None]:
 
 
 def _own_files(folder: Path, model: str) -> Path:
-    """The folder of our own files within a folder: an MLflow model has them among its artifacts."""
+    """The folder within a folder that has the files we wrote: an MLflow model has it among its artifacts."""
     for found in (folder / "artifacts" / ARTIFACT, folder):
         if (found / MANIFEST).is_file():
             return found
-    raise InputError(f"{model} holds no model of ours: no {MANIFEST} in it or in its artifacts/{ARTIFACT}")
+    problem = f"no {MANIFEST} in it or in its artifacts/{ARTIFACT}" if folder.exists() else "there is no such folder"
+    fix = "give models:/NAME@ALIAS, models:/NAME/VERSION or the folder of a model"
+    raise InputError(f"{model} holds no model of ours: {problem}; {fix}")

@@ -1,4 +1,4 @@
-"""Choosing a registered trade-off to serve: by a weight for each task, or by an AUC that a task has to reach."""
+"""The choice of a registered trade-off to serve: by a weight for each task, or by an AUC that a task has to reach."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ class Preference:
 
     Args:
         tasks: The config's tasks.
-        weights: Task to weight, 0 for a task that is not named. Empty: the same weight for every task without a floor.
-        floors: Task to the lowest AUC that is acceptable.
+        weights: Task to weight; tasks that are left out have weight 0. Empty: the same weight for every task without a
+            floor.
+        floors: Task to its lowest acceptable AUC.
     """
 
     tasks: Sequence[str]
@@ -33,10 +34,10 @@ class Preference:
         Args:
             prefer: The weights.
             at_least: The floors, in one text or in several.
-            tasks: The tasks that may be named.
+            tasks: The config's tasks.
 
         Raises:
-            InputError: If a part is not a task and a number, or no weight is above 0. It lists all problems.
+            InputError: If a part is not a task and a number, or no weight is above 0. The message lists all problems.
         """
         weights, problems = _numbers("--prefer", prefer, tasks)
         floors, others = _numbers("--at-least", ",".join(at_least), tasks)
@@ -51,14 +52,14 @@ class Preference:
         return cls(tasks, weights, floors)
 
     def choose(self, versions: Sequence[Version], data: str) -> int:
-        """The best version by this preference; of equally good ones the newest.
+        """The best version by this preference; among equally good versions the newest.
 
         Args:
             versions: The versions to choose from.
             data: Fingerprint of the data on which AUCs are compared.
 
         Raises:
-            InputError: If there is no version of this data, or none that reaches the floors.
+            InputError: If no version has AUCs on this data, or none of these reaches the floors.
         """
         found = {v.number: _aucs(v) for v in versions if v.tags.get(DATA) == data}
         known = {number: auc for number, auc in found.items() if auc.keys() == {*self.tasks}}

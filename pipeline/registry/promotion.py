@@ -1,4 +1,4 @@
-"""Promotion: the alias `champion` moves to a version that passes the gate; rollback: it moves back."""
+"""Promotion moves the alias `champion` to a version that passes the gate; rollback moves it back."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def promote(config: RunConfig, prepared: Prepared, version: int, extra: Sequence
     files of the run that trained it.
 
     Args:
-        config: Its name is the registered model's, its ``[gate]`` the rules.
-        prepared: The data whose test rows it is judged on.
+        config: The config; its name is the registered model's, and its section ``[gate]`` has the rules.
+        prepared: The data whose test rows the version is judged on.
         version: The candidate.
         extra: Checks that were made elsewhere.
 
     Raises:
         InputError: If there is no such version, its files or the champion's cannot be fetched, or the rows cannot be
-            read. Files that are fetched and are no sound model are no error: the gate refuses them.
+            read. Files that can be fetched but are no sound model raise no error: the gate refuses them.
     """
     model = RegisteredModel(config.name)
     model.version(version)
@@ -78,12 +78,12 @@ class Restored:
 
 
 def rollback(name: str, reason: str, patience: float = PATIENCE) -> Restored:
-    """Put the version in service that served before, at once, without judging it.
+    """Put the version that served before back in service, at once, without judging it.
 
     Args:
         name: The registered model.
         reason: The reason, kept in the tags of both versions.
-        patience: Seconds after which another process's unfinished move is finished first.
+        patience: As in :func:`pipeline.registry.aliases.finish_moves`.
 
     Raises:
         InputError: If no version served before, its files are gone, or another command changed the champion meanwhile.
@@ -109,7 +109,7 @@ def rollback(name: str, reason: str, patience: float = PATIENCE) -> Restored:
 
 
 def record_decision(model: RegisteredModel, decision: Decision) -> None:
-    """Record a decision: as tags of the version, and with its evidence among its run's files."""
+    """Record a decision as tags of the version, and its evidence among the files of the version's run."""
     against = "none" if decision.champion is None else str(decision.champion)
     tags = {"gate": "passed" if decision.passed else "refused", "gate.why": decision.why, "gate.at": decision.at}
     tags |= {"gate.champion": against, "gate.data": decision.data, "gate.rows": str(decision.rows)}
@@ -160,12 +160,12 @@ def _judged(
 
 
 def _scorer(model: RegisteredModel, number: int) -> Scorer | InputError:
-    """A version's model, or the error that says why its files are no sound model.
+    """A version's model, or the error that tells why its files are no sound model.
 
     Raises:
-        InputError: If its files cannot be fetched: the store may only be away.
+        InputError: If its files cannot be fetched.
     """
-    model.check_files(number)  # a folder that is gone reads as an empty one below
+    model.check_files(number)  # without this, a missing folder would read as an empty one
     try:
         return model.scorer(number)
     except InputError as error:
@@ -180,5 +180,5 @@ def _contender(model: RegisteredModel, number: int, scorer: Scorer) -> Contender
 
 def _check_tasks(candidate: Contender, config: RunConfig) -> None:
     if unknown := [task for task in candidate.tasks if task not in config.spec.tasks]:
-        rule = f"the config declares {', '.join(config.spec.tasks)}; without labels a task cannot be judged"
+        rule = f"the config declares {', '.join(config.spec.tasks)}; a task without labels cannot be judged"
         raise InputError(f"version {candidate.number} predicts {', '.join(unknown)}: {rule}")

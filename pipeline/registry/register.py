@@ -1,4 +1,4 @@
-"""Registers trained runs as versions of the registered model, and points its aliases at the best of them."""
+"""The registration of trained runs as versions of a model, with aliases that point at the best of them."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def register(tradeoffs: TradeOffs, tracker: Tracker, *, only_best: bool = False)
     """Register the Pareto-optimal trade-offs of a comparison or a search, and point the aliases at them.
 
     Every choice is by validation AUC, never by test AUC. ``balanced`` has the lowest Δm%, ``best-<task>`` the highest
-    AUC of a task. ``champion``, the model in service, is set to ``balanced`` only if there is no champion: it never
-    moves by itself.
+    AUC of a task. ``champion``, the model in service, is set to ``balanced`` only if there is no champion yet: after
+    that, only a promotion or a rollback moves it.
 
     Args:
         tradeoffs: The comparison or search; its config's name is the registered model's.
         tracker: The tracker that recorded its runs.
-        only_best: Whether only the models that an alias points at become versions, as the Pareto front of a search has
-            dozens of models. All of them are logged.
+        only_best: Whether only the models with an alias become versions: the Pareto front of a search can have dozens
+            of models. All of them are logged.
 
     Returns:
         Alias to version; empty if there is no candidate.
@@ -59,10 +59,10 @@ def register(tradeoffs: TradeOffs, tracker: Tracker, *, only_best: bool = False)
 
 @uninterrupted()
 def register_run(config: RunConfig, prepared: Prepared, run: Run, tracker: Tracker) -> int:
-    """Register one run, unless it is registered already; no alias moves.
+    """Register one run, unless it is registered already; aliases stay as they are.
 
     Args:
-        config: Its name is the registered model's.
+        config: The config; its name is the registered model's.
         prepared: The data that the run was trained on.
         run: A finished run.
         tracker: The tracker that recorded it.
@@ -92,7 +92,7 @@ def _version_of(candidate: Candidate, tradeoffs: TradeOffs, tracker: Tracker) ->
             return int(found.version)
     tags = {FINGERPRINT: run.fingerprint, "method": candidate.system, DATA: tradeoffs.prepared.fingerprint}
     tags[SPLIT] = json.dumps(tradeoffs.prepared.split)
-    # Six digits: enough that a choice among versions equals a choice among the runs themselves.
+    # Six digits are enough for a choice among versions to equal the choice among the runs themselves.
     tags |= {f"{VAL_AUC}{task}": f"{run.val[task]['auc']:.6f}" for task in run.tasks}
     if not isnan(candidate.delta_m_pct):
         tags["val.delta_m_pct_drop"] = f"{candidate.delta_m_pct:.3f}"

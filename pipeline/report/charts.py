@@ -1,4 +1,4 @@
-"""The charts of a report: trade-offs, gains against alpha, and the course of the training."""
+"""The charts of a report: trade-offs, gains against alpha, and diagnostics over the training steps."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _KINDS = {
 
 
 def trade_offs(result: Result) -> dict[str, go.Figure]:
-    """A chart of each pair of tasks; names and runs of the points show on hover, and buttons choose the split."""
+    """A chart for each pair of tasks; hovering shows a point's name and runs, and buttons choose the split."""
     return {f"{x} and {y}": _pair(result, x, y) for x, y in combinations(result.tasks, 2)}
 
 
 def gains(result: Result) -> go.Figure | None:
-    """AUC less the uniform model's against alpha, a line a task, for validation and for test (GradOPS, figure 8).
+    """The gain in AUC over the uniform model, plotted against alpha, a line a task (GradOPS, figure 8).
 
-    The paper shows the training rows in place of validation. None without two points of one method that differ in
-    alpha, or without a uniform model.
+    One panel is for validation and one for test; the paper shows the training rows in place of validation. None
+    without two points of one method that differ in alpha, or without a uniform model.
     """
     uniform = [point for point in result.complete if point.method == UNIFORM.name]
     families: dict[str, list[Point]] = {}
@@ -71,7 +71,7 @@ def gains(result: Result) -> go.Figure | None:
 
 
 def weights(result: Result) -> go.Figure | None:
-    """The weight that each task's gradient was given, over the steps (GradOPS, figure 7)."""
+    """The weight of each task's gradient, over the steps (GradOPS, figure 7)."""
     return _traces(result, {task: f"weight.{task}" for task in result.tasks}, lambda run: len(run.tasks) > 1)
 
 
@@ -125,7 +125,7 @@ def _pair(result: Result, x: str, y: str) -> go.Figure:
 
 
 def _traces(result: Result, names: Mapping[str, str], wanted: Callable[[Run], bool]) -> go.Figure | None:
-    """A panel for each name and in it a line for each point: diagnostics over the steps, averaged over its runs."""
+    """A panel for each name, with a line for each point: the diagnostic over the steps, averaged over the runs."""
     figure = make_subplots(rows=len(names), shared_xaxes=True, subplot_titles=[escape(n) for n in names])
     shown = [p for p in result.complete if p.pareto or p.method == UNIFORM.name or result.kind == "comparison"]
     runs = {point.label: [run for run in result.runs(point) if wanted(run)] for point in shown}
@@ -140,7 +140,7 @@ def _traces(result: Result, names: Mapping[str, str], wanted: Callable[[Run], bo
 
 
 def _course(runs: Sequence[Run], name: str) -> tuple[Floats, Floats]:
-    """Steps and means over the runs; where steps are very many, neighbours are averaged."""
+    """Steps, and means over the runs; above a number of steps, neighbouring ones are averaged."""
     found: dict[int, list[float]] = {}
     for epoch in (epoch for run in runs for epoch in run.history):
         for step, report in epoch.diagnostics.items():
@@ -154,7 +154,7 @@ def _course(runs: Sequence[Run], name: str) -> tuple[Floats, Floats]:
 
 
 def _hover(point: Point) -> str:
-    """A point's name, AUCs and runs, in the few tags that Plotly knows; names are escaped."""
+    """A point's name, AUCs and runs as text for Plotly, which knows a few HTML tags; names are escaped."""
     aucs = [f"{task}: test {auc:.4f}, validation {point.val[task]:.4f}" for task, auc in point.test.items()]
     shown = ", ".join(point.runs[:3]) + (f" and {len(point.runs) - 3} more" if len(point.runs) > 3 else "")
     return "<br>".join(map(escape, [point.label, *aucs, f"run {shown}"]))

@@ -1,4 +1,4 @@
-"""The report: one HTML file of a comparison or a study, for any screen, without a network."""
+"""The report: one HTML file of a comparison or a study, for any screen, readable offline."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class DifferenceLine:
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure of the table, and the lines below it."""
+    """A figure of the table, with its differences below."""
 
     text: str
     differences: tuple[DifferenceLine, ...] = ()
@@ -49,7 +49,7 @@ class TableRow:
 def write_report(result: Result, target: Path) -> None:
     """Write the report.
 
-    Names are text of any origin: the page and its charts escape them.
+    Names may come from anywhere: the page and its charts escape them.
 
     Args:
         result: The results to show.
@@ -123,6 +123,6 @@ def _notes(result: Result) -> list[str]:
         own.append("u: difference from `uniform`; s: difference from `single-task`; each with its interval.")
     else:
         own.append(
-            "No intervals: the study is unfinished, or is of a version that kept none; run `gradops search` again."
+            "No intervals: the study is unfinished, or was made by a version without them; run `gradops search` again."
         )
     return [*own, *result.notes]

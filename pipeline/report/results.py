@@ -1,4 +1,4 @@
-"""A comparison's or a study's results for a report: read from their file, with the runs that are still on this disk."""
+"""The results of a comparison or a study for a report, read from their file and from the runs still on this disk."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Result:
     Args:
         path: Their file.
         file: Its content.
-        points: The trade-offs, baselines among them.
+        points: The trade-offs, including baselines.
     """
 
     path: Path
@@ -55,12 +55,12 @@ class Result:
 
     @property
     def notes(self) -> list[str]:
-        """Sentences that a reader should know."""
+        """Sentences that explain the figures."""
         return self.file.notes
 
     @property
     def fingerprint(self) -> str:
-        """Equal content, equal fingerprint."""
+        """The fingerprint of the comparison or study, which is the file's name."""
         return self.path.stem
 
     @property
@@ -70,21 +70,21 @@ class Result:
 
     @property
     def rows(self) -> dict[str, Row]:
-        """The rows of a comparison's table, by system; none of a study."""
+        """The rows of a comparison's table, by system; empty for a study."""
         return {row.system: row for row in self.file.test} if isinstance(self.file, ComparisonFile) else {}
 
     @property
     def confidence(self) -> Confidence:
-        """Intervals of a comparison's systems, or of a study's Pareto-optimal points once it is finished."""
+        """Intervals for a comparison's systems, or for a finished study's Pareto-optimal points."""
         return Confidence(self.file.intervals, "")
 
     @property
     def complete(self) -> list[Point]:
-        """The points with figures."""
+        """The complete points: those with figures."""
         return [point for point in self.points if point.state == "complete"]
 
     def runs(self, point: Point) -> list[Run]:
-        """The runs of a point that are still on this disk."""
+        """Those runs of a point that are still on this disk."""
         return _runs_there(point.runs, self.path)
 
 
@@ -92,7 +92,7 @@ def load_result(path: Path) -> Result:
     """Read a result file.
 
     Raises:
-        InputError: If it cannot be read, or is no result.
+        InputError: If the file cannot be read, or is no result file.
     """
     file = load_result_file(path)
     try:
@@ -102,10 +102,10 @@ def load_result(path: Path) -> Result:
 
 
 def newest(runs: Path, name: str) -> Path:
-    """The newest result below a folder of runs of a config's name.
+    """The newest result file with a config's name, in a folder of runs.
 
     Raises:
-        InputError: If there is none.
+        InputError: If there is no such file.
     """
     found = [path for kind in (COMPARISONS, STUDIES) for path in (runs / kind).glob("*.json") if _name(path) == name]
     if not found:
@@ -115,7 +115,7 @@ def newest(runs: Path, name: str) -> Path:
 
 
 def _name(path: Path) -> str | None:
-    """The config's name in a result file; None where the file is damaged or has no name."""
+    """The config's name in a result file; None if the file is damaged or has no name."""
     try:
         content = json.loads(path.read_text())
         name: str | None = content.get("name")
@@ -125,7 +125,7 @@ def _name(path: Path) -> str | None:
 
 
 def _systems(file: ComparisonFile) -> list[Point]:
-    """The points of a comparison: one a system."""
+    """The points of a comparison, one a system."""
     val = {row.system: row for row in file.val}
     return [
         Point(
@@ -144,13 +144,13 @@ def _systems(file: ComparisonFile) -> list[Point]:
 
 
 def _trials(file: StudyFile, path: Path) -> list[Point]:
-    """The points of a study: its baselines, then its trials."""
+    """The points of a study: baselines first, then trials."""
     baselines = [_baseline(name, runs, path) for name, runs in file.baselines.items()]
     return [point for point in baselines if point is not None] + file.points
 
 
 def _baseline(name: str, fingerprints: list[str], path: Path) -> Point | None:
-    """A baseline of a study, from those of its runs that are on this disk; None without any."""
+    """A baseline of a study, from its runs on this disk; None if there are none."""
     runs = _runs_there(fingerprints, path)
     tasks = dict.fromkeys(task for run in runs for task in run.tasks)
     val, test = ({t: [getattr(r, s)[t]["auc"] for r in runs if t in r.tasks] for t in tasks} for s in ("val", "test"))
@@ -169,7 +169,7 @@ def _baseline(name: str, fingerprints: list[str], path: Path) -> Point | None:
 
 
 def _runs_there(fingerprints: Sequence[str], path: Path) -> list[Run]:
-    """The runs that are on this disk, in the folder of runs that a result file is in."""
+    """The runs with these fingerprints that are on this disk, in a result file's folder of runs."""
     folders = (path.parent.parent / fingerprint for fingerprint in fingerprints)
     return [Run.load(folder) for folder in folders if (folder / RESULT).exists()]
 

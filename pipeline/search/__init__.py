@@ -1,1 +1,4 @@
-"""The trade-off search: an Optuna study of runs. The only package that imports optuna."""
+"""The trade-off search, an Optuna study of runs. The face is :mod:`pipeline.search.search`.
+
+Other packages do without optuna.
+"""

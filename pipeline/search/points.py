@@ -1,4 +1,4 @@
-"""The points of a study: what they are compared with, which are Pareto-optimal, and their result file."""
+"""The points of a study: their baselines, the Pareto-optimal ones among them, and their result file."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Baselines:
     """The systems that the points of a study are compared with.
 
     Args:
-        runs: System to the fingerprints of its runs, of ``single-task`` and ``uniform``.
-        val: Mean validation AUC of each task of the single-task models.
+        runs: System (``single-task`` and ``uniform``) to the fingerprints of its runs.
+        val: Mean validation AUC of the single-task models, for each task.
     """
 
     runs: dict[str, list[str]]
@@ -33,7 +33,7 @@ class Baselines:
 
     @classmethod
     def of(cls, comparison: Comparison) -> Baselines:
-        """The baselines of a comparison of the single-task models and uniform scaling."""
+        """The baselines from a comparison of the single-task models and uniform scaling."""
         (single, *_) = comparison.table("val")
         assert single.system == SINGLE_TASK.name
         return cls({s: [run.fingerprint for run in runs] for s, runs in comparison.systems.items()}, single.auc)
@@ -43,7 +43,7 @@ class Baselines:
         return delta_m_pct(point.val, self.val)
 
     def shortfalls(self, point: Point, tasks: Sequence[str]) -> dict[str, float]:
-        """Validation AUC that a point lacks to reach the single-task models, by task; 0 or less where it does."""
+        """Validation AUC that a point lacks to reach the single-task models, by task; 0 or less if it reaches them."""
         return {task: self.val[task] - point.val[task] for task in tasks}
 
 
@@ -52,7 +52,7 @@ def with_pareto_front(points: Sequence[Point], baselines: Baselines, not_below: 
 
     Args:
         points: Finished points.
-        baselines: What they are compared with.
+        baselines: The baselines that points are compared with.
         not_below: Tasks on which a point has to reach the single-task models to be marked.
     """
     allowed = [

@@ -1,4 +1,4 @@
-"""The pruning of runs that fall behind; Optuna has none for a study of several objectives."""
+"""The pruning of runs that fall behind; Optuna has no pruner for studies with several objectives."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pipeline.comparison.point import Point
 from pipeline.runs.plan import PlannedRun
 from pipeline.runs.run import Epoch, Run
 
-_LEAST_POINTS = 5  # the median of fewer says little
+_LEAST_POINTS = 5  # a median of fewer points means little
 
 
 class BehindError(Exception):
-    """A run has fallen behind the median."""
+    """The signal that a run has fallen behind the median and is to be given up."""
 
 
 class MedianRule:
     """Gives up a run whose mean validation AUC is below the median of the finished points after the same epoch.
 
-    A run is compared with runs of the same seed, and only once five points are finished. Its last epoch is not judged,
-    nor is a run that is found finished: they cost nothing more. A :class:`pipeline.runs.plan.Callback`.
+    A run is compared with runs of the same seed, and only once five points are finished. The rule skips a run's last
+    epoch and runs that are finished already: giving them up would save nothing. A :class:`pipeline.runs.plan.Callback`.
 
     Args:
         points: The finished points.
@@ -45,4 +45,4 @@ class MedianRule:
             raise BehindError(f"{behind} of seed {planned.config.train.seed}, median {median(others):.4f}")
 
     def on_run_end(self, planned: PlannedRun, run: Run, reused: bool) -> None:
-        """Nothing: a finished run is not judged."""
+        """Do nothing: finished runs are kept."""

@@ -1,4 +1,4 @@
-"""The whole of `gradops search`: its baselines, its points, and the best of them registered."""
+"""The work of `gradops search`: it trains baselines and points, and registers the best points."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class Searched:
     Args:
         config: The search's config.
         prepared: The data.
-        comparison: The baselines: single-task models and uniform scaling.
-        points: Every point, the Pareto-optimal ones marked.
-        path: The study's file.
+        comparison: The comparison of the baselines: single-task models and uniform scaling.
+        points: Every point, with the Pareto-optimal ones marked.
+        path: The study's result file.
     """
 
     config: RunConfig
@@ -99,27 +99,27 @@ class Search:
     def __init__(self, config: RunConfig, prepared: Prepared, study: Study) -> None:
         self.config, self.prepared, self.study = config, prepared, study
         self.path = folder_of(config) / f"{study.fingerprint}.json"
-        self._lock = FileLock(self.path.with_suffix(".lock"))  # of the commands that share the folder of runs
+        self._lock = FileLock(self.path.with_suffix(".lock"))  # shared by all commands on this folder of runs
 
     @property
     def compared(self) -> RunConfig:
-        """The config of the comparison with the baselines."""
+        """The config of the baselines' comparison."""
         search = self.config.search
         compare = CompareConfig(methods=(UNIFORM.name,), seeds=search.seeds, workers=search.workers)
         return self.config.model_copy(update={"compare": compare})
 
     def run(self, callbacks: Sequence[Callback], on_points: PointsCallback) -> tuple[Searched, dict[str, int]]:
-        """Finish the study, save it, record it and register its best.
+        """Finish the study, save and record it, and register its best points.
 
         Args:
-            callbacks: Called in the runs of the baselines that the points are compared with.
-            on_points: Called with all finished points, in order of their trials, whenever there are more.
+            callbacks: Called in the baselines' runs.
+            on_points: Called with all finished points, in order of their trials, whenever another is finished.
 
         Returns:
             The search, and the registry's aliases.
 
         Raises:
-            InputError: As :func:`pipeline.training.training.train`, and where a run to register is on another machine.
+            InputError: As :func:`pipeline.training.training.train`, or if a run to register is on another machine.
         """
         with self._lock:
             tracker = Tracker.open(self.config, self.prepared, RunGroup.study(self.study.fingerprint))
@@ -141,7 +141,7 @@ class Search:
         return searched, aliases
 
     def _compared(self, tracker: Tracker, callbacks: Sequence[Callback]) -> Comparison:
-        """The comparison with the baselines; tried again where a worker was killed, which breaks the pool of all."""
+        """The baselines' comparison; tried again if a worker is killed, since that breaks the pool of all workers."""
         for _ in range(MOST_LOSSES):
             with suppress(BrokenProcessPool):
                 return train_networks(self.compared, self.prepared, [*callbacks, tracker])
@@ -171,7 +171,7 @@ class Search:
     def _save(self, baselines: Baselines, tracker: Tracker) -> list[Point]:
         """Write the finished points to the study's file; the lock keeps an older state from replacing a newer one."""
         with self._lock:
-            # A point that was finished while the tracking server was away knows no MLflow run.
+            # A point that was finished while the tracking server was away lacks the ids of its MLflow runs.
             points = [
                 p if p.mlflow_run_ids else replace(p, mlflow_run_ids=tracker.run_ids(p.runs))
                 for p in self.study.points()
@@ -182,7 +182,7 @@ class Search:
 
     @contextmanager
     def _ends_in_order(self, tracker: Tracker) -> Iterator[None]:
-        """End the study in MLflow where this command is interrupted, unless others work on it."""
+        """End the study in MLflow if this command is interrupted while no other works on the study."""
         try:
             with reachable():
                 yield

@@ -1,4 +1,4 @@
-"""The choices of a trial: a method, its options, and numbers of the config."""
+"""The search space: a trial chooses a method, its options, and numbers of the config."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ _NOT_SEARCHABLE = {"train.seed", "train.threads", "train.checkpoint_every", "tra
 
 
 class Draw(Protocol):
-    """An Optuna trial, or a stand-in for one: suggests values."""
+    """An Optuna trial, or a stand-in for it, that suggests values."""
 
     def suggest_categorical(self, name: str, choices: list[str]) -> Any:
-        """One of some texts."""
+        """Choose one of several texts."""
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool) -> float:
-        """A number."""
+        """Choose a number."""
 
     def suggest_int(self, name: str, low: int, high: int, *, log: bool) -> int:
-        """A whole number."""
+        """Choose a whole number."""
 
 
 @dataclass(frozen=True)
 class Dimension:
-    """One number that is chosen.
+    """One number that a trial chooses.
 
     Args:
-        name: ``gradops.alpha``, or a key of the config.
+        name: A method's option, such as ``gradops.alpha``, or a key of the config.
         range: Its range.
         whole: Whether it is an integer.
         written: Its value in the config.
@@ -63,7 +63,7 @@ class Dimension:
         return min(max(float(f"{draw.suggest_float(self.name, low, high, log=log):.6g}"), low), high)
 
     def spread(self, count: int) -> list[float]:
-        """Evenly spread values from end to end; fewer than ``count`` where the range has fewer whole numbers."""
+        """Evenly spread values from end to end; fewer than ``count`` if the range has fewer whole numbers."""
         low, high = self.range.low, self.range.high
         values = np.geomspace(low, high, count) if self.range.log else np.linspace(low, high, count)
         if self.whole:
@@ -72,7 +72,7 @@ class Dimension:
 
     @property
     def corners(self) -> list[float]:
-        """Both ends, and 0 if it is between them: the value at which most options do nothing."""
+        """Both ends of the range, and 0 if it lies between them: at 0 most options have no effect."""
         inner = [0.0] if self.range.low < 0 < self.range.high else []
         return [self.range.low, *inner, self.range.high]
 
@@ -95,7 +95,7 @@ class Choice:
         """The config of one run.
 
         Raises:
-            InputError: If the chosen numbers do not go together.
+            InputError: If the chosen numbers contradict each other.
         """
         try:
             return changed_config(base, {**self.values, "train.method": self.method, "train.seed": seed})
@@ -104,13 +104,13 @@ class Choice:
 
 
 class Space:
-    """The choices that a config's trials have.
+    """The search space of a config.
 
     Args:
-        config: With the section ``[search]``.
+        config: The config, with its section ``[search]``.
 
     Raises:
-        InputError: If a range is of a key that cannot be searched, or reaches beyond the key's own range.
+        InputError: If a range names a key that cannot be searched, or reaches beyond the key's own range.
     """
 
     def __init__(self, config: RunConfig) -> None:
@@ -133,10 +133,10 @@ class Space:
         return Choice(_with_options(self._methods[text], options), options | values, values)
 
     def prescribed(self) -> list[Fixed]:
-        """Choices that are fixed beforehand, one entry a trial; empty where the sampler chooses.
+        """Choices that are fixed beforehand, one entry a trial; an empty entry leaves the choice to the sampler.
 
-        A grid fixes all of them. Other samplers begin with every method as it is written and with the corners of its
-        options, for at most half of the trials.
+        A grid fixes every choice. Other samplers begin with every method as it is written in the config and with the
+        corners of its options, for at most half of the trials.
         """
         trials = self._search.trials
         if self._search.sampler == "grid":
@@ -172,10 +172,10 @@ class Space:
 
 
 def at(config: RunConfig, key: str) -> Any:
-    """The value at a key.
+    """The config's value at a key.
 
     Raises:
-        KeyError: If there is none.
+        KeyError: If the config lacks the key.
     """
     value: Any = config.model_dump()
     for section in key.split("."):
@@ -208,7 +208,7 @@ def _problems(config: RunConfig, key: str) -> Iterator[str]:
 
 
 def _reason(error: ValueError) -> str:
-    """The first sentence of pydantic's paragraph."""
+    """The first sentence of pydantic's error message."""
     lines = [line.strip() for line in str(error).splitlines()]
     return next((line for line in lines[1:] if " " in line), lines[0]).removeprefix("Value error, ").split(" [type=")[0]
 

@@ -1,4 +1,4 @@
-"""The storage of a study, and the watch over its workers: which of them are still alive."""
+"""The storage of a study, and the watch that finds out which of its workers are still alive."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from pipeline.files.redaction import without_passwords
 
 # Errors of a database that cannot be reached.
 AWAY = (SQLAlchemyError, StorageInternalError)
-_PATIENCE = 30  # seconds in which a proxy has to answer
+_PATIENCE = 30  # seconds that a proxy has to answer
 
 
 class Watch(Protocol):
-    """Knows which trials are worked on."""
+    """The knowledge of which trials a living worker is running."""
 
     def hold(self, trial: FrozenTrial) -> AbstractContextManager[bool]:
-        """A context in which this process works on a trial; False if another one does."""
+        """A context in which this process runs a trial; its value is False if another process runs the trial."""
 
     def give_back_lost(self, study: optuna.Study) -> None:
-        """Let other workers take the trials of workers that were killed."""
+        """Free the trials of killed workers for other workers."""
 
 
 def study_of(config: RunConfig) -> str:
@@ -54,7 +54,7 @@ def open_storage(config: RunConfig) -> tuple[BaseStorage, Watch]:
     """The storage that a config names, and the watch over its workers.
 
     Raises:
-        InputError: If it cannot be reached.
+        InputError: If the storage cannot be reached.
     """
     url, folder = config.search.storage, folder_of(config) / study_of(config)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -66,7 +66,7 @@ def open_storage(config: RunConfig) -> tuple[BaseStorage, Watch]:
         try:
             if url.startswith("grpc://"):
                 return _proxy(url), Leases(folder)
-            # No connection waits while a run trains, which may be for hours.
+            # Without a pool, no connection stays open while a run trains, which can take hours.
             storage = RDBStorage(url, {"poolclass": NullPool}, heartbeat_interval=config.search.heartbeat)
         except (*AWAY, ImportError, ValueError, OSError) as error:
             fix = "check `search.storage` and what is behind it; drivers come with `pip install gradops[storage]`"
@@ -88,7 +88,7 @@ def reachable() -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence Optuna's warnings of experimental features; heartbeats and grouped TPE have been so for years."""
+    """Silence Optuna's warnings of experimental features; heartbeats and grouped TPE have had that mark for years."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         yield
@@ -96,7 +96,7 @@ def quiet() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Leases:
-    """A file lock for each trial that is worked on, which the kernel releases when its process dies.
+    """A file lock for each running trial, which the kernel releases when its process dies.
 
     Args:
         folder: Folder of the locks, shared by all workers of the study.
@@ -117,12 +117,12 @@ class Leases:
         try:
             yield True
         finally:
-            # Before the release: whoever has opened the file finds that it is gone, and makes another.
+            # Deleted before the release: a process that has opened the file finds it gone, and makes another.
             path.unlink(missing_ok=True)
             lock.release()
 
     def give_back_lost(self, study: optuna.Study) -> None:
-        """See :class:`Watch`. Only the holder of a running trial's lock decides about the trial."""
+        """See :class:`Watch`. A running trial whose lock is free has lost its worker."""
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             with self.hold(trial) as is_lost:
                 if is_lost:
@@ -131,13 +131,13 @@ class Leases:
 
 @dataclass(frozen=True)
 class Heartbeats:
-    """Signs of life in the database, for workers that share nothing else.
+    """Heartbeats in the database, for workers that share nothing else.
 
-    A trial without one for twice the interval is failed, and its place in the study is free again.
+    A trial without a heartbeat for twice the interval is set to failed, and its place in the study is free again.
 
     Args:
         storage: The database.
-        interval: Seconds between two signs.
+        interval: Seconds between two heartbeats.
     """
 
     storage: RDBStorage
@@ -145,7 +145,7 @@ class Heartbeats:
 
     @contextmanager
     def hold(self, trial: FrozenTrial) -> Iterator[bool]:
-        """See :class:`Watch`. The first sign comes before the claim, so that no trial runs without one."""
+        """See :class:`Watch`. The first heartbeat comes before the trial is claimed, so that no trial runs without."""
         ended = threading.Event()
         self.storage.record_heartbeat(trial._trial_id)
         thread = threading.Thread(target=self._beat, args=(trial._trial_id, ended), daemon=True)
@@ -166,13 +166,13 @@ class Heartbeats:
             try:
                 self.storage.record_heartbeat(trial_id)
             except AWAY:
-                continue  # a server that is away for a moment; whoever is away for two intervals is given up
+                continue  # the server may be away for a moment; after two intervals others take the trial
 
 
 def give_back(study: optuna.Study, trial: FrozenTrial) -> None:
-    """Let another worker run a trial that is running; call it only for a trial that no other process works on.
+    """Let another worker run a trial that is marked as running; call it only if no other process runs the trial.
 
-    The trial keeps its number and its choice. Optuna's own way is to fail it and to queue a copy, which comes later in
+    The trial keeps its number and its choice. Optuna itself would fail the trial and queue a copy, which comes later in
     the study: an interrupted search would then choose other points than an uninterrupted one.
     """
     storage = study._storage
@@ -188,7 +188,7 @@ class _KernelLock(BaseJournalFileLock):
         self._lock = FileLock(journal.with_suffix(".journal.lock"))
 
     def acquire(self) -> bool:
-        """Take it, and cut off the half line of a process that was killed while writing; no line could follow it."""
+        """Take the lock, and remove the half line of a process killed while writing, so that lines can follow."""
         self._lock.acquire()
         with self._journal.open("rb+") as stream:
             end = stream.seek(0, 2)
@@ -198,7 +198,7 @@ class _KernelLock(BaseJournalFileLock):
         return True
 
     def release(self) -> None:
-        """Release it."""
+        """Release the lock."""
         self._lock.release()
 
 

@@ -1,4 +1,4 @@
-"""A study that any number of processes work on: each point is finished once, whoever dies on the way."""
+"""A study that any number of processes work on: each point is finished once, even if workers are killed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pipeline.search.storage import give_back, open_storage, quiet, study_of
 
 _PLACE, _POINT, _DEPENDS_ON = "gradops.place", "gradops.point", "gradops.depends_on"
 _GENERATION = 20  # points of one generation of NSGA-II
-# Keys that may differ when a study is joined: the number of points, and where and by which workers they are found.
+# Keys that may differ when a study is joined: they set the number of points, the storage and the workers.
 _FREE = {"trials", "study", "storage", "heartbeat", "workers"}
 
 
@@ -37,11 +37,11 @@ class Study:
     finishes it. A trial whose worker was killed waits again, and keeps its choice.
 
     Args:
-        config: With the section ``[search]``.
+        config: The config, with its section ``[search]``.
         prepared: The data.
 
     Raises:
-        InputError: If the study is of another config. Everything that differs is listed.
+        InputError: If the study belongs to another config. The message lists every difference.
     """
 
     def __init__(self, config: RunConfig, prepared: Prepared) -> None:
@@ -65,7 +65,7 @@ class Study:
 
     @uninterrupted()
     def fill(self) -> None:
-        """Make a trial for every place that has none: at the start, when more are asked for, and for lost trials."""
+        """Make a trial for every place without one: at the start, after `trials` was raised, and for lost trials."""
         study, kept = self._study(), self._by_place()
         choices: dict[int, dict[str, Any]] = {}
         for trial in study.get_trials(deepcopy=False):
@@ -76,7 +76,7 @@ class Study:
 
     @contextmanager
     def take(self) -> Iterator[Trial | None]:
-        """A trial for this process alone; None if none waits. If it is unfinished at the end, it waits again."""
+        """A trial for this process alone; None if no trial waits. A trial unfinished at the end waits again."""
         study = self._study()
         self._watch.give_back_lost(study)
         self.fill()
@@ -91,7 +91,7 @@ class Study:
         yield None
 
     def place_of(self, trial: Trial) -> int:
-        """Where a trial is in the study."""
+        """The trial's place in the study, counted from 0."""
         return int(trial.user_attrs[_PLACE])
 
     @uninterrupted()
@@ -107,7 +107,7 @@ class Study:
         states = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
         try:
             with quiet(), warnings.catch_warnings():
-                # A trial that was lost between this line and its end has the same constraints already.
+                # A trial whose worker was killed between this line and the end has the same constraints already.
                 warnings.filterwarnings("ignore", ".*already set", UserWarning)
                 for task, shortfall in shortfalls.items():
                     trial.set_constraint(task, shortfall)
@@ -118,7 +118,7 @@ class Study:
                 raise
 
     def points(self) -> list[Point]:
-        """The finished points, by their places."""
+        """The finished points, in order of their places."""
         finished = {p: t for p, t in self._by_place().items() if t.state.is_finished()}
         return [Point(**finished[place].user_attrs[_POINT]) for place in sorted(finished)]
 
@@ -133,11 +133,11 @@ class Study:
         return len(self._prescribed)
 
     def running(self) -> set[int]:
-        """The numbers of the trials that are worked on."""
+        """The numbers of the running trials."""
         return {t.number for t in self._study().get_trials(deepcopy=False, states=(TrialState.RUNNING,))}
 
     def _study(self, sampler: BaseSampler | None = None) -> optuna.Study:
-        """The study as it is now; an Optuna object keeps an old list of trials until it is asked for the next one."""
+        """The study as it is now; an Optuna object of earlier may hold an outdated list of trials."""
         return optuna.load_study(study_name=self._name, storage=self._storage, sampler=sampler)
 
     def _by_place(self) -> dict[int, FrozenTrial]:
@@ -151,7 +151,7 @@ class Study:
     def _trial(self, claimed: FrozenTrial) -> Trial:
         with quiet():
             study = self._study(self._sampler(claimed.user_attrs[_PLACE]))
-            study.get_trials(deepcopy=False)  # Optuna's cache of a database writes to trials only that it has read
+            study.get_trials(deepcopy=False)  # Optuna's cache of a database writes only to trials that it has read
             return Trial(study, claimed._trial_id)
 
     def _waiting(self) -> list[FrozenTrial]:
@@ -161,7 +161,7 @@ class Study:
 
     @uninterrupted()
     def _claimed(self, study: optuna.Study, waiting: FrozenTrial) -> bool:
-        """Try to take a waiting trial, which the storage gives to one process only; whether it succeeded."""
+        """Try to take a waiting trial, which the storage gives to one process only, and return whether it succeeded."""
         try:
             if not self._storage.set_trial_state_values(waiting._trial_id, state=TrialState.RUNNING):
                 return False
@@ -174,7 +174,7 @@ class Study:
         return True
 
     def _sampler(self, place: int) -> BaseSampler:
-        """A sampler for one place: its choice depends on the finished points alone, not on the process or the time."""
+        """The sampler of one place; its choice depends only on the finished points, not on process or time."""
         seed = int(fingerprint([self._search.sampler_seed, place])[:8], 16)
         match self._search.sampler:
             case "nsga2":
@@ -192,7 +192,7 @@ class Study:
 
 
 def _decides(config: RunConfig, prepared: Prepared) -> dict[str, Any]:
-    """Everything that decides which points a study has, by key."""
+    """All values that decide which points a study has, by key."""
     parts: dict[str, Any] = depends_on(config, prepared) | {"name": config.name, "tasks": list(config.tasks)}
     del parts["train"]["method"]
     search = config.search.model_dump(mode="json", exclude=_FREE)

@@ -1,4 +1,4 @@
-"""One worker of a search: takes trials of the study and trains them until every point is finished."""
+"""A worker of a search: it takes trials of the study and trains them until every point is finished."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from pipeline.training.runner import find_or_train
 from pipeline.training.trainer import DivergedError
 from pipeline.training.training import remove_checkpoints
 
-_CHANCE = 0.5  # the AUC above which the hypervolume counts
+_CHANCE = 0.5  # the AUC from which the hypervolume is measured
 _PAUSE = 0.5  # seconds between two looks at trials of other workers
 
 
 @dataclass(frozen=True)
 class Worker:
-    """Works on a study.
+    """A worker on a study.
 
     Args:
         config: The search's config.
@@ -51,7 +51,7 @@ class Worker:
         """Take trials until every point is finished, by this worker or another.
 
         Raises:
-            InputError: As :func:`pipeline.training.training.train`, except where a run diverges: its point has failed.
+            InputError: As :func:`pipeline.training.training.train`, except for diverging runs: their points fail.
         """
         while True:
             with self.study.take() as trial:

@@ -1,4 +1,4 @@
-"""The pool of a command's worker processes on a study; one that is killed is replaced."""
+"""The pool of a command's worker processes on a study; a killed worker is replaced."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from pipeline.search.worker import Worker
 from pipeline.tracking.group import RunGroup
 from pipeline.tracking.tracker import Tracker
 
-MOST_LOSSES = 10  # workers killed without a point finished between them; more are no accident
+MOST_LOSSES = 10  # workers killed in a row without a point finished in between; more are no accident
 _INTERRUPTED = 130
 _LOOK = 1.0  # seconds between two calls of `on_look`
 
 
 class WorkerPool:
-    """Workers in processes of their own.
+    """Workers of a search, each in its own process.
 
     Args:
         config: The search's config.
         prepared: The data.
-        baselines: The baselines that its points are compared with.
+        baselines: The baselines that the points are compared with.
         size: Number of workers.
     """
 
@@ -49,7 +49,7 @@ class WorkerPool:
             on_loss: Called after a worker was killed.
 
         Raises:
-            InputError: If a worker ended with an InputError, or workers are killed one after the other.
+            InputError: If a worker ended with an InputError, or workers are killed again and again.
         """
         losses, points = 0, 0
         try:
@@ -76,7 +76,7 @@ class WorkerPool:
         self._workers[worker] = receiver
 
     def _ended(self, worker: BaseProcess) -> int:
-        """Forget a worker that has ended; returns the signal that killed it, else 0."""
+        """Remove a worker that has ended, and return the signal that killed it, else 0."""
         if worker.exitcode is None:
             return 0
         receiver = self._workers.pop(worker)

@@ -1,1 +1,1 @@
-"""Runs in MLflow, whether its server is there or not. The face is :mod:`pipeline.tracking.tracker`."""
+"""The record of runs in MLflow, also while its server is away. The face is :mod:`pipeline.tracking.tracker`."""

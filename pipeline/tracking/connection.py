@@ -1,4 +1,4 @@
-"""The connection to a tracking store that may be away: timeouts, pauses between tries, and kinds of errors."""
+"""The connection to a tracking store that may be away (unreachable): timeouts, retries and kinds of errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipeline.files.redaction import without_passwords
 from pipeline.tracking.errors import AwayError
 from pipeline.tracking.store import redacted_store_uri
 
-# Errors of a store that is away. HTTP errors of artifacts are OSErrors, and so are errors of a folder of artifacts.
+# Errors of a store that is away. HTTP errors of artifacts are OSErrors, as are errors of a local artifact folder.
 STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)
 _REFUSED = (401, 403)
 
@@ -41,11 +41,11 @@ class RetryPolicy:
 
 
 class StoreConnection:
-    """Tries to reach a store, and logs once when it goes away and once when it is back.
+    """Sends to a store if it can be reached, and logs once when it goes away and once when it is back.
 
     Args:
         store: The store's URI without passwords.
-        kept: The place that keeps unsent runs, for the log.
+        kept: The folder that keeps unsent runs, for the log.
         retry: The pause after a failed try.
     """
 
@@ -60,14 +60,15 @@ class StoreConnection:
         return bool(self.reason)
 
     def attempt(self, send: Callable[[], object], *, now: bool = False) -> bool:
-        """Send something if the store is there, and tell whether it was sent.
+        """Call a function that sends to the store, and return whether it succeeded.
 
         Args:
-            send: Talks to the store. It may fail at any call, and is called again later.
+            send: The function. It may fail at any of its calls of the store; the caller tries it again later.
             now: Try even if the last try failed a moment ago.
 
         Raises:
-            InputError: If the store refuses access at the first try. Later, nothing ends a training.
+            InputError: If the store refuses access at the first try. At later tries a refusal counts as being away,
+                so that it does not end a training.
             MlflowException: If the store answers that the request is wrong.
         """
         if self.is_away and not now and time.monotonic() < self._next:
@@ -103,12 +104,12 @@ class StoreConnection:
 
 @contextmanager
 def short_timeouts(retries: int = 1, seconds: int = 15) -> Iterator[None]:
-    """Let MLflow give up on a silent store within seconds while the block runs; variables set by the user stay.
+    """Make MLflow give up on a silent store within seconds while the block runs; the user's own variables win.
 
-    MLflow's own defaults are 7 retries of 120 seconds, for jobs that have nothing else to do.
+    MLflow's own defaults are 7 retries of 120 seconds each.
 
     Args:
-        retries: Number of tries after the first one.
+        retries: Number of tries after the first.
         seconds: The longest wait for an answer.
     """
     timeouts = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": retries, "MLFLOW_HTTP_REQUEST_TIMEOUT": seconds}
@@ -124,14 +125,14 @@ def short_timeouts(retries: int = 1, seconds: int = 15) -> Iterator[None]:
 
 @contextmanager
 def require_store(consequence: str) -> Iterator[None]:
-    """Turn the errors of a store that is away into one message within seconds.
+    """Turn the errors of a store that is away into one message, within seconds.
 
     Args:
-        consequence: The state that the command leaves behind, and the fix; it ends the message.
+        consequence: The end of the message: the state that the command leaves behind, and the fix.
 
     Raises:
         AwayError: If the store is away, or goes away while the block runs.
-        InputError: If it refuses access.
+        InputError: If the store refuses access.
     """
     try:
         with short_timeouts():
@@ -145,9 +146,9 @@ def require_store(consequence: str) -> Iterator[None]:
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether an error says that a store is away for the moment; one that answers and refuses is not away.
+    """Whether an error means that a store is away; a store that answers with a refusal is not away.
 
-    An OSError of another kind is about a local file or a lock.
+    Other kinds of OSError concern a local file or a lock.
     """
     if isinstance(error, MlflowException):
         return _is_outage(error.get_http_status_code())
@@ -161,7 +162,7 @@ def _is_outage(status: int) -> bool:
 
 
 def is_refused(error: BaseException) -> bool:
-    """Whether an error says that a store answers, and refuses access."""
+    """Whether an error means that a store answers and refuses access."""
     return isinstance(error, MlflowException) and error.get_http_status_code() in _REFUSED
 
 

@@ -1,4 +1,4 @@
-"""Databases behind MLflow: whether they answer, and which MLflow made their tables. Nothing is written."""
+"""Checks of the databases behind MLflow: do they answer, and which MLflow made their tables. Nothing is written."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def is_database(uri: str) -> bool:
 
 
 def check_database(uri: str) -> None:
-    """Connect once to a store that is a database: MLflow itself takes two minutes to find that it does not answer.
+    """Connect once to a store if it is a database: MLflow itself takes two minutes to give up on a silent one.
 
     Raises:
         SQLAlchemyError: If it does not answer.

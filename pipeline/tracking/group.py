@@ -13,8 +13,8 @@ class RunGroup:
     Args:
         kind: ``comparison``, ``study`` or ``day 2026-01-31``; the parent run's name.
         fingerprint: Fingerprint of the comparison, the study or the day; the parent run is found by it.
-        is_shared: Whether several processes record runs of the group at the same time, so that none of them ends the
-            parent run when it stops.
+        is_shared: Whether several processes record runs of the group at the same time. A process that stops then leaves
+            the parent run open for the others.
     """
 
     kind: str

@@ -11,7 +11,7 @@ from pipeline.config.run import RunConfig
 from pipeline.runs.plan import PlannedRun
 from pipeline.runs.run import Epoch, Metrics, Run
 
-# The last metric of an epoch to be sent: an epoch that has it is recorded whole.
+# The metric of an epoch that is sent last: an epoch with this metric is recorded completely.
 LAST_METRIC = "train.seconds"
 
 
@@ -42,13 +42,13 @@ def epoch_metrics(epoch: Epoch) -> list[tuple[str, float, int]]:
 
 
 def result_metrics(run: Run) -> list[tuple[str, float, int]]:
-    """A finished run's metrics: on the test rows, and of its best epoch on the validation rows."""
+    """A finished run's metrics: on the test rows, and on the validation rows after its best epoch."""
     figures = {**_prefixed("test", run.test), **_prefixed("best.val", run.val), "best.epoch": float(run.best_epoch)}
     return at_step_zero(figures)
 
 
 def comparison_metrics(row: Row) -> dict[str, float]:
-    """A system's metrics in a comparison, beside its AUCs."""
+    """A system's metrics in a comparison, other than the AUC of each task."""
     figures = {"average_auc": row.average, "delta_m_pct_drop": row.delta_m_pct}
     return figures if row.mean_rank is None else figures | {"mean_rank": row.mean_rank}
 
@@ -59,7 +59,7 @@ def at_step_zero(values: dict[str, float]) -> list[tuple[str, float, int]]:
 
 
 def metric_safe(system: str) -> str:
-    """A system's name in the characters that MLflow allows in a metric: ``gradops alpha -2.0``; ``+`` as a word."""
+    """A system's name in characters that MLflow allows in a metric: ``gradops alpha -2.0``; ``+`` becomes ``plus``."""
     words = "".join(c if c.isalnum() or c in "-._/" else " " for c in system.replace("+", " plus "))
     return " ".join(words.split())
 
@@ -77,7 +77,7 @@ def _boosting(config: RunConfig) -> dict[str, Any]:
 
 
 def _options(text: str) -> dict[str, object]:
-    """A method's options, and the options of its rotations under ``rotation.``."""
+    """A method's options; those of its rotations have the prefix ``rotation.``."""
     options = vars(parse(text))
     turn = options["rotation"]
     own = {name: value for name, value in options.items() if name != "rotation"}

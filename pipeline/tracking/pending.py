@@ -1,4 +1,4 @@
-"""Finished runs that are not recorded in MLflow yet, because the tracking server was away."""
+"""Pending runs: finished runs that are not recorded in MLflow yet, because the tracking server was away."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipeline.tracking.group import RunGroup
 
 @dataclass(frozen=True)
 class PendingRun:
-    """The facts that MLflow records of a run and that its folder does not hold.
+    """The facts that MLflow records about a run and that are missing from its folder.
 
     Args:
         experiment: Name of the MLflow experiment.
@@ -36,18 +36,18 @@ class PendingRun:
     group: RunGroup | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The content of its file; the group is a list of kind and fingerprint, empty without a group."""
+        """The content of the run's file; the group becomes a list of kind and fingerprint, empty without a group."""
         return asdict(self) | {"group": [self.group.kind, self.group.fingerprint] if self.group else []}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> PendingRun:
-        """A run from the content of its file."""
+        """The run that a file's content describes."""
         return cls(**content | {"group": RunGroup(*content["group"]) if content["group"] else None})
 
 
 @dataclass(frozen=True)
 class PendingRuns:
-    """The pending runs of a folder of runs, a small file each. A run's history is in its own folder.
+    """The pending runs of a folder of runs, one small file each. A run's history is in its own folder.
 
     Args:
         runs: The folder of runs.
@@ -73,14 +73,14 @@ class PendingRuns:
                 found.append((path.stat().st_mtime_ns, PendingRun.from_json(json.loads(path.read_text()))))
         if not found:
             return []
-        from pipeline.runs.run import RESULT  # it brings torch, which the doctor does not need if no run waits
+        from pipeline.runs.run import RESULT  # imports torch, which the doctor does not need if no run waits
 
         ordered = [run for _, run in sorted(found, key=lambda pair: pair[0])]
         return [run for run in ordered if (self.runs / run.fingerprint / RESULT).is_file()]
 
     @contextmanager
     def exclusively(self) -> Iterator[list[PendingRun]]:
-        """The pending runs, for this process alone to send; none while another process sends them."""
+        """The pending runs, locked for this process to send; none while another process is sending them."""
         if not self.waiting():
             yield []
             return
@@ -93,7 +93,7 @@ class PendingRuns:
                 yield self.waiting()
 
     def remove(self, run: PendingRun) -> None:
-        """Forget a run that is recorded."""
+        """Delete the file of a run that is recorded."""
         self.path_of(run).unlink(missing_ok=True)
 
     def path_of(self, run: PendingRun) -> Path:

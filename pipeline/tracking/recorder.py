@@ -1,4 +1,4 @@
-"""Writes runs to MLflow, so that a run that is sent twice is recorded once."""
+"""The writer of runs to MLflow; a run that is sent twice is recorded once."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Recording:
     Args:
         metadata: Its name, parameters and tags.
         epochs: Its epochs so far.
-        sent: Number of epochs that are recorded.
+        sent: Number of epochs that are recorded already.
         run_id: The MLflow run's id; empty until there is one.
         began: Its beginning, in milliseconds since 1970.
     """
@@ -53,7 +53,7 @@ class Recording:
 class Recorder:
     """Writes runs of one experiment to a store.
 
-    A metric's time is its run's beginning plus the seconds trained since, not the time of sending: MLflow keeps equal
+    A metric's time is its run's beginning plus the seconds trained since, whenever it is sent. MLflow stores equal
     metrics once, so everything that may have arrived before the connection broke can be sent again.
 
     Args:
@@ -69,11 +69,11 @@ class Recorder:
         self.experiment = _experiment(client, name)
 
     def ping(self) -> None:
-        """Send the store a small request, which fails if it is away."""
+        """Send the store a small request, which fails if the store is away."""
         self.client.get_experiment(self.experiment)
 
     def recorded(self, fingerprint: str) -> str | None:
-        """The MLflow run of a training run that is recorded whole; None if it is not."""
+        """The MLflow run of a training run that is recorded completely; None if it is not."""
         found = self._search(f"tags.`{FINGERPRINT}` = '{fingerprint}'")
         if not found:
             return None
@@ -109,7 +109,7 @@ class Recorder:
             recording.sent += 1
 
     def finish(self, recording: Recording, run: Run, parent: str | None) -> str:
-        """Record a finished run whole, end it, and return its MLflow run."""
+        """Record everything of a finished run, end its MLflow run, and return that."""
         recording.epochs = run.history
         self.send(recording, parent)
         run_id = recording.run_id
@@ -196,7 +196,7 @@ class Recorder:
 
 
 def _milliseconds(epochs: Sequence[Epoch]) -> int:
-    """The training time of epochs, each rounded by itself, so that a sum of parts is the time of the whole."""
+    """The training time of epochs, each rounded by itself, so that times of parts add up to the time of the whole."""
     return sum(int(epoch.seconds * 1000) for epoch in epochs)
 
 
@@ -211,6 +211,6 @@ def _experiment(client: MlflowClient, name: str) -> str:
 
 
 def _artifacts(experiment: str) -> str | None:
-    """The folder of artifacts beside a SQLite store; None for a tracking server, which has its own place."""
+    """The artifact folder next to a SQLite store; None for a tracking server, which decides for itself."""
     _, is_sqlite, path = mlflow.get_tracking_uri().partition("sqlite:///")
     return (Path(path).parent / "mlartifacts" / experiment).resolve().as_uri() if is_sqlite else None

@@ -1,4 +1,4 @@
-"""A command's work with one experiment of a store that may be away; runs that wait from earlier are sent first."""
+"""A command's work with one experiment of a store that may be away; pending runs of earlier commands are sent first."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _log = logging.getLogger(__name__)
 
 
 class StoreSession:
-    """Gives callers a recorder whenever the store is there, and sends pending runs as soon as it is back.
+    """Gives callers a recorder while the store can be reached, and sends pending runs as soon as it is back.
 
     Args:
         experiment: The experiment's name.
         data: Fingerprint of the prepared data.
         group: The comparison, study or day of the runs; None for runs on their own.
-        pending: The runs that wait, of this command or earlier ones.
+        pending: The pending runs, of this command and of earlier ones.
         connection: The connection to the store.
     """
 
@@ -41,14 +41,14 @@ class StoreSession:
 
     @property
     def own_parent(self) -> str | None:
-        """The parent run, if no other process records runs of it."""
+        """The parent run, if this is the only process that records runs below it."""
         return None if self.group is not None and self.group.is_shared else self.parent
 
     def send(self, send: Callable[[Recorder], object], *, now: bool = False) -> bool:
-        """Send something if the store is there, after the pending runs, and tell whether it was sent.
+        """Call a function that writes to the store, after sending pending runs, and return whether it succeeded.
 
         Args:
-            send: Writes to the store. It may fail at any call, and is called again later.
+            send: The function. It may fail at any of its calls of the store; the caller tries it again later.
             now: Try even if the last try failed a moment ago.
 
         Raises:
@@ -73,7 +73,7 @@ class StoreSession:
         """The error of a command that cannot be finished without the store.
 
         Args:
-            reason: The store's error; that of the last failed try by default.
+            reason: The store's error; by default the error of the last failed try.
         """
         reason = reason or self._connection.reason or "another command is sending it the runs at this moment"
         return AwayError(
@@ -87,8 +87,8 @@ class StoreSession:
 
         Args:
             recorder: The experiment's recorder.
-            running: Gives the trials that some worker is working on. It is called after MLflow was asked: a run that
-                was open then is one of these trials', if its worker is alive.
+            running: Returns the numbers of the trials that a worker is running. It is called after the query for open
+                MLflow runs: every open run of a living worker then belongs to one of these trials.
         """
         query = f"tags.`{PARENT}` = '{self.parent}' and attributes.status = 'RUNNING'"
         found = recorder.client.search_runs([recorder.experiment], query)
@@ -111,9 +111,9 @@ class StoreSession:
         return self._recorder
 
     def _deliver(self, now: bool) -> bool:
-        """Send the pending runs, of this command or another, and tell whether the store was there all the while.
+        """Send the pending runs, of any command, and return whether the store stayed reachable.
 
-        A run that the store does not take is left for a person: it holds up no other run, and no command.
+        A run that the store rejects is left for a person to mend; other runs and the command go on.
         """
         if not self._connection.attempt(lambda: self._connected().ping(), now=now):
             return False
@@ -127,7 +127,7 @@ class StoreSession:
         recorder = self._connected()
         try:
             recorder.deliver(run, self.pending.runs)
-        # A run's result may be damaged, too: a value of the wrong type, a missing one or one too many.
+        # Errors also come from a damaged result file, with values of the wrong type, missing or too many.
         except (*STORE_ERRORS, ValueError, TypeError, KeyError) as error:
             if is_away(error):
                 raise

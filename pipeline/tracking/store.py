@@ -26,12 +26,12 @@ def redacted_store_uri() -> str:
 
 def connect() -> MlflowClient:
     """A client of the tracking store."""
-    import mlflow  # which takes seconds: a store's name is known without it
+    import mlflow  # takes seconds, so that callers who only need the store's URI do without it
     from mlflow.tracking import MlflowClient
 
     for chatty in ("mlflow", "alembic", "urllib3.connectionpool"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # it would print passwords, and into --json
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # it has passwords, and spoils --json
     mlflow.set_tracking_uri(store_uri())
     return MlflowClient()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-FINGERPRINT = "gradops.fingerprint"  # a run that is recorded whole, or a parent run
-RUN = "gradops.run"  # the same fingerprint, from a run's beginning on
+FINGERPRINT = "gradops.fingerprint"  # of a run that is recorded completely, or of a parent run
+RUN = "gradops.run"  # the same fingerprint, set from a run's beginning on
 PARENT = "mlflow.parentRunId"
 DATA = "gradops.data"
 TRIAL, PARETO, STATE = "gradops.trial", "gradops.pareto", "gradops.state"

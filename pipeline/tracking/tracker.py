@@ -1,4 +1,4 @@
-"""Records training runs in MLflow, whether its server is there or not: now or later, and once."""
+"""The tracker: records each training run in MLflow once, now or, if the server is away, later."""
 
 from __future__ import annotations
 
@@ -31,10 +31,9 @@ class Tracker:
 
     A :class:`pipeline.runs.plan.Callback`, opened by :meth:`open`; leaving its ``with`` block ends open MLflow runs.
 
-    A run that is recorded already is found by its fingerprint and not recorded again; one that was trained but never
-    recorded is recorded from its history. While the store is away training goes on, and finished runs wait in the
-    :class:`pipeline.tracking.pending.PendingRuns` of their folder: whichever tracker first reaches the store sends
-    them.
+    A recorded run is found by its fingerprint and not recorded again; a run that was trained but never recorded is
+    recorded from its history. While the store is away, training goes on and finished runs wait in the
+    :class:`pipeline.tracking.pending.PendingRuns` of their folder: the first tracker that reaches the store sends them.
 
     Args:
         session: The work with the store.
@@ -50,11 +49,11 @@ class Tracker:
     def open(
         cls, config: RunConfig, prepared: Prepared, group: RunGroup | None = None, *, retry: RetryPolicy = RetryPolicy()
     ) -> Tracker:
-        """A tracker that has tried once to reach the store, and to send the runs that wait.
+        """A tracker that has tried once to reach the store and to send the pending runs.
 
         Args:
             config: The config of the runs; its name is the experiment's.
-            prepared: The data that they are trained on.
+            prepared: The data that the runs are trained on.
             group: The comparison, study or day that they belong to; None for runs on their own.
             retry: The pause after a failed try to reach the store.
 
@@ -80,7 +79,7 @@ class Tracker:
             for run_id in filter(None, (*(one.run_id for one in self._open.values()), self._session.own_parent)):
                 recorder.client.set_terminated(run_id, status)
 
-        # If the block failed, its own error is the one to see; the next comparison closes what stays open.
+        # If the block failed, its own error matters more; the next comparison closes MLflow runs that stay open.
         with suppress(*STORE_ERRORS) if kind else nullcontext():
             self._session.send(close, now=kind is None)
         if error is not None and is_away(error):
@@ -108,7 +107,7 @@ class Tracker:
     @uninterrupted()
     def on_run_end(self, planned: PlannedRun, run: Run, reused: bool) -> None:
         """Record a run's result and end its MLflow run; if the store is away, keep the run as a pending one."""
-        del reused  # a run that was trained by an earlier command may still not be recorded
+        del reused  # even a run that an earlier command trained may not be recorded yet
         metadata = self._metadata(planned, run.fingerprint)
         recording = self._open.pop(planned.label, None) or Recording(metadata)
 
@@ -157,7 +156,7 @@ class Tracker:
         raise self._session.away_error()
 
     def run_ids(self, fingerprints: Sequence[str]) -> list[str]:
-        """The MLflow runs of some runs, except those that are not recorded yet."""
+        """The MLflow runs of those of some runs that are recorded."""
 
         def look(recorder: Recorder) -> None:
             for fingerprint in fingerprints:
@@ -191,7 +190,8 @@ class Tracker:
         """End the MLflow runs that a killed process left running.
 
         Args:
-            running: Gives the trials of the study that some worker is working on; called after MLflow was asked.
+            running: Returns the numbers of the study's trials that a worker is running; called after the query for
+                open MLflow runs.
         """
         self._session.send(lambda recorder: self._session.close_lost(recorder, running))
 

@@ -100,7 +100,7 @@ def test_tables_of_another_mlflow_are_told_and_not_touched() -> None:
     before = Path("mlflow.db").read_bytes()
     (finding,) = stores().values()
     assert not finding.ok
-    assert "its tables are 0123456789ab" in finding.found
+    assert "its tables are of version 0123456789ab" in finding.found
     assert "mlflow db upgrade" in finding.fix
     assert Path("mlflow.db").read_bytes() == before
 

@@ -100,7 +100,7 @@ def test_raw_rows_that_changed_since_they_were_prepared_are_an_error(shop: Shop,
     with pytest.raises(InputError, match="has changed since it was prepared"):
         promote(config, prepared, 2)
     rows.drop("price").write_parquet(tmp_path / "log" / "more.parquet")
-    with pytest.raises(InputError, match="has 2 files, and had 1"):
+    with pytest.raises(InputError, match="has 2 files now, but had 1"):
         promote(config, prepared, 2)
 
 
@@ -124,7 +124,7 @@ def test_an_impossible_promotion_or_rollback_is_an_error_with_a_fix(
 def test_a_rollback_needs_the_files_of_the_version_before(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     model = shop.model(champion=2, previous=1)
     monkeypatch.setattr(mlflow.artifacts, "list_artifacts", lambda **_: [])
-    with pytest.raises(InputError, match=r"files of `shop` version 1 cannot be read at .*there are none"):
+    with pytest.raises(InputError, match=r"files of `shop` version 1 cannot be read at .*its files are missing"):
         rollback("shop", "")
     assert model.aliases == {"champion": 2, "previous": 1}
 
