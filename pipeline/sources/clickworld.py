@@ -1,7 +1,7 @@
-"""What a generated click log is a log of: users and items with a long tail, their attributes, and clicks over a day.
+"""The world of a generated click log: users and items with a long tail, their attributes, and clicks over a day.
 
-Nothing is stored of a user or an item: all that is known of them is a hash of their number, so the same seed gives the
-same attributes whatever the number of rows, the days, or the order in which chunks are drawn.
+Users and items are not stored: their attributes follow from a hash of their number, so the same seed gives the same
+attributes whatever the number of rows, the days, or the order in which chunks are drawn.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _HOURS = np.array([3, 2, 1, 1, 1, 1, 2, 4, 5, 6, 6, 7, 8, 7, 6, 6, 7, 8, 10, 12,
 
 
 class Clicks:
-    """A chunk of clicks as codes: what columns and probabilities are both looked up by.
+    """A chunk of clicks as codes, the keys for looking up both columns and probabilities.
 
     Args:
         codes: Column to the code of each row, one row of codes for a list; also ``user`` and ``item``, the ranks by
             popularity, and for a list its ``length`` under ``#name``.
-        latent: Owner to five numbers of 16 bits for each row that no column shows.
+        latent: Owner to five hidden numbers of 16 bits for each row, which no column shows.
     """
 
     def __init__(self, codes: dict[str, Array], latent: dict[str, Array]) -> None:
@@ -41,9 +41,9 @@ class World:
     """The users and items of a seed.
 
     Args:
-        seed: Another seed is another world.
+        seed: Seed of the world.
         users: Number of users; user ranks follow ``rank ** -0.7``.
-        items: Number of items; ``rank ** -0.9``.
+        items: Number of items; item ranks follow ``rank ** -0.9``.
     """
 
     def __init__(self, seed: int, users: int, items: int) -> None:
@@ -76,7 +76,7 @@ class World:
         Args:
             clicks: The chunk.
             day: Its day.
-            first: Number of the chunk's first row among the day's.
+            first: Number of the chunk's first row within the day.
         """
         codes = clicks.codes
         columns = {
@@ -93,19 +93,19 @@ class World:
 
 
 def click_ids(day: date, first: int, rows: int) -> Array:
-    """Unique over all days: the day, then the number of the row among the day's."""
+    """Click ids, unique over all days: the day, then the number of the row within the day."""
     return day.toordinal() * MAX_A_DAY + first + np.arange(rows)
 
 
 class _Words:
-    """A supply of 16 random bits a row: fresh ones of a generator, or a hash of each row's user or item."""
+    """A supply of 16 random bits a row, from a generator or from a hash of each row's user or item."""
 
     def __init__(self, source: Array | np.random.Generator, salts: Any) -> None:
         self._source, self._salts, self._used = source, salts, 0
         self._rows = salts if isinstance(source, np.random.Generator) else len(source)
 
     def take(self, count: int) -> Array:
-        """``count`` numbers of 16 bits a row, one row of the result each."""
+        """``count`` numbers of 16 bits for each row: count x rows."""
         taken = np.empty((count, self._rows), np.uint16)
         for place in range(0, count, 4):
             for part, words in zip(
@@ -115,7 +115,7 @@ class _Words:
         return taken
 
     def take_lists(self) -> Array:
-        """Eight numbers of 16 bits a row, as columns."""
+        """Eight numbers of 16 bits for each row, as columns."""
         return np.stack([self._next(), self._next()], axis=1).view(np.uint16)
 
     def _next(self) -> Array:
@@ -145,7 +145,7 @@ def _rank(uniform: Array, count: int, tail: float) -> Array:
 
 
 def _shuffled(rank: Array, count: int) -> Array:
-    """A permutation of the ranks, from 1: an id says nothing of how popular it is."""
+    """A permutation of the ranks, from 1: so that an id does not reveal its popularity."""
     factor = max(1, int(count * 0.6180339887))
     while np.gcd(factor, count) != 1:
         factor += 1

@@ -1,4 +1,4 @@
-"""A folder of events to a folder of labelled clicks, day by day: memory is that of a day and the window after it."""
+"""Labels the clicks of a folder of events, day by day, in the memory of a day and the window after it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from pipeline.files.atomic import atomic, remove_drafts, sha256_file
 from pipeline.sources.attribution import CREDITED_TASKS, Events, label_day, parse_window, units
 
 _MANIFEST = "manifest.json"
-# A change of what equal inputs give raises this number.
+# Raise this number when equal inputs give another result.
 _FORMAT = 1
 
 
 @dataclass(frozen=True)
 class _Survey:
-    """What one pass over the events finds: counts of event values, rows without a time, last instant, days."""
+    """The findings of one pass over the events: counts of event values, rows without a time, last instant, days."""
 
     values: dict[str | None, int]
     timeless: int
@@ -43,20 +43,20 @@ class _Survey:
 
 
 def label_events(pattern: str, out: Path, events: Events, window: str) -> dict[str, Any]:
-    """Label the clicks of an event log, or find them labelled.
+    """Label the clicks of an event log, or find them already labelled.
 
     Args:
         pattern: Parquet file, folder or glob.
         out: Folder for ``dt=2026-01-01/part-0000.parquet``, one a day of clicks, and ``manifest.json``.
-        events: What the columns mean.
-        window: How long after a click an event may still be its, as ``24h``.
+        events: The columns and the roles of events.
+        window: Longest time from a click to an event that is credited to it, such as ``24h``.
 
     Returns:
-        ``clicks``, ``days``, and ``tasks``: for each the number of ``known`` labels and of ``positives``.
+        ``clicks``, ``days``, and ``tasks``: for each task the number of ``known`` labels and of ``positives``.
 
     Raises:
-        InputError: If options, files, columns or values are not as they should be (all problems are named), or a file
-            is damaged. Nothing is left half written.
+        InputError: If options, files, columns or values are wrong (all problems are named), or a file is damaged. No
+            partial result is left.
         filelock.Timeout: If another process writes to the same folder.
     """
     paths, problems = parquet.find_files(pattern), []
@@ -91,7 +91,7 @@ def _scan(paths: list[Path]) -> pl.LazyFrame:
 
 
 def _survey(paths: list[Path], schema: pl.Schema, events: Events) -> _Survey | None:
-    """One pass over two columns, None if they are not there to be read."""
+    """The findings of one pass over two columns; None if a column is missing."""
     kind = schema.get(events.time)
     if events.event not in schema or not isinstance(kind, pl.Datetime):
         return None
@@ -112,7 +112,7 @@ def _survey(paths: list[Path], schema: pl.Schema, events: Events) -> _Survey | N
 
 
 def _in_the_way(out: Path, inputs: dict[str, Any]) -> Iterator[str]:
-    """What else is in the folder."""
+    """The problem of other content in the folder, if there is any."""
     try:
         held = json.loads((out / _MANIFEST).read_text())
         different = [name for name in inputs if held.get(name) != inputs[name]]

@@ -18,8 +18,8 @@ class FetchedSource:
     """Raw data that somebody publishes.
 
     Args:
-        fetch: Puts the data into a folder and returns its files; what is already there is kept. The second argument is
-            a folder with a local copy of the published files, None to get them from where they are published.
+        fetch: Puts the data into a folder and returns its files; existing files are kept. The second argument is a
+            folder with a local copy of the published files; None to download them.
     """
 
     fetch: Callable[[Path, Path | None], list[Path]]
@@ -27,16 +27,16 @@ class FetchedSource:
 
 @dataclass(frozen=True)
 class GeneratedSource:
-    """Raw data made up from options and a seed.
+    """Raw data generated from options and a seed.
 
     Args:
         options: A frozen dataclass of the options, each with a default and a line in the docstring's ``Args``. Its
-            ``rows`` are those of the whole data.
-        generate: Makes the data of some options in a folder, finishes data that was interrupted, or finds it done. The
-            last argument is called with the number of rows of each piece that is there. Returns ``rows``, ``days``,
+            ``rows`` is the number of rows of the whole data.
+        generate: Makes the data of some options in a folder, finishes interrupted data, or finds it complete. The last
+            argument is called with the number of rows of each piece that exists. Returns ``rows``, ``days``,
             and by task ``positive_rates`` and, where it is known, ``ceiling_auc``: the best reachable AUC, None where
             a task has one class only.
-        folders: From the folder of the data to all folders that are written, by name.
+        folders: Function from the data's folder to all folders that are written, by name.
     """
 
     options: type[Any]
@@ -44,7 +44,7 @@ class GeneratedSource:
     folders: Callable[[Path], dict[str, Path]] = lambda out: {"out": out}
 
     def help(self) -> dict[str, str]:
-        """Option to its line in the docstring."""
+        """Option to its description in the docstring."""
         text = (inspect.getdoc(self.options) or "").partition("Args:\n")[2]
         found = re.findall(r"^ +(\w+): (.*(?:\n {8,}\S.*)*)", text, flags=re.MULTILINE)
         return {name: " ".join(words.split()) for name, words in found}

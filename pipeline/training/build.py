@@ -66,10 +66,10 @@ def build_model(
 
 
 def embedding_of(encoder: Encoder, config: RunConfig, group: Group = Alone()) -> Embedding:
-    """The embedding that a config asks for.
+    """The embedding that a config describes.
 
     Raises:
-        InputError: If the kernel cannot hold one of the tables, or several ranks are to share tables that are not
+        InputError: If the kernel cannot hold one of the tables, or several ranks would share tables that are not
             fused.
     """
     train, tables, weighted = config.train, encoder.tables(), encoder.spec.weighted
@@ -150,12 +150,12 @@ def _rotations(
     if rotation is None:
         return None
     assert architecture.head_width is not None, "a config refuses rotations where there is no vector to turn"
-    # On its device before the optimizer sees it: a leader holds the tensors that it found.
+    # Moved to its device before the optimizer is made: a leader keeps the tensors that it finds.
     return Rotations(rotation, tasks=tasks, width=architecture.head_width).to(device)
 
 
 def device_of(name: str) -> torch.device:
-    """The device of a config, if this machine has it; of several ranks on a machine each has its own GPU.
+    """The device of a config, if this machine has it; each of several ranks on a machine has its own GPU.
 
     Raises:
         InputError: If it cannot be used here.

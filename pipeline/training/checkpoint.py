@@ -1,4 +1,4 @@
-"""What an unfinished run has done so far, on disk: whole or not there, whatever ends the process."""
+"""The state of an unfinished run on disk, complete or absent, whatever ends the process."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pipeline.files.atomic import durable, remove_drafts, sha256_file
 from pipeline.runs.run import differences
 from pipeline.training.distributed import on_first, once
 
-# Raised whenever a state is written otherwise than before: older checkpoints are then refused.
+# Raise this number when the format of a state changes: older checkpoints are then refused.
 _FORMAT = 2
 _STATE, _MANIFEST, _NEWEST = "state.json", "manifest.json", "newest"
 
@@ -41,10 +41,10 @@ class Checkpoints:
     ``state.json``, and ``manifest.json`` has the size and the hash of both.
 
     Args:
-        folder: Where they are.
-        run: What the run's result depends on; of another run, no checkpoint is taken.
-        keep: How many of the newest are kept.
-        group: The ranks that train the run. They share the folder, and each writes what it holds.
+        folder: Folder of the checkpoints.
+        run: Everything that the run's result depends on; checkpoints of another run are refused.
+        keep: Number of newest checkpoints to keep.
+        group: The ranks that train the run. They share the folder, and each writes its own part.
     """
 
     folder: Path
@@ -54,7 +54,7 @@ class Checkpoints:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """While the block runs no other run is in one; what a killed one left half written is removed."""
+        """Lock the run against other processes while the block runs; drafts of a killed process are removed."""
         with on_first(self._locked, self.group):
             yield
 
@@ -66,14 +66,14 @@ class Checkpoints:
             yield
 
     def save(self, step: int, state: Mapping[str, Any]) -> None:
-        """Write the state after a step, then let go of the oldest checkpoints.
+        """Write the state after a step, then remove the oldest checkpoints.
 
         Args:
-            step: Steps done.
+            step: Number of steps done.
             state: Tensors, numbers, text and None in mappings, lists and tuples.
 
         Raises:
-            InputError: If it cannot be written. The checkpoints before it are as they were.
+            InputError: If it cannot be written. Earlier checkpoints are unchanged.
         """
         tensors: dict[str, Tensor] = {}
         content = {"format": _FORMAT, "run": self.run, "state": _packed(state, "state", tensors)}
@@ -86,10 +86,10 @@ class Checkpoints:
         once(lambda: self._let_go(step), self.group)
 
     def _write(self, draft: Path, tensors: dict[str, Tensor], content: str) -> None:
-        """Every rank its tensors, the first one the rest."""
+        """Write the tensors of every rank, and on the first rank the rest."""
         once(draft.mkdir, self.group)
         alone = self.group.size == 1
-        # Alone, everything is synchronised at once, at the end.
+        # In a single process everything is synchronised once, at the end.
         writer = FileSystemWriter(draft, sync_files=not alone)
         with _one_process():
             try:
@@ -104,31 +104,31 @@ class Checkpoints:
             draft.write_text(str(step))
 
     def _let_go(self, step: int) -> None:
-        """Remove all but the newest up to a step."""
+        """Remove all checkpoints after a step, and all but the newest up to it."""
         older = [s for s in self._steps() if s < step]
         for unwanted in {*self._steps()} - {step, *older[: self.keep - 1]}:
             shutil.rmtree(self._of(unwanted))
 
     def newest(self, like: Callable[[], Mapping[str, Any]] = dict) -> dict[str, Any] | None:
-        """The state of the newest whole checkpoint; None without one. A warning names what was damaged in newer ones.
+        """The state of the newest whole checkpoint; None without one. A warning names the damage of newer ones.
 
         Args:
-            like: Gives a state whose tensors are spread over ranks, asked only if there is a checkpoint. Those of the
-                same names in it are spread alike, all others come whole. Of a state with none, nothing need be said.
+            like: Returns a state with tensors that are spread over ranks; called only if there is a checkpoint. Tensors
+                of the same names are spread alike, all others come whole. Not needed if no tensor is spread.
 
         Raises:
-            InputError: If it is of another run. Everything that differs is listed.
+            InputError: If it is of another run. All differences are listed.
         """
         step = once(self._newest_whole, self.group)
         return None if step is None else self._read(self._of(step), like())
 
     def remove(self) -> None:
-        """Remove them all: the run is finished."""
+        """Remove all checkpoints, once the run is finished."""
         once(self._remove, self.group)
 
     def _remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
-        self._lock.unlink(missing_ok=True)  # whoever waits for it finds that the file is gone, and makes another
+        self._lock.unlink(missing_ok=True)  # a process that waits for it finds the file gone, and makes another
 
     def _newest_whole(self) -> int | None:
         damages = []
@@ -149,11 +149,11 @@ class Checkpoints:
         return self.folder / f"step-{step}"
 
     def _steps(self) -> list[int]:
-        """The steps there is a checkpoint of, the newest first."""
+        """The steps with a checkpoint, the newest first."""
         return sorted((int(path.name.removeprefix("step-")) for path in self.folder.glob("step-*")), reverse=True)
 
     def _by_preference(self) -> list[int]:
-        """The one that is named as the newest first: it alone is known to have been finished."""
+        """The steps, first the one named as the newest: it alone is known to be complete."""
         steps, pointer = self._steps(), self.folder / _NEWEST
         named = int(pointer.read_text()) if pointer.exists() else None
         return sorted(steps, key=lambda step: step != named)
@@ -177,7 +177,7 @@ class Checkpoints:
 
 
 def _describe(folder: Path, content: str) -> None:
-    """Write what stands beside the tensors, and the size and hash of every file."""
+    """Write the state without tensors, and the size and hash of every file."""
     (folder / _STATE).write_text(content)
     files = {path.name: [path.stat().st_size, sha256_file(path)] for path in sorted(folder.iterdir())}
     (folder / _MANIFEST).write_text(json.dumps(files))
@@ -193,27 +193,27 @@ def _read_tensors(folder: Path, like: Mapping[str, Tensor]) -> dict[str, Tensor]
         if isinstance(found, TensorStorageMetadata)  # as all are
     }
     with _one_process():
-        load(tensors, storage_reader=reader, no_dist=True)  # each rank what it needs
+        load(tensors, storage_reader=reader, no_dist=True)  # each rank reads what it needs
     return tensors
 
 
 @contextmanager
 def _one_process() -> Iterator[None]:
-    """Without torch's warning that this is one process, as it is meant to be."""
+    """Silence torch's warning that this is a single process, which is intended."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)
         yield
 
 
 def _cause(error: CheckpointException) -> BaseException:
-    """What stopped the writer, which a serialiser may have hidden behind an error of its own."""
+    """The error that stopped the writer; a serialiser may have wrapped it in its own."""
     cause, _ = next(iter(error.failures.values()))
     hidden = cause.__context__
     return hidden if isinstance(hidden, OSError) else cause
 
 
 def _damage(folder: Path) -> str | None:
-    """What is wrong with a checkpoint's files."""
+    """The first damage of a checkpoint's files; None if they are whole."""
     try:
         files = json.loads((folder / _MANIFEST).read_text())
     except (OSError, ValueError) as error:
@@ -235,7 +235,7 @@ def _warn(damages: list[str], consequence: str) -> None:
 
 
 def _packed(value: object, name: str, tensors: dict[str, Tensor]) -> Any:
-    """A value as JSON, its tensors put aside under names; mappings keep the type of their keys, and tuples theirs."""
+    """A value as JSON, with its tensors moved to ``tensors``; the types of keys and of tuples are kept."""
     match value:
         case Tensor():
             tensors[name] = value
@@ -252,7 +252,7 @@ def _packed(value: object, name: str, tensors: dict[str, Tensor]) -> Any:
 
 
 def _unpacked(value: Any, tensors: Mapping[str, Tensor]) -> Any:
-    """What :func:`_packed` was given."""
+    """The value that :func:`_packed` was given."""
     match value:
         case {"tensor": name}:
             return tensors[name]

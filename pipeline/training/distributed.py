@@ -20,14 +20,14 @@ from gradops.group import Alone, Group, Ranks
 
 Result = TypeVar("Result")
 
-# What TorchRec still calls in torch, and how fbgemm declares gradients that are what they should be.
+# Warnings about deprecated torch functions that TorchRec calls, and about fbgemm's declaration of its gradients.
 _THEIRS = (
     "`torch.distributed.(reduce_scatter|all_gather)",
     "`broadcast_buffers` is deprecated",
     "Please use DTensor instead and we are deprecating ShardedTensor",
     "fbgemm::dense_embedding_codegen_lookup_function",
 )
-# With it torchrun makes a new store each time that it starts the ranks.
+# Environment variable with which torchrun makes a new store each time that it starts the ranks.
 _NEW_STORE = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE"
 
 
@@ -36,7 +36,7 @@ def rank_group(*, checked: bool = False) -> Iterator[Group]:
     """The processes that ``torchrun`` has started with this one, while the block runs.
 
     Args:
-        checked: Whether they compare in every step what should be equal on all of them.
+        checked: Whether they compare, in every step, values that should be equal on all of them.
 
     Raises:
         InputError: If several machines could not meet again after a restart.
@@ -46,7 +46,7 @@ def rank_group(*, checked: bool = False) -> Iterator[Group]:
         return
     threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
     store, rank, size = next(rendezvous("env://"))
-    # Each kind of device by its own library; what is on neither, such as text, goes over gloo.
+    # Each kind of device uses its own library; other data, such as text, goes over gloo.
     backend = "cpu:gloo,cuda:nccl" if dist.is_nccl_available() else "gloo"
     dist.init_process_group(backend, store=PrefixStore(_life(), store), rank=rank, world_size=size)
     with warnings.catch_warnings():
@@ -59,10 +59,10 @@ def rank_group(*, checked: bool = False) -> Iterator[Group]:
 
 
 def _life() -> str:
-    """What the ranks' meeting place is called in this life of theirs.
+    """The name of the ranks' meeting place, a new one after each restart.
 
-    torchrun starts them again with the store that the dead have left their addresses in, and whoever reads one waits
-    for ever. How often they were started is known, but each machine counts for itself.
+    torchrun restarts ranks with the store in which the dead ones have left their addresses, and a rank that reads such
+    an address waits for ever. The number of restarts would tell them apart, but each machine counts for itself.
 
     Raises:
         InputError: If there are several machines, they may be started again, and share such a store.
@@ -77,21 +77,21 @@ def _life() -> str:
 
 
 def _end_with(parent: int) -> None:
-    """Save and end when ``torchrun`` was killed: its ranks would train on for nobody, and hold the lock."""
+    """Save and end this process when ``torchrun`` was killed; it would otherwise train on and hold the lock."""
     while os.getppid() == parent:
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def neighbours() -> tuple[int, int]:
-    """How many ranks this machine has, and how many there are."""
+    """The number of ranks on this machine, and of all ranks."""
     if not dist.is_torchelastic_launched():
         return 1, 1
     return int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
 
 
 def once(action: Callable[[], Result], group: Group) -> Result:
-    """What an action of the first rank gives, on all of them; an error of it is everybody's."""
+    """The result of an action that the first rank runs, on all ranks; an error is raised on all ranks too."""
     if group.size == 1:
         return action()
     outcome: list[Any] = [None, None]
@@ -109,7 +109,7 @@ def once(action: Callable[[], Result], group: Group) -> Result:
 
 @contextmanager
 def on_first(context: Callable[[], AbstractContextManager[Result]], group: Group) -> Iterator[Result]:
-    """A context that the first rank enters and leaves for all: nobody goes on before it is entered, or left."""
+    """A context that the first rank enters and leaves for all: no rank goes on before it is entered, or left."""
     with ExitStack() as stack:
         yield once(lambda: stack.enter_context(context()), group)
         once(stack.close, group)

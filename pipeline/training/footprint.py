@@ -31,14 +31,13 @@ class Footprint:
 
     Args:
         weights: The weights of tables and network.
-        gradients: Their gradients: with sparse gradients those of the rows that a batch can read, without any of tables
-            in a fused kernel.
+        gradients: Their gradients: sparse ones of the rows that a batch can read, none of tables in a fused kernel.
         state: The optimizer's state.
-        copies: Two copies of the weights: the best so far, and a better one or the file while it is made.
+        copies: Two copies of the weights: the best so far, and a better one or the file while it is written.
         reader: Windows of encoded rows.
         step: Activations and per-task gradients of one batch.
         disk: The file of the weights.
-        checkpoints: Checkpoints on disk until the run is finished: the kept ones, and the next while it is written.
+        checkpoints: Checkpoints on disk until the run is finished: the kept ones and the one being written.
     """
 
     weights: int
@@ -52,21 +51,21 @@ class Footprint:
 
     @property
     def memory(self) -> int:
-        """Everything that is held at once."""
+        """Bytes of everything in memory at the same time."""
         return self.weights + self.gradients + self.state + self.copies + self.reader + self.step
 
     @classmethod
     def on_ranks(
         cls, config: RunConfig, prepared: Prepared, tables: Sequence[Table], here: int, ranks: int
     ) -> Footprint:
-        """As :meth:`of`, of the ranks on one machine together, which hold an even share of the tables.
+        """The footprint, as :meth:`of`, of all ranks on one machine, which hold an even share of the tables.
 
         Args:
             config: The run.
             prepared: Its data.
             tables: Its tables.
-            here: The ranks on this machine; the first of all is among them, and makes the file of whole tables.
-            ranks: All ranks.
+            here: Number of ranks on this machine; one is the first of all, which writes the file of whole tables.
+            ranks: Number of all ranks.
         """
         whole = cls.of(config, prepared, tables)
         if ranks == 1:
@@ -89,7 +88,7 @@ class Footprint:
         weights = sum(_bytes(p) for p in model.parameters())
         gradients, state = _optimizer_bytes(config, model, tables, entries)
         held = {name: min(int(split["rows"]), WINDOW) for name, split in prepared.manifest["splits"].items()}
-        windows = sum(held.values()) + 3 * held["train"]  # two beside the one that each split keeps, and a frame
+        windows = sum(held.values()) + 3 * held["train"]  # training: two more than the one kept, and a frame
         return cls(
             weights=weights,
             gradients=gradients,
@@ -98,7 +97,7 @@ class Footprint:
             reader=math.ceil(_NUMBER * windows * sum(entries.values())),
             step=_step_bytes(config, model),
             disk=weights,
-            checkpoints=(config.train.keep_checkpoints + 1) * (2 * weights + state),  # the best weights beside these
+            checkpoints=(config.train.keep_checkpoints + 1) * (2 * weights + state),  # each also has the best weights
         )
 
 
@@ -120,7 +119,7 @@ def _optimizer_bytes(
     whole = sum(_bytes(p) for p in model.parameters())
     every = len(list(model.parameters()))
     if kind is None:
-        return whole, 2 * whole + _NUMBER * every  # two moments, and a counter a parameter
+        return whole, 2 * whole + _NUMBER * every  # two moments, and a counter for each parameter
     dense = whole - sum(_bytes(w) for w in weights)
     plain = tables if config.train.table_kernel == "plain" else ()
     sparse = sum(_row_gradient_bytes(t, config.train.batch_size, entries) for t in plain)
@@ -129,13 +128,13 @@ def _optimizer_bytes(
 
 
 def _row_gradient_bytes(table: Table, batch: int, entries: Mapping[str, float]) -> int:
-    """A table's sparse gradient: every entry as autograd leaves it, and summed by row."""
+    """Bytes of a table's sparse gradient: one row for every entry, from autograd, and their sums by row."""
     read = math.ceil(batch * sum(entries.get(ID + feature, 1.0) for feature in table.features))
     return (read + min(read, table.rows)) * (_NUMBER * table.width + _INDEX)
 
 
 def _step_bytes(config: RunConfig, model: Architecture) -> int:
-    """Activations; pooled embeddings; every task's gradient of what is shared, on its way there and by row."""
+    """Bytes of activations, pooled embeddings, and every task's gradient of shared parameters, cotangents and rows."""
     pooled, tasks = sum(model.embedding.layout.widths), len(config.tasks)
     batch = config.train.batch_size
     rows = min(batch, config.train.micro_batch or batch)
@@ -163,7 +162,7 @@ def _activations(model: Architecture, rows: int, pooled: int, values: int) -> li
 
 
 def _entries(prepared: Prepared) -> dict[str, float]:
-    """Encoded column to its values a training row; more than one for a list."""
+    """Encoded column to its mean number of values a training row, which may exceed 1 for a list."""
     paths = sorted((prepared.folder / "train").glob("*.parquet"))
     values: dict[str, int] = {}
     rows = 0
@@ -171,7 +170,7 @@ def _entries(prepared: Prepared) -> dict[str, float]:
         metadata, names = pq.read_metadata(path), pl.read_parquet_schema(path)
         rows += metadata.num_rows
         for group in range(metadata.num_row_groups):
-            for place, name in enumerate(names):  # no column is nested deeper than a list: one leaf each
+            for place, name in enumerate(names):  # columns are at most lists, so each has one leaf
                 values[name] = values.get(name, 0) + metadata.row_group(group).column(place).num_values
     return {name: number / rows for name, number in values.items()}
 

@@ -1,4 +1,4 @@
-"""Memory and disk that this machine has left."""
+"""The memory and the disk space left on this machine."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import torch
 def available_memory(device: str = "cpu", root: Path = Path("/")) -> int | None:
     """Bytes of a device's memory that new processes can take.
 
-    A CPU's memory is the least of what the system has left without swapping and of what each container's limit leaves.
+    A CPU's memory is the minimum of the system's memory left without swapping and of that left by containers' limits.
 
     Args:
         device: The device.
         root: Folder under which ``/proc`` and ``/sys`` are read.
 
     Returns:
-        None if it is unknown: outside Linux there is no ``/proc/meminfo``, and a GPU may be missing.
+        The bytes; None if unknown: outside Linux there is no ``/proc/meminfo``, and a GPU may be missing.
     """
     if device.startswith("cuda"):
         return torch.cuda.mem_get_info(device)[0] if torch.cuda.is_available() else None
@@ -27,7 +27,7 @@ def available_memory(device: str = "cpu", root: Path = Path("/")) -> int | None:
 
 
 def free_disk(folder: Path) -> int:
-    """Bytes left on the disk of a folder, which need not be there yet."""
+    """Bytes left on the disk of a folder, which need not exist yet."""
     whole = folder.absolute()
     return shutil.disk_usage(next(p for p in (whole, *whole.parents) if p.exists())).free
 
@@ -49,7 +49,7 @@ def _left(group: Path) -> int | None:
     limit, used = _text(group / "memory.max").strip(), _text(group / "memory.current").strip()
     if not limit.isdigit() or not used.isdigit():  # "max", or no such file
         return None
-    # Files that were read once count as used and are given back when memory is wanted.
+    # The cache of files counts as used, but is freed when memory is needed.
     lines = _text(group / "memory.stat").splitlines()
     cached = next((int(line.split()[1]) for line in lines if line.startswith("inactive_file ")), 0)
     return max(int(limit) - int(used) + cached, 0)

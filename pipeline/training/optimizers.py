@@ -19,12 +19,12 @@ from pipeline.config.train import TrainConfig
 
 
 def optimizer_of(model: Architecture, config: TrainConfig) -> Optimizer:
-    """The optimizer over all of a model's parameters but those of its head transform.
+    """The optimizer of all of a model's parameters except those of its head transform.
 
-    Its first group is the network's, its second the tables'.
+    The first group is the network's, the second the tables'.
 
     Raises:
-        InputError: If the tables' optimizer cannot run on the model's device.
+        InputError: If the tables' optimizer does not run on the model's device.
     """
     tables = list(model.embedding.tables())
     of_tables = {id(table) for table in tables}
@@ -44,9 +44,9 @@ def optimizer_of(model: Architecture, config: TrainConfig) -> Optimizer:
 
 
 def clip_gradients(parameters: Sequence[Tensor], longest: float) -> None:
-    """Shorten the gradients of all parameters together to a length; a row counts once, however often it was read.
+    """Clip the norm of all parameters' gradients together; a row counts once, however often it was read.
 
-    For dense gradients torch's ``clip_grad_norm_``, to the bit.
+    Dense gradients are clipped as by torch's ``clip_grad_norm_``, to the bit.
     """
     found = [p for p in parameters if p.grad is not None]
     for parameter in found:
@@ -63,7 +63,7 @@ def _clip_before(parameters: Sequence[Tensor], longest: float, *_: object) -> No
 
 
 def _check_device(name: str, device: torch.device) -> None:
-    """Refuse a tables' optimizer that this device has no operations for."""
+    """Refuse an optimizer of tables whose operations this device lacks."""
     if TABLE_OPTIMIZERS[name] is None:
         return
     possible = [other for other, kind in TABLE_OPTIMIZERS.items() if kind is None or _steps_on(kind, device)]
@@ -74,7 +74,7 @@ def _check_device(name: str, device: torch.device) -> None:
 
 
 def _steps_on(kind: type[RowOptimizer], device: torch.device) -> bool:
-    """Found by trying it on one row."""
+    """Whether a row optimizer runs on a device, found by a step of one row."""
     try:
         table = torch.zeros(1, 1, device=device, requires_grad=True)
         row = torch.zeros(1, dtype=torch.int64, device=device)

@@ -1,4 +1,4 @@
-"""Runs trained at the same time, each in a process of its own that ends with this one."""
+"""Trains runs at the same time, each in its own process, which ends with this one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipeline.training.training import train
 
 
 def train_in_processes(planned: list[PlannedRun], prepared: Prepared, callback: Callback, workers: int) -> list[Run]:
-    """Train planned runs, each in a process of its own, and return them in their order.
+    """Train planned runs, each in its own process, and return them in their order.
 
     Args:
         planned: The runs.
@@ -27,19 +27,19 @@ def train_in_processes(planned: list[PlannedRun], prepared: Prepared, callback: 
     """
     context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
     manager = SyncManager(ctx=context)
-    # Ctrl-C reaches every process of a terminal, and a scheduler may tell all of a job to end. Workers are ended by
-    # this process, once, and save what they have; an epoch that they report until then must find the queue there.
+    # Ctrl-C reaches every process of a terminal, and a scheduler may signal all processes of a job. This process alone
+    # ends the workers, once, and they save their state; until then the queue must exist for the epochs they report.
     manager.start(end_with_parent, ([signal.SIGINT, signal.SIGTERM],))
     with manager, ProcessPoolExecutor(workers, context, end_with_parent, ([signal.SIGINT],)) as pool:
         epochs: Queue[tuple[int, Epoch]] = manager.Queue()
-        # Longest first, so that no core is left with one long run at the end.
+        # The longest runs start first, so that no core is left with a long run at the end.
         order = sorted(range(len(planned)), key=lambda i: planned[i].config.train.method == UNIFORM.name)
         futures = {pool.submit(_train_one, i, planned[i], prepared, epochs): i for i in order}
         try:
             for done in _as_completed(set(futures), lambda: _drain(epochs, planned, callback)):
                 callback.on_run_end(planned[futures[done]], done.result(), reused=False)
         except BaseException:
-            # Leaving the pool waits for its workers, which end after the step that they are in.
+            # Leaving the pool waits for the workers, which end after their present step.
             for worker in multiprocessing.active_children():
                 worker.terminate()
             raise

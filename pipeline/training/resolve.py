@@ -1,4 +1,4 @@
-"""A config's file as commands read it: with the methods and the architecture that its text names."""
+"""Reads a config's file for commands that train, with the methods and the architecture that its text names."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
 
 
 def changed_config(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
-    """A config with other values at some keys, as ``{"model.dropout": 0.1}``, checked as a file is.
+    """A config with other values at some keys, as in ``{"model.dropout": 0.1}``, checked like a file.
 
     Raises:
-        KeyError: If there is no such key.
-        ValueError: If a value is not one that the key takes.
+        KeyError: If a key is unknown.
+        ValueError: If a key does not take its value.
     """
     return config.changed(values, Modules())
 

@@ -1,4 +1,4 @@
-"""The resource check: the memory and disk that runs need against what this machine has left, before any is trained."""
+"""The resource check: the memory and disk that runs need against what this machine has left, before training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.training.footprint import Footprint, largest, table_bytes
 from pipeline.training.memory import available_memory, free_disk
 from pipeline.training.runner import concurrency
 
-WORKER = 300 << 20  # bytes that a worker holds before it trains: 264 MiB of its own after its imports
+WORKER = 300 << 20  # bytes of a worker before it trains: 264 MiB of private memory after its imports
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class ResourceCheck:
         run: Footprint of the largest run.
         missing: Number of runs still to be trained.
         concurrency: Number of these that are trained at the same time.
-        available: Memory that is left; None if the system does not say.
-        free: Disk that is left for the runs.
+        available: Memory left; None if unknown.
+        free: Disk space left for the runs.
         runs: Folder of the runs.
         tables: The largest tables.
-        others: Every other table optimizer of the same kernel, with the memory that the runs would need with it.
+        others: Every other table optimizer of the same kernel to the memory that the runs would need with it.
     """
 
     run: Footprint
@@ -59,10 +59,10 @@ class ResourceCheck:
         Args:
             configs: The runs.
             prepared: Their data.
-            workers: Runs trained at the same time; 0 for one a core.
+            workers: Number of runs trained at the same time; 0 for one run a core.
             ranks: Number of ranks on this machine that share a run, and their number on all machines.
-            memory_left: Bytes of memory that are left on a device.
-            disk_left: Bytes that are left on the disk of a folder.
+            memory_left: Function from a device to its bytes of memory left.
+            disk_left: Function from a folder to the bytes left on its disk.
         """
         missing = sum(find_run(config, prepared) is None for config in configs)
         number = concurrency(workers, missing)
@@ -104,7 +104,7 @@ class ResourceCheck:
         """Refuse runs that cannot fit.
 
         Raises:
-            InputError: If the missing runs need more memory or disk than there is. The message says what helps.
+            InputError: If the missing runs need more memory or disk than there is. The message lists remedies.
         """
         problems = []
         if self.missing and self.available is not None and self.memory > self.available:
@@ -143,7 +143,7 @@ class ResourceCheck:
 
 
 def size(number: int) -> str:
-    """Bytes for a person to read."""
+    """A number of bytes in readable units."""
     if number >= 2**30:
         return f"{number / 2**30:.1f} GiB"
     return f"{number / 2**20:.{0 if number >= 10 * 2**20 else 1}f} MiB"

@@ -1,4 +1,4 @@
-"""Planned runs: found where they are finished, trained where they are not."""
+"""Finds or trains planned runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.training.training import remove_checkpoints, train
 
 
 def concurrency(workers: int, runs: int) -> int:
-    """Number of runs that are trained at the same time; 0 workers stand for one a core."""
+    """Number of runs trained at the same time; 0 workers stand for one worker a core."""
     return min(workers or os.cpu_count() or 1, runs)
 
 
@@ -29,7 +29,7 @@ def find_or_train(
     workers: int,
     group: Group = Alone(),
 ) -> list[Run]:
-    """Every planned run, in order: found where it is finished, trained where it is not.
+    """Every planned run, in order: found if it is finished, otherwise trained.
 
     Finished runs are found by their config and the data's fingerprint, and unfinished ones by their checkpoints, so an
     interrupted comparison goes on where it stopped and a longer one trains only what is new.
@@ -38,7 +38,7 @@ def find_or_train(
         planned: The runs.
         prepared: The data.
         callbacks: Called after every epoch and at the end of every run.
-        workers: Runs trained at the same time; 0 for one a core.
+        workers: Number of runs trained at the same time; 0 for one run a core.
         group: The ranks that train each run together, one run after another, each of which calls this.
     """
     callback = CallbackList(callbacks)

@@ -28,17 +28,17 @@ from pipeline.runs.run import Epoch, Metrics
 
 
 class DivergedError(InputError):
-    """Losses or outputs that are no longer finite: a search goes on at another point."""
+    """Losses or outputs are no longer finite. A search goes on at another point."""
 
 
 @dataclass
 class EpochSoFar:
-    """The present epoch, as far as it is.
+    """The unfinished epoch so far.
 
     Args:
         losses_T: Sum of the losses of its steps.
-        steps: How many they are.
-        seconds: The time they took.
+        steps: Number of its steps.
+        seconds: Their duration.
         diagnostics: As in :class:`pipeline.runs.run.Epoch`.
     """
 
@@ -49,7 +49,7 @@ class EpochSoFar:
 
     @classmethod
     def of(cls, tasks: int) -> EpochSoFar:
-        """Before its first step."""
+        """The epoch before its first step."""
         return cls(torch.zeros(tasks, dtype=torch.float64))
 
 
@@ -65,8 +65,8 @@ class Trainer:
         optimizer: The optimizer of the network and its tables.
         schedule: The schedule of the optimizer's rate.
         splits: The batches of each split.
-        weight_T: Each task's weight among the losses.
-        group: The ranks that train together. All of them find the same losses and metrics, and stop at the same step.
+        weight_T: Factor of each task's loss.
+        group: The ranks that train together. All have the same losses and metrics, and stop at the same step.
         step: Number of steps done.
         present: The unfinished epoch.
         history: The finished epochs.
@@ -89,12 +89,12 @@ class Trainer:
 
     @property
     def best_epoch(self) -> Epoch:
-        """The first of the epochs with the highest mean validation AUC."""
+        """The epoch with the highest mean validation AUC, the first of several."""
         return max(self.history, key=lambda e: (e.mean_auc, -e.number))
 
     @property
     def is_over(self) -> bool:
-        """Whether no epoch is left to be trained."""
+        """Whether training is over."""
         if not self.history:
             return False
         limit, patience = self.config.max_steps, self.config.patience
@@ -103,10 +103,10 @@ class Trainer:
         return len(self.history) >= self.config.epochs or out_of_steps or (patience > 0 and waited >= patience)
 
     def epoch(self, on_step: Callable[[], None] = lambda: None) -> Epoch:
-        """Train on the rows that are left of the present epoch, then validate.
+        """Train on the remaining rows of the present epoch, then validate.
 
         Args:
-            on_step: Called wherever the state is whole: after each step, and after each batch of the validation.
+            on_step: Called whenever the state is consistent: after each step, and after each batch of the validation.
 
         Raises:
             InputError: If losses or outputs are no longer finite.
@@ -118,7 +118,7 @@ class Trainer:
             present.steps += 1
             present.seconds = time.perf_counter() - started
             on_step()
-        mean_T = present.losses_T / (present.steps * self.weight_T.cpu())  # comparable, whatever a task weighs
+        mean_T = present.losses_T / (present.steps * self.weight_T.cpu())  # comparable for any weights of tasks
         losses = dict(zip(self.tasks, mean_T.tolist(), strict=True))
         number, lr = len(self.history), float(self.schedule.get_last_lr()[0])
         val = self.evaluate("val", on_step)
@@ -143,10 +143,10 @@ class Trainer:
         return evaluator.result()
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the next step depends on, and everything the run has found so far.
+        """Everything that the next step depends on, and the results so far.
 
         Raises:
-            InputError: If weights are no longer finite: nobody wants to go on from there.
+            InputError: If weights are no longer finite, since such a state is useless.
         """
         lost = sum(not bool(parameter.isfinite().all()) for parameter in self.model.parameters())
         if total(lost, self.group, self.device):
@@ -158,7 +158,7 @@ class Trainer:
         return state | beside | {"random": self._random()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave: the next step is the one that would have followed, bit by bit."""
+        """Restore a state of :meth:`state_dict`: the next step is the one that would have followed, bit by bit."""
         for name in ("model", "optimizer", "schedule"):
             getattr(self, name).load_state_dict(state[name])
         self.step, self.history = state["step"], [Epoch(**epoch) for epoch in state["history"]]
@@ -167,17 +167,17 @@ class Trainer:
         self._draw_on(state["random"])
 
     def _random(self) -> dict[str, Tensor]:
-        """Where each rank's generators are that dropout draws from. Everything else random has a seed or a state."""
+        """The positions of each rank's generators for dropout; all other randomness has a seed or a state."""
         position = {"cpu": torch.get_rng_state()}
         position |= {"cuda": torch.cuda.get_rng_state(self.device)} if self.device.type == "cuda" else {}
         return {kind: gathered(state[None].to(self.device), 0, self.group)[0].cpu() for kind, state in position.items()}
 
     def _draw_on(self, position: Mapping[str, Tensor]) -> None:
-        """Let dropout go on where each rank was; with another number of ranks, anew."""
+        """Restore the positions of the generators for dropout; another number of ranks starts anew."""
         if len(position["cpu"]) != self.group.size:
             torch.manual_seed(generator_seed(self.config.seed + self.step, self.group.rank))
             return
-        # Copies: given a view, torch reads from where the whole tensor begins, and may crash.
+        # Copies, since of a view torch reads from the beginning of the whole tensor, and may crash.
         mine = {kind: states[self.group.rank].clone() for kind, states in position.items()}
         torch.set_rng_state(mine["cpu"])
         if self.device.type == "cuda":
@@ -188,7 +188,7 @@ class Trainer:
         return gathered(part_B.to(self.device), 0, self.group)[0].cpu().numpy()
 
     def _left(self) -> Iterator[Batch]:
-        """The batches that are left of the present epoch."""
+        """The remaining batches of the present epoch."""
         train, done = self.splits["train"], self.present.steps
         left = len(train) - done
         if self.config.max_steps:
@@ -201,7 +201,7 @@ class Trainer:
         return logits
 
     def _train_on(self, batch: Batch) -> Tensor:
-        """One step; its losses."""
+        """Take one step and return its losses."""
         cut = self.model.cut(batch.bags)
         diagnose = self.step % self.config.diagnose_every == 0
         report = self.optimizer.step(self._parts(batch, cut), pooled=cut, diagnose=diagnose)
@@ -215,10 +215,10 @@ class Trainer:
         return losses_T
 
     def _parts(self, batch: Batch, cut: TableCut) -> Iterator[Microbatch]:
-        """The batch's way through the network, in pieces if it is to be; none is held when the next is made."""
+        """The batch's pass through the network, in micro-batches if declared; each is released before the next."""
         share_BT = self.weight_T * label_shares(batch.labels_BT, batch.weight_BT, self.group.sum)
         size = self.config.micro_batch or max(len(share_BT), 1)
-        for start in range(0, max(len(share_BT), 1), size):  # one without rows is a piece, too
+        for start in range(0, max(len(share_BT), 1), size):  # a batch without rows is one piece
             yield self._part(batch, cut, share_BT, slice(start, start + size))
 
     def _part(self, batch: Batch, cut: TableCut, share_BT: Tensor, rows: slice) -> Microbatch:
@@ -230,7 +230,7 @@ class Trainer:
 
 
 def generator_seed(seed: int, rank: int) -> int:
-    """The seed of the generator that a rank's dropout draws from: the run's seed itself on the first rank."""
+    """The seed of a rank's generator for dropout; on the first rank it is the run's seed."""
     return seed + (rank << 32)
 
 

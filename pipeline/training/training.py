@@ -1,4 +1,4 @@
-"""One training run: epochs, the best weights, early stop, and going on from where it was interrupted."""
+"""Trains one run: epochs, the best weights, early stop, and resuming after an interruption."""
 
 from __future__ import annotations
 
@@ -28,31 +28,30 @@ def train(
     """Train one model and keep its best epoch by mean validation AUC.
 
     The same config and data give the same weights on one machine: initialisation, batch order, dropout and the method's
-    randomness each have a generator of their own, all started from ``train.seed``. A run that was interrupted goes on
+    randomness each have their own generator, all seeded from ``train.seed``. A run that was interrupted goes on
     from its newest checkpoint and ends as it would have ended. Ctrl-C and SIGTERM arrive once the present step is
     done and saved.
 
     Args:
-        config: What to train.
-        prepared: What to train on.
-        on_epoch: Called after each epoch; where a run goes on, first for each epoch that it had finished before.
-        group: The ranks that train together, each of which calls this. They share the run's folder, and another number
-            of them can go on with it: batches are of the same rows, only dropout and rounding differ.
+        config: The config of the run.
+        prepared: The data.
+        on_epoch: Called after each epoch; a resumed run first calls it for each epoch that it had finished before.
+        group: The ranks that train together, each of which calls this. They share the run's folder. Another number of
+            ranks can resume it: batches have the same rows, only dropout and rounding differ.
         evaluation_batch: Rows that are evaluated at a time.
 
     Returns:
         The finished run, written to its folder.
 
     Raises:
-        InputError: If losses or outputs are no longer finite, the device is not there, ranks are to share tables that
-            are not fused, or a checkpoint is of another run or cannot be written. The last whole checkpoint is kept
-            then.
+        InputError: If losses or outputs are no longer finite, the device is missing, ranks would share tables that are
+            not fused, or a checkpoint is of another run or cannot be written. The last whole checkpoint is kept then.
     """
     torch.set_num_threads(config.train.threads)
     checkpoints = _checkpoints(config, prepared, group)
     with torch.random.fork_rng(devices=[]), checkpoints.alone():
         finished = once(lambda: find_run(config, prepared), group)
-        if finished is not None:  # by another process, while this one waited for its turn
+        if finished is not None:  # by another process, while this one waited for the lock
             for epoch in finished.history:
                 on_epoch(epoch)
             return finished
@@ -73,7 +72,7 @@ def train(
 
 
 def remove_checkpoints(config: RunConfig, prepared: Prepared) -> None:
-    """Remove the checkpoints of a run that nobody goes on with: given up, or finished and killed before it did so."""
+    """Remove the checkpoints of a run that will not resume: pruned, or killed between its end and their removal."""
     checkpoints = _checkpoints(config, prepared)
     if checkpoints.folder.exists():
         with checkpoints.alone():
@@ -82,11 +81,11 @@ def remove_checkpoints(config: RunConfig, prepared: Prepared) -> None:
 
 @dataclass
 class _CheckpointHook:
-    """Saves a trainer as it goes, and ends it where the process is to end.
+    """Saves a trainer at intervals, and ends the run after an interruption.
 
     Args:
         trainer: The trainer.
-        checkpoints: Where it is saved.
+        checkpoints: The run's checkpoints.
         interruptions: The signals that have arrived.
     """
 
@@ -98,8 +97,8 @@ class _CheckpointHook:
         self._every, self._saved = self.trainer.config.checkpoint_every, self.trainer.step
 
     def on_step(self) -> None:
-        """Between two steps, or two batches of an evaluation."""
-        # A scheduler may tell all ranks, or one; they end after the same step.
+        """Save or end if due; called after each step and each batch of an evaluation."""
+        # A scheduler may signal one rank or all; they end after the same step.
         interrupted = total(len(self.interruptions), self.trainer.group, self.trainer.device) > 0
         if interrupted or (self._every and self.trainer.step % self._every == 0):
             self._save()
@@ -107,7 +106,7 @@ class _CheckpointHook:
             raise KeyboardInterrupt
 
     def end_of_epoch(self) -> None:
-        """After a validation."""
+        """Save if due; called after each validation."""
         if not self._every:
             self._save()
 

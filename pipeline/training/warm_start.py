@@ -1,4 +1,4 @@
-"""A run that starts from the weights of an earlier one, on data that has grown from the earlier one's."""
+"""Starts a run from the weights of an earlier run, on data that has grown from the earlier run's."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from pipeline.runs.run import CONFIG, WEIGHTS, architecture_of, run_folder
 def warm_start(model: Architecture, config: RunConfig, prepared: Prepared, group: Group = Alone()) -> None:
     """Give a new model the weights of the run that ``train.start_from`` names.
 
-    Ids mean the same in both, since the data has grown from the earlier run's. Entries that vocabularies have gained
-    since start as the seed draws them. Optimizers begin anew: a finished run keeps none of their state.
+    Ids mean the same in both, since the data has grown from the earlier run's. Rows of values that vocabularies
+    have since gained start as the seed draws them. Optimizers start anew: a finished run keeps none of their state.
 
     Args:
         model: The new model, initialised.
@@ -31,8 +31,8 @@ def warm_start(model: Architecture, config: RunConfig, prepared: Prepared, group
         group: The ranks that train it.
 
     Raises:
-        InputError: If the run is not there, its data is no ancestor of the new data, its network is another, or ranks
-            share the tables.
+        InputError: If the run is missing, its data is no ancestor of the new data, its network differs, or ranks share
+            the tables.
     """
     if group.size > 1:
         raise InputError("`train.start_from` is for one process: leave it out, or train without torchrun")
@@ -46,7 +46,7 @@ def warm_start(model: Architecture, config: RunConfig, prepared: Prepared, group
 
 
 def can_start(config: RunConfig, prepared: Prepared, run: str) -> bool:
-    """Whether the weights of a finished run are there and fit a config on prepared data."""
+    """Whether the weights of a finished run exist and fit a config on prepared data."""
     folder = config.runs / run
     if not (folder / WEIGHTS).exists() or not descends(prepared, folder) or _config(folder).tasks != config.tasks:
         return False
@@ -67,7 +67,7 @@ def descends(prepared: Prepared, folder: Path) -> bool:
 
 
 def _lineage(prepared: Prepared) -> Iterator[Prepared]:
-    """The data and its ancestors, newest first. The first ancestor that is gone from the disk ends them, by name."""
+    """The data and its ancestors, newest first. An ancestor that is gone from the disk comes last, by name alone."""
     found: Prepared | None = prepared
     while found is not None:
         yield found
