@@ -32,7 +32,7 @@ class MultiTaskOptimizer(Optimizer):
 
     Args:
         optimizer: Any torch optimizer over all of the model's parameters but the rotations' angles.
-        method: How task gradients are combined.
+        method: The method that combines task gradients.
         shared: The parameters that several tasks share, of one dtype, without the tables behind a cut.
         estimator: The measurement of conflict; exact by default. A method that is defined at the features is
             always measured there.

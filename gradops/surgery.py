@@ -49,7 +49,7 @@ class Surgery:
     """Combines task gradients by a method, and keeps its state from step to step.
 
     Args:
-        method: How task gradients are combined.
+        method: The method that combines task gradients.
         shared: The parameters that several tasks share, without the tables behind a cut.
         estimator: The measurement of conflict; a method that is defined at the features is always measured there.
         seed: Seed of the method's own randomness.

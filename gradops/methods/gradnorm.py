@@ -28,7 +28,7 @@ class GradNorm(GramianMethod):
     Choose it for losses that fall at very different speeds, in runs long enough for the weights to settle.
 
     Args:
-        tau: How strongly slow tasks are helped; "alpha" in its paper. 0 makes all lengths equal. At least 0.
+        tau: Strength of the help for slow tasks, at least 0; "alpha" in its paper. 0 makes all lengths equal.
         lr: Adam's rate for the weights. Above 0.
         target: The length that :math:`r_i^\tau` stretches: the ``"mean"`` of the :math:`G_i`, or the length of the
             ``"combined"`` gradient :math:`\sum_i w_i g_i`, as in RotoGrad's first version.

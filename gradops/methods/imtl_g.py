@@ -55,6 +55,6 @@ def _equal_projections(gram_TT: Array) -> Array:
     system[:tasks, :tasks] = cosines(gram_TT)
     system[:tasks, tasks] = -1.0 * directed_T
     system[tasks, :tasks] = share_T
-    # The right-hand side is 0 but for the last row's 1.
+    # The right-hand side is 0, except for a 1 in the last row.
     weights_T: Array = pseudo_inverse(system)[:tasks, tasks] * share_T
     return weights_T

@@ -18,7 +18,7 @@ class RotoGrad(DelegatingMethod):
     :class:`gradops.rotation.Rotation` with the loss ``"iclr"``.
 
     Choose it where tasks of different scale pull the representation in different directions and a rotation costs
-    little beside the network.
+    little compared with the network.
 
     References:
         Javaloy and Valera, RotoGrad, ICLR 2022, algorithm 1.

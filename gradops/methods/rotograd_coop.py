@@ -19,7 +19,7 @@ class RotoGradCoop(DelegatingMethod):
     Choose it over ``rotograd_v1`` for long runs, where a rotation that only aligns may leave its task behind.
 
     Args:
-        tau: How strongly slow tasks are helped, in weights and rotations. At least 0.
+        tau: Strength of the help for slow tasks, in weights and rotations. At least 0.
         lr: Adam's rate for the weights. Above 0.
 
     Raises:

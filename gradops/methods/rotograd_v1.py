@@ -20,7 +20,7 @@ class RotoGradV1(DelegatingMethod):
     Choose it over ``rotograd`` where a slow task should be helped by a chosen amount, tau.
 
     Args:
-        tau: How strongly slow tasks are helped, in weights and rotations. At least 0.
+        tau: Strength of the help for slow tasks, in weights and rotations. At least 0.
         lr: Adam's rate for the weights. Above 0.
 
     Raises:

@@ -153,7 +153,7 @@ class Architecture(nn.Module, ABC):
 
 
 class ArchitectureConfig(Declared, ABC):
-    """The keys of ``[model]``: a subclass for each architecture, beside it in its file.
+    """The keys of ``[model]``: a subclass for each architecture, in the same file.
 
     A subclass declares ``kind: Literal["<its file's name>"]`` with that default, and its layers' keys with defaults.
 

@@ -31,7 +31,7 @@ def sharding_plan(
     """The plan for TorchRec's collection of these tables, the same on every rank.
 
     Args:
-        sharding: How tables are spread.
+        sharding: Rule that assigns each table its kind.
         collection: The collection to shard; it may be on the meta device.
         tables: Its tables.
         ranks: Number of ranks.
@@ -41,7 +41,7 @@ def sharding_plan(
         InputError: If ``kinds`` names unknown tables. All are listed.
     """
     if strangers := [f"`{name}`" for name in sharding.kinds if name not in {table.name for table in tables}]:
-        raise InputError.of("a sharding should name tables that there are", strangers)
+        raise InputError.of("a sharding should name existing tables", strangers)
     kinds = {table.name: sharding.kind(table, ranks) for table in tables}
     homes = _homes([table for table in tables if kinds[table.name] == "table_wise"], ranks)
     placed = {t.weights_name: _placement(kinds[t.name], t, homes.get(t.name, 0), ranks) for t in tables}

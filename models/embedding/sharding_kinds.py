@@ -14,7 +14,7 @@ Kind = Literal["row_wise", "table_wise", "column_wise", "data_parallel"]
 
 @dataclass(frozen=True, kw_only=True)
 class Sharding:
-    """How tables are spread over ranks.
+    """The rule that spreads tables over ranks.
 
     Args:
         row_wise_from: Number of weights from which a table's rows are divided among all ranks; a smaller table is whole

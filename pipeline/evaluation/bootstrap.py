@@ -75,7 +75,7 @@ def draw_counts(unit_N: Integers, resamples: int, seed: int, at_a_time: int = WE
         unit_N: Number of each row's unit, from 0 on; a resample draws as many units as there are, with replacement.
         resamples: Number of resamples.
         seed: Seed of the drawing.
-        at_a_time: Largest size, resamples x rows, of what is returned at a time.
+        at_a_time: Largest size, resamples x rows, of one returned array.
     """
     generator, units = np.random.default_rng(seed), int(unit_N.max(initial=-1)) + 1
     most = max(1, at_a_time // max(1, len(unit_N)))

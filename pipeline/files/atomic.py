@@ -29,7 +29,7 @@ def atomic(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def durable(target: Path) -> Iterator[Path]:
-    """As :func:`atomic`; the content is on the disk when the block is left, so that it survives a power cut."""
+    """Like :func:`atomic`, with the content on the disk when the block is left, so that it survives a power cut."""
     with atomic(target) as draft:
         yield draft
         for path in (*draft.rglob("*"), draft):

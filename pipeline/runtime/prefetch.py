@@ -16,7 +16,7 @@ def prefetch(jobs: Iterable[Callable[[], Result]], threads: int = 1) -> Iterator
 
     Args:
         jobs: Functions to call, read only as threads become free.
-        threads: Number of jobs that run at the same time, and the most results held beside the caller's.
+        threads: Number of jobs that run at the same time, and largest number of results waiting for the caller.
     """
     waiting = iter(jobs)
     with ThreadPoolExecutor(threads) as pool:

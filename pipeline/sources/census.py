@@ -76,7 +76,7 @@ def fetch(folder: Path, local: Path | None = None, files: Sequence[UciFile] = UC
     Columns are named and typed, white space stripped, ``?`` null. ``row_id`` is the line's number in its UCI file.
 
     Args:
-        folder: Where the two files go.
+        folder: Folder for the two files.
         local: A folder with the UCI files (plain or ``.gz``), instead of the package index.
         files: Names and sizes of the two files.
 

@@ -232,7 +232,7 @@ def _in_the_way(options: Options, out: Path) -> Iterator[str]:
     except (OSError, ValueError, AttributeError):
         for folder in (out, truth_folder(out)):
             if folder.exists() and not (folder.is_dir() and all(p.name.endswith(".draft") for p in folder.iterdir())):
-                yield f"{folder} holds something that is no click log of ours; choose another `--out`"
+                yield f"{folder} holds something other than a generated click log; choose another `--out`"
 
 
 def _parameters(options: Options) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def _in_the_way(out: Path, inputs: dict[str, Any]) -> Iterator[str]:
             yield f"{out} holds clicks of other {', '.join(different)}; remove it or choose another `--out`"
     except (OSError, ValueError, AttributeError):
         if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-            yield f"{out} holds something that is no labelled clicks of ours; choose another `--out`"
+            yield f"{out} holds something other than labelled clicks; choose another `--out`"
 
 
 def _write(

@@ -32,7 +32,7 @@ def find_or_train(
     """Every planned run, in order: found if it is finished, otherwise trained.
 
     Finished runs are found by their config and the data's fingerprint, and unfinished ones by their checkpoints, so an
-    interrupted comparison goes on where it stopped and a longer one trains only what is new.
+    interrupted comparison goes on where it stopped and a longer one trains only the new runs.
 
     Args:
         planned: The runs.
