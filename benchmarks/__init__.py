@@ -1,1 +1,1 @@
-"""Speed and memory, as ratios inside one run. None of this is a test."""
+"""Benchmarks of speed and memory, as ratios within one run; they test nothing."""

@@ -1,9 +1,10 @@
-"""Where an epoch's time goes: `python -m benchmarks.epoch [CONFIG] [--method METHOD ...] [--rounds 3]`.
+"""Shares of an epoch's time: `python -m benchmarks.epoch [CONFIG] [--method METHOD ...] [--rounds 3]`.
 
-Of training on the rows of a config (Census-income, after `gradops fetch census`), with as many threads as it says: the
-share inside the steps, and of it forward and loss, gradients, and the optimizer's update; waiting for batches; the
-schedule; and the rest, where batches go to the device and losses come back. Beside it what validating takes, as a share
-of the training. Methods take epochs in turn in one process; medians are printed.
+A network trains on the rows of a config (Census-income, after `gradops fetch census`), with the config's number of
+threads. Printed is the share of the steps, and within it of forward and loss, gradients, and the optimizer's update;
+of waiting for batches; of the schedule; and of the rest, in which batches go to the device and losses come back; also
+the time of the validation, as a share of the training's. Methods take epochs in turn in one process; medians are
+printed.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Clock:
         self.seconds: dict[str, float] = {}
 
     def of(self, name: str, function: Callable[P, R]) -> Callable[P, R]:
-        """The function, its time added to a name's."""
+        """A function wrapped so that its time is added to a name's."""
 
         def timed(*args: P.args, **kwargs: P.kwargs) -> R:
             started = time.perf_counter()
@@ -52,7 +53,7 @@ class Clock:
         return timed
 
     def waits(self, name: str, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """The batches, the time until each comes added to a name's."""
+        """Batches, with the time of waiting for each added to a name's."""
         following = self.of(name, lambda: next(batches, None))
         while (batch := following()) is not None:
             yield batch
@@ -79,7 +80,7 @@ class Watched:
                 (trainer, "_train_on", "step"),
                 (trainer, "evaluate", "validate"),
                 (trainer.model, "cut", "tables"),
-                (trainer, "_part", "network"),  # which the backward pass asks for
+                (trainer, "_part", "network"),  # an argument of the backward pass
                 (trainer.optimizer, "backward", "network and gradients"),
                 (trainer.optimizer.optimizer, "step", "update"),
                 (trainer.schedule, "step", "schedule"),

@@ -1,8 +1,8 @@
 """Rows a second of the evaluator against scikit-learn's AUC: `python -m benchmarks.evaluation [ROWS]`.
 
-One task, skewed scores, batches of 8192, a tenth as many groups as rows. Each way is timed in turn, three rounds in one
-process, and the median is printed: from the first batch to the result, all metrics. scikit-learn is given the whole
-arrays, for the AUC alone. A histogram's rows are ten times its limit.
+One task, skewed scores, batches of 8192, one group for ten rows. Each way is timed in turn, three rounds in one
+process, from the first batch to the result with all metrics, and the median is printed. scikit-learn gets whole arrays,
+and computes the AUC alone. A histogram gets ten times as many rows as its limit.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def main(names: Sequence[str], folder: Path = FOLDER) -> None:
 
     Args:
         names: Their names.
-        folder: Where they are written.
+        folder: The folder to write to.
     """
     names = names or list(FIGURES)
     if unknown := set(names) - set(FIGURES):
@@ -195,7 +195,7 @@ def _surface(
     high: tuple[float, float],
     shown: tuple[float, float],
 ) -> None:
-    """The total loss in grey, as pixels: as paths it would be megabytes."""
+    """Draw the total loss in grey, as pixels: as paths it would take megabytes."""
     a, b = torch.linspace(*wide, 200).double(), torch.linspace(*high, 200).double()
     total = losses(torch.cartesian_prod(a, b)[:, None]).sum(1).view(len(a), len(b))
     box = (*wide, *high)
@@ -204,7 +204,7 @@ def _surface(
 
 
 def _smooth(values: Tensor, width: int) -> Tensor:
-    """Mean over a window; at the ends over what there is of it."""
+    """The mean over a window, which is shorter at both ends."""
     sums = torch.nn.functional.avg_pool1d(
         values[None, None], width, stride=1, padding=width // 2, count_include_pad=False
     )

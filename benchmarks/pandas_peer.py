@@ -1,4 +1,4 @@
-"""The encoding of a click log as one writes it with pandas and scikit-learn, in memory: what `prepare` is measured by.
+"""The encoding of a click log with pandas and scikit-learn, in memory, as a yardstick for `prepare`.
 
 Same splits, same kinds of features, same columns; ids are numbered by sorted value instead of by first sight, and
 buckets are scikit-learn's quantile bins.
@@ -26,14 +26,14 @@ NULL, OUT_OF_VOCABULARY, FIRST_KNOWN = 1, 2, 3
 
 @dataclass(frozen=True)
 class Read:
-    """What a feature is encoded from.
+    """The inputs of a feature's encoding.
 
     Args:
         name: The feature.
         keys: Its declaration.
         rows: The raw columns that it reads.
-        encoder: Of its table's vocabulary, if it has one.
-        is_train: Which rows are training rows.
+        encoder: The encoder of its table's vocabulary, if it has one.
+        is_train: Whether each row is a training row.
     """
 
     name: str
@@ -82,7 +82,7 @@ def _vocabulary(spec: FeatureSpec, features: list[str], train: pd.DataFrame) -> 
 
 
 def _plain(values: pd.Series) -> np.ndarray:
-    """Integers, which pandas makes floats where one is missing, or texts."""
+    """Integers or texts; pandas turns integers into floats if a value is missing."""
     try:
         return values.to_numpy(np.int64)
     except ValueError:
@@ -117,7 +117,7 @@ def _crossed(read: Read) -> dict[str, object]:
 
 
 def _lists(read: Read) -> dict[str, object]:
-    """Entries one below the other, encoded, and put together again."""
+    """Lists whose entries are encoded as one column and then joined again."""
     most = read.keys["max_length"]
     entries = (read.column.str[:most] if most else read.column).explode()
     row = entries.index.to_numpy()

@@ -63,7 +63,7 @@ def _photograph(driver: webdriver.Chrome, page: Path, first: str, last: str, wid
 
 @contextmanager
 def _browser(folder: Path) -> Iterator[webdriver.Chrome]:
-    """A headless Chromium that keeps what it remembers in a folder."""
+    """A headless Chromium that keeps its profile in a folder."""
     chromium, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
     if not chromium or not chromedriver:
         raise SystemExit("no Chromium with its chromedriver on PATH: apt-get install chromium chromium-driver")

@@ -1,9 +1,9 @@
-"""What preparing a click log costs: `python -m benchmarks.prepare [ROWS] [--peer]`.
+"""The cost of preparing a click log: `python -m benchmarks.prepare [ROWS] [--peer]`.
 
-A generated log of so many rows (a million without a number), kept in ``data/``, is prepared by configs/clicklog.toml.
-Beside it a bare Polars scan and sink of the same files, and with ``--peer`` the same encoding by pandas and
-scikit-learn. Each way runs in a process of its own, three rounds in turn. Printed are the median seconds, rows a
-second, the share of the bare way's rows a second, and the peak of the resident memory. Imports are not timed.
+A generated log of ROWS rows (a million by default), kept in ``data/``, is prepared by configs/clicklog.toml. It is
+compared with a bare Polars scan and sink of the same files, and with ``--peer`` also with the same encoding by pandas
+and scikit-learn. Each way runs in its own process, three rounds in turn. Printed are the median seconds, rows a second,
+the share of the bare way's rows a second, and the peak of the resident memory. Imports are not timed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Rows a second of the batch reader against a bare `pl.read_parquet`: `python -m benchmarks.reader [ROWS]`.
 
 46 one-hot features and three labels, batches of 2048, one torch thread as in training. First the memory of the process
-after each of a few epochs, which stays where it is; then an epoch and a bare read of the same files in turn, in one
-process, and the medians of both.
+is printed after each of a few epochs, between which it should not grow. Then an epoch and a bare read of the same files
+are timed in turn in one process, and the medians printed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pipeline.data.batches import Batches
 
 BATCH = 2048
 ROUNDS = 5
-FILE = 190_000  # what a chunk of a quarter of a million raw rows leaves of one split
+FILE = 190_000  # rows of one split in a chunk of a quarter of a million raw rows
 SIZES = (30, 200, 2000, 50_000)
 SPEC = FeatureSpec.model_validate(
     {

@@ -1,10 +1,11 @@
-"""What serving costs: `python -m benchmarks.serving`, and with `--soak 600` what a server's memory does in ten minutes.
+"""The cost of serving: `python -m benchmarks.serving`; with `--soak 600`, a server's memory over ten minutes.
 
-A click log of 46 features is made, a model trained on it for a few steps and registered, in a temporary folder. Then:
+A click log of 46 features is made, and a model trained on it for a few steps and registered, in a temporary folder.
+Then three things are measured:
 
-- files: rows a second of the bare forward pass on encoded rows, of encoding and forward, and of all that
-  `gradops score` does from Parquet to Parquet, by the clock and by the work of all cores; medians of rounds;
-- requests: `mlflow models serve` as a process of its own, asked over loopback by clients that each keep a connection;
+- files: rows a second of the bare forward pass on encoded rows, of encoding and forward, and of the whole of
+  `gradops score` from Parquet to Parquet, by wall clock and by CPU time of all cores; medians of rounds;
+- requests: `mlflow models serve` in its own process, asked over loopback by clients that each keep a connection;
 - soak: four clients send requests of 1, 10 and 100 rows, every tenth one bad; resident memory after a minute and at the
   end.
 """
@@ -53,10 +54,10 @@ def main(rows: int = 500_000, seconds: float = 10, soak: float = 0, threads: int
     """Measure files and requests, or soak a server.
 
     Args:
-        rows: Of the files.
-        seconds: That each kind of request is sent for.
-        soak: Seconds of a soak, instead of the rest.
-        threads: Torch's, here and in the server.
+        rows: Number of rows in the files.
+        seconds: Seconds for which each kind of request is sent.
+        soak: Seconds of a soak, which replaces the other measurements.
+        threads: Number of torch's threads, here and in the server.
     """
     torch.set_num_threads(threads)
     with TemporaryDirectory() as folder:
@@ -124,7 +125,7 @@ class _Silent:
 
 
 def _bodies() -> dict[int, bytes]:
-    """Rows a request to its body."""
+    """Number of rows of a request to the request's body."""
     rows = next(Path("data/clicklog").rglob("*.parquet"))
     found = pl.read_parquet(rows, n_rows=100).to_dicts()
     return {n: json.dumps({"dataframe_records": found[:n]}, default=str).encode() for n in (1, 10, 100)}
@@ -182,7 +183,7 @@ def _answers(port: int) -> bool:
 
 
 def _client(port: int, bodies: list[tuple[bytes, int]], until: float) -> list[float]:
-    """Send requests one after another, each with the status that it is to have; the seconds that each took."""
+    """Send requests one after another, each with its expected status, and return the seconds that each took."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     taken: list[float] = []
     for number in count():

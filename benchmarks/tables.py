@@ -1,9 +1,9 @@
 """Step time and memory by table rows, for each kernel and table optimizer: `python -m benchmarks.tables`.
 
-Four tables of width 16 under a bottom of 128 units, three tasks, uniform weights, batch 2048, one thread; ids are as
-skewed as items are. All sizes, kernels and optimizers are interleaved round by round in one process, and the median
-step is printed in milliseconds with its ratio to the smallest size. Memory is what a process of its own adds over its
-imports at its peak, in MB, with that of the weights beside it.
+Four tables of width 16 under a bottom of 128 units, three tasks, uniform weights, batch 2048, one thread; ids are
+skewed like those of items. All sizes, kernels and optimizers are interleaved round by round in one process, and the
+median step is printed in milliseconds with its ratio to the smallest size. Memory is the peak of a separate process
+over its imports, in MB, and is printed next to the size of the weights.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ CASES: list[Case] = [(kernel, name, rows) for kernel in KERNELS for name in choi
 
 @dataclass
 class Network:
-    """A model of so many rows a table, and its optimizer."""
+    """A model with a number of rows in each table, and its optimizer."""
 
     rows: int
     model: SharedBottom
@@ -47,7 +47,7 @@ class Network:
 
     @classmethod
     def of(cls, kernel: Kernel, name: str, rows: int) -> Network:
-        """Made for one kernel and table optimizer."""
+        """A network for one kernel and table optimizer."""
         tables = [Table(f"t{i}", rows, WIDTH, (f"t{i}",)) for i in range(TABLES)]
         embedding = FusedEmbedding(tables, name) if kernel == "fused" else TorchRecEmbedding(tables, name)
         model = SharedBottom(embedding, values=0, tasks=TASKS, bottom=(128,))
@@ -71,7 +71,7 @@ class Network:
 def main() -> None:
     """Print one line a kernel, optimizer and size."""
     torch.set_num_threads(1)
-    # First: a process begins with the peak of the one that starts it.
+    # Measured first: a process begins with the peak of the process that starts it.
     peaks = {case: _peak(*case) for case in CASES}
     networks = {case: Network.of(*case) for case in CASES}
     taken: dict[Case, list[float]] = {case: [] for case in CASES}
@@ -87,13 +87,13 @@ def main() -> None:
 
 
 def _peak(kernel: Kernel, name: str, rows: int) -> float:
-    """Megabytes that a process adds over its imports by three steps."""
+    """Megabytes that three steps add to a process, at its peak and over its imports."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_added, (kernel, name, rows))
 
 
 def _added(kernel: Kernel, name: str, rows: int) -> float:
-    Network.of(kernel, name, 1000).step(0)  # what libraries allocate at their first use
+    Network.of(kernel, name, 1000).step(0)  # libraries allocate at their first use
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     network = Network.of(kernel, name, rows)
     for turn in range(3):

@@ -1,8 +1,8 @@
 """Time and accuracy of each method's weights, one thread: `python -m benchmarks.weights`.
 
-What a method adds to a step beside the backward passes: methods are interleaved round by round in one process, and the
-median is printed in milliseconds. Beside it how far its update is from that of the reference written from its paper
-(tests/gradops/reference.py), at worst over random steps, as a share of the update's length.
+The time is that which a method adds to a step's backward passes: methods are interleaved round by round in one process,
+and the median is printed in milliseconds. The error is the distance of its update from that of the reference written
+from its paper (tests/gradops/reference.py), the largest over random steps, as a share of the update's length.
 """
 
 from __future__ import annotations

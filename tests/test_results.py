@@ -1,4 +1,4 @@
-"""The figures in the documents are those of the result files beside them, and of the paper's table."""
+"""The figures in the documents equal those of the result files next to them, and of the paper's table."""
 
 from __future__ import annotations
 

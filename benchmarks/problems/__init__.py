@@ -1,1 +1,1 @@
-"""The small problems of the papers, one a file: what is minimised, and a function that runs it."""
+"""The small problems of the papers, one a file: each has the losses to minimise and a function that runs it."""

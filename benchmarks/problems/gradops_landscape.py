@@ -90,5 +90,5 @@ def front() -> Tensor:
 
 
 def excess(point: Tensor) -> float:
-    """By how much some point of the bowls beats this one on both losses; 0 on their front, to the grid's 1e-3."""
+    """The margin by which a point of the bowls beats this one on both losses; 0 on their front, to the grid's 1e-3."""
     return float((losses(point[None]) - front()).min(1).values.max().clamp(min=0))

@@ -54,7 +54,7 @@ class Quadratics:
 
     @classmethod
     def star(cls, tasks: int, height: float = 1e-3) -> Quadratics:
-        """Unit curvatures; at the origin the gradients all but cancel, and what projection leaves of them is parallel.
+        """Unit curvatures; at the origin the gradients nearly cancel, and their projections are parallel.
 
         The centres are the corners of a regular simplex around a point a little above the origin.
         """
@@ -82,7 +82,7 @@ def safe_step(problem: Quadratics) -> float:
 
 
 def run(problem: Quadratics, method: GramianMethod, step: float, updates: int) -> Tensor:
-    """Descent with a constant step from the origin: where it was before every update and after the last, S x P."""
+    """Descent with a constant step from the origin: the point before every update and after the last, S x P."""
     path = [torch.zeros_like(problem.centre_TP[0])]
     state = method.init(len(problem.centre_TP), torch.Generator().manual_seed(0))
     for _ in range(updates):

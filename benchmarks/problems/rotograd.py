@@ -1,4 +1,4 @@
-"""What RotoGrad's small problems share: the network, and a method with the paper's leader."""
+"""The common parts of RotoGrad's small problems: the network, and a method with the paper's leader."""
 
 from __future__ import annotations
 

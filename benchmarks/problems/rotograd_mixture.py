@@ -1,9 +1,9 @@
 r"""RotoGrad, version 1, appendix B: one classification and its opposite, with one head for both.
 
 Half the rows are from :math:`N((2, 2), [[5, 1], [1, 5]])`, half from :math:`N((-2, -2), [[10, 1], [1, 3]])`. Task 1
-asks which; task 2 has its labels inverted and 10 % of them flipped. Both tasks read one head, a linear layer on the
-network's :math:`z \in R^2`: without rotations nothing can serve both. RAdam at 0.01, the leader's at 0.05, 50 epochs,
-batch 256. The paper does not tell the number of rows; here 2,048 for training and as many for test.
+asks which half; task 2 has its labels inverted and 10 % of them flipped. Both tasks read one head, a linear layer on
+the network's :math:`z \in R^2`: without rotations nothing can serve both. RAdam at 0.01, the leader's at 0.05, 50
+epochs, batch 256. The paper does not tell the number of rows; here 2,048 for training and as many for test.
 
 What holds: without rotations task 2 is answered by task 1's labels (accuracy 0.21); with RotoGrad (the ICLR form, and
 its rotations alone) one head classifies both as well as Bayes' rule, 0.876 and 0.80, in ten of ten runs.
@@ -66,7 +66,7 @@ def run(text: str, seed: int, epochs: int = EPOCHS) -> Tensor:
 
 
 def best_accuracy(rows: int = 200_000) -> Tensor:
-    """What Bayes' rule reaches on task 1 and task 2, by its density ratio on a large sample."""
+    """The accuracy of Bayes' rule on task 1 and task 2, by the density ratio on a large sample."""
     rows_N2, labels_N2 = sample(rows, torch.Generator().manual_seed(0))
     densities = [
         torch.distributions.MultivariateNormal(rows_N2.new_tensor(m), rows_N2.new_tensor(c)).log_prob(rows_N2)

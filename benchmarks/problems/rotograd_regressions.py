@@ -40,7 +40,7 @@ class Regression:
         loss: ``f(x, 0)`` and ``f(x, 1)`` of a point for each task, T x 2, in float64.
         leader_lr: The leader's first rate.
         steps: Length of a run.
-        least: Either loss at an optimum of its own.
+        least: The value of either loss at its own optimum.
     """
 
     loss: Callable[[Tensor], Tensor]
@@ -70,9 +70,9 @@ def run(problem: Regression, text: str, seed: int) -> tuple[Tensor, Tensor]:
     """One run of a method.
 
     Args:
-        problem: What is minimised.
+        problem: The problem.
         text: The method's written form; its leader's rate and decay are set to the paper's.
-        seed: Of the input, the network and the method.
+        seed: Seed of the input, the network and the method.
 
     Returns:
         The points ``R_k z`` before every step and after the last, steps + 1 x T x 2, and their losses.

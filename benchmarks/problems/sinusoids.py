@@ -4,8 +4,8 @@ Task i is ``y = A sin(x + p)`` with amplitude A from U[0, 5] and phase p from U[
 U[0, 5] and the task's number as a one-hot vector, through three hidden layers of 100 ReLU units; all of it is shared.
 The paper follows the cosine of two tasks' gradients over 1,000 updates of Adam, alone and with PCGrad.
 
-Ours, where the notes that we work from are silent: mean squared error on 32 fresh points a task and update, Adam's rate
-1e-3, float64, torch's own initialisation. Both methods see the same network, tasks and points.
+Our choices, where our notes on the paper are silent: mean squared error on 32 fresh points a task and update, Adam's
+rate 1e-3, float64, torch's own initialisation. Both methods see the same network, tasks and points.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _UNITS = 100
 
 @dataclass(frozen=True)
 class Series:
-    """One row an update, before it.
+    """The state before each update, one row an update.
 
     Args:
         losses_ST: Task losses.
@@ -66,7 +66,7 @@ class Sinusoids:
 
 
 def network() -> nn.Sequential:
-    """Three hidden layers, one output, nothing of a task's own."""
+    """A network with three hidden layers and one output, all shared by the tasks."""
     widths = [1 + TASKS, _UNITS, _UNITS, _UNITS]
     hidden = [layer for i, o in pairwise(widths) for layer in (nn.Linear(i, o), nn.ReLU())]
     return nn.Sequential(*hidden, nn.Linear(_UNITS, 1)).double()

@@ -1,1 +1,1 @@
-"""What gradient surgery adds to a step, beside its peers: `python -m benchmarks.step`."""
+"""The cost of gradient surgery in a step, compared with other implementations: `python -m benchmarks.step`."""

@@ -1,26 +1,27 @@
-"""What gradient surgery adds to a step, beside its peers: `python -m benchmarks.step [census|clicklog]`.
+"""The cost of gradient surgery in a step, compared with peers: `python -m benchmarks.step [census|clicklog]`.
 
-Every way makes the same step of the same network with weights of its own: forward, gradients, optimizer. Three tables:
+A way is an implementation of the step, ours or a peer's (another library's). Every way makes the same step of the same
+network, on weights of its own: forward, gradients, optimizer. Three tables:
 
 - time (by default): each way's median milliseconds, the median and quartiles of its ratio to the uniform step of the
-  same round, and the floor: the ratio of the multiplications in matrix products, counted while one step of each is
-  made. Nearly all are the bottom's and the towers'; T backward passes make about (1 + 2 T) / 3. A ratio can be below
-  its floor, for reading tables and stepping weights cost time in every way. Ways are in a new random order every round.
-  With one thread times are the processor's, with several the wall clock's.
-- `--memory`: what a process adds over its imports at its peak by building the network and three steps, and how much
-  more that is than the uniform step's. Weights, optimizer state and gradients are all in it; ten MB are noise.
-- `--scaling`: the exact step by number of tasks, by batch and by table rows, beside its floor.
+  same round, and the floor: the ratio of the multiplications in matrix products, counted during one step of each.
+  Nearly all of these belong to the bottom and the towers; T backward passes make about (1 + 2 T) / 3. A ratio can be
+  below its floor, since every way also spends time on reading tables and stepping weights. Each round has a new random
+  order of the ways. With one thread times are CPU times, with several wall-clock times.
+- `--memory`: the peak memory of a process over its imports, from building the network and three steps, and its excess
+  over the uniform step's. It includes weights, optimizer state and gradients; ten MB are noise.
+- `--scaling`: the exact step by number of tasks, by batch and by table rows, with its floor.
 
 How tables are held:
 
-- ours: the fused kernel, Adagrad; where it says "plain tables", sparse gradients and the same rule;
-- dense: gradients of whole tables, plain descent, the cheapest there is; peers know no other tables;
-- rows: the batch's distinct rows are handed to the peer as small dense tables, sparse gradients made of its answer, and
-  Adagrad: what a careful user would write around the peer.
+- ours: the fused kernel, Adagrad; in "plain tables", sparse gradients and the same rule;
+- dense: gradients of whole tables and plain descent, the cheapest optimizer; peers know no other tables;
+- rows: the batch's distinct rows are handed to the peer as small dense tables, its answer becomes sparse gradients, and
+  Adagrad steps: the code that a careful user would write around the peer.
 
-"A quarter of the rows" and "every fourth step" are approximations of the Gram matrix; of the latter the median is the
-cheap step and the mean what it costs. The rest of the network has fused Adam everywhere. "bottom's Gram" leaves the
-tables out of the Gram matrix: it is not exact. The others fill the gradients of a naive float64 step
+"A quarter of the rows" and "every fourth step" are approximations of the Gram matrix; for the latter the median shows
+the cheap step and the mean the cost. The rest of the network has fused Adam everywhere. "bottom's Gram" leaves the
+tables out of the Gram matrix, so it is not exact. The others fill the gradients of a naive float64 step
 (tests/benchmarks/test_step.py; for the fused kernel and for RotoGrad tests/models).
 """
 
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None, tasks: Sequence[int] = TASKS) -
 
     Args:
         arguments: The command line.
-        tasks: Numbers of tasks in the table of sizes.
+        tasks: Numbers of tasks in the table of `--scaling`.
     """
     chosen = _parser().parse_args(arguments)
     torch.set_num_threads(chosen.threads)
@@ -95,7 +96,7 @@ def print_scaling(setting: Setting, rounds: int, task_numbers: Sequence[int]) ->
 
 
 def _floors(steps: Mapping[str, Step], setting: Setting) -> dict[str, float]:
-    """Multiplications of every step beside those of the uniform one."""
+    """The multiplications of every step, as a ratio to those of the uniform step."""
     counted = {name: multiplications(step, setting) for name, step in steps.items()}
     return {name: count / counted[UNIFORM] for name, count in counted.items()}
 

@@ -1,4 +1,4 @@
-"""What the peers, who know no tables, differentiate in place of them."""
+"""Embeddings in forms that the peers, which know nothing of tables, can differentiate."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class DenseTables(PeerEmbedding):
 
 
 class SparseTables(PeerEmbedding):
-    """Whole tables with sparse gradients, whose combination nobody can form but by one backward pass. Our optimizer."""
+    """Whole tables with sparse gradients, which only one backward pass can combine. Our optimizer."""
 
     tables = "sparse"
 
@@ -66,7 +66,7 @@ class SparseTables(PeerEmbedding):
 
 
 class TouchedRows(PeerEmbedding):
-    """The rows that a batch reads, as small dense tables: what a careful user would give to a peer. Our optimizer.
+    """The rows that a batch reads, as small dense tables, as a careful user would give them to a peer. Our optimizer.
 
     Every bag should have one entry.
     """
@@ -78,7 +78,7 @@ class TouchedRows(PeerEmbedding):
         self.optimizer = optimizer_of(model, SPARSE)
         self._tables = list(model.embedding.tables())
         self._touched: list[Tensor] = []
-        # One module a table, as autogram wants it; its weight is replaced at every batch.
+        # One module a table, since autogram takes modules; its weight is replaced at every batch.
         self.rows = nn.ModuleList(nn.Embedding(1, t.shape[1], dtype=t.dtype) for t in self._tables)
 
     def forward(self, bags: Bags) -> Tensor:

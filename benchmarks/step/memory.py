@@ -1,4 +1,4 @@
-"""Memory of a way: a process of its own for each."""
+"""The memory of a way, measured in a process of its own."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ STEPS = 3
 
 
 def peak(name: str, setting: Setting, threads: int) -> float:
-    """Megabytes that a fresh process adds over its imports at its peak, by a network and three steps."""
+    """Megabytes that a network and three steps add to a fresh process, at its peak and over its imports."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(added, (name, setting, threads))
 
 
 def added(name: str, setting: Setting, threads: int) -> float:
-    """The same within this process."""
+    """The megabytes that a network and three steps add to this process."""
     torch.set_num_threads(threads)
-    _run(name, replace(setting, rows=(10,) * len(setting.rows), batch=2))  # what libraries allocate at their first use
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    _run(name, replace(setting, rows=(10,) * len(setting.rows), batch=2))  # libraries allocate at their first use
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = _megabytes("VmRSS")
     _run(name, setting)
     return _megabytes("VmHWM") - before
@@ -37,7 +37,7 @@ def _run(name: str, setting: Setting) -> None:
 
 
 def _megabytes(name: str) -> float:
-    """Of this process by Linux's own count: ``VmRSS`` at present, ``VmHWM`` at the peak."""
+    """Memory of this process by Linux's own count: ``VmRSS`` for the present, ``VmHWM`` for the peak."""
     lines = Path("/proc/self/status").read_text().splitlines()
     (kilobytes,) = (line.split()[1] for line in lines if line.startswith(f"{name}:"))
     return int(kilobytes) * 1024 / 1e6

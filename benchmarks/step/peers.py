@@ -1,6 +1,6 @@
 """Steps without our optimizer: torch alone, T full backward passes, and every route of TorchJD.
 
-TorchJD's weights are PCGrad's, the cheapest it makes from a Gram matrix. Towers get plain gradients, as ours do.
+TorchJD uses PCGrad's weights, the cheapest that it makes from a Gram matrix. Towers get plain gradients, as ours do.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def by_backward(model: SharedBottom, embedding: PeerEmbedding) -> Backward:
 
 
 def by_mtl_backward(model: SharedBottom, embedding: PeerEmbedding) -> Backward:
-    """TorchJD's ``mtl_backward``, which is told of the features, and ``jac_to_grad``."""
+    """TorchJD's ``mtl_backward``, which takes the features as an argument, and ``jac_to_grad``."""
     aggregator, shared = PCGrad(), _shared(model, embedding)
     own = [list(tower.parameters()) for tower in model.towers]
 
@@ -92,12 +92,12 @@ def by_mtl_backward(model: SharedBottom, embedding: PeerEmbedding) -> Backward:
 
 
 def by_autogram(model: SharedBottom, embedding: PeerEmbedding) -> Backward:
-    """TorchJD's Gram matrix without a Jacobian, then the weighted losses back through everything shared."""
+    """TorchJD's Gram matrix without a Jacobian, then one backward pass of the weighted losses."""
     return _by_autogram(model, embedding, Engine(embedding, model.bottom, batch_dim=None))
 
 
 def by_autogram_of_bottom(model: SharedBottom, embedding: PeerEmbedding) -> Backward:
-    """The same with the Gram matrix of the bottom's gradients alone: not exact, the tables are missing from it."""
+    """As :func:`by_autogram`, with the Gram matrix of the bottom's gradients alone: inexact, as it omits the tables."""
     return _by_autogram(model, embedding, Engine(model.bottom, batch_dim=None))
 
 

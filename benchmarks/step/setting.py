@@ -16,7 +16,7 @@ from models.embedding.cut import Bags
 from models.embedding.fused import FusedEmbedding
 from models.embedding.torchrec import TorchRecEmbedding
 
-Tables = Literal["fused", "sparse", "dense"]  # one kernel that steps them, or gradients of rows, or of whole tables
+Tables = Literal["fused", "sparse", "dense"]  # stepped by one kernel, or by gradients of rows, or of whole tables
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Setting:
     """A network and its batch.
 
     Args:
-        rows: Rows of each table; one feature reads each.
-        width: Of the tables.
+        rows: Number of rows of each table; one feature reads each table.
+        width: Width of the tables.
         bottom: Units of the shared layers.
-        batch: Rows a step.
+        batch: Number of rows in a step.
         tasks: Number of tasks.
     """
 
@@ -38,7 +38,7 @@ class Setting:
     tasks: int = 3
 
     def grown(self, factor: int) -> Setting:
-        """The same with tables of so many times the rows."""
+        """This setting with the rows of every table multiplied."""
         return replace(self, rows=tuple(factor * rows for rows in self.rows))
 
     def model(self, held: Tables, rotations: Rotations | None = None) -> SharedBottom:
@@ -56,7 +56,7 @@ class Setting:
         return model
 
     def data(self, seed: int) -> tuple[Bags, Tensor]:
-        """A batch with ids as skewed as items are, and labels."""
+        """A batch with labels, and ids that are skewed like those of items."""
         generator = torch.Generator().manual_seed(seed)
         shares_FB = torch.rand(len(self.rows), self.batch, generator=generator) ** 3
         ids_N = (shares_FB * torch.tensor(self.rows)[:, None]).to(torch.int32).flatten()

@@ -1,4 +1,4 @@
-"""Milliseconds of several steps, their ratios, and what multiplications alone would make of them."""
+"""Milliseconds of several steps, their ratios, and the ratios of their multiplications."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WARM_UP = 3  # the first steps allocate
 
 
 class Quartiles(NamedTuple):
-    """A quarter, a half and three quarters of the values are below; and their mean."""
+    """The quartiles and the mean of some values."""
 
     low: float
     middle: float
@@ -29,7 +29,7 @@ class Quartiles(NamedTuple):
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Quartiles:
-        """Those of at least two values."""
+        """The quartiles and the mean of at least two values."""
         low, middle, high = quantiles(values, n=4, method="inclusive")
         return cls(low, middle, high, fmean(values))
 
@@ -37,8 +37,8 @@ class Quartiles(NamedTuple):
 def interleaved(steps: Mapping[str, Step], setting: Setting, rounds: int) -> dict[str, list[float]]:
     """Milliseconds of every step in every round; a round is one batch for all steps, in a random order.
 
-    In a fixed order each step would find the caches as the same other one leaves them. One thread's milliseconds are
-    its processor's, to which other processes add little; several threads' are the wall clock's.
+    In a fixed order each step would always find the caches as the same other step leaves them. With one thread the
+    milliseconds are CPU time, which other processes hardly change; with several they are wall-clock time.
     """
     clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     names = list(steps)
@@ -61,7 +61,7 @@ def ratios(times: Sequence[float], of_others: Sequence[float]) -> Quartiles:
 
 
 def multiplications(step: Step, setting: Setting) -> int:
-    """Those of all matrix products of a step, counted as torch dispatches them; nothing else grows with the network."""
+    """The multiplications of all matrix products in a step, counted as torch dispatches them."""
     counter = _Counter()
     with counter:
         step(*setting.data(0))
@@ -69,7 +69,7 @@ def multiplications(step: Step, setting: Setting) -> int:
 
 
 class _Counter(TorchDispatchMode):
-    """Counts by torch's formulas. Torch's own counter hooks modules, and a hook rules a chain of layers out."""
+    """A counter by torch's formulas. Torch's own counter hooks modules, and hooks rule out a chain of layers."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it so
@@ -84,7 +84,7 @@ class _Counter(TorchDispatchMode):
 
 @contextmanager
 def _collected_between() -> Iterator[None]:
-    """No collection of garbage within a step, where one way would pay for another's; a quick one by hand."""
+    """Collect garbage before the block, and disable collection within it, where one way would pay for another's."""
     gc.collect()
     gc.freeze()
     gc.disable()

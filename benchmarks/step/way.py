@@ -1,4 +1,4 @@
-"""What a way to make a step is."""
+"""The definition of a way: an implementation of the training step that is measured."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Way:
     """A way to make a step, from a batch to stepped weights.
 
     Args:
-        start: A model to its step.
+        start: A function from a model to its step.
         tables: How tables are held.
         rotation: The rotations that the towers read through; None for none.
     """
@@ -31,14 +31,14 @@ class Way:
     rotation: Rotation | None = None
 
     def model(self, setting: Setting) -> SharedBottom:
-        """A network of its own."""
+        """A network for this way alone."""
         rotations = None
         if self.rotation is not None:
             rotations = Rotations(self.rotation, tasks=setting.tasks, width=setting.bottom[-1])
         return setting.model(self.tables, rotations)
 
     def on(self, setting: Setting) -> Step:
-        """Its step on a network of its own."""
+        """The way's step on a network of its own."""
         return self.start(self.model(setting))
 
 

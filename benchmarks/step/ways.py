@@ -17,7 +17,7 @@ from benchmarks.step.peers import (
 from benchmarks.step.way import Way
 from gradops import GramEstimator
 
-UNIFORM = "uniform"  # what every other way is compared with
+UNIFORM = "uniform"  # the way that all others are compared with
 EXACT = "gradops, exact"
 
 WAYS: dict[str, Way] = {

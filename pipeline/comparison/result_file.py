@@ -96,7 +96,8 @@ def load_result_file(path: Path) -> ComparisonFile | StudyFile:
     try:
         return _FILE.validate_python(json.loads(path.read_text()))
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror})") from None
+        fix = "give the result file of a comparison or a search, or the path of its config"
+        raise InputError(f"{path} cannot be read ({error.strerror}); {fix}") from None
     except ValidationError as error:
         problem = error.errors()[0]
         reason = f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}".removeprefix(": ")

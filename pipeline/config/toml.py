@@ -103,7 +103,8 @@ def _problem(error: ErrorDetails, keys: Callable[[_Location], list[str]]) -> str
     where = ".".join(map(str, location))
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] != "extra_forbidden":
-        found = f", found {error['input']!r}" if isinstance(error["input"], str | int | float) else ""
+        is_shown = isinstance(error["input"], str | int | float) and "Found `" not in message
+        found = f", found {error['input']!r}" if is_shown else ""
         return f"{where}: {message}{found}" if where else message
     known = keys(error["loc"][:-1])
     near = get_close_matches(str(location[-1]), known, n=1)

@@ -1,4 +1,4 @@
-"""Jacobians on which promises are hard to keep."""
+"""Jacobians on which the promises of methods are hard to keep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A copy of the project with one file and one line more: what adding a method, a kind, a command ... takes."""
+"""A copy of the project with one more file and one more line: all that adding a method, a kind or a command takes."""
 
 from __future__ import annotations
 

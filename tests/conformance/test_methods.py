@@ -1,4 +1,4 @@
-"""One suite over every registered method: what each promises, on matrices that are hard to keep promises on."""
+"""One suite over every registered method: its promises, checked on matrices on which they are hard to keep."""
 
 from __future__ import annotations
 

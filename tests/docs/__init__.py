@@ -1,1 +1,1 @@
-"""The documents and the site that is made of them."""
+"""Tests of the documents and of the site that is made from them."""

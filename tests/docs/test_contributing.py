@@ -1,4 +1,4 @@
-"""What CONTRIBUTING.md says of adding things; the tests in `tests/conformance` do it."""
+"""CONTRIBUTING.md describes adding things truly; the tests in `tests/conformance` add them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No link of a document leads nowhere."""
+"""Every link of a document leads somewhere."""
 
 from __future__ import annotations
 

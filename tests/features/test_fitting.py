@@ -1,4 +1,4 @@
-"""A fit that goes on where an earlier one stopped: what was known keeps its id, what is new is added."""
+"""A fit that continues an earlier one: known values keep their ids, new values are added."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be declared, and what is refused."""
+"""Declarations that a spec accepts or refuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A chain of layers against autograd, and what is no chain."""
+"""A chain of layers against autograd, and networks that are no chain."""
 
 from __future__ import annotations
 

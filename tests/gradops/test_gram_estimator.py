@@ -1,4 +1,4 @@
-"""Conflict measured on some rows, now and then, or at the features: what the method sees, and what is said of it."""
+"""Gram matrices estimated from some rows, some steps or the features: what methods and reports get from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The adapter on torch models that know nothing of it."""
+"""The optimizer adapter on ordinary torch models."""
 
 from __future__ import annotations
 

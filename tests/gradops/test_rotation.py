@@ -1,4 +1,4 @@
-"""Rotations against scipy's exponential and autograd, whatever becomes of their angles."""
+"""Rotations against scipy's exponential and autograd, for angles of any size."""
 
 from __future__ import annotations
 

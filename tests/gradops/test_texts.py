@@ -1,4 +1,4 @@
-"""Methods as text: what is wrong in one, and the one form that each is written in."""
+"""Methods as text: errors in the text, and the one canonical form of each method."""
 
 from __future__ import annotations
 

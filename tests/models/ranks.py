@@ -1,4 +1,4 @@
-"""What ranks do in the tests of sharded steps; imported once and then forked."""
+"""The work of ranks in the tests of sharded steps; imported once and then forked."""
 
 from __future__ import annotations
 

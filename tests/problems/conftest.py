@@ -1,4 +1,4 @@
-"""Small problems, one thread: more threads would only wait for each other, and for those of the other worker."""
+"""Fixtures of the small problems: one thread each, since more threads would only wait for each other."""
 
 from __future__ import annotations
 

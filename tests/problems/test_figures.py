@@ -1,4 +1,4 @@
-"""Figures are small, told of and the same every time they are drawn."""
+"""Figures are small, documented, and equal each time they are drawn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GradOPS' landscape: what the paper says of it, and what its printed form does instead."""
+"""GradOPS' landscape: the claims of the paper, and the behaviour of its printed form."""
 
 from __future__ import annotations
 

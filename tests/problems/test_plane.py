@@ -1,4 +1,4 @@
-"""What the fast runs in the plane do is what the methods, autograd and the optimizer do."""
+"""The fast runs in the plane equal those by the methods, autograd and the optimizer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PCGrad's sinusoids: with PCGrad the ten tasks are learned in fewer updates."""
+"""PCGrad's sinusoids: PCGrad learns the ten tasks in fewer updates."""
 
 from __future__ import annotations
 

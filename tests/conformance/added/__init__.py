@@ -1,1 +1,1 @@
-"""What CONTRIBUTING.md adds as examples, one file each: a test adds every one of them to a copy of the project."""
+"""The examples of CONTRIBUTING.md, one file each: a test adds every one of them to a copy of the project."""

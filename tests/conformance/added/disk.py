@@ -1,4 +1,4 @@
-"""The disk that every run takes: `gradops disk runs`."""
+"""The command `gradops disk runs`, which prints the disk space of every run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A step in bfloat16 beside the same step in float32: products are rounded, what methods see and move is not."""
+"""A step in bfloat16 compared with float32: only products are rounded, not gradients of methods nor weights."""
 
 from __future__ import annotations
 

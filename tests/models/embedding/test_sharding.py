@@ -1,4 +1,4 @@
-"""Plans, and what a sharded embedding refuses and keeps: one rank is enough."""
+"""Sharding plans, and the refusals and state of a sharded embedding: one rank is enough to test them."""
 
 from __future__ import annotations
 

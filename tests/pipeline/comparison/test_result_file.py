@@ -1,4 +1,4 @@
-"""Result files are read as they were written, by this version or the one before, and what is none is refused."""
+"""Result files of this version and the one before are read; files of any other content are refused."""
 
 from __future__ import annotations
 

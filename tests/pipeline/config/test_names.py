@@ -1,4 +1,4 @@
-"""What a config knows of methods and architectures without importing them is what the modules say."""
+"""The names that a config knows without importing methods and architectures are those of the modules."""
 
 from __future__ import annotations
 

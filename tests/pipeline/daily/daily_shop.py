@@ -1,4 +1,4 @@
-"""A shop whose log grows by a day: what tests of the scheduled job run it on."""
+"""A shop whose log grows by a day, for tests of the scheduled job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scheduled job, killed wherever it may be."""
+"""The scheduled job, killed at any point."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the doctor finds, on this machine and on broken ones."""
+"""The findings of the doctor, on this machine and on broken ones."""
 
 from __future__ import annotations
 

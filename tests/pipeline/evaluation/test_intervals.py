@@ -1,4 +1,4 @@
-"""Intervals against what they claim: DeLong's formula, a plain bootstrap, and how often they hold the truth."""
+"""Intervals against their definition: DeLong's formula, a plain bootstrap, and how often they hold the truth."""
 
 from __future__ import annotations
 

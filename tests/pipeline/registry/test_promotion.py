@@ -1,4 +1,4 @@
-"""The version in service: promoted if it passes, refused if not, rolled back, by one process at a time."""
+"""The version in service: promoted if it passes the gate, refused if not, rolled back, by one process at a time."""
 
 from __future__ import annotations
 

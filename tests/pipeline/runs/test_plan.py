@@ -1,4 +1,4 @@
-"""Systems and planned runs: which are baselines, and what runs are called."""
+"""Systems and planned runs: which systems are baselines, and the names of runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Searches on a few rows, as processes, and what is to be true of them at the end."""
+"""Searches on a few rows, run as processes, and the checks on them at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search may choose, and what it refuses before anything is trained."""
+"""The search space: the choices of a trial, and the ranges that are refused before anything is trained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A study on PostgreSQL and behind a proxy, and thirty trials of three workers of whom one is killed twice."""
+"""A study on PostgreSQL and behind a proxy, and thirty trials by three workers, one of which is killed twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mlflow models serve` as a process of its own, and how tests ask it."""
+"""`mlflow models serve` in its own process, and requests to it."""
 
 from __future__ import annotations
 

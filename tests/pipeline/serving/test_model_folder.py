@@ -1,4 +1,4 @@
-"""Model folders that somebody meddled with: each refused with what is wrong, nothing followed, run or allocated."""
+"""Tampered model folders: each is refused with the problem named; nothing is followed, run or allocated."""
 
 from __future__ import annotations
 

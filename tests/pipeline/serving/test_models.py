@@ -1,4 +1,4 @@
-"""Registered models as everybody loads them: what is scored is what was evaluated."""
+"""Registered models as users load them: served scores equal the evaluated ones."""
 
 from __future__ import annotations
 

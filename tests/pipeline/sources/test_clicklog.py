@@ -1,4 +1,4 @@
-"""The generated click log: what it holds, and that it is the same however it was made."""
+"""The generated click log: its content, and equal bytes however it was made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tracking server that goes away: at any call, at the start, in the middle, at the end; and comes back."""
+"""A tracking server that goes away at any call, at the start, in the middle or at the end, and comes back."""
 
 from __future__ import annotations
 

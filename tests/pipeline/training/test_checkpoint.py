@@ -1,4 +1,4 @@
-"""What is saved is read, and whatever happens while a checkpoint is written, the one before is whole."""
+"""Checkpoints are read as saved; if writing one fails at any point, the one before stays whole."""
 
 from __future__ import annotations
 

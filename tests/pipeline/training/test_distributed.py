@@ -1,4 +1,4 @@
-"""Runs of several ranks: that of one process, whoever is killed, and gone on with by any number of ranks."""
+"""Runs of several ranks equal that of one process, even if ranks are killed or another number of them continues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bytes that are foretold against those of a real model, its optimizer after a step, and its file."""
+"""Predicted bytes against those of a real model, its optimizer after a step, and its file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run killed at random moments, many times over, ends as one that was let alone."""
+"""A run that is killed at random moments, many times over, ends like an undisturbed one."""
 
 from __future__ import annotations
 

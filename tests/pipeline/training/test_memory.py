@@ -1,4 +1,4 @@
-"""What is left is the least that the system and each container above say."""
+"""Available memory is the least that the system and each container above report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs need is said before they are trained, and what cannot fit is refused before anything is written."""
+"""The needs of runs are printed before training, and runs that cannot fit are refused before anything is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run that is stopped, however, goes on and ends as it would have ended: the same weights and figures to the bit."""
+"""A run that is stopped in any way and resumed ends like an uninterrupted one: same weights and figures to the bit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One run: repeatable, kept at its best epoch, stopped early, and refused when it diverges."""
+"""One run: it is repeatable, keeps its best epoch, stops early, and is refused if it diverges."""
 
 from __future__ import annotations
 

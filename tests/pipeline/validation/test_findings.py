@@ -1,4 +1,4 @@
-"""Whose fault it is: what one look says of the newest day is what a second one without its files would find."""
+"""The newest day is blamed for a finding exactly if a second look, without its files, would not find it."""
 
 from __future__ import annotations
 

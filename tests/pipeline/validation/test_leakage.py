@@ -1,4 +1,4 @@
-"""A feature that knows a label is found however it is written, and real features are not taken for one."""
+"""A feature that leaks a label is found in every encoding, and real features are not mistaken for one."""
 
 from __future__ import annotations
 

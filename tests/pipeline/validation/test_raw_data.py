@@ -1,4 +1,4 @@
-"""The contract of raw data, as `gradops prepare` holds it: everything that is wrong with a folder in one error."""
+"""The contract of raw data in `gradops prepare`: all problems of a folder in one error."""
 
 from __future__ import annotations
 
