@@ -131,7 +131,7 @@ def test_the_floor_counts_the_layers(name: str) -> None:
     assert counted == pytest.approx(256 * (bottom * (1 + 2 * passes) + 3 * towers), rel=0.03)
 
 
-@pytest.mark.parametrize("table", [[], ["--scaling", "--rounds", "2"]])
+@pytest.mark.parametrize("table", [[], pytest.param(["--scaling", "--rounds", "2"], marks=pytest.mark.slow)])
 def test_the_command_prints_a_line_a_way_or_size(table: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     command.main(["census", "--rounds", "2", *table], tasks=(2, 3))
     lines = capsys.readouterr().out.splitlines()
@@ -141,6 +141,7 @@ def test_the_command_prints_a_line_a_way_or_size(table: list[str], capsys: pytes
         assert [line[:34].strip() for line in lines[2:]] == list(WAYS)
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_the_weights_at_least() -> None:
     """In a process of its own: this one may hold freed memory, which it would use again."""
     grown = TINY.grown(100_000)

@@ -56,7 +56,7 @@ CASES = [
 BROKEN = [Case("each rank for itself", MIXED, broken="owners"), Case("divided by the ranks", MIXED, broken="scale")]
 
 
-@pytest.fixture(scope="module", params=[1, 2, 4])
+@pytest.fixture(scope="module", params=[1, 2, pytest.param(4, marks=pytest.mark.slow)])
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[int, dict[str, Outcome]]:
     """How many ranks there are, and where they have come; their processes are started once."""
     size: int = request.param

@@ -292,7 +292,7 @@ def test_days_that_the_config_leaves_out_are_not_read() -> None:
     assert "2 of the 3 days that the first run needs" in out
     code, _, err = daily(2, *without)
     assert code == 2
-    assert "2026-01-02 is not read" in err
+    assert "2026-01-02 is excluded by the config" in err
 
 
 def test_no_files_and_an_unfit_config_are_said_at_once() -> None:

@@ -35,27 +35,26 @@ from tests.pipeline.training.stopping import (
     unbroken_run,
 )
 
+FUSED = ("train.method=pcgrad", "train.table_kernel=fused", "train.schedule=one_cycle")
+
 
 @pytest.mark.parametrize(
     "options",
     [
-        ("train.method=uniform",),
+        pytest.param(("train.method=uniform",), marks=pytest.mark.slow),
         ("train.method=gradops(alpha=-2)", "train.schedule=one_cycle", "train.clip_norm=0.5"),
         ("train.method=gradvac",),
         ("train.method=graddrop",),
         ("train.method=rotograd_v1",),
-        ("train.method=pcgrad + rotation(map='cayley', cooperative_after=9)",),
+        pytest.param(("train.method=pcgrad + rotation(map='cayley', cooperative_after=9)",), marks=pytest.mark.slow),
         ("train.method=pcgrad", "train.gram_every=7"),
         ("train.method=pcgrad", "train.precision=bfloat16", "train.micro_batch=37"),
-        *(("train.method=mgda", f"train.table_optimizer={name}") for name in ("lazy_adam", "rowwise_adagrad")),
+        ("train.method=mgda", "train.table_optimizer=lazy_adam"),
+        pytest.param(("train.method=mgda", "train.table_optimizer=rowwise_adagrad"), marks=pytest.mark.slow),
+        (*FUSED, "train.table_optimizer=adagrad"),
         *(
-            (
-                "train.method=pcgrad",
-                "train.table_kernel=fused",
-                "train.schedule=one_cycle",
-                f"train.table_optimizer={name}",
-            )
-            for name in ("sgd", "adagrad", "rowwise_adagrad")
+            pytest.param((*FUSED, f"train.table_optimizer={name}"), marks=pytest.mark.slow)
+            for name in ("sgd", "rowwise_adagrad")
         ),
     ],
 )
