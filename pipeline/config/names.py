@@ -6,7 +6,7 @@ A :class:`Resolver` interprets the options after a name, and checks whether a me
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Protocol
@@ -81,13 +81,18 @@ def _unknown(text: str) -> str | None:
     return f"A method should be one of {', '.join(METHOD_NAMES)}. Found `{name}`.{near}"
 
 
-def known_architecture(kind: str) -> str:
-    """The kind of an architecture.
+def known_name(name: str, names: Sequence[str], subject: str) -> str:
+    """A name, if it is among the known ones.
+
+    Args:
+        name: The name.
+        names: The known names.
+        subject: The thing that has such a name, with its article.
 
     Raises:
-        ValueError: If no architecture has that name.
+        ValueError: If the name is unknown. It tells the nearest name and all of them.
     """
-    if kind in ARCHITECTURE_NAMES:
-        return kind
-    near = "".join(f"did you mean `{n}`? " for n in get_close_matches(kind, ARCHITECTURE_NAMES, n=1))
-    raise ValueError(f"{near}an architecture is one of {', '.join(ARCHITECTURE_NAMES)}")
+    if name in names:
+        return name
+    near = "".join(f"did you mean `{n}`? " for n in get_close_matches(name, names, n=1))
+    raise ValueError(f"{near}{subject} is one of {', '.join(names)}")

@@ -23,7 +23,7 @@ from models.embedding.sharding_kinds import Kind, Sharding
 from pipeline.config.contract import ContractConfig
 from pipeline.config.daily import DailyConfig
 from pipeline.config.gate import GateConfig
-from pipeline.config.names import Resolver, known_architecture, known_methods, resolver_of
+from pipeline.config.names import ARCHITECTURE_NAMES, Resolver, known_methods, known_name, resolver_of
 from pipeline.config.search import SearchConfig
 from pipeline.config.split import SplitConfig
 from pipeline.config.train import MethodText, TrainConfig
@@ -79,7 +79,7 @@ class ModelConfig(Declared):
     @field_validator("kind")
     @classmethod
     def _is_architecture(cls, kind: str) -> str:
-        return known_architecture(kind)
+        return known_name(kind, ARCHITECTURE_NAMES, "an architecture")
 
 
 class CompareConfig(Declared):

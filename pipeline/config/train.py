@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
 from features.declared import Declared
 from models.table_optimizers.names import NAMES, choices
-from pipeline.config.names import known_methods
+from pipeline.config.names import known_methods, known_name
 
 # Equal to :data:`gradops.gram_estimator.Measure`, whose module needs torch; a test compares the two.
 Measure = Literal["parameters", "features"]
@@ -89,11 +88,7 @@ class TrainConfig(Declared):
     @field_validator("table_optimizer")
     @classmethod
     def _is_table_optimizer(cls, name: str) -> str:
-        if name not in NAMES:
-            near = get_close_matches(name, NAMES, n=1)
-            hint = f"did you mean `{near[0]}`? " if near else ""
-            raise ValueError(f"{hint}a table optimizer is one of {', '.join(NAMES)}")
-        return name
+        return known_name(name, NAMES, "a table optimizer")
 
     @model_validator(mode="after")
     def _fits_together(self) -> TrainConfig:
