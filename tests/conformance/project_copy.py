@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -51,3 +52,11 @@ def run_in(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def suite_in(project: Path, name: str, suite: str) -> subprocess.CompletedProcess[str]:
     """Run the conformance tests in the copy that are about the added name."""
     return run_in(project, "-m", "pytest", "-n", "0", "-q", "-k", name, "-p", "no:cacheprovider", suite)
+
+
+def assert_passed(tested: subprocess.CompletedProcess[str], more_than: int) -> None:
+    """Assert that a suite passed, with more tests than a number."""
+    passed = re.search(r"(\d+) passed", tested.stdout)
+    assert tested.returncode == 0, tested.stdout[-2000:]
+    assert passed, tested.stdout[-2000:]
+    assert int(passed[1]) > more_than

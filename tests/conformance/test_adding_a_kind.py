@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tests.conformance.project_copy import project_with, run_in, suite_in
+from tests.conformance.project_copy import assert_passed, project_with, run_in, suite_in
 from tests.pipeline.serving.model_server import asked, records, scores, serving, wait
 
 _TOML = """
@@ -67,11 +66,7 @@ def log(rows: int) -> pl.DataFrame:
 
 @pytest.mark.slow
 def test_the_suite_of_the_kinds_passes_for_it(project: Path) -> None:
-    tested = conformance(project)
-    passed = re.search(r"(\d+) passed", tested.stdout)
-    assert tested.returncode == 0, tested.stdout[-2000:]
-    assert passed
-    assert int(passed[1]) > 30
+    assert_passed(conformance(project), more_than=30)
 
 
 @pytest.mark.slow

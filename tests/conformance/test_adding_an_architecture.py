@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from tests.conformance.project_copy import project_with, run_in, suite_in
+from tests.conformance.project_copy import assert_passed, project_with, run_in, suite_in
 from tests.pipeline.serving.model_server import asked, scores, serving, wait
 from tests.pipeline.shop import TOML, clicks
 
@@ -47,11 +46,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def test_it_passes_the_conformance_suite(project: Path) -> None:
-    tested = suite_in(project, "gated_experts", "tests/conformance/test_architectures.py")
-    passed = re.search(r"(\d+) passed", tested.stdout)
-    assert tested.returncode == 0, tested.stdout[-2000:]
-    assert passed, tested.stdout[-2000:]
-    assert int(passed[1]) > 25
+    assert_passed(suite_in(project, "gated_experts", "tests/conformance/test_architectures.py"), more_than=25)
 
 
 def test_what_it_says_of_shared_parameters_is_held_against_the_losses(project: Path) -> None:
