@@ -68,4 +68,4 @@ if __name__ == "__main__":
     if arguments and arguments[0].startswith("--one="):
         one(arguments[0].removeprefix("--one="), Path(arguments[1]))
     else:
-        main(next((int(a) for a in arguments if a.isdigit()), 1_000_000), peer="--peer" in arguments)
+        main(next((int(a) for a in arguments if a != "--peer"), 1_000_000), peer="--peer" in arguments)
