@@ -11,6 +11,7 @@ from statistics import mean, stdev
 from pipeline.comparison.boosting import boosting_folder, boosting_note
 from pipeline.comparison.candidates import Candidate
 from pipeline.comparison.confidence import Confidence, confidence
+from pipeline.comparison.same_methods import same_methods
 from pipeline.comparison.scores import TestRows
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
@@ -104,7 +105,8 @@ class Comparison:
     @property
     def remarks(self) -> list[str]:
         """Notes on its systems for a reader of the table."""
-        return [boosting_note(self.prepared)] if BOOSTING.name in self.systems else []
+        boosting = [boosting_note(self.prepared)] if BOOSTING.name in self.systems else []
+        return boosting + same_methods(self.systems, len(self.config.tasks))
 
     @property
     def path(self) -> Path:

@@ -15,6 +15,7 @@ from features.fitting import fit
 from features.spec import FeatureSpec
 from pipeline.config.run import RunConfig
 from pipeline.evaluation.ranking import Ranked, words
+from pipeline.evaluation.standard_error import auc_standard_error
 from pipeline.files import parquet
 
 # Number of rows of the sample, and number of pieces that it is read in, spread evenly over all files.
@@ -170,8 +171,6 @@ def _auc(label_N: Floats, score_N: Floats) -> float:
 
 
 def _error(auc: float, label_N: Floats) -> float:
-    """Standard error of an AUC (Hanley and McNeil, 1982): without it, chance would find leaks in a few hundred rows."""
+    """Standard error of an AUC: without it, chance would find leaks in a few hundred rows."""
     positives, negatives = (int((label_N == one).sum()) for one in (1, 0))
-    by_positive, by_negative = auc / (2 - auc) - auc**2, 2 * auc**2 / (1 + auc) - auc**2
-    variance = auc * (1 - auc) + (positives - 1) * by_positive + (negatives - 1) * by_negative
-    return float(np.sqrt(max(variance, 0.0) / (positives * negatives)))
+    return auc_standard_error(auc, positives, negatives)
