@@ -6,6 +6,7 @@ Ids are the same everywhere: 0 padding, 1 null, 2 out of vocabulary, 3 and up th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import polars as pl
 import polars_hash  # noqa: F401  # registers the `nchash` namespace
@@ -16,6 +17,12 @@ PADDING, NULL, OUT_OF_VOCABULARY, FIRST_KNOWN = 0, 1, 2, 3
 # Number of values of each part of a timestamp, and the first value.
 PARTS = {"hour": (24, 0), "weekday": (7, 1), "month": (12, 1)}
 _ISO = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M")
+# Units of times that are numbers since 1970 (UTC): how many a second has.
+Unit = Literal["s", "ms", "us", "ns"]
+_A_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+# 1900 and 2200, in seconds since 1970: a number outside is no time. Read in a unit that is too small by a thousand or
+# more, a time of today is within the first days of 1970.
+_CENTURIES, _FIRST_DAYS = (-2_208_988_800, 7_258_118_400), 10_000_000
 _PRIME, _MULTIPLIER = 2**31 - 1, 2_654_435_761  # the second, Knuth's: 2^32 over the golden ratio
 _INTEGERS = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32)
 
@@ -82,15 +89,52 @@ def crossed_id(texts: Sequence[pl.Expr], buckets: int) -> pl.Expr:
     return bucket.fill_null(NULL)
 
 
-def timestamp(column: str, dtype: pl.DataType) -> pl.Expr:
-    """A date, a datetime or its ISO text as a datetime, in UTC if it has a time zone; null where unreadable."""
+def timestamp(column: str, dtype: pl.DataType, unit: Unit | None = None) -> pl.Expr:
+    """A date, a datetime, its ISO text or a number since 1970 as a datetime; null where unreadable.
+
+    Args:
+        column: The raw column.
+        dtype: Its type. A number needs a unit.
+        unit: Unit of numbers since 1970; dates, datetimes and texts are read as they are. A number outside of the years
+            1900 to 2199 is no time.
+
+    Returns:
+        Datetimes in microseconds, in UTC where the column has a time zone or numbers.
+    """
     value = pl.col(column)
+    if dtype.is_numeric():
+        assert unit is not None, "numbers are times in a unit"
+        return _since_1970(value, dtype, unit)
     if dtype == pl.String:
         # Without a format Polars infers it from the first rows: a row's value would depend on its neighbours.
         plain = [value.str.to_datetime(form, strict=False, time_unit="us") for form in _ISO]
         zoned = value.str.to_datetime("%+", strict=False, time_unit="us", time_zone="UTC")
         value = pl.coalesce(*plain, zoned.dt.replace_time_zone(None))
     return value.cast(pl.Datetime("us"))
+
+
+def _since_1970(value: pl.Expr, dtype: pl.DataType, unit: Unit) -> pl.Expr:
+    # A number above 64 bits is beyond the years, too.
+    number = value.cast(pl.Int64 if dtype.is_integer() else pl.Float64, strict=False)
+    known = pl.when(_is_in_the_years(number, unit)).then(number)
+    if unit == "ns":
+        return (known // 1000).cast(pl.Int64).cast(pl.Datetime("us"))
+    return (known * (10**6 // _A_SECOND[unit])).round().cast(pl.Int64).cast(pl.Datetime("us"))
+
+
+def _is_in_the_years(number: pl.Expr, unit: Unit) -> pl.Expr:
+    first, end = (seconds * _A_SECOND[unit] for seconds in _CENTURIES)
+    return (number >= first) & (number < end)
+
+
+def is_unlikely_time(number: pl.Expr, unit: Unit) -> pl.Expr:
+    """Whether a number since 1970 looks like a time in another unit: outside of 1900 to 2199, or near 1970 itself."""
+    return ~_is_in_the_years(number, unit) | (number.abs() < _FIRST_DAYS * _A_SECOND[unit])
+
+
+def example_time(unit: Unit) -> int:
+    """Noon of 31 January 2026 as a number since 1970."""
+    return 1_769_860_800 * _A_SECOND[unit]
 
 
 def part_id(moment: pl.Expr, part: str) -> pl.Expr:

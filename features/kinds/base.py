@@ -18,9 +18,12 @@ from polars.datatypes import DataTypeClass
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from features.declared import Declared
+from features.transforms import Unit
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 Width = PositiveInt | None
+# Left out of fingerprints and encoders where it is not declared: those made before there was this key stay the same.
+DeclaredUnit = Annotated[Unit | None, Field(exclude_if=lambda unit: unit is None)]
 Count = Annotated[int, Field(ge=0)]
 RawType = pl.DataType | DataTypeClass
 
@@ -167,6 +170,11 @@ class Kind(Declared):
     def bounds(self) -> tuple[float, float] | None:
         """The lowest and the highest number that raw rows may hold; None without limits. See :meth:`measured`."""
         return None
+
+    def times(self, name: str) -> dict[str, Unit | None]:
+        """The raw columns with timestamps, and the declared unit of those that are numbers."""
+        del name
+        return {}
 
     def table_name(self, name: str) -> str:
         """The name of its embedding table."""

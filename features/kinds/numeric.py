@@ -9,8 +9,8 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from features import transforms
-from features.kinds.base import Example, FittedFeature, Kind, Scale, Width
-from features.kinds.rules import TIMESTAMP, broken_timestamp
+from features.kinds.base import DeclaredUnit, Example, FittedFeature, Kind, Scale, Width
+from features.kinds.rules import broken_timestamp, example_timestamp
 
 _BUCKETS = 32
 
@@ -23,6 +23,7 @@ class Numeric(Kind):
     Args:
         column: Raw column; the feature's own name when omitted. Any numeric type.
         until: Raw column with a timestamp: the number is then the hours from the timestamp in ``column`` to it.
+        unit: With ``until``, the unit of columns with numbers since 1970, as of a :class:`~features.kinds.time.Time`.
         clip: Lowest and highest value; a number outside becomes the nearer of the two.
         range: Lowest and highest number that raw rows may hold, before clipping; a number outside is an error in the
             data. An infinity leaves a side open.
@@ -47,11 +48,14 @@ class Numeric(Kind):
     raw: bool = False
     buckets: Annotated[int, Field(ge=0, le=4096)] = _BUCKETS
     width: Width = None
+    unit: DeclaredUnit = None
 
     @model_validator(mode="after")
     def _is_used(self) -> Numeric:
         if not self.value and not self.buckets:
             raise ValueError("a numeric feature needs `value = true` or `buckets > 0`, found neither")
+        if self.unit is not None and self.until is None:
+            raise ValueError("`unit` is that of timestamps: a numeric has it only with `until`")
         if self.clip and not self.clip[0] < self.clip[1]:
             raise ValueError(f"`clip` should be a lower and a higher number, found {list(self.clip)}")
         if self.range and not self.range[0] < self.range[1]:
@@ -60,16 +64,18 @@ class Numeric(Kind):
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:
-        """A value with buckets, a value alone, buckets alone, and hours between two timestamps."""
+        """A value with buckets, a value alone, buckets alone, and hours between two timestamps or numbers."""
         prices = pl.DataFrame({"price": [0.0, 0.0, 5.0, -3.0, 80.0, float("inf"), None]})
         beyond = pl.DataFrame({"price": [1e300, -1e300, 2.5]})
         last, now = datetime(2026, 1, 5, 22), datetime(2026, 1, 6)
         visits = pl.DataFrame({"last": [last, now, None], "now": [now, last, None]})
+        seconds = visits.select(pl.all().dt.epoch("s"))
         return (
             Example({"kind": "numeric", "column": "price", "log1p": True, "buckets": 3}, prices, beyond),
             Example({"kind": "numeric", "column": "price", "buckets": 0, "clip": [0, 10]}, prices, beyond),
             Example({"kind": "numeric", "column": "price", "value": False, "range": [-10, 100]}, prices, beyond),
             Example({"kind": "numeric", "column": "last", "until": "now", "raw": True}, visits, visits[:2].reverse()),
+            Example({"kind": "numeric", "column": "last", "until": "now", "unit": "s"}, seconds, seconds[:2].reverse()),
         )
 
     def raw_columns(self, name: str) -> list[str]:
@@ -80,12 +86,16 @@ class Numeric(Kind):
         """A number; or two timestamps."""
         del place
         if self.until:
-            return broken_timestamp(dtype)
+            return broken_timestamp(dtype, self.unit)
         return None if dtype.is_numeric() else "a numeric is any number type: cast it, or declare it categorical"
 
     def request_value(self, place: int, dtype: str) -> Any:
-        """A number; or a timestamp's ISO text."""
-        return TIMESTAMP if self.until else super().request_value(place, dtype)
+        """A number; or a timestamp as training has it."""
+        return example_timestamp(dtype, self.unit) if self.until else super().request_value(place, dtype)
+
+    def times(self, name: str) -> dict[str, transforms.Unit | None]:
+        """The two timestamps, if it has any."""
+        return dict.fromkeys(self.raw_columns(name), self.unit) if self.until else {}
 
     @property
     def has_ids(self) -> bool:
@@ -110,7 +120,7 @@ class Numeric(Kind):
         """The number as raw rows hold it, before clipping and logarithm."""
         columns = self.raw_columns(name)
         if self.until:
-            first, last = (transforms.timestamp(c, schema[c]) for c in columns)
+            first, last = (transforms.timestamp(c, schema[c], self.unit) for c in columns)
             return transforms.hours_between(first, last)
         return transforms.finite(pl.col(columns[0]))
 

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Literal
 import polars as pl
 
 from features import transforms
-from features.kinds.base import Example, FittedFeature, Kind, Width
-from features.kinds.rules import TIMESTAMP, broken_timestamp
+from features.kinds.base import DeclaredUnit, Example, FittedFeature, Kind, Width
+from features.kinds.rules import broken_timestamp, example_timestamp
 
 
 class Time(Kind):
@@ -18,6 +18,8 @@ class Time(Kind):
     Args:
         column: Raw column with dates or datetimes, or their ISO text; the feature's own name when omitted.
         part: ``"hour"`` of the day, ``"weekday"`` or ``"month"``.
+        unit: Unit of a column with numbers since 1970 (UTC): ``"s"``, ``"ms"``, ``"us"`` or ``"ns"``. Numbers outside
+            of the years 1900 to 2199 are unknown; dates, datetimes and texts are read as they are.
         width: Embedding width; by default the spec's, or a width that grows with the table's rows.
     """
 
@@ -28,16 +30,19 @@ class Time(Kind):
     column: str | None = None
     part: Literal["hour", "weekday", "month"]
     width: Width = None
+    unit: DeclaredUnit = None
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:
-        """Datetimes, and ISO texts."""
+        """Datetimes, ISO texts, and numbers since 1970."""
         moments = pl.DataFrame({"at": [datetime(2026, 1, 5, 23, 59), datetime(2026, 12, 6), None]})
         later = pl.DataFrame({"at": [datetime(2027, 7, 1, 12)]})
         texts = (frame.select(pl.col("at").dt.to_string("iso:strict")) for frame in (moments, later))
+        numbers = (frame.select(pl.col("at").dt.epoch("ms")) for frame in (moments, later))
         return (
             Example({"kind": "time", "column": "at", "part": "weekday"}, moments, later),
             Example({"kind": "time", "column": "at", "part": "hour"}, *texts),
+            Example({"kind": "time", "column": "at", "part": "hour", "unit": "ms"}, *numbers),
         )
 
     def raw_columns(self, name: str) -> list[str]:
@@ -47,12 +52,16 @@ class Time(Kind):
     def broken_rule(self, place: int, dtype: pl.DataType) -> str | None:
         """The rule of timestamps: see :func:`features.kinds.rules.broken_timestamp`."""
         del place
-        return broken_timestamp(dtype)
+        return broken_timestamp(dtype, self.unit)
 
     def request_value(self, place: int, dtype: str) -> Any:
-        """A timestamp's ISO text."""
-        del place, dtype
-        return TIMESTAMP
+        """A timestamp as training has it: its ISO text, or a number."""
+        del place
+        return example_timestamp(dtype, self.unit)
+
+    def times(self, name: str) -> dict[str, transforms.Unit | None]:
+        """The one column."""
+        return dict.fromkeys(self.raw_columns(name), self.unit)
 
     def known_values(self, fitted: FittedFeature) -> int:
         """The number of values of the part."""
@@ -63,4 +72,4 @@ class Time(Kind):
         """The number of the part."""
         del fitted
         (column,) = self.raw_columns(name)
-        return transforms.part_id(transforms.timestamp(column, schema[column]), self.part)
+        return transforms.part_id(transforms.timestamp(column, schema[column], self.unit), self.part)

@@ -13,7 +13,7 @@ import polars.selectors as cs
 from features.contract import check_label, fits
 from features.spec import FeatureSpec
 from features.tasks.binary import Task
-from features.transforms import finite
+from features.transforms import Unit, finite, is_unlikely_time
 from pipeline.config.run import RunConfig
 from pipeline.files import parquet
 from pipeline.runtime.executor import LOCAL_EXECUTOR, Executor
@@ -32,11 +32,13 @@ class Rule:
         promise: The rule, and the fix if it is broken.
         breach: The rows that break the rule, over the columns of a file whose NaNs are nulls; None where columns are
             missing or of a type that cannot be judged, which another check reports.
+        tolerated: Share of the rows with a number, of all files together, that may break the rule.
     """
 
     subject: str
     promise: str
     breach: Callable[[pl.Schema], Breach | None]
+    tolerated: float = 0.0
 
 
 def rules(config: RunConfig) -> list[Rule]:
@@ -46,6 +48,12 @@ def rules(config: RunConfig) -> list[Rule]:
     found += [_range(spec, n, f.bounds) for n, f in spec.features.items() if f.bounds]
     found += [_required(name, c) for name, f in spec.features.items() if f.required for c in spec.columns(name)]
     found += [_weight(task, column) for task, column in spec.sample_weights.items()]
+    found += [
+        likely_times(f"column `{column}` (feature `{name}`)", column, unit)
+        for name, feature in spec.features.items()
+        for column, unit in feature.times(name).items()
+        if unit is not None
+    ]
     return found + ([_dated(config.split.time)] if config.split.time else [])
 
 
@@ -55,8 +63,8 @@ class Breaches:
 
     Args:
         rules: All rules, in the order of their problems.
-        files: File to the rules that it breaks, each with the number of rows and the lowest and highest value in them;
-            for a file with damaged pages, the error.
+        files: File to its rules, each with the number of rows that break it, the lowest and highest value in them, and
+            the number of rows with a number; for a file with damaged pages, the error.
     """
 
     rules: Sequence[Rule]
@@ -78,7 +86,7 @@ class Breaches:
                 continue
             for rule, counts in found.items():
                 of_rules[rule].append((path, counts))
-        yield from (_described(rule, broken) for rule, broken in of_rules.items() if broken)
+        yield from (_described(rule, found) for rule, found in of_rules.items() if _is_broken(rule, found))
 
 
 def find_breaches(
@@ -92,18 +100,19 @@ def find_breaches(
         if isinstance(counted, parquet.DamagedError):
             found[path] = counted
         else:
-            found[path] = {rule: c for rule, c in zip(judged[path], counted, strict=True) if c["rows"]}
+            found[path] = dict(zip(judged[path], counted, strict=True))
     return Breaches(rules, found)
 
 
 def _counted(item: tuple[Path, list[Breach]]) -> list[dict[str, Any]] | parquet.DamagedError:
-    """For each rule the number of a file's rows that break it, and the lowest and highest number in these rows."""
+    """For each rule the number of a file's rows that break it, lowest and highest number in them, and its numbers."""
     path, breaches = item
     counts = [
         pl.struct(
             rows=broken.sum(),
             low=pl.when(broken).then(number).min(),
             high=pl.when(broken).then(number).max(),
+            numbers=number.count(),
         ).alias(str(place))
         for place, (broken, number) in enumerate(breaches)
     ]
@@ -116,7 +125,13 @@ def _counted(item: tuple[Path, list[Breach]]) -> list[dict[str, Any]] | parquet.
         return error
 
 
-def _described(rule: Rule, found: Sequence[tuple[Path, Mapping[str, Any]]]) -> str:
+def _is_broken(rule: Rule, found: Sequence[tuple[Path, Mapping[str, Any]]]) -> bool:
+    rows, numbers = (sum(int(counts[name]) for _, counts in found) for name in ("rows", "numbers"))
+    return rows > rule.tolerated * numbers
+
+
+def _described(rule: Rule, judged: Sequence[tuple[Path, Mapping[str, Any]]]) -> str:
+    found = [(path, counts) for path, counts in judged if counts["rows"]]
     rows = sum(counts["rows"] for _, counts in found)
     path, example = found[0]
     numbers = dict.fromkeys(f"{n:.15g}" for n in (example["low"], example["high"]) if n is not None)
@@ -183,6 +198,28 @@ def _weight(task: str, column: str) -> Rule:
 
     promise = "a weight is a number from 0 up; mend the rows, or give those that are not to count a weight of 0"
     return Rule(f"column `{column}` (sample weight of task `{task}`)", promise, breach)
+
+
+def likely_times(subject: str, column: str, unit: Unit) -> Rule:
+    """The rule that most numbers since 1970 are likely times, so that a unit wrong by a thousand is found.
+
+    Args:
+        subject: The column, as messages name it.
+        column: Its name.
+        unit: Its declared unit.
+    """
+
+    def breach(schema: pl.Schema) -> Breach | None:
+        if column not in schema or not schema[column].is_numeric():
+            return None
+        number = pl.col(column).cast(pl.Float64)
+        return is_unlikely_time(number, unit), number
+
+    promise = (
+        f'as times in `unit = "{unit}"` most numbers are not of the years 1900 to 2199, or are of the first days of '
+        "1970; declare the unit that they are in"
+    )
+    return Rule(subject, promise, breach, tolerated=0.5)
 
 
 def _dated(column: str) -> Rule:
