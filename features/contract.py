@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -10,6 +11,7 @@ import polars as pl
 from features.errors import InputError
 from features.spec import FeatureSpec
 from features.tasks.binary import Task
+from features.tasks.expressions import numbers_as_text
 
 # Models that were registered when errors had no file of their own import this one from here.
 __all__ = ["InputError", "check_features", "check_label", "check_table", "fits"]
@@ -93,8 +95,28 @@ def check_label(name: str, task: Task, schema: pl.Schema, subject: str) -> list[
     if missing := [c for c in task.sources if c not in schema]:
         return [f"column `{c}` (task `{name}`) is missing from {subject}" for c in missing]
     rule = "a label is true, false or null; write a comparison"
-    try:
-        dtype = schema.to_frame().select(label=task.expression).schema["label"]
-    except pl.exceptions.PolarsError as error:
-        return [f"task `{name}` cannot be computed ({error}); {rule}"]
+    # Of its own columns alone: Polars cannot hold a value of every type that a file may have beside them.
+    read = pl.Schema({column: schema[column] for column in task.sources})
+    dtype = _label_type(task, read)
+    if isinstance(dtype, str):
+        return [f"task `{name}` cannot be computed ({dtype}); {_text_hint(task, read) or rule}"]
     return [] if dtype == pl.Boolean else [f"task `{name}` gives {dtype}; {rule}"]
+
+
+def _label_type(task: Task, schema: pl.Schema) -> pl.DataType | str:
+    """The type of a task's label on rows of a schema, or why it cannot be computed."""
+    try:
+        return schema.to_frame().select(label=task.expression).schema["label"]
+    except pl.exceptions.PolarsError as error:
+        return str(error).splitlines()[0]
+
+
+def _text_hint(task: Task, schema: pl.Schema) -> str:
+    """The text columns that a task compares with numbers, and the right way; empty if that is not the reason."""
+    texts = [f"`{c}`" for c, dtype in schema.items() if dtype in (pl.String, pl.Categorical, pl.Enum)]
+    written = {key: text for key in ("positive", "where") if (text := getattr(task, key)) is not None}
+    quoted = {key: numbers_as_text(text) for key, text in written.items()}
+    if not texts or _label_type(task.model_copy(update=quoted), schema) != pl.Boolean:
+        return ""
+    changed = [f"`{key} = {json.dumps(text)}`" for key, text in quoted.items() if text != written[key]]
+    return f"{' and '.join(texts)} {'is' if len(texts) == 1 else 'are'} text: write {' and '.join(changed)}"

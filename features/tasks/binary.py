@@ -8,6 +8,7 @@ import polars as pl
 from pydantic import Field, field_validator
 
 from features.declared import Declared
+from features.tasks.expressions import OWN_ROW, beyond_its_row, parsed
 
 
 class Task(Declared):
@@ -31,12 +32,24 @@ class Task(Declared):
     @field_validator("positive", "where")
     @classmethod
     def _parses(cls, text: str | None) -> str | None:
-        try:
-            if text is not None:
-                pl.sql_expr(text)
-        except pl.exceptions.PolarsError as error:
-            raise ValueError(f"not a SQL expression over raw columns: {error}") from error
+        if text is not None:
+            parsed(text)
         return text
+
+    @property
+    def beyond_its_row(self) -> list[str]:
+        """The problems of expressions that read other rows: their labels would depend on how rows are cut into pieces.
+
+        Models that were registered with such a task can still be loaded, so this is no part of validation.
+        """
+        written = {"positive": self.positive, "where": self.where}
+        found = {key: beyond_its_row(text) for key, text in written.items() if text is not None}
+        fix = "write the value into a column of the files, and compare that column"
+        return [
+            f"{key}: {' and '.join(f'`{name}`' for name in names)} needs more than a row; {OWN_ROW}: {fix}"
+            for key, names in found.items()
+            if names
+        ]
 
     @property
     def expression(self) -> pl.Expr:

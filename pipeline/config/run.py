@@ -181,6 +181,7 @@ class RunConfig(Declared):
             for f in self.contract.leaks_allowed
             if f not in self.spec.features
         ]
+        problems += [f"spec.tasks.{name}.{p}" for name, task in self.spec.tasks.items() for p in task.beyond_its_row]
         total = sum(self.split.shares.values()) if self.split.key else 0.5
         if self.data.holdout and self.split.time:
             problems.append("split.time leaves no use for data.holdout; give one of the two")
