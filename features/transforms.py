@@ -195,6 +195,15 @@ def entries(column: str, most: int, *, all_kept: bool) -> pl.Expr:
     return first if all_kept else first.list.eval(pl.element().drop_nulls())
 
 
+def length(column: str, dtype: pl.DataType) -> pl.Expr:
+    """The number of entries of a list column, null for a null list."""
+    return (
+        pl.col(column).cast(pl.List(dtype.inner)).list.len()
+        if isinstance(dtype, pl.Array)
+        else pl.col(column).list.len()
+    )
+
+
 def given_weights(weights: pl.Expr, *, mean: bool) -> pl.Expr:
     """Float32 weights, 0 where missing, negative or not finite; as shares of their sum for a mean."""
     number = pl.element().cast(pl.Float64)

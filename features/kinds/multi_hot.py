@@ -19,7 +19,7 @@ class MultiHot(Known):
 
     Args:
         weights: Raw column with a list of numbers, one for each entry; by default all entries count alike. A missing,
-            negative or non-finite weight is 0.
+            negative or non-finite weight is 0, and so are all weights of a row without a list of them.
         pooling: ``"sum"``, or ``"mean"``: the sum divided by the sum of the weights.
         max_length: Entries of a row beyond this many are dropped; 0 for no limit.
     """
@@ -91,9 +91,14 @@ class MultiHot(Known):
         return transforms.entries(column, self.max_length, all_kept=self.has_weights), inner
 
     def weight_expression(self, name: str, schema: pl.Schema) -> pl.Expr:
-        """The given weights; a single 1 for an empty list."""
-        del schema
-        entries, given = (transforms.entries(c, self.max_length, all_kept=True) for c in self.raw_columns(name))
-        weights = transforms.given_weights(given, mean=self.is_mean)
+        """The given weights, zeros where their list is null; a single 1 for an empty list.
+
+        Null where there are more or fewer weights than entries: no reader may take such a row.
+        """
+        listed, weights = self.raw_columns(name)
+        entries, given = (transforms.entries(c, self.max_length, all_kept=True) for c in (listed, weights))
+        whole, number = (transforms.length(c, schema[c]) for c in (listed, weights))
+        zeros = pl.lit(0.0, pl.Float32).repeat_by(entries.list.len())
+        known = pl.when(number == whole).then(transforms.given_weights(given, mean=self.is_mean))
         nothing = pl.lit([1.0], dtype=pl.List(pl.Float32))
-        return pl.when(entries.list.len() > 0).then(weights).otherwise(nothing)
+        return pl.when(whole > 0).then(pl.when(number.is_null()).then(zeros).otherwise(known)).otherwise(nothing)

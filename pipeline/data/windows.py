@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from features.encoder import GROUP, ID, LABEL, SAMPLE_WEIGHT, VALUE, WEIGHT
+from features.errors import InputError
 from features.spec import FeatureSpec
 from models.embedding.cut import Bags
 from pipeline.evaluation.ranking import NO_GROUP
@@ -59,13 +60,19 @@ class Entries:
 
     @classmethod
     def of(cls, frame: pl.DataFrame, name: str, spec: FeatureSpec) -> Entries:
-        """A list column with the weights of its entries: the given ones, 1 each, or equal shares of 1 for a mean."""
+        """A list column with the weights of its entries: the given ones, 1 each, or equal shares of 1 for a mean.
+
+        Raises:
+            InputError: If a row has more or fewer weights than ids: its weights would be those of the rows after it.
+        """
         ids = frame.get_column(ID + name)
         length_N = ids.list.len().cast(pl.Int64).to_torch()
         begin_M = torch.cat([torch.zeros(1, dtype=torch.int64), length_N.cumsum(0)])
         weight_E = None
         if WEIGHT + name in frame.columns:
-            weight_E = frame.get_column(WEIGHT + name).explode(empty_as_null=False).to_torch()
+            weights = frame.get_column(WEIGHT + name)
+            _check_lengths(name, ids, weights)
+            weight_E = weights.explode(empty_as_null=False).to_torch()
         elif spec.weighted:
             each_N = 1 / length_N.double() if spec.features[name].is_mean else torch.ones(len(length_N))
             weight_E = each_N.float().repeat_interleave(length_N)
@@ -77,6 +84,12 @@ class Entries:
         part = slice(int(begin_M[0]), int(begin_M[-1]))
         weight_E = None if self.weight_E is None else self.weight_E[part]
         return self.ids_E[part], begin_M.diff().to(torch.int32), weight_E
+
+
+def _check_lengths(name: str, ids: pl.Series, weights: pl.Series) -> None:
+    if differing := int((ids.list.len() != weights.list.len().fill_null(0)).sum()):
+        fix = "data that older versions prepared may have such rows: mend them, remove the data and prepare it again"
+        raise InputError(f"feature `{name}` has another number of weights than of entries in {differing} rows; {fix}")
 
 
 @dataclass(frozen=True)

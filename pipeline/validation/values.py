@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 import polars.selectors as cs
 
+from features import transforms
 from features.contract import check_label, fits
 from features.spec import FeatureSpec
 from features.tasks.binary import Task
@@ -33,12 +34,14 @@ class Rule:
         breach: The rows that break the rule, over the columns of a file whose NaNs are nulls; None where columns are
             missing or of a type that cannot be judged, which another check reports.
         tolerated: Share of the rows with a number, of all files together, that may break the rule.
+        finding: What rows are that break it, where no number tells it.
     """
 
     subject: str
     promise: str
     breach: Callable[[pl.Schema], Breach | None]
     tolerated: float = 0.0
+    finding: str = "is null"
 
 
 def rules(config: RunConfig) -> list[Rule]:
@@ -47,6 +50,7 @@ def rules(config: RunConfig) -> list[Rule]:
     found = [_flag(n, t, column) for n, t in spec.tasks.items() if (column := _flag_column(t.positive))]
     found += [_range(spec, n, f.bounds) for n, f in spec.features.items() if f.bounds]
     found += [_required(name, c) for name, f in spec.features.items() if f.required for c in spec.columns(name)]
+    found += [_entry_weights(spec, name) for name, f in spec.features.items() if f.has_weights]
     found += [_weight(task, column) for task, column in spec.sample_weights.items()]
     found += [
         likely_times(f"column `{column}` (feature `{name}`)", column, unit)
@@ -135,7 +139,7 @@ def _described(rule: Rule, judged: Sequence[tuple[Path, Mapping[str, Any]]]) -> 
     rows = sum(counts["rows"] for _, counts in found)
     path, example = found[0]
     numbers = dict.fromkeys(f"{n:.15g}" for n in (example["low"], example["high"]) if n is not None)
-    holds = f"holds {' and '.join(numbers)}" if numbers else "is null"
+    holds = f"holds {' and '.join(numbers)}" if numbers else rule.finding
     where = f"{rows} row{'s' * (rows > 1)} of {len(found)} file{'s' * (len(found) > 1)} (first in {path})"
     return f"{rule.subject} {holds} in {where}; {rule.promise}"
 
@@ -198,6 +202,20 @@ def _weight(task: str, column: str) -> Rule:
 
     promise = "a weight is a number from 0 up; mend the rows, or give those that are not to count a weight of 0"
     return Rule(f"column `{column}` (sample weight of task `{task}`)", promise, breach)
+
+
+def _entry_weights(spec: FeatureSpec, name: str) -> Rule:
+    listed, weights = spec.columns(name)
+
+    def breach(schema: pl.Schema) -> Breach | None:
+        if not fits(spec, name, schema) or pl.Null in (schema[listed], schema[weights]):
+            return None
+        entries, given = (transforms.length(c, schema[c]) for c in (listed, weights))
+        # A list without entries needs no weights, and the entries of a row without weights count for nothing.
+        return ((entries > 0) & (entries != given)).fill_null(value=False), _NO_NUMBER
+
+    promise = f"give each entry of `{listed}` one number, or the row null"
+    return Rule(f"column `{weights}` (weights of feature `{name}`)", promise, breach, finding="has the wrong length")
 
 
 def likely_times(subject: str, column: str, unit: Unit) -> Rule:

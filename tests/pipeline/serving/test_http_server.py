@@ -80,6 +80,7 @@ FINE: dict[str, list[dict[str, Any]]] = {
     "empty lists": [{**ROW, "seen": [], "tags": [], "strength": []}],
     "null entries": [{**ROW, "seen": [None, 2], "tags": [None], "strength": [None]}],
     "weights of nothing": [{**ROW, "tags": None}],
+    "a list without weights": [{**ROW, "strength": None}, {**ROW, "tags": ["red", "new"], "strength": None}],
     "a very long list": [{**ROW, "seen": list(range(200_000)), "tags": ["red"] * 50_000, "strength": [1] * 50_000}],
     "text that is no time": [{**ROW, "at": "yesterday"}],
     "a time of a zone": [{**ROW, "at": "2026-01-02T05:04:05+02:00", "joined": "2025-06-01T00:00:00Z"}],
