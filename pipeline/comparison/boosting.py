@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from features.encoder import GROUP, ID, LABEL, SAMPLE_WEIGHT, VALUE
-from features.kinds import Feature
-from features.spec import FeatureSpec
-from features.transforms import NULL
+from features.encoder import GROUP, LABEL, SAMPLE_WEIGHT
+from pipeline.comparison.boosting_columns import Columns
 from pipeline.comparison.scores import SCORES, TestRows, as_tensors, stored
 from pipeline.config.run import RunConfig
 from pipeline.data.batches import WINDOW
@@ -29,53 +26,21 @@ from pipeline.runs.run import Metrics, Run, load_run
 if TYPE_CHECKING:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
+# Validation AUC with and without the features of many values, among the metrics of a run that chose between the two.
+WITH_IDS, WITHOUT_IDS = "auc_with_ids", "auc_without_ids"
 ROWS = 500_000  # trained on at most: boosting holds 8 bytes of each of their columns, and a second copy at its start
 SETTINGS: dict[str, Any] = {"learning_rate": 0.1, "max_iter": 1000, "n_iter_no_change": 20}
-_CATEGORIES = 254  # and one for all others: scikit-learn's bins are 255
-_ENTRIES = 16
 # Raised by one whenever equal configs on equal data would give results that differ from earlier ones.
-_FORMAT = 1
-
-Array = npt.NDArray[np.float32]
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
-class Columns:
-    """Encoded columns as boosting reads them.
+class _Trees:
+    """A fitted model, the columns that it reads, and its metrics on the validation rows."""
 
-    - A number is the network's value, unknown where the network has an id for a missing one; a feature that the network
-      reads by its bucket alone is the bucket's number.
-    - A category is one of the 254 most frequent of the training rows, or a last one for all others.
-    - A list becomes its length, and for each of the 16 most frequent entries a column that tells whether the list has
-      it.
-
-    Args:
-        expressions: One expression a column, in float32.
-        categorical: Whether each column is a category.
-    """
-
-    expressions: list[pl.Expr]
-    categorical: list[bool]
-
-    @classmethod
-    def learnt(cls, rows: pl.DataFrame, spec: FeatureSpec) -> Columns:
-        """Columns whose frequent values are counted on training rows."""
-        expressions, categorical = [], []
-        for name, feature in spec.features.items():
-            if feature.is_multi_hot:
-                new = _entries(rows, name)
-            elif feature.is_ordered:
-                new = [_number(name, feature)]
-            else:
-                new = [category_column(rows, name)]
-            expressions += new
-            categorical += [not feature.is_multi_hot and not feature.is_ordered] * len(new)
-        return cls([e.cast(pl.Float32) for e in expressions], categorical)
-
-    def of(self, rows: pl.DataFrame) -> Array:
-        """Rows x columns, NaN where unknown."""
-        columns = [expression.alias(str(i)) for i, expression in enumerate(self.expressions)]
-        return rows.select(columns).fill_null(float("nan")).to_numpy()
+    model: HistGradientBoostingClassifier
+    columns: Columns
+    val: Metrics
 
 
 def find_boosting(config: RunConfig, prepared: Prepared, rows: TestRows) -> Run | None:
@@ -94,34 +59,41 @@ def boosting_folder(config: RunConfig, prepared: Prepared) -> Path:
     return config.runs / fingerprint(parts | {"tasks": config.tasks, "seed": config.train.seed})
 
 
-def boosting_note(prepared: Prepared) -> str:
-    """A sentence on the baseline, with the share of the rows that it trains on if it is a sample."""
-    words = "boosting: scikit-learn's HistGradientBoostingClassifier, one model a task; Mean Rank is of networks only"
-    step = sampling_step(prepared.rows["train"], ROWS)
-    return words if step == 1 else f"{words}; trained on one in {step} of {prepared.rows['train']:,} rows"
-
-
 def train_boosting(config: RunConfig, prepared: Prepared, rows: TestRows) -> Run:
     """Boost trees for a config's one task until 20 more of them do not lower the validation loss.
 
-    The run's metrics and its scores of the test rows are kept for the comparison; the model itself is dropped.
+    Where features have more values than categories, trees without these features are boosted, too, and the validation
+    AUC decides which of the two are the baseline. The run's metrics and its scores of the test rows are kept for the
+    comparison; the model itself is dropped.
     """
     (task,) = config.tasks
     train = _read(prepared, "train", task)
-    columns = Columns.learnt(train, config.spec)
-    model = _fitted(columns, train, _read(prepared, "val", task), task, config.train.seed)
-    probability_N = model.predict_proba(columns.of(rows.features))[:, 1:].astype(np.float32)
+    every = Columns.learnt(train, config.spec)
+    tried = [_trees(every, train, config, prepared)]
+    if every.many and len(every.many) < len(every.expressions):
+        tried.append(_trees(every.without(every.many), train, config, prepared))
+        aucs = {key: trees.val[task]["auc"] for key, trees in zip((WITH_IDS, WITHOUT_IDS), tried, strict=True)}
+        tried = [replace(trees, val={task: trees.val[task] | aucs}) for trees in tried]
+    best = max(tried, key=lambda trees: trees.val[task]["auc"])
+    probability_N = best.model.predict_proba(best.columns.of(rows.features))[:, 1:].astype(np.float32)
     run = Run(
         folder=boosting_folder(config, prepared),
         tasks=[task],
         method=BOOSTING.name,
         seed=config.train.seed,
-        best_epoch=model.n_iter_ - 1,
-        val=_metrics(model, columns, prepared, "val", task),
-        test=_metrics(model, columns, prepared, "test", task),
+        best_epoch=best.model.n_iter_ - 1,
+        val=best.val,
+        test=_metrics(best.model, best.columns, prepared, "test", task),
         history=[],
+        left_out=[name for name in every.expressions if name not in best.columns.expressions],
     )
     return run.save(config, SCORES, as_tensors(probability_N, rows))
+
+
+def _trees(columns: Columns, train: pl.DataFrame, config: RunConfig, prepared: Prepared) -> _Trees:
+    (task,) = config.tasks
+    model = _fitted(columns, train, _read(prepared, "val", task), task, config.train.seed)
+    return _Trees(model, columns, _metrics(model, columns, prepared, "val", task))
 
 
 def _fitted(
@@ -165,27 +137,3 @@ def _read(prepared: Prepared, split: str, task: str) -> pl.DataFrame:
     rows = pl.scan_parquet(prepared.folder / split / "*.parquet")
     step = sampling_step(prepared.rows[split], ROWS)
     return sampled(rows, step).filter(pl.col(LABEL + task).is_not_null()).collect()
-
-
-def _number(name: str, feature: Feature) -> pl.Expr:
-    value = pl.col((VALUE if feature.has_value else ID) + name)
-    return pl.when(pl.col(ID + name) != NULL).then(value) if feature.has_ids else value
-
-
-def category_column(rows: pl.DataFrame, name: str) -> pl.Expr:
-    """A category's code: 0 for the most frequent id of the rows, 1 for the next, a last code for all rare ids."""
-    frequent = _frequent(rows.get_column(ID + name), _CATEGORIES)
-    codes = pl.Series(range(len(frequent)), dtype=pl.Int32)
-    return pl.col(ID + name).replace_strict(frequent, codes, default=len(frequent), return_dtype=pl.Int32)
-
-
-def _entries(rows: pl.DataFrame, name: str) -> list[pl.Expr]:
-    entries = pl.col(ID + name)
-    frequent = _frequent(rows.get_column(ID + name).explode(), _ENTRIES)
-    return [entries.list.len(), *(entries.list.contains(entry) for entry in frequent)]
-
-
-def _frequent(ids: pl.Series, most: int) -> pl.Series:
-    """The most frequent ids, most frequent first; of equally frequent ids the smaller comes first."""
-    counts = ids.drop_nulls().alias("id").value_counts(name="rows")
-    return counts.sort(["rows", "id"], descending=[True, False]).head(most).get_column("id")

@@ -8,7 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from statistics import mean, stdev
 
-from pipeline.comparison.boosting import boosting_folder, boosting_note
+from pipeline.comparison.boosting import boosting_folder
+from pipeline.comparison.boosting_notes import boosting_notes
 from pipeline.comparison.candidates import Candidate
 from pipeline.comparison.confidence import Confidence, confidence
 from pipeline.comparison.same_methods import same_methods
@@ -105,7 +106,8 @@ class Comparison:
     @property
     def remarks(self) -> list[str]:
         """Notes on its systems for a reader of the table."""
-        boosting = [boosting_note(self.prepared)] if BOOSTING.name in self.systems else []
+        boosted = self.systems.get(BOOSTING.name)
+        boosting = boosting_notes(self.prepared, boosted) if boosted else []
         return boosting + same_methods(self.systems, len(self.config.tasks))
 
     @property

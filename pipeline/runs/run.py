@@ -71,6 +71,7 @@ class Run:
         val: Validation metrics of those weights.
         test: Test metrics of those weights.
         history: Every epoch.
+        left_out: Features of the spec that it does not read; only boosting may leave some out.
     """
 
     folder: Path
@@ -81,6 +82,7 @@ class Run:
     val: Metrics
     test: Metrics
     history: list[Epoch] = field(repr=False)
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def fingerprint(self) -> str:

@@ -23,7 +23,7 @@ from features.kinds import KINDS, Feature
 from features.kinds.base import Example
 from features.spec import FeatureSpec
 from features.transforms import FIRST_KNOWN, NULL, OUT_OF_VOCABULARY
-from pipeline.comparison.boosting import Columns
+from pipeline.comparison.boosting_columns import Columns
 from pipeline.data.windows import Window
 from pipeline.serving.requests import Limits, frame_of, rows_of
 from tests.conftest import fitted, vocabularies

@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 
 from pipeline.comparison import boosting
-from pipeline.comparison.boosting import Columns
+from pipeline.comparison.boosting_columns import Columns, category_column
+from pipeline.comparison.boosting_notes import boosting_notes
 from pipeline.comparison.candidates import pareto_optimal
 from pipeline.comparison.compare import compare
 from pipeline.comparison.comparison import Comparison, comparison_fingerprint, plan_boosting
@@ -23,9 +24,11 @@ from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import task_metrics
 from pipeline.runs.plan import BOOSTING, SINGLE_TASK
+from pipeline.runs.run import Run
 from pipeline.sources.clicklog import Options, generate
 from pipeline.training.resolve import load_config
 from tests.conftest import ROOT, debug_config
+from tests.pipeline.small_shop import shop_config, shop_log, write
 
 BESIDE = ["compare.methods=['uniform', 'mgda']", "compare.seeds=2", "compare.boosting=true"]
 
@@ -128,6 +131,77 @@ def test_rare_categories_are_one_and_frequent_ones_come_first() -> None:
     spec = load_config(ROOT / "configs" / "debug.toml").spec
     ids = np.concatenate([np.repeat(7, 5), np.repeat(3, 9), np.arange(100, 400)])
     names = [n for n in spec.id_features if n == "sex"]
-    expression = boosting.category_column(pl.DataFrame({f"id.{names[0]}": ids}), names[0])
+    expression = category_column(pl.DataFrame({f"id.{names[0]}": ids}), names[0])
     codes = pl.DataFrame({"id.sex": [3, 7, 399, 12345]}).select(expression).to_series().to_list()
     assert codes == [0, 1, 254, 254]
+
+
+USER = {"user_id": '{ kind = "categorical", buckets = 5_000 }'}
+CROSS = {"pair": '{ kind = "cross", columns = ["user_id", "item_id"], buckets = 20_000 }'}
+TAGS = {"tags": '{ kind = "multi_hot", buckets = 10_000 }'}
+
+
+def boosted(log: pl.DataFrame, features: dict[str, str]) -> tuple[Run, Prepared]:
+    """The baseline's model of the small shop's purchases."""
+    write(log)
+    config = shop_config(features, None, "train.tasks=['purchase']")
+    prepared = prepare(config)
+    return boosting.train_boosting(config, prepared, TestRows(prepared)), prepared
+
+
+def strangers(rows: int = 12_000) -> pl.DataFrame:
+    """A log whose 300 users tell nothing, and whose items decide."""
+    users = np.random.default_rng(10).integers(0, 300, rows)
+    return shop_log(rows).with_columns(user_id=pl.Series(users))
+
+
+def regulars(rows: int = 4000) -> pl.DataFrame:
+    """A log whose 300 users always buy or never do, but for one click in ten."""
+    generator = np.random.default_rng(1)
+    user = generator.integers(0, 300, rows)
+    bought = (np.random.default_rng(2).random(300) < 0.4)[user] ^ (generator.random(rows) < 0.1)
+    return shop_log(rows).with_columns(user_id=pl.Series(user), bought=pl.Series(bought.astype(np.int64)))
+
+
+def test_ids_that_tell_nothing_are_left_out_by_validation() -> None:
+    run, prepared = boosted(strangers(), USER)
+    assert run.left_out == ["user_id"]
+    found = run.val["purchase"]
+    assert found["auc"] == found["auc_without_ids"] > found["auc_with_ids"]
+    assert Run.load(run.folder) == run
+    assert len(scores_of(run, TestRows(prepared))) == prepared.rows["test"]
+    note = f"no `user_id` for purchase ({found['auc_without_ids']:.4f}, with {found['auc_with_ids']:.4f})"
+    assert boosting_notes(prepared, [run])[1].endswith(f"by validation AUC it reads {note}")
+
+
+def test_ids_that_tell_much_are_kept() -> None:
+    run, prepared = boosted(regulars(), USER)
+    assert run.left_out == []
+    found = run.val["purchase"]
+    assert found["auc"] == found["auc_with_ids"] > found["auc_without_ids"] + 0.1
+    assert "it reads all features for purchase (0." in boosting_notes(prepared, [run])[1]
+
+
+def test_few_values_are_never_tried_without() -> None:
+    run, prepared = boosted(shop_log(), USER)  # 199 users
+    assert "auc_without_ids" not in run.val["purchase"]
+    assert len(boosting_notes(prepared, [run])) == 1
+
+
+def test_crosses_of_ids_have_many_values_and_lists_have_few_columns() -> None:
+    write(shop_log(4000).with_columns(tags=pl.int_ranges(pl.col("click_id"), pl.col("click_id") + 3)))
+    config = shop_config(CROSS | TAGS)
+    prepared = prepare(config)
+    rows = pl.read_parquet(prepared.folder / "train" / "*.parquet")
+    columns = Columns.learnt(rows, config.spec)
+    assert columns.many == ["pair"]
+    assert [len(e) for e in columns.without(columns.many).expressions.values()] == [1, 1, 1, 17]
+    assert columns.without(columns.many).categorical == [True, True, False, *[False] * 17]
+
+
+def test_a_log_of_ids_alone_keeps_them() -> None:
+    write(strangers())
+    spec = {'item_id = { kind = "categorical" }': "", 'country = { kind = "categorical" }': ""}
+    config = shop_config(USER, spec | {'price = { kind = "numeric", buckets = 8 }': ""}, "train.tasks=['purchase']")
+    prepared = prepare(config)
+    assert boosting.train_boosting(config, prepared, TestRows(prepared)).left_out == []
