@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich import box
 from rich.table import Table
 
 from jobs.console import AsJson, show
+
+Unit = Literal["s", "ms", "us", "ns"]  # as in features.transforms, which would load Polars for `--help`
 
 
 def main(
@@ -20,7 +22,10 @@ def main(
     ] = "24h",
     user: Annotated[str, typer.Option(help="Column with the user.")] = "user_id",
     item: Annotated[str, typer.Option(help="Column with the item.")] = "item_id",
-    time: Annotated[str, typer.Option(help="Column with the time, a Datetime.")] = "ts",
+    time: Annotated[str, typer.Option(help="Column with the time, a Datetime, or a number with --unit.")] = "ts",
+    unit: Annotated[
+        Unit | None, typer.Option(help="Unit of a time that is a number since 1970.", show_default=False)
+    ] = None,
     event: Annotated[str, typer.Option(help="Column with the kind of event.")] = "event",
     click: Annotated[str, typer.Option(help="Event values that are clicks, the rows to label.")] = "view,click,pv",
     purchase: Annotated[str, typer.Option(help="Event values that are purchases.")] = "buy,purchase",
@@ -35,7 +40,8 @@ def main(
 
     values = {"click": click, "purchase": purchase, "cart": cart, "wish": wish, "ignore": ignore}
     roles = {role: tuple(v.strip() for v in text.split(",") if v.strip()) for role, text in values.items()}
-    summary = label_events(events, out, Events(user=user, item=item, time=time, event=event, **roles), window)
+    columns = Events(user=user, item=item, time=time, unit=unit, event=event, **roles)
+    summary = label_events(events, out, columns, window)
     show(_table(summary, out), summary | {"out": out}, as_json)
 
 

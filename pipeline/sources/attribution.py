@@ -5,8 +5,9 @@ event, if that click is at most the window earlier. So a purchase at the instant
 one exactly the window later. Clicks of one pair at one instant are indistinguishable and share their credit.
 
 A click's label is 1 if such an event is credited to it, and otherwise 0, if the log covers the click's whole window. A
-click whose window is unfinished when the log ends, or whose user or item is unknown, has the label null, even if an
-event was already credited to it: otherwise all known labels of the last window would be 1, and rates and models wrong.
+click whose window is unfinished when the log ends, or whose user or item is unknown (null or NaN), has the label null,
+even if an event was already credited to it: otherwise all known labels of the last window would be 1, and rates and
+models wrong.
 """
 
 from __future__ import annotations
@@ -19,10 +20,14 @@ from itertools import chain
 
 import polars as pl
 
+from features import transforms
+from features.transforms import Unit
+
 CREDITED_TASKS = ("purchase", "cart", "wish")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _UNITS = {"ms": 10**3, "us": 10**6, "ns": 10**9}
-_ROLE, _CLICKED, _CREDITED = "__role", "__clicked", "__credited_"
+_USER, _ITEM, _TIME, _ROLE, _CLICKED, _CREDITED = "__user", "__item", "__time", "__role", "__clicked", "__credited_"
+_PAIR = (_USER, _ITEM)
 
 
 def parse_window(text: str) -> timedelta:
@@ -45,8 +50,9 @@ class Events:
     Args:
         user: Column of the user.
         item: Column of the item.
-        time: Column of the time, a Datetime.
-        event: Column of the event; its values are compared as text.
+        time: Column of the time, a Datetime, or a number since 1970 in a unit.
+        unit: Unit of a time that is a number: ``"s"``, ``"ms"``, ``"us"`` or ``"ns"``.
+        event: Column of the event; its values are compared as text, whole numbers without a fraction.
         click: Event values of clicks, the rows to label.
         purchase: Event values that give the label ``purchase``.
         cart: Event values that give the label ``cart``.
@@ -57,6 +63,7 @@ class Events:
     user: str = "user_id"
     item: str = "item_id"
     time: str = "ts"
+    unit: Unit | None = None
     event: str = "event"
     click: tuple[str, ...] = ("view", "click", "pv")
     purchase: tuple[str, ...] = ("buy", "purchase")
@@ -79,15 +86,43 @@ class Events:
             yield f"an event value should have one role, found several for {', '.join(twice)}"
         if empty := [role for role in ("click", *CREDITED_TASKS) if not getattr(self, role)]:
             yield f"each role should have an event value, found none for {', '.join(empty)}"
-        if schema is None:
-            return
+        yield from self._column_problems(schema) if schema is not None else ()
+
+    def _column_problems(self, schema: pl.Schema) -> Iterator[str]:
+        named = {option: getattr(self, option) for option in ("user", "item", "time", "event")}
         yield from (f"column `{c}` (`--{o}`) is missing from the events" for o, c in named.items() if c not in schema)
         kind = schema.get(self.time)
-        if kind is not None and not isinstance(kind, pl.Datetime):
-            yield f"column `{self.time}` (`--time`) holds {kind}; a timestamp is a Datetime: cast it"
+        if kind is not None and not self.has_times(kind):
+            rule = "a timestamp is a Datetime, or a number since 1970 whose `--unit` is given: cast it"
+            yield f"column `{self.time}` (`--time`) holds {kind}; {rule}"
+        for name, column in (("user", self.user), ("item", self.item)):
+            if column in schema and schema[column].is_nested():
+                yield f"column `{column}` (`--{name}`) holds {schema[column]}; an id is one value a row"
         for column in schema:
             if column in CREDITED_TASKS or column.startswith("__"):
                 yield f"column `{column}` has a name that the result needs; rename it"
+
+    def has_times(self, kind: pl.DataType) -> bool:
+        """Whether the time column's type can be read."""
+        return isinstance(kind, pl.Datetime) or (kind.is_numeric() and self.unit is not None)
+
+    def moment(self, kind: pl.DataType) -> pl.Expr:
+        """The time of each event as a Datetime, null where a number is none; in UTC if it is a number."""
+        return pl.col(self.time) if isinstance(kind, pl.Datetime) else transforms.timestamp(self.time, kind, self.unit)
+
+    def value(self, kind: pl.DataType) -> pl.Expr:
+        """The kind of each event as text."""
+        return transforms.text(pl.col(self.event), kind)
+
+
+def datetime_of(kind: pl.DataType) -> pl.Datetime:
+    """The type of :meth:`Events.moment`, given that of the column."""
+    return kind if isinstance(kind, pl.Datetime) else pl.Datetime("us")
+
+
+def known_id(column: str, kind: pl.DataType) -> pl.Expr:
+    """The user or item of each event; NaN, as pandas writes a gap, is unknown."""
+    return pl.col(column).fill_nan(None) if kind.is_float() else pl.col(column)
 
 
 def instant(value: int, kind: pl.DataType) -> pl.Expr:
@@ -107,36 +142,37 @@ def label(rows: pl.LazyFrame, events: Events, window: timedelta, kind: pl.Dateti
         rows: All events from the first click on until the window after the last one.
         events: The columns and the roles of events.
         window: Longest time from a click to an event that is credited to it.
-        kind: Type of the time column.
+        kind: Type of the times; see :func:`datetime_of`.
         end: The last instant of the log, in units of that type.
     """
-    pair = [events.user, events.item]
-    role = pl.col(events.event).cast(pl.String).replace_strict(events.roles, default=None, return_dtype=pl.String)
-    rows = rows.with_columns(role.alias(_ROLE))
-    known = rows.filter(pl.all_horizontal(pl.col(pair).is_not_null()))
-    clicked = known.filter(pl.col(_ROLE) == "click").select(*pair, events.time).unique()
-    others = known.filter(pl.col(_ROLE).is_in(CREDITED_TASKS)).select(*pair, events.time, _ROLE)
+    schema = rows.collect_schema()
+    role = events.value(schema[events.event]).replace_strict(events.roles, default=None, return_dtype=pl.String)
+    ids = {key: known_id(column, schema[column]) for key, column in zip(_PAIR, (events.user, events.item), strict=True)}
+    rows = rows.with_columns(role.alias(_ROLE), events.moment(schema[events.time]).alias(_TIME), **ids)
+    known = rows.filter(pl.all_horizontal(pl.col(_PAIR).is_not_null()))
+    clicked = known.filter(pl.col(_ROLE) == "click").select(*_PAIR, _TIME).unique()
+    others = known.filter(pl.col(_ROLE).is_in(CREDITED_TASKS)).select(*_PAIR, _TIME, _ROLE)
     # Sorted by time, as a join by groups needs; Polars cannot check the order within groups.
     credited = (
-        others.sort(events.time)
+        others.sort(_TIME)
         .join_asof(
-            clicked.with_columns(pl.col(events.time).alias(_CLICKED)).sort(events.time),
-            on=events.time,
-            by=pair,
+            clicked.with_columns(pl.col(_TIME).alias(_CLICKED)).sort(_TIME),
+            on=_TIME,
+            by=_PAIR,
             strategy="backward",
             check_sortedness=False,
         )
-        .filter(pl.col(events.time) - pl.col(_CLICKED) <= window)
-        .group_by(*pair, _CLICKED)
+        .filter(pl.col(_TIME) - pl.col(_CLICKED) <= window)
+        .group_by(*_PAIR, _CLICKED)
         .agg((pl.col(_ROLE) == task).any().alias(_CREDITED + task) for task in CREDITED_TASKS)
     )
-    elapsed = pl.col(events.time) <= instant(end - units(window, kind), kind)
-    settled = elapsed & pl.all_horizontal(pl.col(pair).is_not_null())
+    elapsed = pl.col(_TIME) <= instant(end - units(window, kind), kind)
+    settled = elapsed & pl.all_horizontal(pl.col(_PAIR).is_not_null())
     return (
         rows.filter(pl.col(_ROLE) == "click")
-        .join(credited, left_on=[*pair, events.time], right_on=[*pair, _CLICKED], how="left", maintain_order="left")
+        .join(credited, left_on=[*_PAIR, _TIME], right_on=[*_PAIR, _CLICKED], how="left", maintain_order="left")
         .with_columns(_label(pl.col(_CREDITED + task), settled).alias(task) for task in CREDITED_TASKS)
-        .drop(_ROLE, *(_CREDITED + task for task in CREDITED_TASKS))
+        .drop(*_PAIR, _TIME, _ROLE, *(_CREDITED + task for task in CREDITED_TASKS))
     )
 
 
@@ -159,6 +195,6 @@ def label_day(
     """
     length = units(timedelta(days=1), kind)
     first, last = day * length, (day + 1) * length - 1
-    time = pl.col(events.time)
+    time = events.moment(rows.collect_schema()[events.time])
     reach = rows.filter(time.is_between(instant(first, kind), instant(last + units(window, kind), kind)))
     return label(reach, events, window, kind, end).filter(time <= instant(last, kind))

@@ -14,9 +14,10 @@ import polars as pl
 from filelock import FileLock
 
 from features.errors import InputError
+from features.transforms import is_unlikely_time
 from pipeline.files import parquet
 from pipeline.files.atomic import atomic, remove_drafts, sha256_file
-from pipeline.sources.attribution import CREDITED_TASKS, Events, label_day, parse_window, units
+from pipeline.sources.attribution import CREDITED_TASKS, Events, datetime_of, label_day, parse_window, units
 
 _MANIFEST = "manifest.json"
 # Raise this number when equal inputs give another result.
@@ -25,10 +26,19 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class _Survey:
-    """The findings of one pass over the events: counts of event values, rows without a time, last instant, days."""
+    """The findings of one pass over the events.
+
+    Args:
+        values: Event value to its rows.
+        timeless: Number of rows without a time.
+        unlikely: Number of rows whose time, a number, is unlikely in its unit.
+        end: The last instant.
+        days: The days of clicks, counted from 1970-01-01.
+    """
 
     values: dict[str | None, int]
     timeless: int
+    unlikely: int
     end: int | None
     days: list[int]
 
@@ -37,7 +47,10 @@ class _Survey:
             listed = ", ".join(f"{value!r} ({count} row(s))" for value, count in sorted(unknown.items(), key=str))
             yield f"column `{events.event}` holds values without a role: {listed}; give them one, or `--ignore` them"
         if self.timeless:
-            yield f"column `{events.time}` is null in {self.timeless} row(s); an event needs its time"
+            yield f"column `{events.time}` has no time in {self.timeless} row(s); an event needs its time"
+        if 2 * self.unlikely > sum(self.values.values()):
+            rule = f"most of its numbers are no times of these centuries in `--unit {events.unit}`; give their unit"
+            yield f"column `{events.time}`: {rule}"
         if not any(events.roles.get(value or "") == "click" for value in self.values):
             yield f"there is no click (`--click {','.join(events.click)}`) among {sum(self.values.values())} event(s)"
 
@@ -73,7 +86,7 @@ def label_events(pattern: str, out: Path, events: Events, window: str) -> dict[s
         problems.append(f"`--window`: {error}")
     survey = None if schema is None or wrong else _survey(paths, schema, events)
     problems += survey.problems(events) if survey else []
-    inputs = {"format": _FORMAT, "window": window, "events": json.loads(json.dumps(asdict(events)))}
+    inputs = {"format": _format(events, schema), "window": window, "events": _written(events)}
     inputs["sources"] = {str(path): sha256_file(path) for path in paths if path.is_file()}
     problems += _in_the_way(out, inputs)
     if problems or survey is None or length is None:
@@ -86,6 +99,18 @@ def label_events(pattern: str, out: Path, events: Events, window: str) -> dict[s
     return {name: manifest[name] for name in ("clicks", "days", "tasks")}
 
 
+def _written(events: Events) -> dict[str, Any]:
+    """The events' declaration as JSON; without a unit as it was before there were units."""
+    written: dict[str, Any] = json.loads(json.dumps(asdict(events)))
+    return {key: value for key, value in written.items() if key != "unit" or value is not None}
+
+
+def _format(events: Events, schema: pl.Schema | None) -> int:
+    """The format of the result. Ids that are floats had other labels before: NaN was a user of its own."""
+    has_floats = schema is not None and any(schema.get(c, pl.Null()).is_float() for c in (events.user, events.item))
+    return _FORMAT + has_floats
+
+
 def _scan(paths: list[Path]) -> pl.LazyFrame:
     return pl.scan_parquet(paths, hive_partitioning=False)
 
@@ -93,22 +118,26 @@ def _scan(paths: list[Path]) -> pl.LazyFrame:
 def _survey(paths: list[Path], schema: pl.Schema, events: Events) -> _Survey | None:
     """The findings of one pass over two columns; None if a column is missing."""
     kind = schema.get(events.time)
-    if events.event not in schema or not isinstance(kind, pl.Datetime):
+    if events.event not in schema or kind is None or not events.has_times(kind):
         return None
-    value, time = pl.col(events.event).cast(pl.String), pl.col(events.time).to_physical()
-    day = time // units(timedelta(days=1), kind)
+    value, moment = events.value(schema[events.event]), events.moment(kind)
+    time = moment.to_physical()
+    unlikely = (
+        is_unlikely_time(pl.col(events.time), events.unit) if events.unit and kind.is_numeric() else pl.lit(value=False)
+    )
+    day = time // units(timedelta(days=1), datetime_of(kind))
     clicks = _scan(paths).filter(value.is_in(events.click))
     queries = [
         _scan(paths).group_by(value.alias("value")).len(),
-        _scan(paths).select(timeless=time.null_count(), end=time.max()),
+        _scan(paths).select(timeless=time.null_count(), unlikely=unlikely.sum(), end=time.max()),
         clicks.select(day=day.drop_nulls()).unique(),
     ]
     try:
         values, ends, days = pl.collect_all(queries)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InputError(f"a file of the events is damaged: {error}") from error
-    timeless, end = ends.row(0)
-    return _Survey(dict(values.iter_rows()), timeless, end, sorted(days.get_column("day")))
+    timeless, unlikely_rows, end = ends.row(0)
+    return _Survey(dict(values.iter_rows()), timeless, unlikely_rows or 0, end, sorted(days.get_column("day")))
 
 
 def _in_the_way(out: Path, inputs: dict[str, Any]) -> Iterator[str]:
@@ -127,8 +156,7 @@ def _write(
     paths: list[Path], out: Path, events: Events, window: timedelta, survey: _Survey, inputs: dict[str, Any]
 ) -> None:
     remove_drafts(out.parent, f".{out.name}.*.draft")
-    kind = pl.read_parquet_schema(paths[0])[events.time]
-    assert isinstance(kind, pl.Datetime)
+    kind = datetime_of(pl.read_parquet_schema(paths[0])[events.time])
     assert survey.end is not None
     with atomic(out) as draft:
         for day in survey.days:

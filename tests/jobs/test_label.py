@@ -78,7 +78,8 @@ def test_everything_wrong_is_one_message() -> None:
     message = " ".join(err.split())
     for part in (
         "8 problem(s)", "several for buy", "`item_id` (`--item`) is missing", "column `cart` has a name",
-        "'soon'", f"'share' ({len(STREAM)} row(s))", "null in 2 row(s)", "no click (`--click view,click,pv`)", "thesis",
+        "'soon'", f"'share' ({len(STREAM)} row(s))", "no time in 2 row(s)",
+        "no click (`--click view,click,pv`)", "thesis",
     ):  # fmt: skip
         assert part in message.replace("clicks holds something", "thesis"), part
 
