@@ -1,8 +1,25 @@
-"""The commands without the script `gradops`: `python -m jobs train CONFIG`, `torchrun -m jobs train CONFIG`."""
+"""The command `gradops`; without that script `python -m jobs train CONFIG`, or `torchrun -m jobs train CONFIG`."""
 
 from __future__ import annotations
 
-from jobs.cli import app
+import os
+import signal
+import sys
+
+
+def main() -> None:
+    """Run the command of the command line."""
+    try:
+        from jobs.cli import app  # takes a moment, in which Ctrl-C should print no traceback
+
+        app(prog_name="gradops")
+    except KeyboardInterrupt:
+        os.write(2, b"interrupted\n")
+        sys.exit(130)
+    finally:
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is left to save while the interpreter ends
+
 
 if __name__ == "__main__":
-    app(prog_name="gradops")
+    main()

@@ -8,21 +8,16 @@ from __future__ import annotations
 
 import atexit
 import gc
-import multiprocessing
 import os
-import signal
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import typer
-from filelock import Timeout
 from typer.core import TyperCommand, TyperGroup
 
-from features.errors import InputError
-from jobs.console import FAILED, INTERRUPTED, LOCKED, WRONG_INPUT, err
-from pipeline.files.redaction import without_passwords
-from pipeline.tracking.errors import AwayError
+from jobs.failures import report
+from pipeline.runtime.signals import interruptible
 
 # Each command is the file of its name in this folder; its help is the docstring of the file's `main`.
 COMMANDS = (
@@ -71,18 +66,15 @@ class _Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; an error that the user can mend becomes a message and an exit code, without a traceback."""
-        try:
-            return super().invoke(ctx)
-        except (InputError, AwayError) as error:
-            message = without_passwords(f"error: {error}")
-            err.print(message, style="red", highlight=False, markup=False, soft_wrap=True)
-            raise typer.Exit(WRONG_INPUT if isinstance(error, InputError) else FAILED) from None
-        except Timeout as error:
-            err.print(f"error: another run holds {error.lock_file}; wait for it to end", style="red", markup=False)
-            raise typer.Exit(LOCKED) from None
-        except KeyboardInterrupt:
-            err.print("interrupted; the same command goes on from there", style="red")
-            raise typer.Exit(INTERRUPTED) from None
+        # torchrun hands each signal on to its ranks, which the terminal has told already: for a rank both are one.
+        with interruptible(second_ends="TORCHELASTIC_RUN_ID" not in os.environ) as interruptions:
+            try:
+                return super().invoke(ctx)
+            except BaseException as error:
+                code = report(error, interrupted=interruptions.has_arrived)
+                if code is None:
+                    raise
+        raise typer.Exit(code)
 
 
 def _help(name: str) -> str:
@@ -92,15 +84,6 @@ def _help(name: str) -> str:
     source = ast.parse(Path(__file__).with_name(f"{name}.py").read_text())
     (main,) = (part for part in source.body if isinstance(part, ast.FunctionDef) and part.name == "main")
     return ast.get_docstring(main) or ""
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
-# An orchestrator ends a job by SIGTERM: the command then saves its state as it does for Ctrl-C. Workers just end.
-if multiprocessing.parent_process() is None:
-    signal.signal(signal.SIGTERM, _interrupt)
 
 
 app = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)

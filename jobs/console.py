@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pipeline.config.run import RunConfig
 
 # Exit codes, in this order: any other error, wrong input of the user, a model refused by the gate, a lock held by
-# another run, an interruption.
-FAILED, WRONG_INPUT, REFUSED, LOCKED, INTERRUPTED = 1, 2, 3, 4, 130
+# another run. That of an interruption is in `pipeline.runtime.signals`.
+FAILED, WRONG_INPUT, REFUSED, LOCKED = 1, 2, 3, 4
 # Results go to standard output; progress and errors to standard error, so that `--json` can be piped.
 out = Console(width=None if sys.stdout.isatty() else 120)
 err = Console(stderr=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from pipeline.data.prepared import Prepared
 from pipeline.registry.register import register
 from pipeline.runs.plan import UNIFORM, Callback
 from pipeline.runs.run import Run, mean_auc
+from pipeline.runtime.processes import LostWorkerError
 from pipeline.search.points import Baselines, study_file, with_pareto_front
 from pipeline.search.storage import folder_of, reachable
 from pipeline.search.study import Study
@@ -141,9 +141,9 @@ class Search:
         return searched, aliases
 
     def _compared(self, tracker: Tracker, callbacks: Sequence[Callback]) -> Comparison:
-        """The baselines' comparison; tried again if a worker is killed, since that breaks the pool of all workers."""
+        """The baselines' comparison; tried again if a worker is killed."""
         for _ in range(MOST_LOSSES):
-            with suppress(BrokenProcessPool):
+            with suppress(LostWorkerError):
                 return train_networks(self.compared, self.prepared, [*callbacks, tracker])
             tracker.give_up("killed")
         return train_networks(self.compared, self.prepared, [*callbacks, tracker])

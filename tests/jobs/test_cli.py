@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
+import sqlite3
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 from filelock import FileLock
@@ -82,27 +86,75 @@ def tell_all(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     os.killpg(process.pid, number)
 
 
+LONG = ("--set", "train.max_steps=0", "--epochs", "1000", "--workers", "2", "--methods", "uniform,pcgrad")
+
+
+def start_comparison(log: TextIO) -> subprocess.Popen[bytes]:
+    """A comparison of five long runs, two at a time."""
+    command = [*GRADOPS, "compare", DEBUG, *places(), *LONG]
+    return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+
+
+def children(process: subprocess.Popen[bytes]) -> list[str]:
+    """The processes that a process has started."""
+    found = [path.read_text().split() for path in Path(f"/proc/{process.pid}/task").glob("*/children")]
+    return [child for some in found for child in some]
+
+
+def assert_nothing_is_left(started: subprocess.Popen[bytes], said: str) -> None:
+    """No process, no lock, no run that MLflow shows as running, no traceback, and one line as the last one."""
+    wait_until(lambda: is_empty(started.pid), seconds=30)
+    assert said.splitlines()[-1] == "interrupted; the same command goes on from there"
+    assert "Traceback" not in said
+    assert "Exception" not in said
+    with FileLock("debug/runs/debug.lock", timeout=0), sqlite3.connect("mlflow.db") as store:
+        assert not store.execute("select run_uuid from runs where status = 'RUNNING'").fetchall()
+
+
+def test_ctrl_c_while_workers_start_ends_all_of_them(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w") as log:
+        started = start_comparison(log)
+        wait_until(lambda: len(children(started)) >= 2, seconds=240)
+        tell_all(started, signal.SIGINT)
+        assert started.wait(60) == 130
+    assert_nothing_is_left(started, (tmp_path / "log").read_text())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("end", "number", "code"),
     [(tell_all, signal.SIGINT, 130), (tell, signal.SIGTERM, 130), (tell, signal.SIGKILL, -signal.SIGKILL)],
 )
-def test_a_comparison_that_is_ended_leaves_no_worker_behind(
+def test_a_comparison_that_is_ended_saves_its_steps_and_begins_none_of_its_queue(
     end: Callable[[subprocess.Popen[bytes], signal.Signals], None], number: signal.Signals, code: int, tmp_path: Path
 ) -> None:
-    long = ["--set", "train.max_steps=0", "--epochs", "1000", "--workers", "2", "--methods", "uniform"]
-    command = [*GRADOPS, "compare", DEBUG, *places(), *long]
-    with (tmp_path / "log").open("w+") as log:
-        started = subprocess.Popen(command, stderr=log, start_new_session=True)
+    with (tmp_path / "log").open("w") as log:
+        started = start_comparison(log)
         wait_until(lambda: (tmp_path / "log").read_text().count("epoch 2/") >= 2, seconds=240)
         end(started, number)
-        assert started.wait(120) == code
-    wait_until(lambda: is_empty(started.pid), seconds=120)
+        assert started.wait(30) == code
+    wait_until(lambda: is_empty(started.pid), seconds=60)
     # What was trained is saved, if there was time: epochs are 16 steps, and no checkpoint was due yet.
     assert len(list(Path("debug/runs/checkpoints").glob("*/newest"))) == (0 if number == signal.SIGKILL else 2)
+    assert not list(Path("debug/runs").glob("*/result.json"))
     if number != signal.SIGKILL:
-        assert "interrupted; the same command goes on" in (tmp_path / "log").read_text()
-        assert "Traceback" not in (tmp_path / "log").read_text()
+        assert_nothing_is_left(started, (tmp_path / "log").read_text())
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_any_moment_of_the_start_prints_no_traceback(tmp_path: Path) -> None:
+    """While Python starts, there is nothing of ours that could be quiet."""
+    chance = random.Random(0)
+    for life in range(12):
+        with (tmp_path / f"log-{life}").open("w") as log:
+            started = start_comparison(log)
+            time.sleep(chance.uniform(0.3, 12))
+            tell_all(started, signal.SIGINT)
+            assert started.wait(60) == 130
+        said = (tmp_path / f"log-{life}").read_text()
+        wait_until(lambda: is_empty(started.pid), seconds=30)  # noqa: B023  # called at once
+        assert "interrupted" in said
+        assert "Traceback" not in said
 
 
 def test_a_run_that_is_told_to_end_goes_on_where_it_was(tmp_path: Path) -> None:
