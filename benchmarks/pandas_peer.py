@@ -19,7 +19,7 @@ from sklearn.preprocessing import KBinsDiscretizer, OrdinalEncoder, StandardScal
 
 from features.spec import FeatureSpec
 from pipeline.config.run import RunConfig
-from pipeline.files import parquet
+from pipeline.files.table import find_table
 
 NULL, OUT_OF_VOCABULARY, FIRST_KNOWN = 1, 2, 3
 
@@ -50,7 +50,7 @@ class Read:
 
 def prepare(config: RunConfig, out: Path) -> None:
     """Encode the rows of a config and write a Parquet file a split."""
-    rows = pd.concat([pd.read_parquet(path) for path in parquet.find_files(config.data.train)], ignore_index=True)
+    rows = pd.concat([pd.read_parquet(path) for path in find_table(config.data.train).files], ignore_index=True)
     day = rows[config.split.time].dt.date
     is_train = (day < config.split.validation).to_numpy()
     encoded = pd.DataFrame(_columns(config.spec, rows, is_train))

@@ -130,7 +130,7 @@ class Encoder:
     def load(cls, folder: Path) -> Encoder:
         """Read an encoder that :meth:`save` wrote."""
         fitted = _Saved.model_validate_json((folder / _JSON).read_text())
-        values = pl.read_parquet(folder / _VOCABULARY).sort("table", "id")
+        values = pl.scan_parquet(folder / _VOCABULARY, glob=False).collect().sort("table", "id")
         vocabularies = {
             table: values.filter(pl.col("table") == table).get_column("value") for table in fitted.spec.vocabularies
         }

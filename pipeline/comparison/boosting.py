@@ -125,7 +125,7 @@ def _metrics(
 
 
 def _windows(prepared: Prepared, split: str) -> Iterator[pl.DataFrame]:
-    rows = pl.scan_parquet(prepared.folder / split / "*.parquet")
+    rows = prepared.scan(split)
     if GROUP in rows.collect_schema():
         rows = rows.with_columns(pl.col(GROUP).fill_null(NO_GROUP))
     for start in range(0, prepared.rows[split], WINDOW):
@@ -134,6 +134,6 @@ def _windows(prepared: Prepared, split: str) -> Iterator[pl.DataFrame]:
 
 def _read(prepared: Prepared, split: str, task: str) -> pl.DataFrame:
     """The rows of a split whose label is known; every n-th row of a split above the limit."""
-    rows = pl.scan_parquet(prepared.folder / split / "*.parquet")
+    rows = prepared.scan(split)
     step = sampling_step(prepared.rows[split], ROWS)
     return sampled(rows, step).filter(pl.col(LABEL + task).is_not_null()).collect()

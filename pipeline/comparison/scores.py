@@ -79,7 +79,7 @@ class TestRows:
 
     @property
     def _sample(self) -> pl.LazyFrame:
-        return sampled(pl.scan_parquet(self.prepared.folder / "test" / "*.parquet"), self.step, GROUP)
+        return sampled(self.prepared.scan("test"), self.step, GROUP)
 
     @cached_property
     def _metadata(self) -> pl.DataFrame:

@@ -55,7 +55,7 @@ class Summary:
 def summary(prepared: Prepared) -> Summary:
     """Compare the test rows of prepared data with its training rows, in memory for the ids of one feature."""
     spec = prepared.encoder().spec
-    day, training = (pl.scan_parquet(prepared.folder / split / "*.parquet") for split in ("test", "train"))
+    day, training = prepared.scan("test"), prepared.scan("train")
     shifts = _shifts(day, training, list(spec.value_features))
     found = []
     for name in spec.features:

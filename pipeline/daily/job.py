@@ -16,9 +16,10 @@ from pipeline.config.run import RunConfig
 from pipeline.daily.history import History
 from pipeline.daily.record import DayRecord, Status
 from pipeline.daily.steps import CheckedDay, ShowTraining, check_day, judge_day, prepare_day, train_day
-from pipeline.files import parquet
-from pipeline.files.atomic import fingerprint, sha256_file
+from pipeline.files.atomic import fingerprint
+from pipeline.files.content import digest
 from pipeline.files.partitions import day_of
+from pipeline.files.table import find_table
 from pipeline.tracking.group import RunGroup
 from pipeline.tracking.tracker import Tracker
 from pipeline.validation import raw_data
@@ -91,11 +92,11 @@ class DailyJob:
         _check_config(self.config)
         if not self.config.data.reads(day):
             raise InputError(f"{day} is excluded by the config: see `data.since`, `data.until` and `data.without`")
-        found = [path for path in parquet.find_files(self.config.data.train) if day_of(path) == day]
+        found = [path for path in find_table(self.config.data.train).files if day_of(path) == day]
         if not found:
             fix = f"wait for it, or see where `data.train` ({self.config.data.train}) points"
             raise InputError(f"there is no file below a folder dt={day}: {fix}")
-        return {str(path): sha256_file(path) for path in found}
+        return {str(path): digest(path) for path in found}
 
     def _done(self, record: DayRecord, before: DayRecord | None) -> DayRecord:
         """Take a day through its steps.
@@ -138,7 +139,7 @@ class DailyJob:
 
     def _there(self) -> set[date]:
         """The days with files, as far as the config reads them."""
-        found = {day_of(path) for path in parquet.find_files(self.config.data.train)}
+        found = set(map(day_of, find_table(self.config.data.train).files))
         return {day for day in found if day is not None and self.config.data.reads(day)}
 
     def _undecidable(self, day: date, days: list[date]) -> str | None:

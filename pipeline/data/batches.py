@@ -13,6 +13,7 @@ import polars as pl
 from features.encoder import GROUP, ID, LABEL, SAMPLE_WEIGHT, VALUE, WEIGHT
 from features.spec import FeatureSpec
 from pipeline.data.windows import Batch, Window
+from pipeline.files.parquet import scan_folder
 from pipeline.runtime.prefetch import prefetch
 
 Rows = npt.NDArray[np.int64]
@@ -63,7 +64,7 @@ class Batches:
             raise ValueError(f"`shard` should be a rank from 0 and the number of ranks. Found `shard = {shard}`.")
         if shuffle_shards < 1:
             raise ValueError(f"`shuffle_shards` should be at least 1. Found `shuffle_shards = {shuffle_shards}`.")
-        self._rows = pl.scan_parquet(folder / "*.parquet")
+        self._rows = scan_folder(folder)
         self._spec, self._tasks = spec, tasks
         self._batch_size, self._seed, self._window = batch_size, seed, window
         self._rank, self._ranks, self._shuffle_shards = *shard, shuffle_shards

@@ -23,7 +23,10 @@ from pipeline.data import incremental
 from pipeline.data.chunks import DONE, Chunk, Reading, count_chunk, encode_chunk, split_into_chunks
 from pipeline.data.incremental import Base
 from pipeline.data.prepared import ENCODER, MANIFEST, PENDING, Prepared
-from pipeline.files.atomic import atomic, fingerprint, remove_drafts, sha256_file
+from pipeline.files import parquet
+from pipeline.files.atomic import atomic, fingerprint, remove_drafts
+from pipeline.files.content import digest
+from pipeline.files.table import Table
 from pipeline.runtime.executor import LOCAL_EXECUTOR, Executor
 from pipeline.runtime.versions import data_versions
 from pipeline.validation import leakage, raw_data
@@ -60,7 +63,7 @@ class Preparation:
 
     config: RunConfig
     executor: Executor
-    sources: dict[str, list[Path]]
+    sources: dict[str, Table]
     digests: dict[str, list[str]]
 
     @classmethod
@@ -68,12 +71,12 @@ class Preparation:
         """Find and hash the raw files of a config.
 
         Raises:
-            InputError: If files are missing, or cannot be read.
+            InputError: If there are none.
         """
         sources = raw_data.find_raw_files(config)
         config.data.prepared.mkdir(parents=True, exist_ok=True)
-        executor.check_access([path for paths in sources.values() for path in paths], config.data.prepared)
-        digests = {role: list(executor.map(sha256_file, paths, threads=2)) for role, paths in sources.items()}
+        executor.check_access([path for table in sources.values() for path in table.files], config.data.prepared)
+        digests = {role: list(executor.map(digest, table.files, threads=2)) for role, table in sources.items()}
         return cls(config, executor, sources, digests)
 
     def find(self) -> Prepared | None:
@@ -104,7 +107,7 @@ class Preparation:
             if (done := self.find()) is not None:
                 return done
             (self.examine() if findings is None else findings).check()
-            leakage.check_leakage(self.config, self.sources["train"])
+            leakage.check_leakage(self.config, self.sources["train"].files)
             base = self._base()
             writer = _Writer(self.config, self.executor, self.sources, self.digests, base)
             return writer.write(self._inputs | base.inputs, self._folder(base))
@@ -142,7 +145,7 @@ class _Writer:
 
     config: RunConfig
     executor: Executor
-    sources: dict[str, list[Path]]
+    sources: dict[str, Table]
     digests: dict[str, list[str]]
     base: Base
 
@@ -183,14 +186,14 @@ class _Writer:
 
     def _each_file(self) -> Iterator[tuple[str, Path, str, str]]:
         """Role, path and digest of every raw file, and the beginning of the names of its parts."""
-        for role, paths in self.sources.items():
-            for number, (path, digest) in enumerate(zip(paths, self.digests[role], strict=True)):
-                yield role, path, digest, f"part-{role}-{number:05}"
+        for role, table in self.sources.items():
+            for number, (path, content) in enumerate(zip(table.files, self.digests[role], strict=True)):
+                yield role, path, content, f"part-{role}-{number:05}"
 
     def _new(self) -> Iterator[Chunk]:
         """The chunks of every raw file without kept parts."""
-        for role, path, digest, name in self._each_file():
-            if self.base.kept(role, digest) is None:
+        for role, path, content, name in self._each_file():
+            if self.base.kept(role, content) is None:
                 yield from split_into_chunks(role, path, name)
 
     def _fitted(self, new: list[Chunk], draft: Path) -> Encoder:
@@ -206,7 +209,7 @@ class _Writer:
         return Encoder.load(draft / ENCODER)
 
     def _fitter(self, rows: int) -> Fitter:
-        schema = pl.scan_parquet(self.sources["train"]).collect_schema()
+        schema = parquet.scan_all(self.sources["train"].files).collect_schema()
         before = self.base.prepared
         if before is None:
             return Fitter(self.config.spec, schema, rows)
@@ -214,8 +217,8 @@ class _Writer:
 
     def _linked(self, draft: Path) -> Iterator[str]:
         """The kept parts of files, linked under their new names."""
-        for role, _, digest, name in self._each_file():
-            for part in self.base.kept(role, digest) or ():
+        for role, _, content, name in self._each_file():
+            for part in self.base.kept(role, content) or ():
                 renamed = f"{part.parent.name}/{name}-{part.name.rpartition('-')[2]}"
                 incremental.link(part, draft / renamed)
                 yield renamed
@@ -226,8 +229,8 @@ class _Writer:
         for part in parts:
             named.setdefault(Path(part).name.rpartition("-")[0], []).append(part)
         found: dict[str, dict[str, list[str]]] = {}
-        for role, _, digest, name in self._each_file():
-            found.setdefault(role, {})[digest] = named.get(name, [])
+        for role, _, content, name in self._each_file():
+            found.setdefault(role, {})[content] = named.get(name, [])
         return found
 
     def _counts(self, parts: list[Path]) -> dict[str, Any]:
@@ -235,7 +238,7 @@ class _Writer:
         if not parts:
             return {"rows": 0, "tasks": {}}
         tasks = list(self.config.spec.tasks)
-        labels = pl.scan_parquet(parts).select(pl.col(LABEL + t) for t in tasks)
+        labels = parquet.scan_all(parts).select(pl.col(LABEL + t) for t in tasks)
         known = labels.select(pl.all().count()).collect().row(0)
         positives = labels.select(pl.all().cast(pl.Int64).sum()).collect().row(0)
         rows = labels.select(pl.len()).collect().item()

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from features.encoder import Encoder
+from pipeline.files.parquet import scan, scan_folder
 
 MANIFEST, ENCODER, PENDING = "manifest.json", "encoder", "pending.parquet"
 
@@ -61,10 +62,14 @@ class Prepared:
         """The time when it was written, in nanoseconds."""
         return (self.folder / MANIFEST).stat().st_mtime_ns
 
+    def scan(self, split: str) -> pl.LazyFrame:
+        """The encoded rows of a split, in the order of its parts."""
+        return scan_folder(self.folder / split)
+
     def encoder(self) -> Encoder:
         """The encoder that was fitted on its training rows."""
         return Encoder.load(self.folder / ENCODER)
 
     def pending(self) -> pl.DataFrame:
         """Values of its training rows that are in no vocabulary yet; see :meth:`features.fitting.Fitter.pending`."""
-        return pl.read_parquet(self.folder / PENDING)
+        return scan(self.folder / PENDING).collect()

@@ -18,7 +18,7 @@ from pipeline.data.chunks import Reading, split_into_chunks
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.sample import sample_mask, sampling_step, sampling_units
 from pipeline.files import parquet
-from pipeline.files.atomic import sha256_file
+from pipeline.files.content import digest
 from pipeline.serving.scorer import Scorer
 from pipeline.validation import raw_data
 
@@ -140,15 +140,15 @@ def _files(config: RunConfig, prepared: Prepared) -> Iterator[tuple[str, Path]]:
     Raises:
         InputError: If a file has changed since it was prepared.
     """
-    for role, paths in raw_data.find_raw_files(config).items():
-        digests = prepared.manifest["sources"][role]
+    for role, table in raw_data.find_raw_files(config).items():
+        digests, paths = prepared.manifest["sources"][role], table.files
         if len(paths) != len(digests):
             raise InputError(
                 f"data.{role} has {len(paths)} files now, but had {len(digests)} when it was prepared; {_AGAIN}"
             )
-        for path, digest in zip(paths, digests, strict=True):
-            if any(part.startswith("test/") for part in prepared.manifest["files"][role][digest]):
-                if sha256_file(path) != digest:
+        for path, content in zip(paths, digests, strict=True):
+            if any(part.startswith("test/") for part in prepared.manifest["files"][role][content]):
+                if digest(path) != content:
                     raise InputError(f"{path} has changed since it was prepared; {_AGAIN}")
                 yield role, path
 

@@ -18,6 +18,9 @@ from pipeline.data.chunks import Chunk, split_into_chunks
 from pipeline.data.windows import Window
 from pipeline.files import parquet
 from pipeline.files.atomic import atomic, remove_drafts, sha256_file
+from pipeline.files.content import copies_problem, find_copies
+from pipeline.files.schemas import common_schema
+from pipeline.files.table import find_table
 from pipeline.runtime.prefetch import prefetch
 from pipeline.serving.scorer import Scorer
 
@@ -64,12 +67,10 @@ class Scoring:
         Raises:
             InputError: With all problems of all files.
         """
-        paths = tuple(parquet.find_files(source))
-        if not paths:
-            raise InputError(f"no Parquet file at `{source}` (paths are relative to the folder of the command)")
+        paths = find_table(source).files
         found, unreadable = parquet.read_schemas(paths)
-        problems = [*unreadable.values()]
-        schema, differing = parquet.common_schema(found)
+        problems = [*unreadable.values(), *map(copies_problem, find_copies(found))]
+        schema, differing = common_schema(found)
         kept = tuple(keep or ())
         if schema is not None:
             if keep is None:

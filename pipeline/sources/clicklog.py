@@ -27,6 +27,7 @@ from filelock import FileLock
 
 from features.errors import InputError
 from pipeline.evaluation.multitask import task_metrics
+from pipeline.files import parquet
 from pipeline.files.atomic import atomic, remove_drafts
 from pipeline.sources.clicktruth import TASKS, Truth
 from pipeline.sources.clickworld import MAX_A_DAY, World, click_ids
@@ -209,13 +210,14 @@ def _texts(schema: pa.Schema) -> Iterator[str]:
 
 def _summary(options: Options, out: Path, sizes: FileSizes) -> dict[str, Any]:
     paths = [part.path for part in parts(options, sizes)]
-    log = pl.scan_parquet([out / path for path in paths])
+    log = parquet.scan_all([out / path for path in paths])
     rates = log.select(pl.col(TASKS).mean()).collect().row(0, named=True)
     sampled = paths[:: -(-options.rows // _SAMPLE)]
     aucs = {}
     for task in TASKS:
-        label = pl.read_parquet([out / path for path in sampled], columns=[task]).to_numpy().astype(np.float32)
-        probability = pl.read_parquet([truth_folder(out) / path for path in sampled], columns=[f"p_{task}"]).to_numpy()
+        labels, truths = (parquet.scan_all([f / path for path in sampled]) for f in (out, truth_folder(out)))
+        label = labels.select(task).collect().to_numpy().astype(np.float32)
+        probability = truths.select(f"p_{task}").collect().to_numpy()
         auc = task_metrics(label, probability, [task])[task]["auc"]
         aucs[task] = None if np.isnan(auc) else auc
     return {"rows": options.rows, "days": options.days, "positive_rates": rates, "ceiling_auc": aucs}

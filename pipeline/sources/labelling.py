@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from importlib.metadata import version
@@ -16,7 +16,10 @@ from filelock import FileLock
 from features.errors import InputError
 from features.transforms import is_unlikely_time
 from pipeline.files import parquet
-from pipeline.files.atomic import atomic, remove_drafts, sha256_file
+from pipeline.files.atomic import atomic, remove_drafts
+from pipeline.files.content import copies_problem, digest, find_copies
+from pipeline.files.schemas import common_schema
+from pipeline.files.table import Table, find_table
 from pipeline.sources.attribution import CREDITED_TASKS, Events, datetime_of, label_day, parse_window, units
 
 _MANIFEST = "manifest.json"
@@ -72,12 +75,15 @@ def label_events(pattern: str, out: Path, events: Events, window: str) -> dict[s
             partial result is left.
         filelock.Timeout: If another process writes to the same folder.
     """
-    paths, problems = parquet.find_files(pattern), []
-    if not paths:
-        problems.append(f"there is no Parquet file at `{pattern}`; paths are relative to {Path.cwd()}")
+    table, problems = Table(()), []
+    try:
+        table = find_table(pattern)
+    except InputError as error:
+        problems.append(str(error))
+    paths = table.files
     schemas, unreadable = parquet.read_schemas(paths)
-    schema, differing = parquet.common_schema(schemas)
-    wrong = [*unreadable.values(), *differing]
+    schema, differing = common_schema(schemas)
+    wrong = [*unreadable.values(), *differing, *map(copies_problem, find_copies(schemas))]
     problems += [*events.problems(schema), *wrong]
     length = None
     try:
@@ -87,7 +93,7 @@ def label_events(pattern: str, out: Path, events: Events, window: str) -> dict[s
     survey = None if schema is None or wrong else _survey(paths, schema, events)
     problems += survey.problems(events) if survey else []
     inputs = {"format": _format(events, schema), "window": window, "events": _written(events)}
-    inputs["sources"] = {str(path): sha256_file(path) for path in paths if path.is_file()}
+    inputs["sources"] = {str(path): digest(path) for path in paths}
     problems += _in_the_way(out, inputs)
     if problems or survey is None or length is None:
         raise InputError.of("these events cannot be labelled", problems)
@@ -111,11 +117,11 @@ def _format(events: Events, schema: pl.Schema | None) -> int:
     return _FORMAT + has_floats
 
 
-def _scan(paths: list[Path]) -> pl.LazyFrame:
-    return pl.scan_parquet(paths, hive_partitioning=False)
+def _scan(paths: Sequence[Path]) -> pl.LazyFrame:
+    return parquet.scan_all(paths)
 
 
-def _survey(paths: list[Path], schema: pl.Schema, events: Events) -> _Survey | None:
+def _survey(paths: Sequence[Path], schema: pl.Schema, events: Events) -> _Survey | None:
     """The findings of one pass over two columns; None if a column is missing."""
     kind = schema.get(events.time)
     if events.event not in schema or kind is None or not events.has_times(kind):
@@ -153,7 +159,7 @@ def _in_the_way(out: Path, inputs: dict[str, Any]) -> Iterator[str]:
 
 
 def _write(
-    paths: list[Path], out: Path, events: Events, window: timedelta, survey: _Survey, inputs: dict[str, Any]
+    paths: Sequence[Path], out: Path, events: Events, window: timedelta, survey: _Survey, inputs: dict[str, Any]
 ) -> None:
     remove_drafts(out.parent, f".{out.name}.*.draft")
     kind = datetime_of(pl.read_parquet_schema(paths[0])[events.time])

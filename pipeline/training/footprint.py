@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import polars as pl
 import pyarrow.parquet as pq
 import torch
 from torch import Tensor
@@ -18,6 +17,7 @@ from models.table_optimizers.rules import TABLE_OPTIMIZERS
 from pipeline.config.run import RunConfig
 from pipeline.data.batches import WINDOW
 from pipeline.data.prepared import Prepared
+from pipeline.files.parquet import read_schema
 from pipeline.runs.run import architecture_of
 
 _NUMBER, _INDEX = 4, 8  # bytes of a float32 or an encoded id, and of a row's number in a sparse gradient
@@ -167,7 +167,7 @@ def _entries(prepared: Prepared) -> dict[str, float]:
     values: dict[str, int] = {}
     rows = 0
     for path in paths:
-        metadata, names = pq.read_metadata(path), pl.read_parquet_schema(path)
+        metadata, names = pq.read_metadata(path), read_schema(path)
         rows += metadata.num_rows
         for group in range(metadata.num_row_groups):
             for place, name in enumerate(names):  # columns are at most lists, so each has one leaf

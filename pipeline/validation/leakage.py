@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ _FEWEST = 30
 Floats = npt.NDArray[np.float64]
 
 
-def check_leakage(config: RunConfig, paths: list[Path]) -> None:
+def check_leakage(config: RunConfig, paths: Sequence[Path]) -> None:
     """Refuse features that leak a label.
 
     One half of a sample gives every id its mean label. The AUCs of these means, and of plain numbers, are those on
@@ -56,7 +56,7 @@ def check_leakage(config: RunConfig, paths: list[Path]) -> None:
         raise InputError.of(f"features leak a label ({rule})", problems)
 
 
-def training_sample(config: RunConfig, paths: list[Path], most: int = SAMPLE_ROWS) -> pl.DataFrame:
+def training_sample(config: RunConfig, paths: Sequence[Path], most: int = SAMPLE_ROWS) -> pl.DataFrame:
     """A sample of training rows from all over the files, the same at every call.
 
     Args:
@@ -74,7 +74,7 @@ def training_sample(config: RunConfig, paths: list[Path], most: int = SAMPLE_ROW
     return pl.concat(frames) if frames else pl.DataFrame()
 
 
-def spread_pieces(paths: list[Path], most: int) -> Iterator[tuple[Path, int, int]]:
+def spread_pieces(paths: Sequence[Path], most: int) -> Iterator[tuple[Path, int, int]]:
     """File, first row and length of each piece; a piece that reaches the end of a file goes on in the next."""
     heights = [parquet.count_rows(path) for path in paths]
     total, length = sum(heights), most // _PIECES

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -13,35 +12,41 @@ import polars as pl
 from features.contract import check_table
 from features.errors import InputError
 from pipeline.config.run import RunConfig
-from pipeline.files import parquet, partitions
+from pipeline.files import content, parquet, partitions
+from pipeline.files.schemas import common_schema
+from pipeline.files.table import Table, find_table
 from pipeline.runtime.executor import LOCAL_EXECUTOR, Executor
 from pipeline.validation import duplicates, values
 from pipeline.validation.findings import Findings
 
 
-def find_raw_files(config: RunConfig) -> dict[str, list[Path]]:
-    """The files of each role, ``train`` and perhaps ``holdout``: they exist and may be read, but are not opened.
+def find_raw_files(config: RunConfig) -> dict[str, Table]:
+    """The files of each role, ``train`` and perhaps ``holdout``, of the days that the config reads; unopened.
 
     Raises:
-        InputError: If files are missing, or one of them is a folder or may not be read; in the latter case with the
-            problems of the other files.
+        InputError: If there are none, as :func:`pipeline.files.table.find_table`; of all roles at once.
     """
     patterns = {"train": config.data.train} | ({"holdout": config.data.holdout} if config.data.holdout else {})
-    found = {
-        role: [path for path in parquet.find_files(pattern) if config.data.reads(partitions.day_of(path))]
-        for role, pattern in patterns.items()
-    }
-    if missing := [f"data.{role}: no Parquet file at `{patterns[role]}`" for role, paths in found.items() if not paths]:
-        where = f"paths are relative to the folder of the command, now {Path.cwd()}"
-        raise InputError.of(f"raw data is not there ({where}; `gradops fetch census` fetches census)", missing)
-    if not all(path.is_file() and os.access(path, os.R_OK) for paths in found.values() for path in paths):
-        examine_raw_data(config, found).check()
+    found: dict[str, Table] = {}
+    problems = []
+    for role, pattern in patterns.items():
+        try:
+            table = find_table(pattern)
+            found[role] = table.without(p for p in table.files if not config.data.reads(partitions.day_of(p)))
+            if not found[role].files:
+                limits = "`data.since`, `data.until` and `data.without` leave out"
+                problems.append(f"data.{role}: {limits} the days of all {len(table.files)} files at `{pattern}`")
+        except InputError as error:
+            hint = "; `gradops fetch census` fetches census" if "census" in pattern else ""
+            problems.append(f"data.{role}: {error}{hint}")
+    if problems:
+        raise InputError.of("raw data cannot be found", problems)
     return found
 
 
 def examine_raw_data(
     config: RunConfig,
-    sources: Mapping[str, Sequence[Path]],
+    sources: Mapping[str, Table],
     executor: Executor = LOCAL_EXECUTOR,
     newest: date | None = None,
 ) -> Findings:
@@ -54,8 +59,9 @@ def examine_raw_data(
         newest: A day of the files' ``dt=2026-01-31`` folders. The findings then also have the problems that remain
             without its files.
     """
-    log = _Log.read(config, sources, executor)
-    of_newest = {p for paths in sources.values() for p in paths if newest and partitions.day_of(p) == newest}
+    files = {role: table.files for role, table in sources.items()}
+    log = _Log.read(config, files, executor)
+    of_newest = {p for paths in files.values() for p in paths if newest and partitions.day_of(p) == newest}
     repeats = duplicates.find_repeats(log.sound, config.contract.unique, executor, of_newest)
     problems = (*log.problems(), *repeats.problems)
     if newest is None:
@@ -75,6 +81,7 @@ class _Log:
         schemas: Schema of each readable file.
         empty: Files without a row.
         breaches: Values that break rules.
+        copies: Files of one content.
     """
 
     config: RunConfig
@@ -84,6 +91,7 @@ class _Log:
     schemas: Mapping[Path, pl.Schema]
     empty: frozenset[Path]
     breaches: values.Breaches
+    copies: tuple[tuple[Path, ...], ...]
 
     @classmethod
     def read(cls, config: RunConfig, sources: Mapping[str, Sequence[Path]], executor: Executor) -> _Log:
@@ -93,7 +101,8 @@ class _Log:
         judged = () if config.contract.empty_days else schemas
         empty = frozenset(path for path in judged if not parquet.count_rows(path))
         breaches = values.find_breaches(schemas, values.rules(config), executor)
-        return cls(config, sources, frozenset(config.data.without), unreadable, schemas, empty, breaches)
+        copies = tuple(content.find_copies(schemas))
+        return cls(config, sources, frozenset(config.data.without), unreadable, schemas, empty, breaches, copies)
 
     def without(self, paths: Collection[Path], day: date) -> _Log:
         """The log without some files, whose day may be missing then."""
@@ -113,6 +122,7 @@ class _Log:
         both = sorted(set(self.sources["train"]) & set(self.sources.get("holdout", [])))
         yield from (f"{path} is in data.train and in data.holdout; a row is trained on or held out" for path in both)
         wanted = {path for found in self.sources.values() for path in found}
+        yield from map(content.copies_problem, content.among(self.copies, wanted))
         yield from self.breaches.problems(wanted)
 
     def _of_role(self, role: str, paths: Sequence[Path]) -> Iterator[str]:
@@ -126,7 +136,7 @@ class _Log:
         def declared(schema: pl.Schema) -> list[str]:
             return [*check_table(self.config.spec, schema, role), *self.config.split.problems(schema, role)]
 
-        schema, differing = parquet.common_schema(files, lambda schema: len(declared(schema)))
+        schema, differing = common_schema(files, lambda schema: len(declared(schema)))
         if schema is not None:
             yield from declared(schema)
             yield from duplicates.unfit(role, schema, self.config.contract.unique)

@@ -135,8 +135,8 @@ def test_the_order_of_tasks_is_part_of_what_data_is(few: tuple[RunConfig, Prepar
 
 
 def test_missing_files_name_the_fix(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"relative to(?s:.*)gradops fetch census(?s:.*)data.train"):
-        prepare(debug_config(tmp_path, "data.train=nowhere/*.parquet"))
+    with pytest.raises(InputError, match=r"data.train(?s:.*)relative to(?s:.*)gradops fetch census"):
+        prepare(debug_config(tmp_path, "data.train=nowhere/census/*.parquet"))
 
 
 def test_an_interrupted_folder_is_not_taken_for_a_complete_one(tmp_path: Path) -> None:

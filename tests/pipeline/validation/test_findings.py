@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from pipeline.config.run import RunConfig
+from pipeline.files.table import Table
 from pipeline.validation.raw_data import examine_raw_data, find_raw_files
 from tests.pipeline.validation.conftest import clicks, damage, overridden, write
 
@@ -105,11 +106,12 @@ def test_the_newest_day_is_at_fault_if_only_all_days_together_break_the_contract
     config: RunConfig, change: Callable[[], object], expected: bool
 ) -> None:
     change()
-    sources = {"train": sorted(Path("log").rglob("*.parquet"))}
+    files = tuple(sorted(Path("log").rglob("*.parquet")))
+    sources = {"train": Table(files)}
     findings = examine_raw_data(config, sources, newest=NEWEST)
     assert findings.problems == examine_raw_data(config, sources).problems
     others = config.changed({"data.without": (NEWEST,)})
-    left = {"train": [path for path in sources["train"] if f"dt={NEWEST}" not in path.parts]}
+    left = {"train": Table(tuple(path for path in files if f"dt={NEWEST}" not in path.parts))}
     assert findings.without_newest == examine_raw_data(others, left).problems
     assert findings.is_newest_at_fault == expected
     assert bool(findings.problems) == (expected or findings.without_newest != ())

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from features.errors import InputError
 from pipeline.config.run import RunConfig
 from pipeline.data.prepare import prepare
-from pipeline.files import parquet
+from pipeline.files.table import find_table
 from pipeline.sources.clicklog import Options, generate
 from pipeline.training.resolve import load_config
 from pipeline.validation import leakage
@@ -81,7 +81,7 @@ def config(folder: Path, rows: pl.DataFrame, features: dict[str, str] = FOUND, *
 def refused(found: RunConfig) -> list[str]:
     """The features of the error."""
     try:
-        leakage.check_leakage(found, parquet.find_files(found.data.train))
+        leakage.check_leakage(found, find_table(found.data.train).files)
     except InputError as error:
         return re.findall("feature `(.*?)` alone", str(error))
     return []
@@ -117,7 +117,7 @@ def test_real_features_are_not_refused(tmp_path: Path) -> None:
     """Among them a family status that tells a marital status with 0.977, here on few rows."""
     census = debug_config(tmp_path)
     assert refused(census) == []
-    rows = leakage.training_sample(census, parquet.find_files(census.data.train))
+    rows = leakage.training_sample(census, find_table(census.data.train).files)
     found = {(name, task): auc for name, task, auc, _ in leakage.feature_aucs(census.spec, rows, ())}
     assert max(found, key=lambda pair: found[pair]) == ("det_hh_fam_stat", "marital")
     assert len(found) == len(census.spec.features) * len(census.spec.tasks)
@@ -132,7 +132,7 @@ def test_a_generated_log_is_not_refused(tmp_path: Path) -> None:
 def test_an_auc_is_scikit_learns(tmp_path: Path) -> None:
     """Of a number by itself, in the better direction, and of an id by the mean label of the other half."""
     made = config(tmp_path, log(2000, 0.3), {}, "contract.leak_auc=0.1")
-    rows = leakage.training_sample(made, parquet.find_files(made.data.train))
+    rows = leakage.training_sample(made, find_table(made.data.train).files)
     found = {name: auc for name, _, auc, _ in leakage.feature_aucs(made.spec, rows, ())}
     learnt, judged = rows.gather_every(2), rows.gather_every(2, 1)
     prior = learnt.get_column("bought").mean()
@@ -147,7 +147,7 @@ def test_the_sample_is_bounded_and_spread_over_the_files(tmp_path: Path) -> None
     made = config(tmp_path, log(2000))
     for place, part in enumerate(log(20_000).iter_slices(1500)):
         part.write_parquet(tmp_path / f"part-{place:02}.parquet")
-    paths = parquet.find_files(str(tmp_path / "part-*.parquet"))
+    paths = find_table(str(tmp_path / "part-*.parquet")).files
     pieces = list(leakage.spread_pieces(paths, 1000))
     assert sum(length for _, _, length in pieces) == 1000
     assert {path for path, _, _ in pieces} == set(paths)

@@ -1,0 +1,74 @@
+"""Names of things that are not read: tables of other formats, object stores, text files; each with a way out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from pathlib import Path
+
+_URI = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+)://")
+_TEXTS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".txt")
+_PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
+_MAGIC = b"PAR1"
+
+_PRESENT_ROWS = "its folder also holds files of rows that were removed or replaced; write the present rows to a folder"
+_TABLES = {
+    "Delta": 'polars: `pl.scan_delta("TABLE").sink_parquet("rows/part.parquet", mkdir=True)`',
+    "Iceberg": 'polars: `pl.scan_iceberg("TABLE").sink_parquet("rows/part.parquet", mkdir=True)`',
+    "Hudi": 'Spark: `spark.read.format("hudi").load("TABLE").write.parquet("rows")`',
+}
+
+
+def uri_problem(text: str) -> str | None:
+    """The problem of a path that no folder of this machine has by its form: a URI, or a home folder as ``~``."""
+    if found := _URI.match(text):
+        scheme = found[1].lower()
+        if scheme == "file":
+            return f"`{text}` is a URI; write the path alone, without `file://`"
+        fix = "copy them here, or mount the store as a folder, and give that path"
+        return f"`{text}` is at a store ({scheme}), and rows are read from files of this machine; {fix}"
+    if text.startswith("~"):
+        return f"`{text}` is read as it is written, and `~` is no folder; write `{Path(text).expanduser()}`"
+    return None
+
+
+def text_problem(path: Path) -> str | None:
+    """The problem of a file that was named by the user and is text, by its ending and its content."""
+    endings = [ending.lower() for ending in path.suffixes]
+    kind = next((e for e in reversed(endings) if e not in _PACKED), "")
+    if kind not in _TEXTS or holds_parquet(path):
+        return None
+    read = "ndjson" if "json" in kind else "csv"
+    convert = f'`pl.scan_{read}("{path}").sink_parquet("{path.name.partition(".")[0]}.parquet")`'
+    return f"{path} is text ({kind}), and rows are read from Parquet files only; convert it, in polars: {convert}"
+
+
+def table_problem(folder: Path, names: Collection[str]) -> str | None:
+    """The problem of a folder that holds a table of another format, whose files are not all of its rows.
+
+    Args:
+        folder: The folder.
+        names: The names in it.
+    """
+    kind, mark = None, ""
+    if "_delta_log" in names:
+        kind, mark = "Delta", "_delta_log"
+    elif ".hoodie" in names:
+        kind, mark = "Hudi", ".hoodie"
+    elif "metadata" in names and any((folder / "metadata").glob("*.metadata.json")):
+        kind, mark = "Iceberg", "metadata/*.metadata.json"
+    if kind is None:
+        return None
+    convert = _TABLES[kind].replace("TABLE", str(folder))
+    article = "an" if kind == "Iceberg" else "a"
+    return f"{folder} is {article} {kind} table (it has `{mark}`): {_PRESENT_ROWS}, in {convert}"
+
+
+def holds_parquet(path: Path) -> bool:
+    """Whether a file begins and ends as Parquet does, whatever its name; False if it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            begins = stream.read(4) == _MAGIC
+            return begins and stream.seek(-4, 2) >= 4 and stream.read(4) == _MAGIC
+    except OSError:
+        return False
