@@ -92,9 +92,12 @@ class DailyJob:
         _check_config(self.config)
         if not self.config.data.reads(day):
             raise InputError(f"{day} is excluded by the config: see `data.since`, `data.until` and `data.without`")
-        found = [path for path in find_table(self.config.data.train).files if day_of(path) == day]
+        fix = f"wait for it, or see where `data.train` ({self.config.data.train}) points"
+        try:
+            found = [path for path in find_table(self.config.data.train).files if day_of(path) == day]
+        except InputError as error:
+            found, fix = [], str(error)
         if not found:
-            fix = f"wait for it, or see where `data.train` ({self.config.data.train}) points"
             raise InputError(f"there is no file below a folder dt={day}: {fix}")
         return {str(path): digest(path) for path in found}
 
@@ -138,8 +141,11 @@ class DailyJob:
         return sorted(d for d in self._there() if first <= d <= day and d not in left_out), left_out
 
     def _there(self) -> set[date]:
-        """The days with files, as far as the config reads them."""
-        found = set(map(day_of, find_table(self.config.data.train).files))
+        """The days with files, as far as the config reads them; none if there is no table, as :meth:`_files` says."""
+        try:
+            found = set(map(day_of, find_table(self.config.data.train).files))
+        except InputError:
+            found = set()
         return {day for day in found if day is not None and self.config.data.reads(day)}
 
     def _undecidable(self, day: date, days: list[date]) -> str | None:

@@ -162,7 +162,7 @@ def _write(
     paths: Sequence[Path], out: Path, events: Events, window: timedelta, survey: _Survey, inputs: dict[str, Any]
 ) -> None:
     remove_drafts(out.parent, f".{out.name}.*.draft")
-    kind = datetime_of(pl.read_parquet_schema(paths[0])[events.time])
+    kind = datetime_of(parquet.read_schema(paths[0])[events.time])
     assert survey.end is not None
     with atomic(out) as draft:
         for day in survey.days:

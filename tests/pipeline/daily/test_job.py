@@ -306,3 +306,19 @@ def test_no_files_and_an_unfit_config_are_said_at_once() -> None:
     assert "2 problem(s)" in err
     assert "[split] should be by `time`" in err
     assert "data.holdout should be left out" in err
+
+
+def test_a_folder_without_files_in_a_day_is_a_fault_of_that_day() -> None:
+    """As Spark leaves one if it is stopped: the day is rejected, and the days after it go on without it."""
+    open_shop(3)
+    (write_day(4).parent / "job.parquet" / "_temporary").mkdir(parents=True)
+    code, out, _ = daily(4)
+    assert code == 2
+    assert "2026-01-04 rejected: " in out
+    assert "job.parquet is not a readable Parquet file (it is a folder without a Parquet file)" in out
+    (Path("log/dt=2026-01-03/gone.parquet")).symlink_to("nowhere")
+    code, out, _ = daily(3)
+    assert (code, record(3).status) == (2, "rejected")
+    assert "gone.parquet is not a readable Parquet file" in out
+    Path("log/dt=2026-01-03/gone.parquet").unlink()
+    assert record(4).is_left_out
