@@ -77,14 +77,18 @@ def split_methods(methods: str) -> list[str]:
 
 
 def _show(comparison: Comparison, aliases: dict[str, int], ties: str, resources: ResourceCheck, as_json: bool) -> None:
+    from pipeline.comparison.gauc import gauc_rows, gauc_title
     from pipeline.tracking.store import redacted_store_uri
 
     rows = comparison.table("test", "ordinal" if ties == "ordinal" else "average")
     name = comparison.config.name
     data: dict[str, Any] = {"table": [asdict(row) for row in rows], "model": name, "aliases": aliases, "ties": ties}
     data |= {"intervals": [asdict(i) for i in comparison.confidence.intervals], "file": comparison.path}
-    data["bytes"] = asdict(resources.run)
+    data |= {"bytes": asdict(resources.run), "metrics": comparison.findings.metrics["test"]}
     show(_table(comparison, rows, ties), data, as_json)
+    if not as_json and gauc_rows(comparison):
+        out.print(gauc_title(comparison), highlight=False, style="italic", soft_wrap=True)
+        out.print(_gauc_table(comparison), highlight=False)
     if not as_json:
         versions = ", ".join(f"{alias} → version {version}" for alias, version in aliases.items())
         out.print(f"\nregistered model [bold]{name}[/]: {versions}", highlight=False, soft_wrap=True)
@@ -104,6 +108,17 @@ def _table(comparison: Comparison, rows: list[Row], ties: str) -> Table:
         table.add_column(column, justify="right" if number else "left", no_wrap=True)
     for row in rows:
         table.add_row(*table_cells(comparison, row))
+    return table
+
+
+def _gauc_table(comparison: Comparison) -> Table:
+    from pipeline.comparison.gauc import gauc_columns, gauc_rows
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for number, column in enumerate(gauc_columns(comparison)):
+        table.add_column(column, justify="right" if number else "left", no_wrap=True)
+    for cells in gauc_rows(comparison):
+        table.add_row(*cells)
     return table
 
 

@@ -12,7 +12,7 @@ from pipeline.comparison.boosting import boosting_folder
 from pipeline.comparison.boosting_notes import boosting_notes
 from pipeline.comparison.candidates import Candidate
 from pipeline.comparison.confidence import Confidence, confidence
-from pipeline.comparison.findings import Findings, Labels, mean_metrics
+from pipeline.comparison.findings import Findings, labels_of, mean_metrics
 from pipeline.comparison.same_methods import same_methods
 from pipeline.comparison.scores import TestRows
 from pipeline.config.run import RunConfig
@@ -97,7 +97,7 @@ class Comparison:
             tasks=self.config.tasks,
             metrics={split: mean_metrics(self.systems, split) for split in splits},
             intervals=self.confidence.intervals,
-            labels={split: self._labels(split) for split in splits},
+            labels=labels_of(self.prepared, self.config.tasks),
             runs=self.systems,
         )
 
@@ -122,10 +122,6 @@ class Comparison:
         boosted = self.systems.get(BOOSTING.name)
         boosting = boosting_notes(self.prepared, boosted) if boosted else []
         return boosting + same_methods(self.systems, len(self.config.tasks))
-
-    def _labels(self, split: Split) -> dict[str, Labels]:
-        counts = self.prepared.manifest["splits"][split]["tasks"]
-        return {task: Labels(counts[task]["known"], counts[task]["positives"]) for task in self.config.tasks}
 
     @property
     def path(self) -> Path:

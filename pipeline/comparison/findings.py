@@ -8,6 +8,7 @@ from math import isnan
 from statistics import fmean
 
 from pipeline.comparison.confidence import Interval
+from pipeline.data.prepared import Prepared
 from pipeline.runs.plan import SINGLE_TASK, UNIFORM, Split, System
 from pipeline.runs.run import Metrics, Run
 
@@ -30,6 +31,12 @@ class Labels:
         return min(self.positives, self.known - self.positives)
 
 
+def labels_of(prepared: Prepared, tasks: Sequence[str]) -> dict[str, dict[str, Labels]]:
+    """Split to the labels of each task."""
+    splits = {split: found["tasks"] for split, found in prepared.manifest["splits"].items()}
+    return {s: {t: Labels(found[t]["known"], found[t]["positives"]) for t in tasks} for s, found in splits.items()}
+
+
 @dataclass(frozen=True)
 class Findings:
     """What was found of each system; the order of the systems is that of the table.
@@ -43,9 +50,9 @@ class Findings:
     """
 
     tasks: Sequence[str]
-    metrics: Mapping[Split, Mapping[str, Metrics]]
+    metrics: dict[str, dict[str, Metrics]]
     intervals: Sequence[Interval]
-    labels: Mapping[Split, Mapping[str, Labels]]
+    labels: dict[str, dict[str, Labels]]
     runs: Mapping[str, Sequence[Run]]
 
     @property

@@ -11,8 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from features.errors import InputError
 from pipeline.comparison.comparison import Row
 from pipeline.comparison.confidence import Interval
+from pipeline.comparison.findings import Labels
 from pipeline.comparison.point import Point
 from pipeline.files.atomic import atomic
+from pipeline.runs.run import Metrics
 
 
 class ResultFile(BaseModel):
@@ -26,6 +28,10 @@ class ResultFile(BaseModel):
         versions: Package to version.
         tasks: Names of the tasks.
         seeds: The seeds of the runs.
+        fingerprint: Fingerprint of the comparison or the study; empty in files of before, whose name it is.
+        rows: Split to its number of rows.
+        labels: Split to the labels of each task.
+        metrics: Split to system to the metrics of each task, means over the seeds.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -37,6 +43,10 @@ class ResultFile(BaseModel):
     versions: dict[str, str]
     tasks: list[str]
     seeds: list[int]
+    fingerprint: str = ""
+    rows: dict[str, int] = {}
+    labels: dict[str, dict[str, Labels]] = {}
+    metrics: dict[str, dict[str, Metrics]] = {}
 
     def save(self, path: Path) -> None:
         """Write the file, whole or not at all; keys that were not given are left out."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pipeline.comparison.candidates import pareto_optimal
 from pipeline.comparison.comparison import Comparison, Row
 from pipeline.comparison.confidence import BETTER, WORSE, Interval
+from pipeline.comparison.gauc import gauc_columns, gauc_rows, gauc_title
 from pipeline.comparison.result_file import ComparisonFile
 from pipeline.files.atomic import atomic
 from pipeline.runtime.versions import result_versions
@@ -25,6 +26,10 @@ def comparison_file(comparison: Comparison) -> ComparisonFile:
         versions=result_versions(),
         tasks=list(config.tasks),
         seeds=list(comparison.seeds),
+        fingerprint=comparison.fingerprint,
+        rows=comparison.prepared.rows,
+        labels=comparison.findings.labels,
+        metrics=comparison.findings.metrics,
         val=comparison.table("val"),
         test=comparison.table("test"),
         intervals=comparison.confidence.intervals,
@@ -84,6 +89,8 @@ def _comparison_markdown(comparison: Comparison) -> str:
         "",
         *_rows(table_columns(comparison), [table_cells(comparison, r) for r in comparison.table("test")]),
     ]
+    if gauc := gauc_rows(comparison):
+        lines += ["", f"## {gauc_title(comparison)}", "", *_rows(gauc_columns(comparison), gauc)]
     for baseline in comparison.baselines:
         lines += ["", f"## Δ AUC against {baseline}", ""]
         found = comparison.confidence.against(baseline)

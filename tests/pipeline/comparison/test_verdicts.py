@@ -31,7 +31,7 @@ def test_where_methods_are_equal_the_plainest_one_is_taken() -> None:
 def test_a_method_that_is_better_beyond_noise_is_taken() -> None:
     assert verdicts(findings(changed(pcgrad=(0.812, 0.709), mgda=(0.809, 0.706)))) == [
         "Take `pcgrad`: its average test AUC is 0.0080 above that of `uniform` (interval +0.0060 to +0.0100), beyond "
-        "noise;  against single-task models: purchase +0.0120, cart +0.0090."
+        "noise; against single-task models: purchase +0.0120, cart +0.0090."
     ]
 
 
