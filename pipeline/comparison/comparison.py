@@ -13,6 +13,7 @@ from pipeline.comparison.boosting_notes import boosting_notes
 from pipeline.comparison.candidates import Candidate
 from pipeline.comparison.confidence import Confidence, confidence
 from pipeline.comparison.findings import Findings, labels_of, mean_metrics
+from pipeline.comparison.result_path import result_path
 from pipeline.comparison.same_methods import same_methods
 from pipeline.comparison.scores import TestRows
 from pipeline.config.run import RunConfig
@@ -126,7 +127,7 @@ class Comparison:
     @property
     def path(self) -> Path:
         """The file of the comparison's results."""
-        return self.config.runs / "comparisons" / f"{self.fingerprint}.json"
+        return result_path(self.config.runs / "comparisons", self.config.name, self.fingerprint)
 
     def candidates(self) -> list[Candidate]:
         """The methods with their validation AUC, each with the run of its best seed."""

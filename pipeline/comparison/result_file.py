@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -29,6 +30,7 @@ class ResultFile(BaseModel):
         tasks: Names of the tasks.
         seeds: The seeds of the runs.
         fingerprint: Fingerprint of the comparison or the study; empty in files of before, whose name it is.
+        made_at: Day and time of the result, in UTC.
         rows: Split to its number of rows.
         labels: Split to the labels of each task.
         metrics: Split to system to the metrics of each task, means over the seeds.
@@ -44,6 +46,7 @@ class ResultFile(BaseModel):
     tasks: list[str]
     seeds: list[int]
     fingerprint: str = ""
+    made_at: str = ""
     rows: dict[str, int] = {}
     labels: dict[str, dict[str, Labels]] = {}
     metrics: dict[str, dict[str, Metrics]] = {}
@@ -52,6 +55,11 @@ class ResultFile(BaseModel):
         """Write the file, whole or not at all; keys that were not given are left out."""
         with atomic(path) as draft:
             draft.write_text(json.dumps(self.model_dump(exclude_unset=True), indent=1))
+
+
+def now() -> str:
+    """The present day and time, in UTC, as a result file has it."""
+    return datetime.now(UTC).isoformat(timespec="minutes")
 
 
 class ComparisonFile(ResultFile):

@@ -8,7 +8,7 @@ from pipeline.comparison.candidates import pareto_optimal
 from pipeline.comparison.comparison import Comparison, Row
 from pipeline.comparison.confidence import BETTER, WORSE, Interval
 from pipeline.comparison.gauc import gauc_columns, gauc_rows, gauc_title
-from pipeline.comparison.result_file import ComparisonFile
+from pipeline.comparison.result_file import ComparisonFile, now
 from pipeline.files.atomic import atomic
 from pipeline.runtime.versions import result_versions
 
@@ -27,6 +27,7 @@ def comparison_file(comparison: Comparison) -> ComparisonFile:
         tasks=list(config.tasks),
         seeds=list(comparison.seeds),
         fingerprint=comparison.fingerprint,
+        made_at=now(),
         rows=comparison.prepared.rows,
         labels=comparison.findings.labels,
         metrics=comparison.findings.metrics,

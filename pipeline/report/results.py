@@ -60,8 +60,8 @@ class Result:
 
     @property
     def fingerprint(self) -> str:
-        """The fingerprint of the comparison or study, which is the file's name."""
-        return self.path.stem
+        """The fingerprint of the comparison or study."""
+        return self.file.fingerprint or self.path.stem
 
     @property
     def made(self) -> dict[str, Any]:

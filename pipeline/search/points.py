@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 from pipeline.comparison.comparison import Comparison
-from pipeline.comparison.confidence import Confidence
+from pipeline.comparison.findings import labels_of
 from pipeline.comparison.point import Point
-from pipeline.comparison.result_file import StudyFile
+from pipeline.comparison.result_file import StudyFile, now
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import delta_m_pct
@@ -67,11 +67,23 @@ def study_file(
     prepared: Prepared,
     baselines: Baselines,
     points: Sequence[Point],
-    confidence: Confidence | None = None,
+    *,
+    fingerprint: str,
+    found: Comparison | None = None,
 ) -> StudyFile:
-    """The study's results; its intervals are known at the end of the search."""
+    """The study's results.
+
+    Args:
+        config: The search's config.
+        prepared: The data.
+        baselines: The systems that points are compared with.
+        points: The finished points.
+        fingerprint: The study's fingerprint.
+        found: Baselines and Pareto-optimal points as a comparison, known at the end of the search: the file then has
+            its intervals and metrics.
+    """
     first = config.train.seed
-    found = StudyFile(
+    file = StudyFile(
         kind="study",
         name=config.search.study or config.name,
         data=prepared.fingerprint,
@@ -79,10 +91,15 @@ def study_file(
         versions={package: version(package) for package in _VERSIONS},
         tasks=list(config.tasks),
         seeds=list(range(first, first + config.search.seeds)),
+        fingerprint=fingerprint,
+        made_at=now(),
+        rows=prepared.rows,
+        labels=labels_of(prepared, config.tasks),
         baselines=baselines.runs,
         points=list(points),
     )
-    if confidence is None:
-        return found
-    note = f"Intervals of the Pareto-optimal points: {confidence.note}."
-    return found.model_copy(update={"intervals": confidence.intervals, "notes": [note]})
+    if found is None:
+        return file
+    note = f"Intervals of the Pareto-optimal points: {found.confidence.note}."
+    known = {"intervals": found.confidence.intervals, "notes": [note], "metrics": found.findings.metrics}
+    return file.model_copy(update=known)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from filelock import FileLock
@@ -13,8 +14,9 @@ from features.errors import InputError
 from pipeline.comparison.candidates import Candidate
 from pipeline.comparison.compare import train_networks
 from pipeline.comparison.comparison import Comparison
-from pipeline.comparison.confidence import Confidence, confidence
 from pipeline.comparison.point import Point
+from pipeline.comparison.result_file import StudyFile
+from pipeline.comparison.result_path import result_path
 from pipeline.config.run import CompareConfig, RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.registry.register import register
@@ -68,14 +70,15 @@ class Searched:
             for p in self.pareto_front
         ]
 
-    def confidence(self) -> Confidence:
-        """Intervals of the differences in test AUC, for the Pareto-optimal points.
+    @cached_property
+    def compared(self) -> Comparison:
+        """The baselines and the Pareto-optimal points as a comparison.
 
         Raises:
             InputError: If a run is on another machine.
         """
-        systems = self.comparison.systems | {point.label: self._runs(point) for point in self.pareto_front}
-        return confidence(self.config.tasks, self.comparison.rows, systems, self.comparison.baselines)
+        points = {point.label: self._runs(point) for point in self.pareto_front}
+        return replace(self.comparison, systems=self.comparison.systems | points)
 
     def _runs(self, point: Point) -> list[Run]:
         folders = [self.config.runs / name for name in point.runs]
@@ -98,7 +101,7 @@ class Search:
 
     def __init__(self, config: RunConfig, prepared: Prepared, study: Study) -> None:
         self.config, self.prepared, self.study = config, prepared, study
-        self.path = folder_of(config) / f"{study.fingerprint}.json"
+        self.path = result_path(folder_of(config), config.search.study or config.name, study.fingerprint)
         self._lock = FileLock(self.path.with_suffix(".lock"))  # shared by all commands on this folder of runs
 
     @property
@@ -132,9 +135,7 @@ class Search:
             self._work(baselines, tracker, lambda: on_points(self._save(baselines, tracker)))
             with self._lock:
                 searched = Searched(self.config, self.prepared, comparison, self._save(baselines, tracker), self.path)
-                study_file(self.config, self.prepared, baselines, searched.points, searched.confidence()).save(
-                    self.path
-                )
+                self._file(baselines, searched.points, searched.compared).save(self.path)
                 tracker.close_lost(self.study.running)
                 aliases = register(searched, tracker, only_best=True)
                 tracker.studied(self.path, [i for point in searched.pareto_front for i in point.mlflow_run_ids])
@@ -177,8 +178,12 @@ class Search:
                 for p in self.study.points()
             ]
             points = with_pareto_front(points, baselines, self.config.search.not_below_single_task)
-            study_file(self.config, self.prepared, baselines, points).save(self.path)
+            self._file(baselines, points).save(self.path)
         return points
+
+    def _file(self, baselines: Baselines, points: Sequence[Point], found: Comparison | None = None) -> StudyFile:
+        key = self.study.fingerprint
+        return study_file(self.config, self.prepared, baselines, points, fingerprint=key, found=found)
 
     @contextmanager
     def _ends_in_order(self, tracker: Tracker) -> Iterator[None]:

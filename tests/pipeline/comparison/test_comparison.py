@@ -114,7 +114,7 @@ def test_the_table_is_made_of_the_runs(done: Done) -> None:
     assert rows["mgda"].auc == mgda
     assert rows["mgda"].delta_m_pct == delta_m_pct(mgda, single)
     assert rows["mgda"].deviation is None
-    saved = json.loads((done.config.runs / "comparisons" / f"{done.comparison.fingerprint}.json").read_text())
+    saved = json.loads((done.config.runs / "comparisons" / done.comparison.path.name).read_text())
     assert saved["test"][2]["delta_m_pct"] == rows["mgda"].delta_m_pct
 
 

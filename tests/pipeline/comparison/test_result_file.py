@@ -11,6 +11,7 @@ import pytest
 
 from features.errors import InputError
 from pipeline.comparison.result_file import ComparisonFile, StudyFile, load_result_file
+from pipeline.comparison.result_path import result_path
 from tests.conftest import ROOT
 
 FILES = sorted((ROOT / "docs" / "results").glob("*.json"))
@@ -57,3 +58,7 @@ def test_what_is_no_result_is_refused_with_the_reason(text: str, reason: str, tm
         load_result_file(tmp_path / "result.json")
     with pytest.raises(InputError, match="cannot be read"):
         load_result_file(tmp_path / "nowhere.json")
+
+
+def test_a_result_is_named_for_people_and_by_its_fingerprint() -> None:
+    assert result_path(Path("runs/studies"), "census", "0123456789abcdef") == Path("runs/studies/census-01234567.json")

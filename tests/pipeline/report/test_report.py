@@ -100,7 +100,7 @@ def test_a_comparison_opens_on_a_phone(done: Comparison, browser: webdriver.Chro
     for part in ("gradops(alpha=-2.0)", "boosting", "test rows", done.prepared.fingerprint, "torchrec"):
         assert part in text
     artifacts = MlflowClient().list_artifacts(printed["mlflow_run_id"])
-    assert {file.path for file in artifacts} >= {f"{done.fingerprint}.{kind}" for kind in ("json", "md", "html")}
+    assert {file.path for file in artifacts} >= {f"{done.path.stem}.{kind}" for kind in ("json", "md", "html")}
 
 
 def test_a_study_opens_and_names_in_it_are_text(done: Comparison, browser: webdriver.Chrome, tmp_path: Path) -> None:

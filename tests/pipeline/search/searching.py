@@ -103,14 +103,14 @@ def assert_whole(config: RunConfig, trials: int) -> None:
     assert not states[TrialState.WAITING]
     places = [t.user_attrs["gradops.place"] for t in study.trials if t.state == TrialState.COMPLETE]
     assert sorted(places) == list(range(trials))
-    files = {path: json.loads(path.read_text()) for path in (config.runs / "studies").glob("*.json")}
-    ((path, content),) = [(path, content) for path, content in files.items() if content["name"] == study_of(config)]
+    files = (json.loads(path.read_text()) for path in (config.runs / "studies").glob("*.json"))
+    (content,) = [content for content in files if content["name"] == study_of(config)]
     assert [point["trial"] for point in content["points"]] == list(range(trials))
     client = connect()  # another test of this process may have had another store
     experiment = client.get_experiment_by_name(config.name)
     assert experiment is not None
     runs = {run.info.run_id: run for run in client.search_runs([experiment.experiment_id], max_results=1000)}
-    (parent,) = [run for run in runs.values() if run.data.tags.get("gradops.fingerprint") == path.stem]
+    (parent,) = [run for run in runs.values() if run.data.tags.get("gradops.fingerprint") == content["fingerprint"]]
     assert parent.info.status == "FINISHED"
     assert not [run for run in runs.values() if run.info.status == "RUNNING"]
     for point in content["points"]:
