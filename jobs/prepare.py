@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -36,11 +37,23 @@ def main(
     loaded = load_config(config, overrides)
     with EXECUTORS[engine]() as workers:
         prepared = prepare(loaded, workers)
-    splits = prepared.manifest["splits"]
+    splits, begin = prepared.manifest["splits"], _beginnings(prepared.split)
     lines = [f"{name}: {found['rows']:,} rows, {_shares(found)}" for name, found in splits.items()]
     base = prepared.manifest.get("grown_from")
     title = str(prepared.folder) if base is None else f"{prepared.folder}, grown from {base}"
-    show("\n".join([title, *lines]), {"folder": prepared.folder, "grown_from": base, "splits": splits}, as_json)
+    found = {"folder": prepared.folder, "grown_from": base, "moments": begin, "splits": splits}
+    show("\n".join([title, *_by_time(prepared.split["time"], begin), *lines]), found, as_json)
+
+
+def _beginnings(split: Mapping[str, Any]) -> dict[str, str]:
+    """The moments at which validation and test begin; empty for a split by key."""
+    return {part: str(split[part]) for part in ("validation", "test")} if split["time"] else {}
+
+
+def _by_time(column: str, begin: Mapping[str, str]) -> Iterator[str]:
+    if begin:
+        moments = ", ".join(f"{part} from {moment.replace('T', ' ')}" for part, moment in begin.items())
+        yield f"split by {column}, in UTC: {moments}"
 
 
 def _shares(split: dict[str, dict[str, dict[str, int]]]) -> str:

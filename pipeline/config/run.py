@@ -182,7 +182,7 @@ class RunConfig(Declared):
             if f not in self.spec.features
         ]
         problems += [f"spec.tasks.{name}.{p}" for name, task in self.spec.tasks.items() for p in task.beyond_its_row]
-        total = sum(self.split.shares.values()) if self.split.key else 0.5
+        total = sum(self.split.shares.values()) if self.split.has_shares else 0.5
         if self.data.holdout and self.split.time:
             problems.append("split.time leaves no use for data.holdout; give one of the two")
         elif self.data.holdout and abs(total - 1) > 1e-9:

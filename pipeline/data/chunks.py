@@ -61,7 +61,7 @@ class Chunk:
         if reading.holdout and self.role == "train":
             found = {"train": rows}
         else:
-            split_N = rows.select(reading.split.split_of(holdout=reading.holdout)).to_series()
+            split_N = rows.select(reading.split.split_of(rows.schema, holdout=reading.holdout)).to_series()
             found = {name: rows.filter(split_N == name) for name in SPLITS}
         return {name: frame for name, frame in found.items() if frame.height}
 

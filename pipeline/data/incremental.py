@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -21,31 +20,36 @@ from pipeline.data.prepared import Prepared
 Parts = Mapping[str, Mapping[str, Sequence[str]]]
 
 
+def find_same(config: RunConfig, inputs: Mapping[str, Any]) -> Prepared | None:
+    """The newest data that was prepared from exactly these inputs, regardless of the data it was grown from."""
+    same = [p for p in Prepared.all(config.data.prepared) if is_same(p, inputs)]
+    return max(same, key=lambda p: p.written, default=None)
+
+
 def find_base(config: RunConfig, inputs: Mapping[str, Any]) -> Prepared | None:
-    """Data prepared from exactly these inputs, else the base to grow from, else None.
+    """The newest data to grow from.
 
     Args:
-        config: Gives the folder of prepared data and the present split.
+        config: Gives the folder of prepared data and the present split, a split by time with moments.
         inputs: All that the data depends on, except the data that it was grown from.
     """
-    fitting = [p for p in Prepared.all(config.data.prepared) if _fits(config.split, inputs, p.manifest)]
-    return max(fitting, key=lambda p: (is_same(p, inputs), p.written), default=None)
+    fitting = [p for p in Prepared.all(config.data.prepared) if _fits(config.split, inputs, p)]
+    return max(fitting, key=lambda p: p.written, default=None)
 
 
 def is_same(prepared: Prepared, inputs: Mapping[str, Any]) -> bool:
     """Whether data was prepared from these inputs, regardless of the data it was grown from."""
-    return all(prepared.manifest[key] == value for key, value in inputs.items())
+    return all(prepared.manifest.get(key) == value for key, value in inputs.items())
 
 
-def _fits(split: SplitConfig, inputs: Mapping[str, Any], manifest: Mapping[str, Any]) -> bool:
-    if any(manifest[key] != inputs[key] for key in ("format", "spec")):
+def _fits(split: SplitConfig, inputs: Mapping[str, Any], prepared: Prepared) -> bool:
+    if any(prepared.manifest[key] != inputs[key] for key in ("format", "spec")):
         return False
-    before = manifest["split"]
-    if split.time is None or before["time"] != split.time:
-        return bool(before == inputs["split"])
-    # Its scales and ids come from days before its validation, which now train; none of them is held out.
-    assert isinstance(split.validation, date), "a split by time has days"
-    return date.fromisoformat(before["validation"]) <= split.validation
+    before = prepared.split_config
+    if split.time is None or (before.time, before.unit) != (split.time, split.unit):
+        return bool(prepared.manifest["split"] == inputs["split"])
+    # Its scales and ids come from rows before its validation, which now train; none of them is held out.
+    return before.moments[0] <= split.moments[0]
 
 
 @dataclass(frozen=True)

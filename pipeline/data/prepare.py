@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property, partial
@@ -19,7 +19,7 @@ from features.errors import InputError
 from features.fitting import Fitter, Learnt
 from pipeline.config.run import RunConfig
 from pipeline.config.split import SPLITS
-from pipeline.data import incremental
+from pipeline.data import incremental, moments
 from pipeline.data.chunks import DONE, Chunk, Reading, count_chunk, encode_chunk, split_into_chunks
 from pipeline.data.incremental import Base
 from pipeline.data.prepared import ENCODER, MANIFEST, PENDING, Prepared
@@ -81,10 +81,9 @@ class Preparation:
 
     def find(self) -> Prepared | None:
         """The data, if it is complete."""
-        base = self._base()
-        if base.prepared is not None and incremental.is_same(base.prepared, self._inputs):
-            return base.prepared
-        return Prepared.find(self._folder(base))
+        if self.config.data.grow:
+            return incremental.find_same(self.config, self._inputs)
+        return Prepared.find(self._folder(Base(None, by_time=False)))
 
     def examine(self, newest: date | None = None) -> Findings:
         """Check the raw files against the contract.
@@ -107,14 +106,17 @@ class Preparation:
             if (done := self.find()) is not None:
                 return done
             (self.examine() if findings is None else findings).check()
-            leakage.check_leakage(self.config, self.sources["train"].files)
-            base = self._base()
-            writer = _Writer(self.config, self.executor, self.sources, self.digests, base)
+            config = self._with_moments()
+            leakage.check_leakage(config, self.sources["train"].files)
+            found = incremental.find_base(config, self._inputs) if config.data.grow else None
+            base = Base(found, by_time=config.split.time is not None)
+            writer = _Writer(config, self.executor, self.sources, self.digests, base)
             return writer.write(self._inputs | base.inputs, self._folder(base))
 
-    def _base(self) -> Base:
-        found = incremental.find_base(self.config, self._inputs) if self.config.data.grow else None
-        return Base(found, by_time=self.config.split.time is not None)
+    def _with_moments(self) -> RunConfig:
+        """The config, with moments in place of shares of a split by time."""
+        split = moments.with_moments(self.config.split, self.sources["train"].files, self.executor)
+        return self.config.model_copy(update={"split": split})
 
     @cached_property
     def _inputs(self) -> dict[str, Any]:
@@ -136,7 +138,7 @@ class _Writer:
     """Fits, then encodes, a chunk of rows at a time; finished chunks of an interrupted run are found again.
 
     Args:
-        config: The data, its split, features and tasks.
+        config: The data, its split, features and tasks; a split by time has moments.
         executor: Executor that counts and encodes.
         sources: The raw files of each role.
         digests: SHA-256 of each of them.
@@ -165,7 +167,7 @@ class _Writer:
         parts = [*(part for written in encoded for part in written), *self._linked(draft)]
         counts = {split: self._counts([draft / p for p in parts if p.startswith(f"{split}/")]) for split in SPLITS}
         try:
-            _check_counts(counts)
+            _check_counts(counts, self._fix)
         except InputError:
             shutil.rmtree(draft)
             raise
@@ -173,6 +175,7 @@ class _Writer:
         parts = sorted([*parts, PENDING, *(f"{ENCODER}/{path.name}" for path in (draft / ENCODER).iterdir())])
         manifest = {
             **inputs,
+            **self._moments(inputs["split"]),
             "splits": counts,
             "versions": data_versions(),
             "files": self._files(parts),
@@ -183,6 +186,21 @@ class _Writer:
             shutil.rmtree(folder)
         draft.replace(folder)
         return Prepared(folder, manifest)
+
+    def _moments(self, declared: Mapping[str, Any]) -> dict[str, Any]:
+        """The beginnings of validation and test that were found; empty if they are declared, or by key."""
+        split = self.config.split.model_dump(mode="json")
+        found = {part: split[part] for part in ("validation", "test") if split[part] != declared[part]}
+        return {"moments": found} if found else {}
+
+    def _fix(self) -> str:
+        """The way to give each split rows of both classes."""
+        if self.config.split.time is None:
+            return "add rows, change the split's shares or seed, or mend the task's expression"
+        extent = moments.extent(self.config.split, self.sources["train"].files, self.executor)
+        validation, test = self.config.split.moments
+        begin = f"validation begins at {validation} and test at {test}"
+        return f"{extent}, {begin}: move these two, or mend the task's expression"
 
     def _each_file(self) -> Iterator[tuple[str, Path, str, str]]:
         """Role, path and digest of every raw file, and the beginning of the names of its parts."""
@@ -259,11 +277,10 @@ class OneClassError(InputError):
         self.splits = frozenset(splits)
 
 
-def _check_counts(counts: dict[str, Any]) -> None:
+def _check_counts(counts: dict[str, Any], fix: Callable[[], str]) -> None:
     problems = {split: [*_one_class(split, found)] for split, found in counts.items()}
     if every := [problem for found in problems.values() for problem in found]:
-        fix = "add rows, change the split's shares or seed, or mend the task's expression"
-        error = InputError.of(f"every split needs rows, and both classes of every task; {fix}", every)
+        error = InputError.of(f"every split needs rows, and both classes of every task; {fix()}", every)
         raise OneClassError(str(error), [split for split, found in problems.items() if found])
 
 

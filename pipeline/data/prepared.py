@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from features.encoder import Encoder
+from pipeline.config.split import SplitConfig
 from pipeline.files.parquet import scan, scan_folder
 
 MANIFEST, ENCODER, PENDING = "manifest.json", "encoder", "pending.parquet"
@@ -55,7 +56,18 @@ class Prepared:
     @property
     def split(self) -> dict[str, Any]:
         """The rule that decided which rows are held out; another day's data may have the same rule."""
-        return {**self.manifest["split"], "holdout": "holdout" in self.manifest["sources"]}
+        return {**self.manifest["split"], **self.moments, "holdout": "holdout" in self.manifest["sources"]}
+
+    @property
+    def moments(self) -> dict[str, str]:
+        """The beginnings of validation and test that were found for a split by time into shares; else empty."""
+        found: dict[str, str] = self.manifest.get("moments", {})
+        return found
+
+    @property
+    def split_config(self) -> SplitConfig:
+        """The split, with moments in place of shares of a split by time."""
+        return SplitConfig.model_validate({**self.manifest["split"], **self.moments})
 
     @property
     def written(self) -> int:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 
 import polars as pl
 
 from pipeline.config.gate import GateConfig
+from pipeline.config.split import moment_of
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.bootstrap import Paired, paired
 from pipeline.evaluation.intervals import Array
@@ -136,7 +136,7 @@ def _unseen(candidate: Contender, prepared: Prepared) -> Check:
     if theirs is None:
         return Check("held out", False, f"it is not known how its data {candidate.data} was split", rule)
     if ours["time"] is not None and theirs["time"] == ours["time"]:
-        last, first = (date.fromisoformat(str(split["test"])) for split in (theirs, ours))
+        last, first = (moment_of(str(split["test"])) for split in (theirs, ours))
         found = f"trained and chosen on rows before {last}; held-out rows begin at {first}"
         return Check("held out", last <= first, found, rule)
     same = dict(theirs) == dict(ours)

@@ -13,7 +13,6 @@ import polars as pl
 from features.encoder import GROUP, LABEL, Encoder
 from features.errors import InputError
 from pipeline.config.run import RunConfig
-from pipeline.config.split import SplitConfig
 from pipeline.data.chunks import Reading, split_into_chunks
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.sample import sample_mask, sampling_step, sampling_units
@@ -122,8 +121,9 @@ def _metadata(encoder: Encoder, rows: pl.DataFrame) -> pl.DataFrame:
 def _test_rows(config: RunConfig, prepared: Prepared, scorers: Sequence[Scorer]) -> Iterator[pl.DataFrame]:
     """The raw rows of the test split, in their order, with every column that a model reads."""
     columns = tuple({column: None for scorer in scorers for column in scorer.encoder.dtypes})
-    spec, split = prepared.encoder().spec, SplitConfig.model_validate(prepared.manifest["split"])
-    reading = Reading(spec, split, holdout=prepared.split["holdout"], metadata=columns)
+    reading = Reading(
+        prepared.encoder().spec, prepared.split_config, holdout=prepared.split["holdout"], metadata=columns
+    )
     for role, path in _files(config, prepared):
         missing = [column for column in columns if column not in parquet.scan(path).collect_schema()]
         if missing:

@@ -69,7 +69,7 @@ def training_sample(config: RunConfig, paths: Sequence[Path], most: int = SAMPLE
     for path, start, length in spread_pieces(paths, most):
         rows = parquet.collect(path, parquet.scan(path).select(chosen).slice(start, length))
         if not config.data.holdout:
-            rows = rows.filter(rows.select(config.split.split_of(holdout=False)).to_series() == "train")
+            rows = rows.filter(rows.select(config.split.split_of(rows.schema, holdout=False)).to_series() == "train")
         frames.append(rows)
     return pl.concat(frames) if frames else pl.DataFrame()
 

@@ -16,6 +16,7 @@ from features.spec import FeatureSpec
 from features.tasks.binary import Task
 from features.transforms import Unit, finite, is_unlikely_time
 from pipeline.config.run import RunConfig
+from pipeline.config.split import SplitConfig
 from pipeline.files import parquet
 from pipeline.runtime.executor import LOCAL_EXECUTOR, Executor
 
@@ -58,7 +59,7 @@ def rules(config: RunConfig) -> list[Rule]:
         for column, unit in feature.times(name).items()
         if unit is not None
     ]
-    return found + ([_dated(config.split.time)] if config.split.time else [])
+    return found + _dated(config.split)
 
 
 @dataclass(frozen=True)
@@ -240,8 +241,14 @@ def likely_times(subject: str, column: str, unit: Unit) -> Rule:
     return Rule(subject, promise, breach, tolerated=0.5)
 
 
-def _dated(column: str) -> Rule:
-    def breach(schema: pl.Schema) -> Breach | None:
-        return (pl.col(column).is_null(), _NO_NUMBER) if column in schema else None
+def _dated(split: SplitConfig) -> list[Rule]:
+    column = split.time
+    if column is None:
+        return []
 
-    return Rule(f"`{column}` decides the split and", "drop or mend them", breach)
+    def breach(schema: pl.Schema) -> Breach | None:
+        has_times = not list(split.problems(schema, ""))
+        return (split.instant(schema[column]).is_null(), _NO_NUMBER) if has_times else None
+
+    rules = [Rule(f"`{column}` decides the split and", "drop or mend them", breach)]
+    return rules + ([likely_times(f"`{column}` (`[split] time`)", column, split.unit)] if split.unit else [])

@@ -162,5 +162,5 @@ def test_the_sample_is_bounded_and_spread_over_the_files(tmp_path: Path) -> None
 
 def rows_of(made: RunConfig, side: str) -> list[int]:
     rows = log(20_000)
-    sides = rows.select(made.split.split_of(holdout=False)).to_series()
+    sides = rows.select(made.split.split_of(rows.schema, holdout=False)).to_series()
     return rows.filter(sides == side).get_column("click").to_list()
