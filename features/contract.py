@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from types import MappingProxyType
 
 import polars as pl
 
 from features.errors import InputError
+from features.naming import broken_key
 from features.spec import FeatureSpec
 from features.tasks.binary import Task
 from features.tasks.expressions import numbers_as_text
@@ -16,19 +15,14 @@ from features.tasks.expressions import numbers_as_text
 # Models that were registered when errors had no file of their own import this one from here.
 __all__ = ["InputError", "check_features", "check_label", "check_table", "fits"]
 
-_NOT_FITTED: Mapping[str, str] = MappingProxyType({})
 
-
-def check_features(
-    spec: FeatureSpec, schema: pl.Schema, subject: str, fitted: Mapping[str, str] = _NOT_FITTED
-) -> list[str]:
+def check_features(spec: FeatureSpec, schema: pl.Schema, subject: str) -> list[str]:
     """Problems of the feature columns: missing, or of a type that the feature cannot take.
 
     Args:
         spec: The declaration.
         schema: Schema of the rows.
         subject: The name of the rows in the problems.
-        fitted: Column to the name of its type in the training rows; given for all other rows, such as requests.
     """
     problems = []
     for name in spec.features:
@@ -36,7 +30,7 @@ def check_features(
             if column not in schema:
                 fix = "give it, null where a value is unknown"
                 problems.append(f"column `{column}` (feature `{name}`) is missing from {subject}; {fix}")
-            elif rule := _broken_rule(spec, name, place, schema[column], fitted.get(column)):
+            elif rule := _broken_rule(spec, name, place, schema[column]):
                 problems.append(f"column `{column}` (feature `{name}`) holds {schema[column]}; {rule}")
     return problems
 
@@ -47,13 +41,10 @@ def fits(spec: FeatureSpec, name: str, schema: pl.Schema) -> bool:
     return all(c in schema and not _broken_rule(spec, name, place, schema[c]) for place, c in columns)
 
 
-def _broken_rule(spec: FeatureSpec, name: str, place: int, dtype: pl.DataType, fitted: str | None = None) -> str | None:
+def _broken_rule(spec: FeatureSpec, name: str, place: int, dtype: pl.DataType) -> str | None:
     """The rule that the type of a feature's column breaks."""
-    feature = spec.features[name]
-    if fitted is not None:
-        dtype = feature.read_as(dtype, fitted)
     # A request whose value is missing brings a column without a type.
-    return None if dtype == pl.Null else feature.broken_rule(place, dtype)
+    return None if dtype == pl.Null else spec.features[name].broken_rule(place, dtype)
 
 
 def check_table(spec: FeatureSpec, schema: pl.Schema, subject: str) -> list[str]:
@@ -85,9 +76,8 @@ def _group_problems(column: str | None, schema: pl.Schema, subject: str) -> list
         return []
     if column not in schema:
         return [f"column `{column}` (the group of GAUC) is missing from {subject}"]
-    rule = "a group is one value a row: give a column of text, numbers, booleans or times"
-    is_one = not schema[column].is_nested() and schema[column] not in (pl.Binary, pl.Object)
-    return [] if is_one else [f"column `{column}` (the group of GAUC) holds {schema[column]}; {rule}"]
+    rule = broken_key(schema[column])
+    return [f"column `{column}` (the group of GAUC) holds {schema[column]}; {rule}"] if rule else []
 
 
 def check_label(name: str, task: Task, schema: pl.Schema, subject: str) -> list[str]:

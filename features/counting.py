@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from features import naming
+from features.kinds.base import LARGEST
+from features.naming import Naming
 from features.spec import FeatureSpec
 
 # The place where a value is first seen: the entries of one list that are told apart, and the places of a whole row.
@@ -30,8 +33,12 @@ class Moments:
         known = values.drop_nulls().to_numpy()
         if not len(known):
             return cls()
+        low, high = float(known.min()), float(known.max())
+        if max(abs(low), abs(high)) > LARGEST:
+            # Their sum of squares is beyond float64. The fit refuses such a number by its range.
+            return cls(len(known), low=low, high=high)
         mean = float(known.mean())
-        return cls(len(known), mean, float(((known - mean) ** 2).sum()), float(known.min()), float(known.max()))
+        return cls(len(known), mean, float(((known - mean) ** 2).sum()), low, high)
 
     def merged(self, later: Moments) -> Moments:
         """The moments of both together (Chan et al., 1983). Rounding depends on the order of merging."""
@@ -68,20 +75,23 @@ class Counting:
     Args:
         spec: The declaration.
         schema: Schema of the raw rows.
+        naming: The rule of :mod:`features.naming`.
         numbers: Features whose scale is still to be learnt.
         stride: n where every n-th row of a frame, starting with the first, is sampled for the quantiles.
     """
 
     spec: FeatureSpec
     schema: pl.Schema
+    naming: Naming
     numbers: Sequence[str]
     stride: int
 
     def part(self, frame: pl.DataFrame) -> FrameCounts:
         """Count the rows of a frame."""
-        lazy, vocabularies = frame.lazy().with_row_index("row"), self.spec.vocabularies
-        counted = pl.collect_all([self._count(lazy, features) for features in vocabularies.values()])
-        numbers = {n: self.spec.features[n].numbers(n, self.schema) for n in self.numbers}
+        typed, vocabularies = self.spec.typed(self.schema), self.spec.vocabularies
+        frame, schema = frame.cast(pl.Schema(typed)), pl.Schema({**self.schema, **typed})
+        counted = pl.collect_all([self._count(frame.lazy(), schema, names) for names in vocabularies.values()])
+        numbers = {n: self.spec.features[n].numbers(n, schema, self.naming) for n in self.numbers}
         values = frame.select(
             **{f"value.{n}": value for n, (value, _) in numbers.items()},
             **{f"plain.{n}": plain for n, (_, plain) in numbers.items()},
@@ -95,14 +105,15 @@ class Counting:
             samples={n: values.get_column(f"plain.{n}").gather_every(self.stride).drop_nulls() for n in self.numbers},
         )
 
-    def _count(self, rows: pl.LazyFrame, features: Sequence[str]) -> pl.LazyFrame:
+    def _count(self, rows: pl.LazyFrame, schema: pl.Schema, features: Sequence[str]) -> pl.LazyFrame:
         """The values of one table with count and first place; the order in which the engine groups does not matter."""
         counted = []
         for order, name in enumerate(features):
-            # Rows, then features, then entries are numbered consecutively, so that a place is one number.
-            place = pl.col("row").cast(pl.Int64) * PLACES + order * _ENTRIES
+            # Rows, then features, then entries are numbered consecutively, so that a place is one number. No column is
+            # added to the rows: any name may be one of theirs.
+            place = pl.int_range(pl.len(), dtype=pl.Int64) * PLACES + order * _ENTRIES
             feature = self.spec.features[name]
-            value = feature.counted(name, self.schema)
+            value, dtype = feature.values(name, schema)
             if feature.is_multi_hot:
                 length = value.list.len().fill_null(0)
                 lists = rows.select(place=place, value=value, length=length, begin=length.cum_sum() - length)
@@ -112,9 +123,11 @@ class Counting:
             else:
                 part = rows.select(place=place, value=value)
             groups = part.drop_nulls("value").group_by("value")
-            counted.append(groups.agg(count=pl.len().cast(pl.Int64), first=pl.col("place").min()))
-        # Cast to text last, when each value occurs once.
-        return merged([part.with_columns(pl.col("value").cast(pl.String)) for part in counted])
+            values = groups.agg(count=pl.len().cast(pl.Int64), first=pl.col("place").min())
+            # Named last, when each value occurs once.
+            named = values.with_columns(value=naming.name(pl.col("value"), dtype, self.naming)).drop_nulls("value")
+            counted.append(named)
+        return merged(counted)
 
 
 def merged(counts: list[pl.LazyFrame]) -> pl.LazyFrame:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from features import transforms
+from features import naming, transforms
 from features.contract import check_features
 from features.errors import InputError
 from features.kinds.base import NO_SCALE, NO_VOCABULARY, FittedFeature, Scale
+from features.naming import NEWEST, Naming
 from features.spec import FeatureSpec
 
 ID, WEIGHT, VALUE, LABEL, SAMPLE_WEIGHT, GROUP = "id.", "weight.", "value.", "label.", "sample_weight.", "group"
@@ -30,6 +32,8 @@ class _Saved(BaseModel):
     spec: FeatureSpec
     scales: dict[str, Scale]
     dtypes: dict[str, str]
+    # The first rule had no number.
+    naming: Annotated[Naming, Field(exclude_if=lambda rule: rule == 1)] = 1
 
 
 @dataclass(frozen=True)
@@ -53,15 +57,17 @@ class Encoder:
 
     Args:
         spec: The declaration.
-        vocabularies: Table to the texts of its known values, in first-seen order; ids start at 3.
+        vocabularies: Table to the names of its known values, in first-seen order; ids start at 3.
         scales: Numeric feature to its fitted state.
         dtypes: Raw feature column to the name of its Polars type at fitting time (a served model's signature).
+        naming: The rule of :mod:`features.naming` that says which values are the same.
     """
 
     spec: FeatureSpec
     vocabularies: dict[str, pl.Series]
     scales: dict[str, Scale]
     dtypes: dict[str, str]
+    naming: Naming = NEWEST
 
     def encode_features(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """Raw rows to ``id.<feature>`` (int32, or a list of them) and ``value.<feature>`` (float32).
@@ -102,8 +108,8 @@ class Encoder:
         weights = self.spec.sample_weights
         beside = [pl.col(column).cast(pl.Float32).alias(SAMPLE_WEIGHT + n) for n, column in weights.items()]
         if self.spec.group is not None:
-            text = transforms.text(pl.col(self.spec.group), schema[self.spec.group])
-            beside.append(transforms.group_number(text).alias(GROUP))
+            group = naming.name(pl.col(self.spec.group), schema[self.spec.group], self.naming)
+            beside.append(transforms.group_number(group).alias(GROUP))
         return beside
 
     def tables(self) -> list[Table]:
@@ -116,7 +122,7 @@ class Encoder:
     def save(self, folder: Path) -> None:
         """Write ``encoder.json`` and ``vocabulary.parquet``, both readable without pickle."""
         folder.mkdir(parents=True, exist_ok=True)
-        fitted = _Saved(spec=self.spec, scales=self.scales, dtypes=self.dtypes)
+        fitted = _Saved(spec=self.spec, scales=self.scales, dtypes=self.dtypes, naming=self.naming)
         (folder / _JSON).write_text(fitted.model_dump_json(indent=1))
         empty = pl.DataFrame(schema={"table": pl.String, "id": pl.Int32, "value": pl.String})
         ids = pl.int_range(pl.len(), dtype=pl.Int32) + transforms.FIRST_KNOWN
@@ -134,7 +140,7 @@ class Encoder:
         vocabularies = {
             table: values.filter(pl.col("table") == table).get_column("value") for table in fitted.spec.vocabularies
         }
-        return cls(fitted.spec, vocabularies, fitted.scales, fitted.dtypes)
+        return cls(fitted.spec, vocabularies, fitted.scales, fitted.dtypes, fitted.naming)
 
     def _table(self, name: str, features: tuple[str, ...]) -> Table:
         first = self.spec.features[features[0]]
@@ -142,7 +148,7 @@ class Encoder:
         return Table(name, rows, first.width or self.spec.width or usual_width(rows), features)
 
     def _features(self, schema: pl.Schema) -> list[pl.Expr]:
-        if problems := check_features(self.spec, schema, "the rows to encode", self.dtypes):
+        if problems := check_features(self.spec, schema, "the rows to encode"):
             raise InputError.of("cannot encode", problems)
         columns = []
         for name in self.spec.id_features:
@@ -156,16 +162,14 @@ class Encoder:
         return columns
 
     def _restored(self, schema: pl.Schema) -> pl.Schema:
-        """The columns whose type was lost in a request's table format, with their type in training."""
-        read = [(f, c) for n, f in self.spec.features.items() for c in self.spec.columns(n) if c in schema]
-        found = {c: dtype for f, c in read if (dtype := f.typed(schema[c])) != schema[c]}
+        """The columns to cast, to the type that a feature reads or to the one that they had in training."""
         # 0.3 is below the nearest float32 number, and so below a bucket's edge that was fitted on the float32 number.
         single = [c for c, dtype in self.dtypes.items() if dtype == "Float32" and schema.get(c) == pl.Float64]
-        return pl.Schema({**found, **dict.fromkeys(single, pl.Float32())})
+        return pl.Schema({**self.spec.typed(schema), **dict.fromkeys(single, pl.Float32())})
 
     def _fitted(self, name: str) -> FittedFeature:
         vocabulary = self.vocabularies.get(self.spec.table(name), NO_VOCABULARY)
-        return FittedFeature(vocabulary, self.scales.get(name, NO_SCALE))
+        return FittedFeature(vocabulary, self.scales.get(name, NO_SCALE), self.naming)
 
 
 def usual_width(rows: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import polars as pl
 from pydantic import Field, model_validator
 
 from features.declared import Declared
@@ -60,7 +61,13 @@ class FeatureSpec(Declared):
     def _differing_tables(self) -> list[str]:
         first: dict[str, tuple[str, tuple[object, ...]]] = {}
         problems = []
+        alone = [name for name, feature in self.features.items() if feature.has_ids and not feature.shared_keys]
         for name, feature in self.features.items():
+            if feature.shared_keys and self.table(name) in alone:
+                table, kind = self.table(name), self.features[self.table(name)].kind
+                taken = f"the table `{table}`, which the feature of this name has, of kind `{kind}`"
+                problems.append(f"feature `{name}` has {taken}: give one of them another name")
+                continue
             if keys := feature.shared_keys:
                 shape = tuple(getattr(feature, key) for key in keys)
                 other, expected = first.setdefault(self.table(name), (name, shape))
@@ -68,6 +75,11 @@ class FeatureSpec(Declared):
                     listed = " and ".join([", ".join(f"`{key}`" for key in keys[:-1]), f"`{keys[-1]}`"])
                     problems.append(f"features `{other}` and `{name}` share a table: give both the same {listed}")
         return problems
+
+    def typed(self, schema: pl.Schema) -> dict[str, pl.DataType]:
+        """The raw columns that have to be cast before features read them, and the types that they are cast to."""
+        read = [(f, c) for n, f in self.features.items() for c in self.columns(n) if c in schema]
+        return {c: dtype for f, c in read if (dtype := f.typed(schema[c])) != schema[c]}
 
     def columns(self, feature: str) -> list[str]:
         """The raw columns that a feature reads."""

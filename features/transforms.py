@@ -6,17 +6,20 @@ Ids are the same everywhere: 0 padding, 1 null, 2 out of vocabulary, 3 and up th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import polars as pl
 import polars_hash  # noqa: F401  # registers the `nchash` namespace
-from polars.datatypes import DataTypeClass
 
 PADDING, NULL, OUT_OF_VOCABULARY, FIRST_KNOWN = 0, 1, 2, 3
 
 # Number of values of each part of a timestamp, and the first value.
 PARTS = {"hour": (24, 0), "weekday": (7, 1), "month": (12, 1)}
 _ISO = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M")
+_ZONED = ("%+",)
+# Offsets in hours alone, as PostgreSQL writes them, and times without seconds.
+_ZONED_ANYHOW = (*_ZONED, *(f"%Y-%m-%d{between}{time}%#z" for between in "T " for time in ("%H:%M:%S%.f", "%H:%M")))
 # Units of times that are numbers since 1970 (UTC): how many a second has.
 Unit = Literal["s", "ms", "us", "ns"]
 _A_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -24,43 +27,6 @@ _A_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 # more, a time of today is within the first days of 1970.
 _CENTURIES, _FIRST_DAYS = (-2_208_988_800, 7_258_118_400), 10_000_000
 _PRIME, _MULTIPLIER = 2**31 - 1, 2_654_435_761  # the second, Knuth's: 2^32 over the golden ratio
-_INTEGERS = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32)
-
-
-def text(value: pl.Expr, dtype: pl.DataType | DataTypeClass) -> pl.Expr:
-    """The text that identifies a categorical value: 3, "3" and a request's 3.0 are one value.
-
-    Floats appear only where a request brought integers through a table format without nullable integers.
-    """
-    if dtype.is_float():
-        known = pl.when(value.is_finite()).then(value)
-        return (
-            pl.when(known == known.floor())
-            .then(known.cast(pl.Int64, strict=False).cast(pl.String))
-            .otherwise(
-                known.cast(pl.String)  # 1.5 is no integer, so it cannot be a known value
-            )
-        )
-    return value.cast(pl.String)
-
-
-def key(value: pl.Expr, dtype: pl.DataType | DataTypeClass) -> pl.Expr:
-    """The key of a categorical value while rows are counted and encoded: its text, or the integer itself.
-
-    Looking up integers is several times faster than looking up their texts.
-    """
-    return value.cast(pl.Int64) if dtype in _INTEGERS else text(value, dtype)
-
-
-def known_id(key: pl.Expr, dtype: pl.DataType | DataTypeClass, vocabulary: pl.Series) -> pl.Expr:
-    """Id of a category's key: ``FIRST_KNOWN`` + the place of its text in the vocabulary."""
-    ids = pl.int_range(FIRST_KNOWN, FIRST_KNOWN + len(vocabulary), dtype=pl.Int32, eager=True)
-    if dtype in _INTEGERS:
-        numbers = vocabulary.cast(pl.Int64, strict=False)
-        is_number = (numbers.cast(pl.String) == vocabulary).fill_null(value=False)  # "007" is the text of no integer
-        vocabulary, ids = numbers.filter(is_number), ids.filter(is_number)
-    found = key.replace_strict(vocabulary, ids, default=OUT_OF_VOCABULARY, return_dtype=pl.Int32)
-    return pl.when(key.is_null()).then(pl.lit(NULL, pl.Int32)).otherwise(found)
 
 
 def stable_hash(text: pl.Expr) -> pl.Expr:
@@ -89,7 +55,7 @@ def crossed_id(texts: Sequence[pl.Expr], buckets: int) -> pl.Expr:
     return bucket.fill_null(NULL)
 
 
-def timestamp(column: str, dtype: pl.DataType, unit: Unit | None = None) -> pl.Expr:
+def timestamp(column: str, dtype: pl.DataType, unit: Unit | None = None, *, any_zone: bool = True) -> pl.Expr:
     """A date, a datetime, its ISO text or a number since 1970 as a datetime; null where unreadable.
 
     Args:
@@ -97,6 +63,8 @@ def timestamp(column: str, dtype: pl.DataType, unit: Unit | None = None) -> pl.E
         dtype: Its type. A number needs a unit.
         unit: Unit of numbers since 1970; dates, datetimes and texts are read as they are. A number outside of the years
             1900 to 2199 is no time.
+        any_zone: Whether texts such as ``2026-01-31 18:30:00+00`` and ``2026-01-31T18:30Z`` are read; encoders of the
+            first rule of :mod:`features.naming` do not know them.
 
     Returns:
         Datetimes in microseconds, in UTC where the column has a time zone or numbers.
@@ -106,11 +74,23 @@ def timestamp(column: str, dtype: pl.DataType, unit: Unit | None = None) -> pl.E
         assert unit is not None, "numbers are times in a unit"
         return _since_1970(value, dtype, unit)
     if dtype == pl.String:
-        # Without a format Polars infers it from the first rows: a row's value would depend on its neighbours.
-        plain = [value.str.to_datetime(form, strict=False, time_unit="us") for form in _ISO]
-        zoned = value.str.to_datetime("%+", strict=False, time_unit="us", time_zone="UTC")
-        value = pl.coalesce(*plain, zoned.dt.replace_time_zone(None))
-    return value.cast(pl.Datetime("us"))
+        read = partial(_read_texts, zoned=_ZONED_ANYHOW if any_zone else _ZONED)
+        return value.map_batches(read, return_dtype=pl.Datetime("us"), is_elementwise=True)
+    # A sentinel such as Java's largest number of milliseconds does not fit.
+    return value.cast(pl.Datetime("us"), strict=False)
+
+
+def _read_texts(texts: pl.Series, zoned: Sequence[str]) -> pl.Series:
+    """Each text by the first format that reads it; a format is tried only if others have left a text unread."""
+    found = pl.Series(texts.name, [None], pl.Datetime("us")).new_from_index(0, len(texts))
+    # Without a format Polars infers it from the first rows: a row's value would depend on its neighbours.
+    for form in (*_ISO, *zoned):
+        zone = "UTC" if form in zoned else None
+        read = texts.str.to_datetime(form, strict=False, time_unit="us", time_zone=zone).dt.replace_time_zone(None)
+        found = found.zip_with(found.is_not_null(), read)
+        if found.null_count() == texts.null_count():
+            break
+    return found
 
 
 def _since_1970(value: pl.Expr, dtype: pl.DataType, unit: Unit) -> pl.Expr:
@@ -145,7 +125,9 @@ def part_id(moment: pl.Expr, part: str) -> pl.Expr:
 
 def hours_between(first: pl.Expr, last: pl.Expr) -> pl.Expr:
     """Hours from one timestamp to another, negative if the second is earlier."""
-    return (last - first).dt.total_seconds(fractional=True) / 3600
+    # In float64: the difference of two sentinels is beyond 64 bits.
+    microseconds = [moment.cast(pl.Int64).cast(pl.Float64) for moment in (first, last)]
+    return (microseconds[1] - microseconds[0]) / 1e6 / 3600
 
 
 def finite(value: pl.Expr) -> pl.Expr:
@@ -189,9 +171,15 @@ def bucket_edges(values: pl.Series, buckets: int) -> list[float]:
     return sorted({*isolating, *(q for q in quantiles if q is not None)} - {distinct[0]})
 
 
-def entries(column: str, most: int, *, all_kept: bool) -> pl.Expr:
-    """A list column's entries, up to a limit if there is one; unknown entries are left out unless all are kept."""
-    first = pl.col(column).list.head(most) if most else pl.col(column)
+def separated(texts: pl.Expr, separator: str) -> pl.Expr:
+    """The list of a text's entries, without the spaces around them; empty ones are left out."""
+    entry = pl.element().str.strip_chars(" ")
+    return texts.cast(pl.String).str.split(separator).list.eval(entry.filter(entry != ""))
+
+
+def entries(lists: pl.Expr, most: int, *, all_kept: bool) -> pl.Expr:
+    """The entries of lists, up to a limit if there is one; unknown entries are left out unless all are kept."""
+    first = lists.list.head(most) if most else lists
     return first if all_kept else first.list.eval(pl.element().drop_nulls())
 
 
@@ -205,8 +193,9 @@ def length(column: str, dtype: pl.DataType) -> pl.Expr:
 
 
 def given_weights(weights: pl.Expr, *, mean: bool) -> pl.Expr:
-    """Float32 weights, 0 where missing, negative or not finite; as shares of their sum for a mean."""
+    """Float32 weights, 0 where missing, negative or not finite in float32; as shares of their sum for a mean."""
     number = pl.element().cast(pl.Float64)
-    known = weights.list.eval(pl.when(number.is_finite() & (number > 0)).then(number).otherwise(0.0))
+    is_known = number.cast(pl.Float32).is_finite() & (number > 0)
+    known = weights.list.eval(pl.when(is_known).then(number).otherwise(0.0))
     whole = pl.when(known.list.sum() > 0).then(known.list.sum()).otherwise(1.0) if mean else pl.lit(1.0)
     return (known / whole).cast(pl.List(pl.Float32))

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import polars as pl
-from polars.datatypes import DataTypeClass
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from features.declared import Declared
+from features.naming import NEWEST, Naming
+from features.naming import RawType as RawType
 from features.transforms import Unit
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
@@ -25,7 +26,6 @@ Width = PositiveInt | None
 # Left out of fingerprints and encoders where it is not declared: those made before there was this key stay the same.
 DeclaredUnit = Annotated[Unit | None, Field(exclude_if=lambda unit: unit is None)]
 Count = Annotated[int, Field(ge=0)]
-RawType = pl.DataType | DataTypeClass
 
 
 class Scale(BaseModel):
@@ -38,6 +38,8 @@ class Scale(BaseModel):
     edges: tuple[float, ...]
 
 
+# Largest magnitude of a number that has a mean and a deviation in float64, whatever the number of rows.
+LARGEST = 1e140
 NO_SCALE = Scale(mean=0.0, deviation=1.0, edges=())
 NO_VOCABULARY = pl.Series(dtype=pl.String)
 
@@ -47,12 +49,14 @@ class FittedFeature:
     """The fitted state of one feature.
 
     Args:
-        vocabulary: Texts of the known values, in first-seen order; :data:`NO_VOCABULARY` for a feature without one.
+        vocabulary: Names of the known values, in first-seen order; :data:`NO_VOCABULARY` for a feature without one.
         scale: Scale of its number; :data:`NO_SCALE` for a feature without one.
+        naming: The rule of :mod:`features.naming` that its values are read by.
     """
 
     vocabulary: pl.Series
     scale: Scale
+    naming: Naming = NEWEST
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,23 +122,22 @@ class Kind(Declared):
     def broken_rule(self, place: int, dtype: pl.DataType) -> str | None:
         """The rule that a column's type breaks, with the fix; None if it can be read. The type is never Null."""
 
-    def read_as(self, dtype: pl.DataType, fitted: str) -> pl.DataType:
-        """The type that a column of a request stands for, given the name of its type in the training rows.
-
-        The two differ where the request's table format has fewer types. :meth:`broken_rule` gets the returned type.
-        """
-        del fitted
-        return dtype
-
     def typed(self, dtype: pl.DataType) -> pl.DataType:
         """The type that a column is cast to before it is read: by default its own, type Null included."""
         return dtype
+
+    def categories(self, name: str) -> list[str]:
+        """The raw columns whose values, or whose lists' entries, are categories, known by their names."""
+        del name
+        return []
 
     def request_value(self, place: int, dtype: str) -> Any:
         """A made-up value of a column, as JSON has it, given the name of the column's type in the training rows."""
         del place
         if "Bool" in dtype:
             return True
+        if "Binary" in dtype:
+            return "0a1b"
         if "Float" in dtype or "Decimal" in dtype:
             return 1.0
         return 1 if "Int" in dtype else "example"
@@ -163,7 +166,7 @@ class Kind(Declared):
 
     @property
     def has_vocabulary(self) -> bool:
-        """Whether its table has a vocabulary fitted to training rows; see :meth:`counted` and :meth:`vocabulary`."""
+        """Whether its table has a vocabulary fitted to training rows; see :meth:`values` and :meth:`vocabulary`."""
         return False
 
     @property
@@ -176,6 +179,11 @@ class Kind(Declared):
         del name
         return {}
 
+    @property
+    def largest(self) -> float:
+        """The largest magnitude that the first of its :meth:`numbers` may have in training rows."""
+        return LARGEST
+
     def table_name(self, name: str) -> str:
         """The name of its embedding table."""
         return name
@@ -186,24 +194,24 @@ class Kind(Declared):
 
     # Fitting.
 
-    def counted(self, name: str, schema: pl.Schema) -> pl.Expr:
-        """The values counted for its vocabulary, one or a list a row; see :func:`features.transforms.key`."""
+    def values(self, name: str, schema: pl.Schema) -> tuple[pl.Expr, RawType]:
+        """The values that its vocabulary knows, one or a list a row, and the type of one value."""
         raise NotImplementedError(f"a feature of kind `{self.kind}` has no vocabulary")
 
     def vocabulary(self, known: pl.Series, counts: pl.DataFrame) -> pl.Series:
-        """The texts of its vocabulary: those known before, then the new ones.
+        """The names of its vocabulary: those known before, then the new ones.
 
         Args:
-            known: Texts known from earlier rows; they keep their places.
-            counts: The other texts: ``value``, ``count``, and ``first``, a number that orders them by first sight.
+            known: Names known from earlier rows; they keep their places.
+            counts: The other names: ``value``, ``count``, and ``first``, a number that orders them by first sight.
         """
         raise NotImplementedError(f"a feature of kind `{self.kind}` has no vocabulary")
 
-    def measured(self, name: str, schema: pl.Schema) -> pl.Expr:
-        """Its number as raw rows hold it, null where unknown."""
+    def measured(self, name: str, schema: pl.Schema, naming: Naming = NEWEST) -> pl.Expr:
+        """Its number as raw rows hold it, null where unknown, by the rule of an encoder."""
         raise NotImplementedError(f"a feature of kind `{self.kind}` has no number")
 
-    def numbers(self, name: str, schema: pl.Schema) -> tuple[pl.Expr, pl.Expr]:
+    def numbers(self, name: str, schema: pl.Schema, naming: Naming) -> tuple[pl.Expr, pl.Expr]:
         """Two numbers: one whose mean and deviation are learnt, one whose quantiles are learnt."""
         raise NotImplementedError(f"a feature of kind `{self.kind}` has no scale")
 

@@ -12,7 +12,10 @@ from features.kinds.rules import broken_category
 
 
 class Categorical(Known):
-    """One value a row: text, a boolean or an integer. Null has an id of its own."""
+    """One value a row: text, a boolean, a whole number or bytes. Null has an id of its own.
+
+    Values with one name are one value: see :mod:`features.naming`.
+    """
 
     kind: Literal["categorical"] = "categorical"
 
@@ -31,10 +34,6 @@ class Categorical(Known):
         """The rule of categories: see :func:`features.kinds.rules.is_category`."""
         del place
         return broken_category(dtype)
-
-    def read_as(self, dtype: pl.DataType, fitted: str) -> pl.DataType:
-        """Integers where training had integers: pandas turns integers with gaps into floats."""
-        return pl.Int64() if dtype.is_float() and "Int" in fitted else dtype
 
     def values(self, name: str, schema: pl.Schema) -> tuple[pl.Expr, RawType]:
         """The column as it is."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import polars as pl
 from pydantic import Field, PositiveInt
 
-from features import transforms
+from features import naming, transforms
 from features.kinds.base import Example, FittedFeature, Kind, Width
 from features.kinds.rules import broken_category
 
@@ -38,14 +38,14 @@ class Cross(Kind):
         del name
         return list(self.columns)
 
+    def categories(self, name: str) -> list[str]:
+        """The declared columns."""
+        return self.raw_columns(name)
+
     def broken_rule(self, place: int, dtype: pl.DataType) -> str | None:
         """The rule of categories: see :func:`features.kinds.rules.is_category`."""
         del place
         return broken_category(dtype)
-
-    def read_as(self, dtype: pl.DataType, fitted: str) -> pl.DataType:
-        """Integers where training had integers: pandas turns integers with gaps into floats."""
-        return pl.Int64() if dtype.is_float() and "Int" in fitted else dtype
 
     def known_values(self, fitted: FittedFeature) -> int:
         """The number of buckets."""
@@ -53,7 +53,7 @@ class Cross(Kind):
         return self.buckets
 
     def id_expression(self, name: str, schema: pl.Schema, fitted: FittedFeature) -> pl.Expr:
-        """The hash of the texts."""
-        del name, fitted
-        texts = [transforms.text(pl.col(c), schema[c]) for c in self.columns]
-        return transforms.crossed_id(texts, self.buckets)
+        """The hash of the values' names."""
+        del name
+        names = [naming.name(pl.col(c), schema[c], fitted.naming) for c in self.columns]
+        return transforms.crossed_id(names, self.buckets)

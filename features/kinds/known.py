@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
 from typing import ClassVar
 
 import polars as pl
 from pydantic import PositiveInt
 
-from features import transforms
+from features import naming, transforms
 from features.kinds.base import Count, FittedFeature, Kind, Name, RawType, Width
-
-Use = Callable[[pl.Expr, RawType], pl.Expr]
 
 
 class Known(Kind):
@@ -49,6 +46,10 @@ class Known(Kind):
         """The one column."""
         return [self.column or name]
 
+    def categories(self, name: str) -> list[str]:
+        """The one column."""
+        return Known.raw_columns(self, name)
+
     def table_name(self, name: str) -> str:
         """The declared table, or the feature's own."""
         return self.table or name
@@ -57,10 +58,6 @@ class Known(Kind):
     def has_vocabulary(self) -> bool:
         """True unless values are hashed."""
         return not self.buckets
-
-    def counted(self, name: str, schema: pl.Schema) -> pl.Expr:
-        """The key of each value."""
-        return self._each(name, schema, transforms.key)
 
     def vocabulary(self, known: pl.Series, counts: pl.DataFrame) -> pl.Series:
         """The known values, then the new ones that are frequent enough, in the order they were seen."""
@@ -75,20 +72,15 @@ class Known(Kind):
         return self.buckets or -(-len(fitted.vocabulary) // self.grow_by) * self.grow_by
 
     def id_expression(self, name: str, schema: pl.Schema, fitted: FittedFeature) -> pl.Expr:
-        """Each value's place in the vocabulary, or its hash; an empty list becomes one null."""
-
-        def value_id(value: pl.Expr, dtype: RawType) -> pl.Expr:
-            if self.buckets:
-                return transforms.hashed_id(transforms.text(value, dtype), self.buckets)
-            return transforms.known_id(transforms.key(value, dtype), dtype, fitted.vocabulary)
-
-        ids = self._each(name, schema, value_id)
+        """Each value's place in the vocabulary, or the hash of its name; an empty list becomes one null."""
+        values, dtype = self.values(name, schema)
+        value = pl.element() if self.is_multi_hot else values
+        if self.buckets:
+            one = transforms.hashed_id(naming.name(value, dtype, fitted.naming), self.buckets)
+        else:
+            one = naming.known_id(value, dtype, fitted.vocabulary, fitted.naming)
         if not self.is_multi_hot:
-            return ids
+            return one
+        ids = values.list.eval(one)
         nothing = pl.lit([transforms.NULL], dtype=pl.List(pl.Int32))
         return pl.when(ids.list.len() > 0).then(ids).otherwise(nothing)
-
-    def _each(self, name: str, schema: pl.Schema, use: Use) -> pl.Expr:
-        """A function of each value and its type."""
-        values, dtype = self.values(name, schema)
-        return values.list.eval(use(pl.element(), dtype)) if self.is_multi_hot else use(values, dtype)

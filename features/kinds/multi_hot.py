@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+import json
+from typing import Annotated, Any, ClassVar, Literal
 
 import polars as pl
+from pydantic import Field, model_validator
 
 from features import transforms
 from features.kinds.base import Count, Example, RawType
@@ -13,11 +15,13 @@ from features.kinds.rules import is_category
 
 
 class MultiHot(Known):
-    """A list of values a row, each text, a boolean or an integer, pooled into one embedding.
+    """A list of values a row, each as of a :class:`~features.kinds.categorical.Categorical`, pooled into one embedding.
 
     Null entries are left out. A null or empty list is one entry with the id of null.
 
     Args:
+        separator: Text between the entries of a column of text, such as ``"|"``. Spaces around entries do not
+            count, and empty entries are left out. By default the column holds lists.
         weights: Raw column with a list of numbers, one for each entry; by default all entries count alike. A missing,
             negative or non-finite weight is 0, and so are all weights of a row without a list of them.
         pooling: ``"sum"``, or ``"mean"``: the sum divided by the sum of the weights.
@@ -30,14 +34,23 @@ class MultiHot(Known):
     weights: str | None = None
     pooling: Literal["sum", "mean"] = "mean"
     max_length: Count = 0
+    # Left out of fingerprints and encoders where it is not declared, as a unit is.
+    separator: Annotated[str | None, Field(min_length=1, exclude_if=lambda text: text is None)] = None
+
+    @model_validator(mode="after")
+    def _has_lists(self) -> MultiHot:
+        if self.separator and self.weights:
+            raise ValueError("`weights` are beside lists: with a `separator` there are none")
+        return self
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:
-        """Texts, integers that are hashed and truncated, and texts with weights."""
+        """Texts, integers that are hashed and truncated, texts with weights, and texts to split."""
         tags = pl.DataFrame({"tags": [["new", "red", "new"], ["red", None], [], None]})
         seen = pl.DataFrame({"seen": [[3, 1, 4], [1, 5], [], None]})
         strengths = pl.Series([[1.0, 3.0, -2.0], [2.0, None], [], None])
         other = pl.DataFrame({"tags": [["big"], ["old", "cut"]]})
+        joined = pl.DataFrame({"tags": ["new|red|new", " red | ", "", None]})
         return (
             Example({"kind": "multi_hot", "column": "tags"}, tags, other),
             Example(
@@ -50,6 +63,9 @@ class MultiHot(Known):
                 tags.with_columns(strength=strengths),
                 other.with_columns(strength=pl.Series([[0.5], [1.0, 2.0]])),
             ),
+            Example(
+                {"kind": "multi_hot", "column": "tags", "separator": "|"}, joined, pl.DataFrame({"tags": ["big|old"]})
+            ),
         )
 
     def raw_columns(self, name: str) -> list[str]:
@@ -57,20 +73,30 @@ class MultiHot(Known):
         return [*super().raw_columns(name), *([self.weights] if self.weights else [])]
 
     def broken_rule(self, place: int, dtype: pl.DataType) -> str | None:
-        """Lists of categories; lists of numbers for weights."""
+        """Lists of categories, or texts with a separator; lists of numbers for weights."""
+        if self.separator:
+            rule = f"with `separator = {json.dumps(self.separator)}` a multi-hot is text"
+            return None if dtype in (pl.String, pl.Categorical, pl.Enum) else rule
         inner = dtype.inner if isinstance(dtype, pl.List | pl.Array) else None
         if place:
             is_right = inner is not None and (inner.is_numeric() or inner == pl.Null)
             return None if is_right else "weights are a list of numbers a row"
         is_right = inner is not None and is_category(inner)
-        return None if is_right else "a multi-hot is a list of text or integers a row"
+        rule = "a multi-hot is a list of text or whole numbers a row"
+        split = ', or text with a `separator`, such as "|"' if dtype == pl.String else ""
+        return None if is_right else rule + split
 
     def typed(self, dtype: pl.DataType) -> pl.DataType:
-        """A list type in place of Null, the type of a column without values, which list operations refuse."""
-        return pl.List(pl.Null) if dtype == pl.Null else dtype
+        """A list, or text to split: lists of fixed length are lists, and a column without values, Null, is either."""
+        if isinstance(dtype, pl.Array):
+            return pl.List(dtype.inner)
+        nothing = pl.String() if self.separator else pl.List(pl.Null)
+        return nothing if dtype == pl.Null else dtype
 
     def request_value(self, place: int, dtype: str) -> Any:
-        """A list of one entry."""
+        """A list of one entry, or the text of one."""
+        if self.separator:
+            return super().request_value(place, dtype)
         return [1.0] if place else [super().request_value(place, dtype)]
 
     @property
@@ -86,9 +112,15 @@ class MultiHot(Known):
     def values(self, name: str, schema: pl.Schema) -> tuple[pl.Expr, RawType]:
         """All entries if there are weights, which belong to one entry each; otherwise the known entries."""
         column, *_ = self.raw_columns(name)
+        if self.separator:
+            lists = transforms.separated(pl.col(column), self.separator)
+            return transforms.entries(lists, self.max_length, all_kept=True), pl.String()
         kind = schema[column]
-        inner = kind.inner if isinstance(kind, pl.List | pl.Array) else pl.Null()
-        return transforms.entries(column, self.max_length, all_kept=self.has_weights), inner
+        inner = kind.inner if isinstance(kind, pl.List) else pl.Null()
+        lists = pl.col(column)
+        if inner.is_float():
+            lists = lists.list.eval(pl.when(pl.element().is_finite()).then(pl.element()))
+        return transforms.entries(lists, self.max_length, all_kept=self.has_weights), inner
 
     def weight_expression(self, name: str, schema: pl.Schema) -> pl.Expr:
         """The given weights, zeros where their list is null; a single 1 for an empty list.
@@ -96,7 +128,7 @@ class MultiHot(Known):
         Null where there are more or fewer weights than entries: no reader may take such a row.
         """
         listed, weights = self.raw_columns(name)
-        entries, given = (transforms.entries(c, self.max_length, all_kept=True) for c in (listed, weights))
+        entries, given = (transforms.entries(pl.col(c), self.max_length, all_kept=True) for c in (listed, weights))
         whole, number = (transforms.length(c, schema[c]) for c in (listed, weights))
         zeros = pl.lit(0.0, pl.Float32).repeat_by(entries.list.len())
         known = pl.when(number == whole).then(transforms.given_weights(given, mean=self.is_mean))

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from features import transforms
 from features.kinds.base import DeclaredUnit, Example, FittedFeature, Kind, Scale, Width
 from features.kinds.rules import broken_timestamp, example_timestamp
+from features.naming import NEWEST, Naming
 
 _BUCKETS = 32
 
@@ -112,21 +113,26 @@ class Numeric(Kind):
         """The declared range."""
         return self.range
 
+    @property
+    def largest(self) -> float:
+        """In float32 if the network reads the number as it is."""
+        return 3e38 if self.raw and self.value else super().largest
+
     def with_ids(self) -> Self:
         """The same feature with the usual number of buckets if it has none."""
         return self.model_copy(update={"buckets": self.buckets or _BUCKETS})
 
-    def measured(self, name: str, schema: pl.Schema) -> pl.Expr:
+    def measured(self, name: str, schema: pl.Schema, naming: Naming = NEWEST) -> pl.Expr:
         """The number as raw rows hold it, before clipping and logarithm."""
         columns = self.raw_columns(name)
         if self.until:
-            first, last = (transforms.timestamp(c, schema[c], self.unit) for c in columns)
+            first, last = (transforms.timestamp(c, schema[c], self.unit, any_zone=naming > 1) for c in columns)
             return transforms.hours_between(first, last)
         return transforms.finite(pl.col(columns[0]))
 
-    def numbers(self, name: str, schema: pl.Schema) -> tuple[pl.Expr, pl.Expr]:
+    def numbers(self, name: str, schema: pl.Schema, naming: Naming) -> tuple[pl.Expr, pl.Expr]:
         """The clipped number after the logarithm, if one is declared, and before it."""
-        plain = self._clipped(name, schema)
+        plain = self._clipped(name, schema, naming)
         return self._logarithm(plain), plain
 
     def scale(self, mean: float, deviation: float, sample: pl.Series) -> Scale:
@@ -140,17 +146,17 @@ class Numeric(Kind):
 
     def id_expression(self, name: str, schema: pl.Schema, fitted: FittedFeature) -> pl.Expr:
         """The bucket of the clipped number."""
-        return transforms.bucket_id(self._clipped(name, schema), fitted.scale.edges)
+        return transforms.bucket_id(self._clipped(name, schema, fitted.naming), fitted.scale.edges)
 
     def value_expression(self, name: str, schema: pl.Schema, fitted: FittedFeature) -> pl.Expr:
         """The number, standardised unless declared raw."""
-        value = self._logarithm(self._clipped(name, schema))
+        value = self._logarithm(self._clipped(name, schema, fitted.naming))
         if self.raw:
             return value.fill_null(0.0).cast(pl.Float32)
         return transforms.standard_value(value, fitted.scale.mean, fitted.scale.deviation)
 
-    def _clipped(self, name: str, schema: pl.Schema) -> pl.Expr:
-        value = self.measured(name, schema)
+    def _clipped(self, name: str, schema: pl.Schema, naming: Naming) -> pl.Expr:
+        value = self.measured(name, schema, naming)
         return value.clip(*self.clip) if self.clip else value
 
     def _logarithm(self, value: pl.Expr) -> pl.Expr:

@@ -7,17 +7,20 @@ import polars as pl
 from features.kinds.base import RawType
 from features.transforms import Unit, example_time
 
-_CATEGORIES = (pl.String, pl.Boolean, pl.Categorical, pl.Enum, pl.Null)
+_CATEGORIES = (pl.String, pl.Boolean, pl.Categorical, pl.Enum, pl.Binary, pl.Null)
 
 
 def is_category(dtype: RawType) -> bool:
-    """Whether values of a type have the same text in every table format. Dates and times do not."""
-    return dtype.is_integer() or dtype in _CATEGORIES
+    """Whether values of a type have the same name in every table format. Dates and times do not.
+
+    Floats and decimals are whole numbers there: the values of training rows are checked.
+    """
+    return dtype.is_numeric() or dtype in _CATEGORIES
 
 
 def broken_category(dtype: pl.DataType) -> str | None:
     """The rule of categories, one value a row, if the type breaks it."""
-    rule = "a categorical is text, boolean or integer: cast it to text, or declare it numeric"
+    rule = "a categorical is text, a boolean, a whole number or bytes: cast it to text"
     return None if is_category(dtype) else rule
 
 

@@ -70,6 +70,6 @@ class Time(Kind):
 
     def id_expression(self, name: str, schema: pl.Schema, fitted: FittedFeature) -> pl.Expr:
         """The number of the part."""
-        del fitted
         (column,) = self.raw_columns(name)
-        return transforms.part_id(transforms.timestamp(column, schema[column], self.unit), self.part)
+        moment = transforms.timestamp(column, schema[column], self.unit, any_zone=fitted.naming > 1)
+        return transforms.part_id(moment, self.part)

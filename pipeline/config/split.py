@@ -11,6 +11,7 @@ import polars as pl
 from pydantic import BeforeValidator, Field, model_validator
 
 from features.declared import Declared
+from features.naming import broken_key, key_text
 from features.transforms import Unit, stable_hash, timestamp
 
 SPLITS = ("train", "val", "test")
@@ -102,6 +103,8 @@ class SplitConfig(Declared):
             number = '; or say in which `unit` its numbers are: "s", "ms", "us" or "ns"' if kind.is_numeric() else ""
             rule = f"a split by time needs a date or datetime: cast it{number}"
             yield f"column `{self.column}` (`[split] time`) holds {kind}; {rule}"
+        elif self.time is None and (broken := broken_key(kind)):
+            yield f"column `{self.column}` (`[split] key`) holds {kind}; {broken}"
 
     def _has_times(self, kind: pl.DataType) -> bool:
         return isinstance(kind, pl.Date | pl.Datetime) or (kind.is_numeric() and self.unit is not None)
@@ -161,9 +164,9 @@ def moment_of(boundary: float | date | str) -> datetime:
 def split_by_key(split: SplitConfig, shares: dict[str, float]) -> pl.Expr:
     """The split of a row: xxhash64 of seed and key, as a fraction, against the running sum of the shares.
 
-    The key is hashed as text.
+    The key is hashed as text, bytes as their hexadecimal digits.
     """
-    text = pl.format("{}:{}", pl.lit(split.seed), pl.col(split.column).cast(pl.String).fill_null(""))
+    text = pl.format("{}:{}", pl.lit(split.seed), key_text(pl.col(split.column)).fill_null(""))
     fraction = stable_hash(text).cast(pl.Float64) / 2.0**64
     *ends, (last, _) = zip(shares, accumulate(shares.values()), strict=True)
     chosen = pl.lit(last)

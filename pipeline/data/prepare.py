@@ -32,9 +32,6 @@ from pipeline.runtime.versions import data_versions
 from pipeline.validation import leakage, raw_data
 from pipeline.validation.findings import Findings
 
-# Raise this number when equal inputs give other content of prepared folders: old folders are then not found.
-_FORMAT = 5
-
 
 def prepare(config: RunConfig, executor: Executor = LOCAL_EXECUTOR) -> Prepared:
     """Prepare the data of a config, or find it complete.
@@ -83,7 +80,9 @@ class Preparation:
         """The data, if it is complete."""
         if self.config.data.grow:
             return incremental.find_same(self.config, self._inputs)
-        return Prepared.find(self._folder(Base(None, by_time=False)))
+        new = Base(None, by_time=False)
+        found = (Prepared.find(self._folder(new, number)) for number in incremental.FORMATS)
+        return next((prepared for prepared in found if prepared is not None), None)
 
     def examine(self, newest: date | None = None) -> Findings:
         """Check the raw files against the contract.
@@ -122,15 +121,15 @@ class Preparation:
     def _inputs(self) -> dict[str, Any]:
         """All that the data depends on, except the data that it grows from."""
         return {
-            "format": _FORMAT,
+            "format": incremental.FORMATS[0],
             # A task's weight changes the training, not the prepared data.
             "spec": self.config.spec.model_dump(mode="json", exclude={"tasks": {"__all__": {"weight"}}}),
             "split": self.config.split.model_dump(mode="json"),
             "sources": self.digests,
         }
 
-    def _folder(self, base: Base) -> Path:
-        return self.config.data.prepared / fingerprint(self._inputs | base.inputs)
+    def _folder(self, base: Base, number: int = incremental.FORMATS[0]) -> Path:
+        return self.config.data.prepared / fingerprint(self._inputs | {"format": number} | base.inputs)
 
 
 @dataclass(frozen=True)
@@ -221,9 +220,14 @@ class _Writer:
             for part in self.executor.map(partial(count_chunk, self._reading, fitter.counting), new, threads=2):
                 if part is not None:
                     fitter.add(part)
+            try:
+                encoder = fitter.finish()
+            except InputError:
+                shutil.rmtree(draft)
+                raise
             fitter.pending().write_parquet(draft / PENDING)
             with atomic(draft / ENCODER) as folder:
-                fitter.finish().save(folder)
+                encoder.save(folder)
         return Encoder.load(draft / ENCODER)
 
     def _fitter(self, rows: int) -> Fitter:

@@ -73,7 +73,7 @@ class Contender:
     Args:
         number: The version's number.
         tasks: The tasks that it predicts.
-        inputs: Column to type of its signature.
+        inputs: Column to what a row has to give there.
         split: The split of the data that it was trained on; None if unknown.
         data: Fingerprint of that data; None if unknown.
     """

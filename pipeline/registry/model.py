@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
@@ -88,16 +87,6 @@ class RegisteredModel:
         """
         with fetched(f"models:/{self.name}/{number}") as folder:
             return Scorer.load(folder)
-
-    def inputs(self, number: int) -> dict[str, str]:
-        """Column to type, from a version's signature.
-
-        Raises:
-            InputError: If its files cannot be read.
-        """
-        with self._files(number):
-            signature = mlflow.models.get_model_info(f"models:/{self.name}/{number}").signature
-        return {} if signature is None else {str(column.name): repr(column) for column in signature.inputs}
 
     def check_files(self, number: int) -> None:
         """Check that a version has its files.

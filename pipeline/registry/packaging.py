@@ -67,12 +67,12 @@ def log_model(run: Run, prepared: Prepared, run_id: str) -> str:
 def signature(encoder: Encoder, tasks: list[str]) -> ModelSignature:
     """The signature of a model: raw feature columns in, one probability a task out.
 
-    Columns other than text have MLflow's type "any": a column of integers reaches a server as integers, or as floats if
-    a value is missing, and MLflow refuses floats where integers are declared. The encoder's own contract checks types.
+    Every column has MLflow's type "any". MLflow refuses floats where integers are declared, though integers with a gap
+    are floats in pandas, and categories and numbers where text is declared. The encoder's own contract checks types.
     """
     optional = encoder.spec.optional_columns
     inputs: list[ColSpec | TensorSpec] = [
-        ColSpec(_type(dtype), column, required=column not in optional) for column, dtype in encoder.dtypes.items()
+        ColSpec(AnyType(), column, required=column not in optional) for column in encoder.dtypes
     ]
     outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.double, task) for task in tasks]
     return ModelSignature(Schema(inputs), Schema(outputs))
@@ -81,16 +81,14 @@ def signature(encoder: Encoder, tasks: list[str]) -> ModelSignature:
 def example(encoder: Encoder) -> pd.DataFrame:
     """Two rows invented from the declared features, not taken from a log; in the second, optional columns are null."""
     spec = encoder.spec
+    required = {c for name, feature in spec.features.items() if feature.required for c in spec.columns(name)}
     made: dict[str, list[Any]] = {}
     for name, feature in spec.features.items():
         for place, column in enumerate(spec.columns(name)):
             value = feature.request_value(place, encoder.dtypes[column])
-            made[column] = [value, value if feature.required else None]
+            # Of several features that read the column, one may be `required`.
+            made[column] = [value, value if column in required else None]
     return pd.DataFrame(made, dtype=object)
-
-
-def _type(dtype: str) -> DataType | AnyType:
-    return DataType.string if dtype in ("String", "Categorical", "Enum") else AnyType()
 
 
 def _public(number: str) -> str:

@@ -175,7 +175,7 @@ def _scorer(model: RegisteredModel, number: int) -> Scorer | InputError:
 def _contender(model: RegisteredModel, number: int, scorer: Scorer) -> Contender:
     tags = model.version(number).tags
     split = json.loads(tags[SPLIT]) if SPLIT in tags else None
-    return Contender(number, scorer.tasks, model.inputs(number), split, tags.get(DATA))
+    return Contender(number, scorer.tasks, scorer.inputs, split, tags.get(DATA))
 
 
 def _check_tasks(candidate: Contender, config: RunConfig) -> None:

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
-import pyarrow as pa
 
 from features.errors import InputError
+from pipeline.serving.columns import frame_of as frame_of
+from pipeline.serving.columns import short
 
 _BYTES, _ROWS = "GRADOPS_MAX_REQUEST_BYTES", "GRADOPS_MAX_REQUEST_ROWS"
 FORMATS = ("dataframe_split", "dataframe_records", "inputs", "instances")
-# Errors of pyarrow for values without a common or known type; its own errors are subclasses of these.
-_SHOWN = 200
-_UNFIT = (ValueError, TypeError, OverflowError, NotImplementedError)
 
 
 @dataclass(frozen=True)
@@ -71,35 +69,17 @@ def rows_of(body: bytes, columns: Sequence[str], limits: Limits) -> pl.DataFrame
     return frame_of(found)
 
 
-def frame_of(columns: Mapping[str, Any]) -> pl.DataFrame:
-    """A frame of columns of Python values or of pandas, each with the common type of its values.
-
-    Raises:
-        InputError: If columns have no common type. All are listed.
-    """
-    series, problems = [], []
-    for name, values in columns.items():
-        try:
-            series.append(pl.Series(name, pa.array(values, from_pandas=True)))
-        except _UNFIT as error:
-            rule = "give all its rows values of one type, a missing one as null"
-            problems.append(f"column `{name}` holds values without a common type ({_short(error)}); {rule}")
-    if problems:
-        raise InputError.of("cannot read the rows", problems)
-    return pl.DataFrame(series)
-
-
 def _content(body: bytes) -> tuple[str, Any]:
     """The name of a body's format, and its content."""
     try:
         content = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"the request's body is not readable as JSON ({_short(error)})") from error
+        raise InputError(f"the request's body is not readable as JSON ({short(error)})") from error
     names = [name for name in FORMATS if isinstance(content, dict) and name in content]
     if len(names) != 1:
         rule = f"it should be a JSON object with exactly one of the keys {', '.join(FORMATS)}"
         found = f"the keys {', '.join(map(repr, content))}" if isinstance(content, dict) else type(content).__name__
-        raise InputError(f"the request's body is of no known form: {rule}; found {_short(found)}")
+        raise InputError(f"the request's body is of no known form: {rule}; found {short(found)}")
     return names[0], content[names[0]]
 
 
@@ -133,9 +113,3 @@ def _split(content: Any, columns: Sequence[str]) -> dict[str, list[Any]]:
         raise InputError(f"`dataframe_split` should have in `data` a list of {len(names)} values a row, one a column")
     places = {name: place for place, name in enumerate(names)}
     return {c: [row[places[c]] for row in rows] for c in columns if c in places}
-
-
-def _short(reason: object) -> str:
-    """The beginning of a text that may repeat a whole request."""
-    first = str(reason).partition("\n")[0]
-    return first if len(first) <= _SHOWN else f"{first[:_SHOWN]}..."

@@ -86,6 +86,13 @@ class Scorer:
         """The raw columns that the model reads."""
         return list(dict.fromkeys(c for name in self.encoder.spec.features for c in self.encoder.spec.columns(name)))
 
+    @property
+    def inputs(self) -> dict[str, str]:
+        """What a row has to give in each of these columns, so far as a caller has to know it."""
+        optional, texts = self.encoder.spec.optional_columns, ("String", "Categorical", "Enum")
+        kinds = {c: "text" if dtype.startswith(texts) else "other values" for c, dtype in self.encoder.dtypes.items()}
+        return {c: f"optional {kind}" if c in optional else kind for c, kind in kinds.items()}
+
     def score(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Probability of each task for each raw row, in float64; never null.
 

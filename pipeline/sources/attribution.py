@@ -20,7 +20,7 @@ from itertools import chain
 
 import polars as pl
 
-from features import transforms
+from features import naming, transforms
 from features.transforms import Unit
 
 CREDITED_TASKS = ("purchase", "cart", "wish")
@@ -112,7 +112,7 @@ class Events:
 
     def value(self, kind: pl.DataType) -> pl.Expr:
         """The kind of each event as text."""
-        return transforms.text(pl.col(self.event), kind)
+        return naming.name(pl.col(self.event), kind, naming=1)  # as the options have them, true is "true"
 
 
 def datetime_of(kind: pl.DataType) -> pl.Datetime:

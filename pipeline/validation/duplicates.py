@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from features.naming import broken_key, key_text
 from features.transforms import stable_hash
 from pipeline.files import parquet
 from pipeline.runtime.executor import LOCAL_EXECUTOR, Executor
@@ -44,12 +45,12 @@ class Effort:
 
 
 def unfit(role: str, schema: pl.Schema, columns: Sequence[str]) -> Iterator[str]:
-    """Columns of ``[contract] unique`` that are missing, or lists or structs, which have no hash."""
+    """Columns of ``[contract] unique`` that are missing, or of a type whose values identify nothing."""
     for column in columns:
         if column not in schema:
             yield f"column `{column}` (`[contract] unique`) is missing from {role}; name columns that identify a row"
-        elif schema[column].is_nested():
-            yield f"column `{column}` (`[contract] unique`) holds {schema[column]}; plain values identify a row"
+        elif rule := broken_key(schema[column]):
+            yield f"column `{column}` (`[contract] unique`) holds {schema[column]}; {rule}"
 
 
 def find_repeats(
@@ -203,7 +204,7 @@ class DistinctHashes:
 
 def _texts(columns: Sequence[str]) -> list[pl.Expr]:
     """Each value as text, with a text for null that no value has."""
-    return [pl.concat_str(pl.lit("="), pl.col(c).cast(pl.String)).fill_null("null") for c in columns]
+    return [pl.concat_str(pl.lit("="), key_text(pl.col(c))).fill_null("null") for c in columns]
 
 
 def _hash(columns: Sequence[str], effort: Effort) -> pl.Expr:

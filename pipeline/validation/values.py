@@ -12,6 +12,7 @@ import polars.selectors as cs
 
 from features import transforms
 from features.contract import check_label, fits
+from features.naming import is_whole
 from features.spec import FeatureSpec
 from features.tasks.binary import Task
 from features.transforms import Unit, finite, is_unlikely_time
@@ -52,6 +53,7 @@ def rules(config: RunConfig) -> list[Rule]:
     found += [_range(spec, n, f.bounds) for n, f in spec.features.items() if f.bounds]
     found += [_required(name, c) for name, f in spec.features.items() if f.required for c in spec.columns(name)]
     found += [_entry_weights(spec, name) for name, f in spec.features.items() if f.has_weights]
+    found += [_whole(name, column) for name, f in spec.features.items() for column in f.categories(name)]
     found += [_weight(task, column) for task, column in spec.sample_weights.items()]
     found += [
         likely_times(f"column `{column}` (feature `{name}`)", column, unit)
@@ -180,6 +182,26 @@ def _range(spec: FeatureSpec, name: str, ends: tuple[float, float]) -> Rule:
 
     promise = f"its `range` is {ends[0]:g} to {ends[1]:g}; mend the rows or widen the range"
     return Rule(f"feature `{name}`", promise, breach)
+
+
+def _whole(name: str, column: str) -> Rule:
+    def breach(schema: pl.Schema) -> Breach | None:
+        held = schema.get(column, pl.Null())
+        dtype = held.inner if isinstance(held, pl.List | pl.Array) else held
+        if not dtype.is_float() and (not isinstance(dtype, pl.Decimal) or not dtype.scale):
+            return None
+        value = pl.col(column)
+        if dtype is held:
+            return ~is_whole(value, dtype), value.cast(pl.Float64)
+        entry = pl.element()
+        others = value.cast(pl.List(dtype)).list.eval(entry.filter(~is_whole(entry, dtype)).cast(pl.Float64))
+        return others.list.len() > 0, others.list.first()
+
+    promise = (
+        "where a column holds floats, a category is a whole number, of at most 2^53 in float64: cast it to a nullable "
+        "integer, or declare the feature numeric"
+    )
+    return Rule(f"column `{column}` (feature `{name}`)", promise, breach)
 
 
 def _required(name: str, column: str) -> Rule:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -180,14 +181,14 @@ def test_a_fraction_is_not_taken_for_the_integer_below() -> None:
 
 
 def test_every_problem_of_a_table_is_named_at_once() -> None:
-    rows = pl.DataFrame({"city": [1.5], "price": ["x"], "action": ["buy"]})
+    rows = pl.DataFrame({"city": [date(2026, 1, 31)], "price": ["x"], "action": ["buy"]})
     problems = check_table(spec(), rows.schema, "the table")
     assert len(problems) == 3
     message = "\n".join(problems)
     for part in (
         "`shop`",
         "is missing",
-        "`city` (feature `city`) holds Float64",
+        "`city` (feature `city`) holds Date",
         "`price`",
     ):
         assert part in message

@@ -193,7 +193,7 @@ def test_wrong_types_are_named_with_their_rule() -> None:
         "strength": pl.List(pl.String()),
         "at": pl.Int64(),
         "user": pl.String(),
-        "price": pl.Float64(),
+        "price": pl.Date(),
     }
     problems = check_features(declared, pl.Schema(wrong | {"last": pl.Date()}), "the table")
     assert len(problems) == 5

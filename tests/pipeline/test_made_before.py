@@ -50,8 +50,9 @@ print(json.dumps([scores.to_numpy().tolist(), places]))
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with what was made."""
     folder = tmp_path_factory.mktemp("before")
-    with tarfile.open(DATA / "made.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
+    for name in ("made", "prepared"):
+        with tarfile.open(DATA / f"{name}.tar.xz") as archive:
+            archive.extractall(folder, filter="data")
     return folder
 
 

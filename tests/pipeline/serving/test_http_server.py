@@ -141,9 +141,8 @@ BAD: dict[str, tuple[bytes | dict[str, Any], str]] = {
     "text for a number": (one(price="cheap"), "column `price` (feature `price`) holds String; a numeric is any number"),
     "a number for a list": (one(seen=3), "column `seen` (feature `seen`) holds Int64; a multi-hot is a list"),
     "a list for a category": (one(country=["NL"]), "column `country` (feature `pair`) holds List(String)"),
-    "lists in a list": (one(seen=[[1]]), "a multi-hot is a list of text or integers a row"),
-    "an object for a category": (one(user={"$ne": 1}), "a categorical is text, boolean or integer"),
-    "a float for a category": (one(country=1.5), "a categorical is text, boolean or integer"),
+    "lists in a list": (one(seen=[[1]]), "a multi-hot is a list of text or whole numbers a row"),
+    "an object for a category": (one(user={"$ne": 1}), "a categorical is text, a boolean, a whole number or bytes"),
     "an epoch for a time": (one(at=1767322800), "a timestamp is a date, a datetime or its ISO text"),
     "text for weights": (one(strength=["much"]), "weights are a list of numbers a row"),
     "too few weights": (
@@ -152,15 +151,19 @@ BAD: dict[str, tuple[bytes | dict[str, Any], str]] = {
     ),
     "text and numbers": (
         {"inputs": {**{c: [v] * 2 for c, v in ROW.items()}, "item": [1, "a"]}},
-        "without a common type",
+        "column `item` holds numbers and text; give all its rows values of one type",
     ),
-    "an integer beyond 64 bits": (one(price=10**30), "column `price` holds values without a common type"),
+    "true and numbers": (
+        {"inputs": {**{c: [v] * 2 for c, v in ROW.items()}, "item": [True, 1]}},
+        "column `item` holds true or false and numbers; give all its rows values of one type",
+    ),
+    "an integer beyond 128 bits": (one(price=10**39), "`price` holds a whole number of more than 128 bits; give its"),
     "a million categories": (
         b'{"inputs": {"item": [' + b",".join(b"%d" % n for n in range(1_000_000)) + b"]}}",
         "1000000 rows, more than 10000; send fewer at a time",
     ),
     "too many rows": ({"inputs": {c: [v] * 10_001 for c, v in ROW.items()}}, "10001 rows, more than 10000"),
-    "half a surrogate": (b'{"inputs": [{"user": "\\ud800"}]}', "column `user` holds values without a common type"),
+    "half a surrogate": (b'{"inputs": [{"user": "\\ud800"}]}', "column `user` holds values that cannot be read"),
     "a hundred thousand columns": ({"inputs": [{str(n): n for n in range(100_000)}]}, "none of the columns"),
 }
 
