@@ -46,7 +46,7 @@ from pipeline.tracking.tracker import Tracker
 from pipeline.training.resolve import load_config
 
 ROOT = Path(__file__).parents[1]
-MODEL = "models:/clicklog@champion"
+MODEL = "models:/clicklog@balanced"
 ROUNDS, BATCH, WARM_UP = 3, 8192, 60
 
 

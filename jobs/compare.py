@@ -13,10 +13,12 @@ import typer
 from rich import box
 from rich.table import Table
 
+from jobs.closing import closing_lines, show_lines, show_registered
 from jobs.console import AsJson, Config, Overrides, locked, out, show
 
 if TYPE_CHECKING:
     from pipeline.comparison.comparison import Comparison, Row
+    from pipeline.registry.register import Registered
     from pipeline.training.resources import ResourceCheck
 
 
@@ -48,7 +50,7 @@ def main(
     from pipeline.comparison.compare import compare
     from pipeline.comparison.comparison import comparison_fingerprint, plan_boosting, plan_networks
     from pipeline.data.prepare import prepare
-    from pipeline.registry.register import register
+    from pipeline.registry.register import register_comparison
     from pipeline.tracking.group import RunGroup
     from pipeline.tracking.tracker import Tracker
     from pipeline.training.resolve import load_config
@@ -66,9 +68,9 @@ def main(
     ):
         with TrainingProgress([*planned, *plan_boosting(loaded)]) as progress:
             comparison = compare(loaded, prepared, [progress, tracker])
-        tracker.compared(comparison)
-        aliases = register(comparison, tracker)
-    _show(comparison, aliases, ties.value, resources, as_json)
+        registered = register_comparison(comparison, tracker)
+    lines = closing_lines(registered, [], loaded.gate, config, overrides)
+    _show(comparison, registered, ties.value, resources, lines, as_json=as_json)
 
 
 def split_methods(methods: str) -> list[str]:
@@ -76,13 +78,22 @@ def split_methods(methods: str) -> list[str]:
     return [text.strip() for text in re.split(r",(?![^(]*\))", methods)]
 
 
-def _show(comparison: Comparison, aliases: dict[str, int], ties: str, resources: ResourceCheck, as_json: bool) -> None:
+def _show(
+    comparison: Comparison,
+    registered: Registered,
+    ties: str,
+    resources: ResourceCheck,
+    lines: list[str],
+    *,
+    as_json: bool,
+) -> None:
     from pipeline.comparison.gauc import gauc_rows, gauc_title
     from pipeline.tracking.store import redacted_store_uri
 
     rows = comparison.table("test", "ordinal" if ties == "ordinal" else "average")
     name = comparison.config.name
-    data: dict[str, Any] = {"table": [asdict(row) for row in rows], "model": name, "aliases": aliases, "ties": ties}
+    data: dict[str, Any] = {"table": [asdict(row) for row in rows], "model": name, "ties": ties}
+    data |= {"aliases": registered.aliases, "verdicts": lines}
     data |= {"intervals": [asdict(i) for i in comparison.confidence.intervals], "file": comparison.path}
     data |= {"bytes": asdict(resources.run), "metrics": comparison.findings.metrics["test"]}
     show(_table(comparison, rows, ties), data, as_json)
@@ -90,13 +101,11 @@ def _show(comparison: Comparison, aliases: dict[str, int], ties: str, resources:
         out.print(gauc_title(comparison), highlight=False, style="italic", soft_wrap=True)
         out.print(_gauc_table(comparison), highlight=False)
     if not as_json:
-        versions = ", ".join(f"{alias} → version {version}" for alias, version in aliases.items())
-        out.print(f"\nregistered model [bold]{name}[/]: {versions}", highlight=False, soft_wrap=True)
-        if aliases["champion"] != aliases["balanced"]:
-            out.print("the champion is unchanged; the other aliases point to this comparison's models", highlight=False)
+        show_registered(registered)
         out.print(f"intervals: {comparison.path.with_suffix('.md')}", highlight=False, soft_wrap=True)
         browse = f"{_mlflow()} ui --backend-store-uri {redacted_store_uri()}"
         out.print(f"see every run: {browse}", highlight=False, soft_wrap=True)
+        show_lines(lines)
 
 
 def _table(comparison: Comparison, rows: list[Row], ties: str) -> Table:

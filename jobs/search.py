@@ -14,10 +14,12 @@ import typer
 from rich import box
 from rich.table import Table
 
+from jobs.closing import closing_lines, show_lines, show_registered
 from jobs.console import AsJson, Config, Overrides, err, out, show
 
 if TYPE_CHECKING:
     from pipeline.comparison.point import Point
+    from pipeline.registry.register import Registered
     from pipeline.search.search import Searched
 
 
@@ -54,8 +56,9 @@ def main(
     planned = plan_networks(search.compared)
     check_resources(planned, prepared, loaded.search.workers)
     with TrainingProgress(planned) as progress:
-        searched, aliases = search.run([progress], _PointsPrinter(search.study.places))
-    _show(searched, aliases, as_json)
+        searched, registered = search.run([progress], _PointsPrinter(search.study.places))
+    lines = closing_lines(registered, [], loaded.gate, config, overrides)
+    _show(searched, registered, lines, as_json)
 
 
 _PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "soft_wrap": True}
@@ -78,18 +81,18 @@ class _PointsPrinter:
                 err.print(line + (auc or f"{point.state}, {point.reason}"), **_PLAIN)
 
 
-def _show(searched: Searched, aliases: dict[str, int], as_json: bool) -> None:
+def _show(searched: Searched, registered: Registered, lines: list[str], as_json: bool) -> None:
     data = {"front": [asdict(point) for point in searched.pareto_front], "trials": len(searched.points)}
-    data |= {"study": searched.path, "model": searched.config.name, "aliases": aliases}
+    data |= {"study": searched.path, "model": searched.config.name, "aliases": registered.aliases, "verdicts": lines}
     show(_table(searched), data, as_json)
     if as_json:
         return
-    if not aliases:
+    if not registered.aliases:
         out.print("nothing is registered: no point is complete and keeps to `search.not_below_single_task`")
     else:
-        versions = ", ".join(f"{alias} → version {number}" for alias, number in aliases.items())
-        out.print(f"registered model [bold]{searched.config.name}[/]: {versions}", highlight=False, soft_wrap=True)
+        show_registered(registered)
     out.print(f"every point: {searched.path}", highlight=False, soft_wrap=True)
+    show_lines(lines)
 
 
 def _table(searched: Searched) -> Table:

@@ -34,6 +34,7 @@ class ResultFile(BaseModel):
         rows: Split to its number of rows.
         labels: Split to the labels of each task.
         metrics: Split to system to the metrics of each task, means over the seeds.
+        verdicts: Sentences that readers should know before the figures, such as that no version serves.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -50,6 +51,7 @@ class ResultFile(BaseModel):
     rows: dict[str, int] = {}
     labels: dict[str, dict[str, Labels]] = {}
     metrics: dict[str, dict[str, Metrics]] = {}
+    verdicts: list[str] = []
 
     def save(self, path: Path) -> None:
         """Write the file, whole or not at all; keys that were not given are left out."""

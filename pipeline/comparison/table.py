@@ -15,8 +15,8 @@ from pipeline.runtime.versions import result_versions
 _BLANK = "\u2007"  # as wide as a mark, so that figures stay aligned
 
 
-def comparison_file(comparison: Comparison) -> ComparisonFile:
-    """A finished comparison's results."""
+def comparison_file(comparison: Comparison, verdicts: Sequence[str] = ()) -> ComparisonFile:
+    """A finished comparison's results. Arguments as in :func:`save_comparison`."""
     config = comparison.config
     return ComparisonFile(
         kind="comparison",
@@ -35,16 +35,22 @@ def comparison_file(comparison: Comparison) -> ComparisonFile:
         test=comparison.table("test"),
         intervals=comparison.confidence.intervals,
         notes=table_notes(comparison),
+        verdicts=list(verdicts),
         front=[one.system for one in pareto_optimal(comparison)],
         runs={system: [run.fingerprint for run in runs] for system, runs in comparison.systems.items()},
     )
 
 
-def save_comparison(comparison: Comparison) -> None:
-    """Write a finished comparison's results as JSON and, beside it, its table as Markdown."""
-    comparison_file(comparison).save(comparison.path)
+def save_comparison(comparison: Comparison, verdicts: Sequence[str] = ()) -> None:
+    """Write a finished comparison's results as JSON and, beside it, its table as Markdown.
+
+    Args:
+        comparison: The comparison.
+        verdicts: Sentences that readers should know before the figures.
+    """
+    comparison_file(comparison, verdicts).save(comparison.path)
     with atomic(comparison.path.with_suffix(".md")) as draft:
-        draft.write_text(_comparison_markdown(comparison))
+        draft.write_text(_comparison_markdown(comparison, verdicts))
 
 
 def table_columns(comparison: Comparison) -> list[str]:
@@ -83,11 +89,12 @@ def table_notes(comparison: Comparison, ties: str = "average") -> list[str]:
     return [measures, marks, *comparison.remarks]
 
 
-def _comparison_markdown(comparison: Comparison) -> str:
-    """The table, then a table of intervals for each baseline, then the notes."""
+def _comparison_markdown(comparison: Comparison, verdicts: Sequence[str]) -> str:
+    """The verdicts, the table, then a table of intervals for each baseline, then the notes."""
     lines = [
         f"# {table_title(comparison)}",
         "",
+        *(line for verdict in verdicts for line in (f"**{verdict}**", "")),
         *_rows(table_columns(comparison), [table_cells(comparison, r) for r in comparison.table("test")]),
     ]
     if gauc := gauc_rows(comparison):

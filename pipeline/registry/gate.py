@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import ceil, floor
 
 import polars as pl
 
@@ -24,12 +25,14 @@ class Check:
         passed: Whether the candidate passed it.
         found: The finding, in words.
         rule: The rule that the finding is compared with, in words.
+        limits: Keys of ``[gate]`` to values with which it would pass; empty if it passed, or no key decides.
     """
 
     name: str
     passed: bool
     found: str
     rule: str
+    limits: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -110,10 +113,36 @@ def judge(
     return tuple(checks)
 
 
+def relaxed(checks: Sequence[Check], config: GateConfig) -> list[str] | None:
+    """The narrowest changes of ``[gate]`` with which checks pass, as ``gate.key=value``.
+
+    Returns:
+        The changes; None if some check fails whatever the keys say.
+    """
+    failed = [check for check in checks if not check.passed]
+    if not all(check.limits for check in failed):
+        return None
+    fewest = [f"gate.{key}={int(min(values))}" for key, values in _limits(failed).items() if key != "calibration"]
+    ratios = _limits(failed).get("calibration", [])
+    low, high = min([*ratios, config.calibration[0]]), max([*ratios, config.calibration[1]])
+    # Rounded outwards, so that the check passes.
+    return fewest + [f"gate.calibration=[{floor(100 * low) / 100:g}, {ceil(100 * high) / 100:g}]"] * bool(ratios)
+
+
+def _limits(checks: Sequence[Check]) -> dict[str, list[float]]:
+    keys = dict.fromkeys(key for check in checks for key in check.limits)
+    return {key: [check.limits[key] for check in checks if key in check.limits] for key in keys}
+
+
 def readable_files(problem: str = "") -> Check:
     """Check that a candidate's files are a sound model; every other check needs this one to pass."""
     rule = "the files are as they were packaged, every weight a finite number"
     return Check("weights", not problem, _line(problem) or "all of them", rule)
+
+
+def unread_rows(problem: str) -> Check:
+    """Record that the held-out rows cannot be read, so that nothing is judged."""
+    return Check("held out", False, _line(problem), "the raw rows of the test split can be read")
 
 
 def unusable_champion(problem: str) -> Check:
@@ -168,9 +197,13 @@ def _enough(rows: HeldOut, tasks: Sequence[str], config: GateConfig) -> Iterator
     for task in tasks:
         label = rows.labels.get_column(task)
         positives, negatives = int((label == 1).sum()), int((label == 0).sum())
-        enough = positives >= config.min_positives and negatives >= config.min_negatives
+        least = {"min_positives": config.min_positives, "min_negatives": config.min_negatives}
+        counts = {"min_positives": positives, "min_negatives": negatives}
+        lacking = {key: count for key, count in counts.items() if count < least[key]}
         rule = f"at least {config.min_positives} positives and {config.min_negatives} negatives"
-        yield Check(f"labels of {task}", enough, f"{positives} positives, {negatives} negatives", rule)
+        found = f"{positives} positives, {negatives} negatives"
+        # Without any positive or negative there is no AUC to judge by.
+        yield Check(f"labels of {task}", not lacking, found, rule, lacking if all(lacking.values()) else {})
 
 
 def _scored(rows: HeldOut) -> Check:
@@ -186,7 +219,9 @@ def _calibrated(rows: HeldOut, tasks: Sequence[str], config: GateConfig) -> Iter
         predicted = float(rows.scores[0].get_column(task).filter(label.is_not_null()).cast(pl.Float64).sum())
         ratio = predicted / positives if positives else float("nan")
         rule = f"predicted over actual positives from {low:g} to {high:g}"
-        yield Check(f"calibration of {task}", low <= ratio <= high, f"{ratio:.3f}", rule)
+        passed = low <= ratio <= high
+        limits = {"calibration": ratio} if positives and not passed else {}
+        yield Check(f"calibration of {task}", passed, f"{ratio:.3f}", rule, limits)
 
 
 def _accurate(rows: HeldOut, tasks: Sequence[str], champion: Contender | None, config: GateConfig) -> Iterator[Check]:

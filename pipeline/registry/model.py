@@ -19,6 +19,8 @@ from pipeline.tracking.store import connect
 from pipeline.tracking.tags import FINGERPRINT
 
 CHAMPION, PREVIOUS = "champion", "previous"
+# Tags of a version: fingerprint of its data, the data's split, and the prefix of each task's validation AUC.
+DATA, SPLIT, VAL_AUC = "data", "split", "val.auc."
 _CONTENT = "gradops.handover"
 
 

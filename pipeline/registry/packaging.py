@@ -11,8 +11,10 @@ from typing import Any
 
 import mlflow
 import pandas as pd
+from mlflow.entities import LoggedModelOutput
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
+from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.types.schema import AnyType
 
@@ -44,14 +46,22 @@ _REQUIREMENTS = (
 
 
 def log_model(run: Run, prepared: Prepared, run_id: str) -> str:
-    """Log a run's model to its MLflow run."""
-    encoder, fitted = prepared.folder / "encoder", prepared.encoder()
-    with TemporaryDirectory() as folder, mlflow.start_run(run_id=run_id):
+    """Log a run's model as an output of its MLflow run, and return the model's id.
+
+    The MLflow run is not made the active one: MLflow would copy all its metrics of step 0, which are those of the first
+    epoch, not of the model, and fail where two of one time differ.
+    """
+    encoder, fitted, client = prepared.folder / "encoder", prepared.encoder(), connect()
+    recorded = client.get_run(run_id)
+    model = client.create_logged_model(
+        recorded.info.experiment_id, name="model", source_run_id=run_id, params=recorded.data.params
+    )
+    with TemporaryDirectory() as folder:
         files = Path(folder) / ARTIFACT
         weights = run.folder / WEIGHTS
         Scorer.write(files, encoder=encoder, weights=weights, tasks=tuple(run.tasks), architecture=run.architecture)
         info = mlflow.pyfunc.log_model(
-            name="model",
+            model_id=model.model_id,
             # Given a path, MLflow runs the file when it loads the model, and pickles nothing.
             python_model=str(_ROOT / "pipeline" / "serving" / "pyfunc.py"),
             artifacts={ARTIFACT: str(files)},
@@ -61,7 +71,8 @@ def log_model(run: Run, prepared: Prepared, run_id: str) -> str:
             pip_requirements=[f"{package}=={_public(version(package))}" for package in _REQUIREMENTS],
         )
     assert info.signature is not None, "MLflow silently drops a signature that it does not understand"
-    return str(info.model_id)
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    return str(model.model_id)
 
 
 def signature(encoder: Encoder, tasks: list[str]) -> ModelSignature:
@@ -111,12 +122,26 @@ def fetched(model: str) -> Iterator[Path]:
     if ":/" not in model:
         yield _own_files(Path(model), model)
         return
-    connect()
+    _check_alias(connect(), model)
     where = "give models:/NAME@ALIAS, models:/NAME/VERSION, a run's model URI or a folder"
     with TemporaryDirectory() as folder:
         with model_files(model, f"there is no model at {model}", where):
             found = mlflow.artifacts.download_artifacts(artifact_uri=model, dst_path=folder)
         yield _own_files(Path(found), model)
+
+
+def _check_alias(client: MlflowClient, model: str) -> None:
+    """Check that a registered model that exists has the alias of a URI.
+
+    Raises:
+        InputError: If it has not.
+    """
+    name, is_alias, alias = model.removeprefix("models:/").partition("@")
+    for found in client.search_registered_models(f"name = '{name}'") if is_alias and "'" not in name else ():
+        if alias not in found.aliases:
+            known = ", ".join(f"`{one}`" for one in sorted(found.aliases)) or "none"
+            fix = "`gradops promote CONFIG` judges a version and makes it the champion" if alias == "champion" else ""
+            raise InputError(f"`{name}` has no alias `{alias}`; it has {known}" + (fix and f". {fix}"))
 
 
 @contextmanager

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from features.errors import InputError
-from pipeline.registry.model import Version
-from pipeline.registry.register import DATA, VAL_AUC
+from pipeline.registry.model import DATA, VAL_AUC, Version
 
 
 @dataclass(frozen=True)

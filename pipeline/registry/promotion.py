@@ -11,10 +11,17 @@ from features.errors import InputError
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.registry.aliases import PATIENCE, AliasMove, finish_moves, swap_aliases
-from pipeline.registry.gate import Check, Contender, Decision, judge, readable_files, unusable_champion
+from pipeline.registry.gate import (
+    Check,
+    Contender,
+    Decision,
+    judge,
+    readable_files,
+    unread_rows,
+    unusable_champion,
+)
 from pipeline.registry.heldout import held_out
-from pipeline.registry.model import CHAMPION, PREVIOUS, RegisteredModel
-from pipeline.registry.register import DATA, SPLIT
+from pipeline.registry.model import CHAMPION, DATA, PREVIOUS, SPLIT, RegisteredModel
 from pipeline.serving.scorer import Scorer
 
 
@@ -46,16 +53,43 @@ def promote(config: RunConfig, prepared: Prepared, version: int, extra: Sequence
             return decision
 
 
+def promote_first(config: RunConfig, prepared: Prepared, version: int) -> Decision | None:
+    """Put a version in service if none serves yet and it passes the gate. Arguments as in :func:`promote`.
+
+    Returns:
+        The recorded decision; None if a version serves already.
+    """
+    model = RegisteredModel(config.name)
+    if CHAMPION in model.aliases:
+        return None
+    try:
+        decision = decide(config, prepared, version)
+    except InputError as error:  # what was trained is registered all the same
+        decision = _decision(config, prepared, version, None, (unread_rows(str(error)),), 0)
+    if decision.champion is not None:
+        return None
+    record_decision(model, decision)
+    if decision.passed and not swap_aliases(model, _promotion(decision)):
+        return None
+    return decision
+
+
 def decide(config: RunConfig, prepared: Prepared, version: int, extra: Sequence[Check] = ()) -> Decision:
     """Judge a version against the present champion, and change nothing. Arguments and errors as in :func:`promote`."""
     model = RegisteredModel(config.name)
     champion = model.aliases.get(CHAMPION)
-    now = datetime.now(UTC).isoformat(timespec="seconds")
     if champion == version:
         served = Check("champion", True, f"version {version} is in service", "a version is judged before it serves")
-        return Decision(config.name, version, champion, (served,), prepared.fingerprint, 0, now)
+        return _decision(config, prepared, version, champion, (served,), 0)
     checks, rows = _judged(config, prepared, model, version, champion)
-    return Decision(config.name, version, champion, (*checks, *extra), prepared.fingerprint, rows, now)
+    return _decision(config, prepared, version, champion, (*checks, *extra), rows)
+
+
+def _decision(
+    config: RunConfig, prepared: Prepared, version: int, champion: int | None, checks: tuple[Check, ...], rows: int
+) -> Decision:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return Decision(config.name, version, champion, checks, prepared.fingerprint, rows, now)
 
 
 @dataclass(frozen=True)

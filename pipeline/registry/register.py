@@ -3,48 +3,71 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import isnan
 from statistics import mean
 
 import mlflow
 
 from pipeline.comparison.candidates import Candidate, Single, TradeOffs, pareto_optimal
+from pipeline.comparison.comparison import Comparison
+from pipeline.comparison.table import save_comparison
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.registry.aliases import AliasMove, swap_aliases
-from pipeline.registry.model import CHAMPION, RegisteredModel
+from pipeline.registry.gate import Decision
+from pipeline.registry.model import CHAMPION, DATA, SPLIT, VAL_AUC, RegisteredModel
 from pipeline.registry.packaging import log_model
+from pipeline.registry.promotion import promote_first
 from pipeline.runs.run import Run
 from pipeline.runtime.signals import uninterrupted
 from pipeline.tracking.tags import FINGERPRINT
 from pipeline.tracking.tracker import Tracker
 
-# Tags of a version: fingerprint of its data, the data's split, and the prefix of each task's validation AUC.
-DATA, SPLIT, VAL_AUC = "data", "split", "val.auc."
 _MODEL = "gradops.model"
 
 
+@dataclass(frozen=True)
+class Registered:
+    """The models of a comparison or a search in the registry.
+
+    Args:
+        model: The registered model's name.
+        aliases: Alias to version; empty if there was no candidate, without ``champion`` if no version serves.
+        first: The gate's decision on ``balanced``; None if a version served already.
+    """
+
+    model: str
+    aliases: Mapping[str, int]
+    first: Decision | None = None
+
+    @property
+    def verdicts(self) -> list[str]:
+        """A sentence for people if there is no champion, else none."""
+        if self.first is None or self.first.passed:
+            return []
+        number = self.first.candidate
+        return [f"no champion: version {number} (`balanced`) does not pass the gate: {self.first.why}"]
+
+
 @uninterrupted()
-def register(tradeoffs: TradeOffs, tracker: Tracker, *, only_best: bool = False) -> dict[str, int]:
+def register(tradeoffs: TradeOffs, tracker: Tracker, *, only_best: bool = False) -> Registered:
     """Register the Pareto-optimal trade-offs of a comparison or a search, and point the aliases at them.
 
     Every choice is by validation AUC, never by test AUC. ``balanced`` has the lowest Δm%, ``best-<task>`` the highest
-    AUC of a task. ``champion``, the model in service, is set to ``balanced`` only if there is no champion yet: after
-    that, only a promotion or a rollback moves it.
+    AUC of a task. If there is no ``champion``, the model in service, it becomes ``balanced``, provided that this passes
+    the gate; after that, only a promotion or a rollback moves it.
 
     Args:
         tradeoffs: The comparison or search; its config's name is the registered model's.
         tracker: The tracker that recorded its runs.
         only_best: Whether only the models with an alias become versions: the Pareto front of a search can have dozens
             of models. All of them are logged.
-
-    Returns:
-        Alias to version; empty if there is no candidate.
     """
     name, client = tradeoffs.config.name, tracker.client
     kept = pareto_optimal(tradeoffs)
     if not kept:
-        return {}
+        return Registered(name, {})
     chosen = {"balanced": min(kept, key=lambda one: one.delta_m_pct)}
     chosen |= {f"best-{task}": max(kept, key=lambda one: one.auc[task]) for task in tradeoffs.config.tasks}
     for one in kept if only_best else ():
@@ -54,7 +77,24 @@ def register(tradeoffs: TradeOffs, tracker: Tracker, *, only_best: bool = False)
     aliases = {alias: versions[one.system] for alias, one in chosen.items()}
     for alias, number in aliases.items():
         client.set_registered_model_alias(name, alias, str(number))
-    return {CHAMPION: _champion(name, aliases["balanced"]), **aliases}
+    first = promote_first(tradeoffs.config, tradeoffs.prepared, aliases["balanced"])
+    serving = {alias: number for alias, number in RegisteredModel(name).aliases.items() if alias == CHAMPION}
+    return Registered(name, serving | aliases, first)
+
+
+def register_comparison(comparison: Comparison, tracker: Tracker, verdicts: Sequence[str] = ()) -> Registered:
+    """Register a comparison's models, and record the comparison in MLflow and on disk.
+
+    Args:
+        comparison: A saved comparison.
+        tracker: The tracker that recorded its runs.
+        verdicts: Sentences that readers of the comparison should know; those of the registry are added.
+    """
+    registered = register(comparison, tracker)
+    sentences = [*verdicts, *registered.verdicts]
+    save_comparison(comparison, sentences)
+    tracker.compared(comparison, sentences)
+    return registered
 
 
 @uninterrupted()
@@ -75,13 +115,6 @@ def register_run(config: RunConfig, prepared: Prepared, run: Run, tracker: Track
     return _version_of(candidate, single, tracker)
 
 
-def _champion(name: str, otherwise: int) -> int:
-    model = RegisteredModel(name)
-    if CHAMPION not in model.aliases:
-        swap_aliases(model, AliasMove(otherwise, None, {}))
-    return model.aliases[CHAMPION]
-
-
 def _version_of(candidate: Candidate, tradeoffs: TradeOffs, tracker: Tracker) -> int:
     """The version that serves a candidate's run, registered now if it is not yet."""
     name, client, run = tradeoffs.config.name, tracker.client, candidate.run
@@ -89,19 +122,26 @@ def _version_of(candidate: Candidate, tradeoffs: TradeOffs, tracker: Tracker) ->
     for found in known:
         # A version whose files were deleted cannot serve.
         if mlflow.artifacts.list_artifacts(artifact_uri=found.source):
+            for key, value in _drop(candidate).items():  # against other single-task models than before, perhaps
+                client.set_model_version_tag(name, found.version, key, value)
             return int(found.version)
     tags = {FINGERPRINT: run.fingerprint, "method": candidate.system, DATA: tradeoffs.prepared.fingerprint}
     tags[SPLIT] = json.dumps(tradeoffs.prepared.split)
     # Six digits are enough for a choice among versions to equal the choice among the runs themselves.
     tags |= {f"{VAL_AUC}{task}": f"{run.val[task]['auc']:.6f}" for task in run.tasks}
-    if not isnan(candidate.delta_m_pct):
-        tags["val.delta_m_pct_drop"] = f"{candidate.delta_m_pct:.3f}"
+    tags |= _drop(candidate)
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)
     words, model = f"{candidate.system}, seed {run.seed}: {_words(run)}", _model_of(run, tradeoffs, tracker)
     uri, run_id = f"models:/{model}", tracker.run_id(run)
     made = client.create_model_version(name, uri, run_id, tags=tags, description=words, model_id=model)
     return int(made.version)
+
+
+def _drop(candidate: Candidate) -> dict[str, str]:
+    """The tag of a candidate's Δm%, which is of the latest comparison or search."""
+    drop = candidate.delta_m_pct
+    return {} if isnan(drop) else {"val.delta_m_pct_drop": f"{drop:.3f}"}
 
 
 def _words(run: Run) -> str:
@@ -116,5 +156,6 @@ def _model_of(run: Run, tradeoffs: TradeOffs, tracker: Tracker) -> str:
     if known and mlflow.artifacts.list_artifacts(artifact_uri=f"models:/{known}"):
         return str(known)
     logged = log_model(run, tradeoffs.prepared, run_id)
+    tracker.model_logged(run, logged)
     tracker.client.set_tag(run_id, _MODEL, logged)
     return logged

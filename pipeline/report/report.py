@@ -125,4 +125,4 @@ def _notes(result: Result) -> list[str]:
         own.append(
             "No intervals: the study is unfinished, or was made by a version without them; run `gradops search` again."
         )
-    return [*own, *result.notes]
+    return [*result.file.verdicts, *own, *result.notes]

@@ -19,7 +19,7 @@ from pipeline.comparison.result_file import StudyFile
 from pipeline.comparison.result_path import result_path
 from pipeline.config.run import CompareConfig, RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.registry.register import register
+from pipeline.registry.register import Registered, register
 from pipeline.runs.plan import UNIFORM, Callback
 from pipeline.runs.run import Run, mean_auc
 from pipeline.runtime.processes import LostWorkerError
@@ -111,7 +111,7 @@ class Search:
         compare = CompareConfig(methods=(UNIFORM.name,), seeds=search.seeds, workers=search.workers)
         return self.config.model_copy(update={"compare": compare})
 
-    def run(self, callbacks: Sequence[Callback], on_points: PointsCallback) -> tuple[Searched, dict[str, int]]:
+    def run(self, callbacks: Sequence[Callback], on_points: PointsCallback) -> tuple[Searched, Registered]:
         """Finish the study, save and record it, and register its best points.
 
         Args:
@@ -119,7 +119,7 @@ class Search:
             on_points: Called with all finished points, in order of their trials, whenever another is finished.
 
         Returns:
-            The search, and the registry's aliases.
+            The search, and its models in the registry.
 
         Raises:
             InputError: As :func:`pipeline.training.training.train`, or if a run to register is on another machine.
@@ -135,11 +135,14 @@ class Search:
             self._work(baselines, tracker, lambda: on_points(self._save(baselines, tracker)))
             with self._lock:
                 searched = Searched(self.config, self.prepared, comparison, self._save(baselines, tracker), self.path)
-                self._file(baselines, searched.points, searched.compared).save(self.path)
+                file = self._file(baselines, searched.points, searched.compared)
+                file.save(self.path)
                 tracker.close_lost(self.study.running)
-                aliases = register(searched, tracker, only_best=True)
+                registered = register(searched, tracker, only_best=True)
+                file.model_copy(update={"verdicts": registered.verdicts}).save(self.path)
+                tracker.judged(registered.verdicts)
                 tracker.studied(self.path, [i for point in searched.pareto_front for i in point.mlflow_run_ids])
-        return searched, aliases
+        return searched, registered
 
     def _compared(self, tracker: Tracker, callbacks: Sequence[Callback]) -> Comparison:
         """The baselines' comparison; tried again if a worker is killed."""

@@ -26,7 +26,7 @@ from pipeline.tracking.names import (
     result_metrics,
 )
 from pipeline.tracking.pending import PendingRun
-from pipeline.tracking.tags import BASELINES, DATA, FINGERPRINT, PARENT, RUN
+from pipeline.tracking.tags import BASELINES, COMPARED_AT, COMPARISON, DATA, FINGERPRINT, PARENT, RUN
 
 _MOST_METRICS = 1000  # the most that MLflow takes in one call
 
@@ -132,37 +132,65 @@ class Recorder:
             parent = own.parent(pending.group, pending.params["data"]) if pending.group else None
             own.finish(Recording(pending), Run.load(runs / pending.fingerprint), parent)
 
+    def describe_model(self, run: Run, run_id: str, model: str) -> None:
+        """Record a finished run's result as the metrics of the model that was logged from it.
+
+        A model has the run's own figures only: those of a comparison differ from one comparison to the next.
+        """
+        began = self.client.get_run(run_id).info.start_time
+        self._log(run_id, result_metrics(run), began + _milliseconds(run.history), model)
+
     def compare(self, comparison: Comparison, parent: str, run_ids: Mapping[str, str]) -> None:
         """Record a comparison's metrics in its parent run, and each system's metrics in its runs.
+
+        A run may belong to several comparisons. Its history has the metrics of each; its latest ones are those of the
+        comparison that was recorded last, which a tag of the run names.
 
         Args:
             comparison: The comparison.
             parent: Its parent run in MLflow.
             run_ids: Fingerprint of a run to its MLflow run.
         """
-        for file in (comparison.path, comparison.path.with_suffix(".md")):
-            self.client.log_artifact(parent, str(file))
         baseline = ",".join(run_ids[run.fingerprint] for run in comparison.systems[SINGLE_TASK.name])
+        tags = {BASELINES: baseline, COMPARISON: parent}
+        at = self._time_of_comparison(parent)
         splits: tuple[Split, ...] = ("val", "test")
         for split in splits:
             for row in comparison.table(split):
                 figures = comparison_metrics(row)
                 named = figures | {f"auc.{task}": auc for task, auc in row.auc.items()}
-                self._log_apart(parent, {f"{metric_safe(row.system)}.{split}.{name}": v for name, v in named.items()})
-                for run in comparison.systems[row.system]:
-                    run_id = run_ids[run.fingerprint]
-                    self._log_apart(run_id, {f"comparison.{split}.{name}": value for name, value in figures.items()})
-                    self.client.set_tag(run_id, BASELINES, baseline)
+                of_all = {f"{metric_safe(row.system)}.{split}.{name}": value for name, value in named.items()}
+                self._log(parent, at_step_zero(of_all), at)
+                of_one = {f"comparison.{split}.{name}": value for name, value in figures.items()}
+                for run_id in (run_ids[run.fingerprint] for run in comparison.systems[row.system]):
+                    self._log(run_id, at_step_zero(of_one), at)
+                    for name, value in tags.items():
+                        self.client.set_tag(run_id, name, value)
 
-    def _log(self, run_id: str, values: list[tuple[str, float, int]], at: int) -> None:
-        """Record metrics, each with its step, at a time that does not depend on when they are sent."""
-        metrics = [Metric(name, float(value), at, step) for name, value, step in values]
+    def _time_of_comparison(self, parent: str) -> int:
+        """The time of a comparison's metrics, the same at every try to send them.
+
+        MLflow shows the metric of the latest time. Of equal times it shows the higher value, and the metrics of a
+        logged model may not have equal times: each comparison needs a time of its own.
+        """
+        if known := self.client.get_run(parent).data.tags.get(COMPARED_AT):
+            return int(known)
+        now = int(time.time() * 1000)
+        self.client.set_tag(parent, COMPARED_AT, str(now))
+        return now
+
+    def _log(self, run_id: str, values: list[tuple[str, float, int]], at: int, model: str | None = None) -> None:
+        """Record metrics, each with its step, at a time that does not depend on when they are sent.
+
+        Args:
+            run_id: The MLflow run.
+            values: Name, value and step of each metric.
+            at: The time, in milliseconds since 1970.
+            model: A logged model that the metrics belong to as well.
+        """
+        metrics = [Metric(name, float(value), at, step, model_id=model) for name, value, step in values]
         for start in range(0, len(metrics), _MOST_METRICS):
             self.client.log_batch(run_id, metrics=metrics[start : start + _MOST_METRICS])
-
-    def _log_apart(self, run_id: str, figures: dict[str, float]) -> None:
-        """Record metrics that are known only after a run's end, at the time of its beginning."""
-        self._log(run_id, at_step_zero(figures), self.client.get_run(run_id).info.start_time)
 
     def _open(self, recording: Recording, parent: str | None) -> None:
         """Continue the MLflow run that was begun before an interruption, or begin one."""

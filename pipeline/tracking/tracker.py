@@ -23,7 +23,7 @@ from pipeline.tracking.pending import PendingRun, PendingRuns
 from pipeline.tracking.recorder import Recorder, Recording
 from pipeline.tracking.session import StoreSession
 from pipeline.tracking.store import redacted_store_uri
-from pipeline.tracking.tags import COMPARED, DATA, PARENT, PARETO, STATE, TRIAL
+from pipeline.tracking.tags import COMPARED, COMPARED_AT, DATA, PARENT, PARETO, STATE, TRIAL, VERDICTS
 
 
 class Tracker:
@@ -119,20 +119,48 @@ class Tracker:
             self._session.pending.add(metadata)
 
     @uninterrupted()
-    def compared(self, comparison: Comparison) -> None:
-        """Record the comparison's metrics in the parent run, and Δm% and Mean Rank of each method in its runs; once.
+    def compared(self, comparison: Comparison, verdicts: Sequence[str] = ()) -> None:
+        """Record the comparison's files, and once its metrics in the parent run and in each method's runs.
 
         Δm% is a drop against the single-task runs named in the tag ``gradops.baseline_run_ids``.
+
+        Args:
+            comparison: The saved comparison.
+            verdicts: Sentences for readers, kept in the tag ``gradops.verdicts`` of the parent run.
 
         Raises:
             AwayError: If the store is away.
         """
         recorder, parent = self._session.require(), self._session.parent
         assert parent is not None, "a tracker of single runs has no comparison to record"
-        if COMPARED not in recorder.client.get_run(parent).data.tags:
+        for file in (comparison.path, comparison.path.with_suffix(".md")):
+            recorder.client.log_artifact(parent, str(file))
+        self.judged(verdicts)
+        tags = recorder.client.get_run(parent).data.tags
+        if not {COMPARED, COMPARED_AT} <= tags.keys():  # without the second one, an older version recorded it
             run_ids = {run.fingerprint: self.run_id(run) for runs in comparison.systems.values() for run in runs}
             recorder.compare(comparison, parent, run_ids)
             recorder.client.set_tag(parent, COMPARED, ",".join(run_ids.values()))
+
+    @uninterrupted()
+    def judged(self, verdicts: Sequence[str]) -> None:
+        """Keep sentences for readers of the parent run in its tag ``gradops.verdicts``.
+
+        Raises:
+            AwayError: If the store is away.
+        """
+        client = self.client
+        assert self._session.parent is not None, "a tracker of single runs has no verdicts"
+        client.set_tag(self._session.parent, VERDICTS, "\n".join(verdicts) or "none")
+
+    @uninterrupted()
+    def model_logged(self, run: Run, model: str) -> None:
+        """Record a run's result as the metrics of a model that was logged from it.
+
+        Raises:
+            AwayError: If the store is away.
+        """
+        self._session.require().describe_model(run, self.run_id(run), model)
 
     @uninterrupted()
     def attach(self, path: Path) -> None:

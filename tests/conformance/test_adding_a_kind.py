@@ -83,7 +83,7 @@ def test_one_file_and_one_line_are_enough_to_train_and_serve_it(project: Path) -
     clicks = log(1200)
     clicks.write_parquet(project / "log.parquet")
     (project / "shop.toml").write_text(_TOML)
-    for command in ("prepare shop.toml", "compare shop.toml", "score log.parquet scored --model models:/shop@champion"):
+    for command in ("prepare shop.toml", "compare shop.toml", "score log.parquet scored --model models:/shop@balanced"):
         done = run_in(project, "-m", "jobs", *command.split())
         assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-2000:]
     in_file = pl.read_parquet(project / "scored" / "*.parquet").sort("click").get_column("purchase").to_numpy()
@@ -91,7 +91,7 @@ def test_one_file_and_one_line_are_enough_to_train_and_serve_it(project: Path) -
     assert in_file[is_red].mean() > in_file[~is_red].mean() + 0.1, "the words are learnt from"
 
     asking = clicks.drop("click", "bought").head(50)
-    with serving("models:/shop@champion", project / "server") as address:
+    with serving("models:/shop@balanced", project / "server") as address:
         wait(address, project / "server")
         over_http = scores(asked(address, {"dataframe_records": records(asking)}))[:, 0]
         alone = scores(asked(address, {"dataframe_records": [{"title": None, "user": 3}]}))

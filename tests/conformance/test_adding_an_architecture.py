@@ -60,7 +60,7 @@ def test_what_it_says_of_shared_parameters_is_held_against_the_losses(project: P
 
 
 def test_it_is_searched_registered_and_served(project: Path) -> None:
-    """The number of experts is searched; the champion's scores over HTTP are those of `gradops score`."""
+    """The number of experts is searched; the balanced model's scores over HTTP are those of `gradops score`."""
     searched = run_in(project, "-m", "jobs", "search", "shop.toml", "--json")
     assert searched.returncode == 0, searched.stderr[-3000:]
     points = json.loads(next((project / "runs" / "studies").glob("*.json")).read_text())["points"]
@@ -68,10 +68,10 @@ def test_it_is_searched_registered_and_served(project: Path) -> None:
     assert tried <= {2, 3, 4}
     networks = [json.loads(file.read_text())["model"] for file in project.glob("runs/*/config.json")]
     assert {network["experts"] for network in networks} == tried | {2}  # 2: the single-task models and uniform
-    scored = run_in(project, "-m", "jobs", "score", "log/*.parquet", "scores", "--model", "models:/shop@champion")
+    scored = run_in(project, "-m", "jobs", "score", "log/*.parquet", "scores", "--model", "models:/shop@balanced")
     assert scored.returncode == 0, scored.stderr[-3000:]
     rows = clicks(1500).select("item", "price").head(20)
-    with serving("models:/shop@champion", project / "server") as address:
+    with serving("models:/shop@balanced", project / "server") as address:
         wait(address, project / "server")
         served = scores(asked(address, {"dataframe_records": rows.to_dicts()}))
     expected = pl.read_parquet(project / "scores" / "*.parquet").select("buy", "wish").head(20).to_numpy()

@@ -29,7 +29,7 @@ from pipeline.data.batches import Batches
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import delta_m_pct, task_metrics
-from pipeline.registry.register import register
+from pipeline.registry.register import register_comparison
 from pipeline.runs.plan import SINGLE_TASK, UNIFORM, PlannedRun
 from pipeline.runs.run import Epoch, Run, architecture_of
 from pipeline.serving.scorer import Scorer
@@ -75,8 +75,7 @@ def whole_job(config: RunConfig) -> tuple[Comparison, dict[str, int], Witness]:
     prepared, witness = prepare(config), Witness()
     with Tracker.open(config, prepared, RunGroup.comparison(comparison_fingerprint(config, prepared))) as tracker:
         comparison = compare(config, prepared, [witness, tracker])
-        tracker.compared(comparison)
-        return comparison, register(comparison, tracker), witness
+        return comparison, {**register_comparison(comparison, tracker).aliases}, witness
 
 
 @pytest.fixture(scope="module")

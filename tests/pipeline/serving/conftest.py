@@ -55,7 +55,7 @@ class Registered:
 
     @property
     def uri(self) -> str:
-        return f"models:/{self.config.name}@champion"
+        return f"models:/{self.config.name}@balanced"
 
     @property
     def rows(self) -> pl.DataFrame:
