@@ -179,7 +179,13 @@ def joined(parts: Sequence[Tensor], dim: int = 0) -> Tensor:
 
 
 def _or_zeros(gradient: Tensor | None, like: Tensor) -> Tensor:
-    return torch.zeros_like(like) if gradient is None else gradient
+    if gradient is None:
+        return torch.zeros_like(like)
+    if gradient.is_sparse:
+        fix = "build the embedding with `sparse=False`, or leave the table out and give a cut at its output as `pooled`"
+        shape = tuple(like.shape)
+        raise ValueError(f"`shared` should have dense gradients. Found a sparse one of shape {shape}: {fix}.")
+    return gradient
 
 
 def _only_first(rows: int | None, cotangent: Tensor) -> Tensor:

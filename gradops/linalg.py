@@ -23,6 +23,8 @@ VANISHING = 1e-13
 VANISHING_FLOAT32 = 1e-7
 # Where a matrix has entries up to 1 and its inverse up to this, the inverse is good to 1e-10.
 _WELL_CONDITIONED = 1e6
+# Below this squared length the squares of float32 entries have lost digits; above float32's range they are infinite.
+_SHORTEST = 1e-24
 _TINY = float(np.finfo(np.float64).tiny)
 
 
@@ -45,6 +47,24 @@ def gramian(jac_TP: Tensor, chunk: int = 4096) -> Tensor:
     rest_TP = jac_TP[:, whole:]
     gram_TT = (blocks_NTC @ blocks_NTC.transpose(1, 2)).double().sum(0) + (rest_TP @ rest_TP.T).double()
     return (gram_TT + gram_TT.T) / 2
+
+
+def scaled_gramian(jac_TP: Tensor) -> Tensor:
+    """:func:`gramian` of gradients so long or so short that their squares leave the range of their own precision.
+
+    Each gradient is first divided by its largest entry, which costs as much again.
+    """
+    if not jac_TP.shape[1]:
+        return gramian(jac_TP)
+    largest_T = jac_TP.abs().amax(1)
+    scale_T = torch.where(largest_T > 0, largest_T, 1.0)
+    return gramian(jac_TP / scale_T[:, None]) * scale_T.double() * scale_T.double()[:, None]
+
+
+def is_out_of_range(gram_TT: Array) -> bool:
+    """Whether products have overflowed, or squared lengths are so small that products of entries lost digits."""
+    squared_T = gram_TT.diagonal()
+    return not np.isfinite(gram_TT).all() or bool(((squared_T > 0) & (squared_T < _SHORTEST)).any())
 
 
 def to_array(values: Tensor) -> Array:

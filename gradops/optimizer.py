@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor
@@ -165,16 +165,40 @@ class MultiTaskOptimizer(Optimizer):
             raise ValueError(f"`state_dict` should fit the method's rotations. Found one {found} rotations.")
         self._surgery.check_state(state_dict["surgery"])
 
-    def step(  # type: ignore[override]  # losses stand where a closure would
+    @overload  # type: ignore[override]  # losses stand where a closure would
+    def step(self) -> None: ...
+
+    @overload
+    def step(
         self,
         losses: Tensor | Iterable[Microbatch],
         *,
         features: Tensor | Sequence[Tensor] | None = None,
         pooled: Cut | None = None,
         diagnose: bool = False,
-    ) -> StepReport:
-        """:meth:`backward`, then one step of the wrapped optimizer."""
-        report = self.backward(losses, features=features, pooled=pooled, diagnose=diagnose)
+    ) -> StepReport: ...
+
+    def step(
+        self,
+        losses: Tensor | Iterable[Microbatch] | None = None,
+        *,
+        features: Tensor | Sequence[Tensor] | None = None,
+        pooled: Cut | None = None,
+        diagnose: bool = False,
+    ) -> StepReport | None:
+        """:meth:`backward`, then one step of the wrapped optimizer.
+
+        Without losses it is the wrapped optimizer's step alone, with the gradients that :meth:`backward` has left; this
+        is how ``torch.amp.GradScaler.step`` calls it. The scaled losses are then those given to :meth:`backward`, and
+        what steps in there, fused tables, gets their scale, as does a leader of rotations: such models train in
+        bfloat16, which needs no scale.
+
+        Returns:
+            The report of :meth:`backward`; None without losses.
+        """
+        report = None
+        if losses is not None:
+            report = self.backward(losses, features=features, pooled=pooled, diagnose=diagnose)
         self.optimizer.step()
         return report
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +17,9 @@ from gradops.diagnostics import StepReport
 from gradops.gram_estimator import GramEstimator
 from gradops.group import Group, gathered, total
 from gradops.jacobian import Microbatch, Roots, TaskGradients
-from gradops.linalg import gramian
+from gradops.linalg import gramian, is_out_of_range, scaled_gramian, to_array
+
+Products = Callable[[Tensor], Tensor]
 
 
 @dataclass
@@ -186,7 +188,8 @@ class Surgery:
         """The Gram matrix of the weights; None if the method needs none and the step is not diagnosed."""
         if self.at_features:
             wanted = diagnose or method.needs_gramian
-            return self._added(gramian(jacobian.stacked(batch.roots).flatten(1))) if wanted else None
+            cotangent_TX = jacobian.stacked(batch.roots).flatten(1)
+            return _in_range(lambda products: self._added(products(cotangent_TX))) if wanted else None
         if not method.needs_gramian:
             return exact_TT
         if self._is_due:
@@ -227,7 +230,8 @@ class Surgery:
         gram_TT, update_T = None, None
         if diagnose:
             # The products of the task gradients and, last, of the update with all of them.
-            whole_UU = self._added(gramian(torch.cat([cotangent_TBD, combined_BD[None]]).flatten(1)))
+            every_UX = torch.cat([cotangent_TBD, combined_BD[None]]).flatten(1)
+            whole_UU = _in_range(lambda products: self._added(products(every_UX)))
             gram_TT, update_T = whole_UU[:-1, :-1], whole_UU[-1]
         unweighted_T = torch.full_like(batch.losses_T, torch.nan, dtype=torch.float64)
         return StepReport(batch.losses_T, unweighted_T, gram_TT, update_T)
@@ -244,10 +248,23 @@ class Surgery:
 
     def _gramian(self, gradients: TaskGradients, cut: Cut | None) -> Tensor:
         """The Gram matrix of the gradients of everything shared, in float64; no row of a table is on two processes."""
-        blocks = () if cut is None else cut.task_gradients(gradients.cotangent_BTE)
-        tables = self.group.sum([gramian(block) for block in blocks])
-        return torch.stack([*map(gramian, gradients.blocks), *tables]).sum(0)
+
+        def added(products: Products) -> Tensor:
+            blocks = () if cut is None else cut.task_gradients(gradients.cotangent_BTE)
+            tables = self.group.sum([products(block) for block in blocks])
+            return torch.stack([*map(products, gradients.blocks), *tables]).sum(0)
+
+        return _in_range(added)
 
     def _added(self, values: Tensor) -> Tensor:
         """The sum over processes."""
         return self.group.sum([values])[0]
+
+
+def _in_range(formed: Callable[[Products], Tensor]) -> Tensor:
+    """A Gram matrix, formed by plain products, and again by scaled ones where these leave float32's range.
+
+    Every process has the same matrix, so that all form it again or none does.
+    """
+    gram_TT = formed(gramian)
+    return formed(scaled_gramian) if is_out_of_range(to_array(gram_TT)) else gram_TT

@@ -34,3 +34,16 @@ def test_span_coefficients_project() -> None:
         expected, *_ = np.linalg.lstsq(others.T, g, rcond=None)
         np.testing.assert_allclose(np.delete(coefficients_TT[i], i), expected, atol=1e-12)
         assert coefficients_TT[i, i] == 0
+
+
+@pytest.mark.parametrize("scale_T", [(1.0, 1.0), (1e30, 1e-30), (1e37, 1e-40), (0.0, 1e25), (0.0, 0.0)])
+def test_scaled_products_are_those_of_float64(scale_T: tuple[float, float]) -> None:
+    jac_TP = torch.randn(2, 5000, generator=torch.Generator().manual_seed(0)) * torch.tensor(scale_T)[:, None]
+    exact_TT = jac_TP.double() @ jac_TP.double().T
+    length_T = exact_TT.diagonal().sqrt()
+    error_TT = (linalg.scaled_gramian(jac_TP) - exact_TT).abs()
+    assert (error_TT <= 1e-6 * length_T * length_T[:, None]).all()
+
+
+def test_scaled_products_of_no_columns_are_zero() -> None:
+    assert torch.equal(linalg.scaled_gramian(torch.empty(3, 0)), torch.zeros(3, 3, dtype=torch.float64))

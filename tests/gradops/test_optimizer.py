@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from gradops import GramEstimator, MultiTaskOptimizer, StepReport
 from gradops.base import Method
 from gradops.linalg import gramian
-from gradops.methods import MGDA, GradDrop, GradOPS, PCGrad, Static, Uniform
+from gradops.methods import IMTLG, MGDA, CAGrad, GradDrop, GradOPS, PCGrad, Static, Uniform
 
 
 class Net(nn.Module):
@@ -229,3 +229,70 @@ def test_a_method_whose_options_count_tasks_goes_on() -> None:
     optimizer.step(net.losses([z] * 3, rows_targets[1]), features=z)
     second.load_state_dict(optimizer.state_dict())
     assert second.method_state is not None
+
+
+@pytest.mark.parametrize("method", [PCGrad(), GradOPS(alpha=-2.0), MGDA(), CAGrad(), IMTLG()])
+@pytest.mark.parametrize("at_features", [False, True])
+@pytest.mark.parametrize("scale_T", [(1e30, 1e30, 1e30), (1e25, 1.0, 1e-3), (1e-16, 1e-15, 1e-16), (1e21, 1e-15, 1.0)])
+def test_weights_of_gradients_beyond_the_range_of_float32_squares_are_those_of_float64(
+    method: Method, at_features: bool, scale_T: tuple[float, ...]
+) -> None:
+    rows, targets = data()
+    estimator = GramEstimator(measure="features" if at_features else "parameters")
+    found = []
+    for dtype in (torch.float64, torch.float32):
+        net = Net().to(dtype)
+        z = net.features(rows.to(dtype))
+        losses_T = net.losses([z] * 3, targets.to(dtype)) * torch.tensor(scale_T, dtype=dtype)
+        found.append(wrap(net, method, estimator=estimator).backward(losses_T, features=z).weights_T)
+    assert found[1].isfinite().all()
+    torch.testing.assert_close(found[1], found[0], rtol=1e-3, atol=1e-5 * found[0].abs().max().item())
+
+
+@pytest.mark.parametrize("method", [Uniform(), PCGrad()])
+def test_a_sparse_gradient_among_shared_is_an_error_that_says_so(method: Method) -> None:
+    table = nn.Embedding(9, 4, sparse=True)
+    optimizer = MultiTaskOptimizer(torch.optim.SGD(table.parameters()), method, shared=table.parameters())
+    read = table(torch.tensor([1, 1, 5]))
+    with pytest.raises(ValueError, match=r"dense gradients. Found a sparse one of shape \(9, 4\).*`pooled`"):
+        optimizer.step(torch.stack([read.sum(), -read.square().sum()]))
+    assert table.weight.grad is None
+
+
+def test_a_sparse_gradient_of_one_task_is_plain() -> None:
+    net, table = Net(), nn.Embedding(9, 6, sparse=True).double()
+    sgd = torch.optim.SGD([*net.parameters(), *table.parameters()], lr=0.1)
+    optimizer = MultiTaskOptimizer(sgd, PCGrad(), shared=net.shared.parameters())
+    rows, targets = data()
+    z = net.features(rows)
+    views = [z + table(torch.arange(16) % 9), z, z]
+    before = table.weight.detach().clone()
+    optimizer.step(net.losses(views, targets))
+    assert not torch.equal(table.weight, before)
+
+
+@pytest.mark.parametrize("method", [Uniform(), PCGrad(), GradOPS(alpha=-2.0)])
+def test_a_grad_scaler_steps_it_as_if_losses_had_no_scale(method: Method) -> None:
+    rows, targets = data()
+    net, plain = Net(), Net()
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    scaled, optimizer = wrap(net, method), wrap(plain, method)
+    for _ in range(3):
+        scaled.backward(scaler.scale(net.losses([net.features(rows)] * 3, targets)))
+        scaler.step(scaled)
+        scaler.update()
+        optimizer.step(plain.losses([plain.features(rows)] * 3, targets))
+    for name, parameter in plain.named_parameters():
+        torch.testing.assert_close(net.get_parameter(name), parameter, rtol=1e-9, atol=1e-12)
+
+
+def test_a_grad_scaler_leaves_out_a_step_with_infinite_gradients() -> None:
+    rows, targets = data()
+    net = Net()
+    scaler, optimizer = torch.amp.GradScaler("cpu", init_scale=1024.0), wrap(net, Uniform())
+    before = {name: p.detach().clone() for name, p in net.named_parameters()}
+    optimizer.backward(scaler.scale(net.losses([net.features(rows)] * 3, targets) * float("inf")))
+    scaler.step(optimizer)
+    scaler.update()
+    assert scaler.get_scale() == 512.0
+    assert all(torch.equal(p, before[name]) for name, p in net.named_parameters())

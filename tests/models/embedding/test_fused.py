@@ -65,7 +65,7 @@ def wrapped(net: SharedBottom, of_tables: Optimizer) -> tuple[SharedBottom, Mult
 
 def step(net: SharedBottom, optimizer: MultiTaskOptimizer, number: int, *, weighted: bool = False) -> None:
     losses_T, places = losses(net, bags(number, weighted=weighted), number)
-    optimizer.step(losses_T, **places)  # type: ignore[arg-type]
+    optimizer.step(losses_T, **places)  # type: ignore[call-overload]
 
 
 def state_of(net: SharedBottom) -> dict[str, Tensor]:

@@ -43,7 +43,7 @@ def wrapped(net: SharedBottom, name: str, **options: float) -> MultiTaskOptimize
 
 def step(net: SharedBottom, optimizer: MultiTaskOptimizer, number: int) -> None:
     losses_T, places = losses(net, bags(number), number)
-    optimizer.step(losses_T, **places)  # type: ignore[arg-type]
+    optimizer.step(losses_T, **places)  # type: ignore[call-overload]
 
 
 def state_of(net: SharedBottom) -> dict[str, Tensor]:
@@ -61,7 +61,7 @@ def test_two_optimizers_step_as_they_would_alone(name: str) -> None:
     parts = [Adam(network, 0.01), kind(tables, 0.1)]
     for number in range(5):
         losses_T, places = losses(ours, bags(number), number)
-        weights_T = joint.step(losses_T, **places).weights_T.float()  # type: ignore[arg-type]
+        weights_T = joint.step(losses_T, **places).weights_T.float()  # type: ignore[call-overload]
         value_BV, labels_BT = networks.values(BATCH, number).float(), networks.labels(BATCH, number).float()
         found = networks.passed(alone, bags(number), value_BV, labels_BT)
         losses_T, cut = found.losses_T, found.cut
