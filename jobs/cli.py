@@ -16,7 +16,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from jobs.failures import report
+from features.nearest import did_you_mean
+from jobs.failures import in_plain_words, report
 from pipeline.runtime.signals import interruptible
 
 # Each command is the file of its name in this folder; its help is the docstring of the file's `main`.
@@ -64,12 +65,21 @@ class _Commands(TyperGroup):
             command.help = _help(name)
         super().format_help(ctx, formatter)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command that the user gives; an unknown one is told with the nearest, or with all."""
+        if args[0] not in self.commands:
+            ctx.fail(f"There is no command '{args[0]}'; {did_you_mean(args[0], COMMANDS, 'the commands are')}")
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         """Run a command; an error that the user can mend becomes a message and an exit code, without a traceback."""
         # torchrun hands each signal on to its ranks, which the terminal has told already: for a rank both are one.
         with interruptible(second_ends="TORCHELASTIC_RUN_ID" not in os.environ) as interruptions:
             try:
                 return super().invoke(ctx)
+            except typer.BadParameter as error:
+                error.message = in_plain_words(error.message)
+                raise
             except BaseException as error:
                 code = report(error, interrupted=interruptions.has_arrived)
                 if code is None:

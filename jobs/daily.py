@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _CODES = {"rejected": WRONG_INPUT, "refused": REFUSED, "suspect": REFUSED}
 
 _day = typer.Option("--date", help="The day to run.", formats=["%Y-%m-%d"])
+_admit = typer.Option("--admit", help="Let later days train on this day although a check failed.")
 _since = typer.Option(help="Run every day from this one up to --date: a back-fill.", formats=["%Y-%m-%d"])
 
 
@@ -23,7 +24,7 @@ def main(
     overrides: Overrides,
     day: Annotated[datetime, _day],
     since: Annotated[datetime | None, _since] = None,
-    admit: Annotated[bool, typer.Option(help="Let later days train on this day although a check failed.")] = False,
+    admit: Annotated[bool, _admit] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check a new day, train on top of the days before it, judge the model by it, and serve the model if it passes."""

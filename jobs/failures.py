@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterator
 
 from filelock import Timeout
 
 from features.errors import InputError
+from features.nearest import nearest
 from jobs.console import FAILED, LOCKED, WRONG_INPUT, err
 from pipeline.files.redaction import without_passwords
 from pipeline.runtime.signals import INTERRUPTED
@@ -41,6 +43,17 @@ def report(error: BaseException, *, interrupted: bool) -> int | None:
     if message:
         err.print(without_passwords(message), style="red", highlight=False, markup=False, soft_wrap=True)
     return code
+
+
+def in_plain_words(message: str) -> str:
+    """Typer's message of a wrong option or argument, with the nearest choice where it lists choices."""
+    message = message.removeprefix("Value error, ")
+    if found := re.fullmatch(r"'(.*)' is not one of (.*)\.", message, flags=re.DOTALL):
+        choices = re.findall(r"'([^']*)'", found[2])
+        return f"'{found[1]}' is not one of {', '.join(choices)}" + (
+            f"; did you mean `{near}`?" if (near := nearest(found[1], choices)) else ""
+        )
+    return re.sub(r"does not match the formats '%Y-%m-%d'", "is no day such as 2026-01-31", message)
 
 
 def disk_full(error: BaseException) -> str | None:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 _Subject = Annotated[
     str,
     typer.Argument(
-        help="Result file (JSON) of a comparison or a search; or a config (TOML) or its name, for its newest result.",
+        help="Result file (JSON) of a comparison or a search; or a config (TOML), or its name with --runs, for its "
+        "newest result.",
         show_default=False,
     ),
 ]
@@ -24,7 +25,9 @@ _Subject = Annotated[
 def main(
     subject: _Subject,
     overrides: Overrides,
-    runs: Annotated[Path, typer.Option(help="Folder of runs, if the subject is a name.")] = Path("runs"),
+    runs: Annotated[Path, typer.Option(help="Folder of runs (the config's `runs`), if the subject is a name.")] = Path(
+        "runs"
+    ),
     output: Annotated[
         Path | None, typer.Option(help="HTML file to write.", show_default="next to the result file")
     ] = None,

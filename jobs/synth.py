@@ -73,6 +73,7 @@ def _options() -> Iterator[inspect.Parameter]:
         if len({value for *_, value in owners}) > 1:
             default, option.show_default = None, ", ".join(f"{name} {value}" for name, _, value in owners)
         if kind is date:
+            option.show_default = option.show_default if default is None else str(default)
             kind, default = datetime, default and datetime.combine(default, time())
         shown = Annotated[kind, option]  # type: ignore[valid-type]  # a type known at run time only
         yield inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=shown)

@@ -26,7 +26,7 @@ def main(
     overrides: Overrides,
     as_json: AsJson = False,
     checked: Annotated[
-        bool, typer.Option(help="Under torchrun, check in every step that all ranks have equal values.")
+        bool, typer.Option("--checked", help="Under torchrun, check in every step that all ranks have equal values.")
     ] = False,
 ) -> None:
     """Train one model, unless it is trained already, and record it in MLflow; torchrun spreads it over ranks."""

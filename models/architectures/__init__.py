@@ -6,10 +6,10 @@ The file's name is the architecture's ``kind``; :mod:`models.architectures.base`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from inspect import isclass
 from typing import Any
 
+from features.nearest import nearest
 from models.architectures.base import DEFAULT_KIND, ArchitectureConfig
 from models.architectures.shared_bottom import SharedBottomConfig as SharedBottomConfig
 
@@ -32,6 +32,6 @@ def parse_architecture(content: Mapping[str, Any]) -> ArchitectureConfig:
     """
     kind = content.get("kind", DEFAULT_KIND)
     if not isinstance(kind, str) or kind not in ARCHITECTURES:
-        near = "".join(f"did you mean `{name}`? " for name in get_close_matches(str(kind), ARCHITECTURES, n=1))
+        near = f"did you mean `{name}`? " if (name := nearest(str(kind), ARCHITECTURES)) else ""
         raise ValueError(f"model.kind: {near}an architecture is one of {', '.join(ARCHITECTURES)}, found {kind!r}")
     return ARCHITECTURES[kind].model_validate(dict(content))

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Protocol
 
 from pydantic import ValidationInfo
 
 from features.declared import Declared
+from features.nearest import nearest
 
 _ROOT = Path(__file__).parents[2]
 
@@ -77,7 +77,7 @@ def _unknown(text: str) -> str | None:
     name = (re.match(r"\s*(\w*)", text) or [""])[0].strip()
     if name in METHOD_NAMES:
         return None
-    near = "".join(f" Did you mean `{n}`?" for n in get_close_matches(name, METHOD_NAMES, n=1))
+    near = f" Did you mean `{n}`?" if (n := nearest(name, METHOD_NAMES)) else ""
     return f"A method should be one of {', '.join(METHOD_NAMES)}. Found `{name}`.{near}"
 
 
@@ -94,5 +94,5 @@ def known_name(name: str, names: Sequence[str], subject: str) -> str:
     """
     if name in names:
         return name
-    near = "".join(f"did you mean `{n}`? " for n in get_close_matches(name, names, n=1))
+    near = f"did you mean `{n}`? " if (n := nearest(name, names)) else ""
     raise ValueError(f"{near}{subject} is one of {', '.join(names)}")

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import codecs
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from features.errors import InputError
 from pipeline.config.names import Resolver
+from pipeline.config.problems import Location, problems
 from pipeline.config.run import DEFAULT_KIND, RunConfig
-
-_Location = tuple[int | str, ...]
 
 
 def read_config(path: Path, overrides: Sequence[str] = (), resolver: Resolver | None = None) -> RunConfig:
@@ -40,21 +38,20 @@ def read_config(path: Path, overrides: Sequence[str] = (), resolver: Resolver | 
         return RunConfig.model_validate(content, context={"resolver": resolver})
     except ValidationError as error:
         subject = f"{path}{' with its overrides' if overrides else ''}"
-        raise InputError.of(
-            subject, [_problem(e, partial(_known_keys, content, resolver)) for e in error.errors()]
-        ) from None
+        keys = partial(_known_keys, content, resolver)
+        raise InputError.of(subject, problems(error, content, keys, list(RunConfig.model_fields))) from None
 
 
 def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path.resolve() in seen:
         raise InputError(f"{path} extends itself; `extends` should end at a file without it")
     try:
-        content = tomllib.loads(path.read_text())
+        content = tomllib.loads(_text(path))
     except OSError as error:
         raise InputError(
             f"{path} cannot be read ({error.strerror}); give the path of a config such as configs/census.toml"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path} is not TOML: {error}") from None
     base = content.pop("extends", None)
     if not isinstance(base, str | None):
@@ -62,6 +59,24 @@ def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     if base is None:
         return content
     return _merged(_without_other_architecture(_read(path.parent / base, (*seen, path.resolve())), content), content)
+
+
+def _text(path: Path) -> str:
+    """The text of a file that is UTF-8, with a byte order mark or without.
+
+    Raises:
+        InputError: If it has another encoding.
+    """
+    data = path.read_bytes()
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data:
+        raise InputError(f"{path} is UTF-16 text, and TOML is UTF-8: save it with the encoding UTF-8")
+    try:
+        # As when Python reads text: lines may end as Windows ends them, but tomllib wants one way.
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        fix = "save it with the encoding UTF-8"
+        raise InputError(f"{path} is not UTF-8: line {line} has the byte {data[error.start]:#x}; {fix}") from None
 
 
 def _without_other_architecture(base: dict[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,22 +112,7 @@ def _set(content: dict[str, Any], override: str) -> None:
     content[key] = value
 
 
-def _problem(error: ErrorDetails, keys: Callable[[_Location], list[str]]) -> str:
-    # pydantic names the chosen kind of a feature in the location; the file does not.
-    location = [part for i, part in enumerate(error["loc"]) if (i, error["loc"][:2]) != (3, ("spec", "features"))]
-    where = ".".join(map(str, location))
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] != "extra_forbidden":
-        is_shown = isinstance(error["input"], str | int | float) and "Found `" not in message
-        found = f", found {error['input']!r}" if is_shown else ""
-        return f"{where}: {message}{found}" if where else message
-    known = keys(error["loc"][:-1])
-    near = get_close_matches(str(location[-1]), known, n=1)
-    hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
-    return f"{where}: unknown key; {hint}"
-
-
-def _known_keys(content: Mapping[str, Any], resolver: Resolver | None, location: _Location) -> list[str]:
+def _known_keys(content: Mapping[str, Any], resolver: Resolver | None, location: Location) -> list[str]:
     """The keys that a section of the file may have."""
     if resolver is not None and location == ("model",):
         return resolver.architecture_keys(content["model"])

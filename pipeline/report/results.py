@@ -109,7 +109,7 @@ def newest(runs: Path, name: str) -> Path:
     """
     found = [path for kind in (COMPARISONS, STUDIES) for path in (runs / kind).glob("*.json") if _name(path) == name]
     if not found:
-        fix = "run `gradops compare` or `gradops search` first, or name another config or file"
+        fix = "run `gradops compare` or `gradops search` first, or name another config, file or folder (--runs)"
         raise InputError(f"no result of `{name}` in {runs / COMPARISONS} or {runs / STUDIES}; {fix}")
     return max(found, key=lambda path: path.stat().st_mtime_ns)
 

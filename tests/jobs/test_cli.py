@@ -38,6 +38,33 @@ def test_a_typo_is_exit_code_2_and_one_message(command: str) -> None:
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["bogus"], "There is no command 'bogus'; the commands are: doctor, fetch, synth,"),
+        (["serch", DEBUG], "There is no command 'serch'; did you mean `search`?"),
+        (["fetch", "cens"], "Invalid value for 'source': 'cens' is not one of census; did you mean `census`?"),
+        (["synth", "clicklg"], "'clicklg' is not one of clicklog; did you mean `clicklog`?"),
+        (["compare", DEBUG, "--ties", "ordnal"], "is not one of average, ordinal; did you mean `ordinal`?"),
+        (["daily", DEBUG, "--date", "31.1."], "Invalid value for '--date': '31.1.' is no day such as 2026-01-31"),
+        (["daily", DEBUG, "--date", "2026-01-31", "--no-admit"], "No such option: --no-admit"),
+        (["report", "shp"], "no result of `shp` in runs/comparisons or runs/studies; run `gradops compare`"),
+        (["report", "shp"], "or name another config, file or folder (--runs)"),
+    ],
+)
+def test_a_wrong_word_is_told_with_the_nearest_or_with_all(arguments: list[str], message: str) -> None:
+    code, out, err = run(*arguments)
+    assert code == 2
+    assert not out
+    assert message in " ".join(err.replace("│", " ").split())
+
+
+def test_a_default_day_is_shown_without_a_time() -> None:
+    _, out, _ = run("synth", "clicklog", "--help")
+    assert "(2026-01-01)" in out
+    assert "00:00" not in out
+
+
 def test_a_missing_column_is_exit_code_2(tmp_path: Path) -> None:
     code, _, err = run("prepare", DEBUG, *places(), "--set", 'spec.features.shoe_size={kind="numeric"}')
     assert code == 2

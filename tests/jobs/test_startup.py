@@ -47,7 +47,7 @@ def imported(*arguments: str) -> tuple[int, str, set[str]]:
     [
         (["--help"], 0, "Train one model"),
         ([], 2, "Train one model"),
-        (["compre"], 2, "Did you mean 'compare'"),
+        (["compre"], 2, "did you mean `compare`?"),
         (["train", "--help"], 0, "torchrun spreads it over ranks"),
         (["train"], 2, "Missing argument"),
         (["compare", DEBUG, "--no-such-option"], 2, "No such option"),
