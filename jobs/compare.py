@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich import box
-from rich.table import Table
 
 from jobs.closing import closing_lines, show_lines, show_registered
 from jobs.console import AsJson, Config, Overrides, locked, out, show
+from jobs.tables import Figures
 
 if TYPE_CHECKING:
     from pipeline.comparison.comparison import Comparison, Row
@@ -87,7 +86,7 @@ def _show(
     *,
     as_json: bool,
 ) -> None:
-    from pipeline.comparison.gauc import gauc_rows, gauc_title
+    from pipeline.comparison.gauc import gauc_columns, gauc_rows, gauc_title
     from pipeline.tracking.store import redacted_store_uri
 
     rows = comparison.table("test", "ordinal" if ties == "ordinal" else "average")
@@ -98,8 +97,7 @@ def _show(
     data |= {"bytes": asdict(resources.run), "metrics": comparison.findings.metrics["test"]}
     show(_table(comparison, rows, ties), data, as_json)
     if not as_json and gauc_rows(comparison):
-        out.print(gauc_title(comparison), highlight=False, style="italic", soft_wrap=True)
-        out.print(_gauc_table(comparison), highlight=False)
+        out.print(Figures(gauc_columns(comparison), gauc_rows(comparison), gauc_title(comparison)))
     if not as_json:
         show_registered(registered)
         out.print(f"intervals: {comparison.path.with_suffix('.md')}", highlight=False, soft_wrap=True)
@@ -108,27 +106,11 @@ def _show(
         show_lines(lines)
 
 
-def _table(comparison: Comparison, rows: list[Row], ties: str) -> Table:
+def _table(comparison: Comparison, rows: list[Row], ties: str) -> Figures:
     from pipeline.comparison.table import table_cells, table_columns, table_notes, table_title
 
-    table = Table(title=table_title(comparison), caption="\n".join(table_notes(comparison, ties)), box=box.SIMPLE_HEAD)
-    table.title_justify = table.caption_justify = "left"
-    for number, column in enumerate(table_columns(comparison)):
-        table.add_column(column, justify="right" if number else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*table_cells(comparison, row))
-    return table
-
-
-def _gauc_table(comparison: Comparison) -> Table:
-    from pipeline.comparison.gauc import gauc_columns, gauc_rows
-
-    table = Table(box=box.SIMPLE_HEAD)
-    for number, column in enumerate(gauc_columns(comparison)):
-        table.add_column(column, justify="right" if number else "left", no_wrap=True)
-    for cells in gauc_rows(comparison):
-        table.add_row(*cells)
-    return table
+    cells = [table_cells(comparison, row) for row in rows]
+    return Figures(table_columns(comparison), cells, table_title(comparison), table_notes(comparison, ties))
 
 
 def _mlflow() -> Path:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 # another run. That of an interruption is in `pipeline.runtime.signals`.
 FAILED, WRONG_INPUT, REFUSED, LOCKED = 1, 2, 3, 4
 # Results go to standard output; progress and errors to standard error, so that `--json` can be piped.
-out = Console(width=None if sys.stdout.isatty() else 120)
+# A file or a pipe has no width, and no line of it is folded.
+out = Console(width=None if sys.stdout.isatty() else 10_000)
 err = Console(stderr=True)
 
 Config = Annotated[Path, typer.Argument(help="TOML file of the run.", show_default=False)]
@@ -34,6 +35,8 @@ _set = typer.Option(
 )
 Overrides = Annotated[list[str], _set]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+_EVER = 30 * 24 * 3600.0  # seconds
 
 
 @contextmanager
@@ -53,7 +56,7 @@ def show(text: Any, data: Any, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(data, indent=1, default=str) + "\n")
     else:
-        out.print(text, highlight=False)
+        out.print(text, highlight=False, soft_wrap=isinstance(text, str))
 
 
 class Bars:
@@ -64,7 +67,8 @@ class Bars:
     """
 
     def __init__(self, *columns: ProgressColumn) -> None:
-        self._bars = Progress(*columns, console=err, disable=not err.is_terminal)
+        # An epoch may take an hour: the time left is estimated from all that was done before.
+        self._bars = Progress(*columns, console=err, disable=not err.is_terminal, speed_estimate_period=_EVER)
 
     def __enter__(self) -> Self:
         self._bars.start()

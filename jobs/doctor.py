@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pipeline.doctor.finding import Finding
 
 
+_NARROW = 60  # columns of a terminal below which findings have no columns of their own
 _Configs = Annotated[
     list[Path] | None,
     typer.Argument(help="TOML files whose runs and searches to check.", show_default="the folders `runs` here"),
@@ -38,12 +39,15 @@ def main(configs: _Configs = None, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-def _line(finding: Finding) -> Table:
+def _line(finding: Finding) -> Table | Text:
     """A finding, with its fix below it."""
+    mark = Text("ok", "green") if finding.ok else Text("wrong", "red")
+    if out.width < _NARROW:
+        fix = f"; fix: {finding.fix}" if finding.fix else ""
+        return Text.assemble(mark, f" {finding.subject}: {finding.found}{fix}")
     line = Table.grid(padding=(0, 2))
     for width in (5, 14, None):
         line.add_column(width=width, overflow="fold")
-    mark = Text("ok", "green") if finding.ok else Text("wrong", "red")
     line.add_row(mark, Text(finding.subject), Text(finding.found))
     if finding.fix:
         line.add_row("", "", Text(f"fix: {finding.fix}"))

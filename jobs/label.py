@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich import box
-from rich.table import Table
 
 from jobs.console import AsJson, show
+from jobs.tables import Figures
 
 Unit = Literal["s", "ms", "us", "ns"]  # as in features.transforms, which would load Polars for `--help`
 
@@ -45,13 +44,11 @@ def main(
     show(_table(summary, out), summary | {"out": out}, as_json)
 
 
-def _table(summary: dict[str, Any], out: Path) -> Table:
+def _table(summary: dict[str, Any], out: Path) -> Figures:
     title = f"{out}: {summary['clicks']} clicks of {summary['days']} day(s)"
-    table = Table("task", title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for column in ("known", "unknown", "positive"):
-        table.add_column(column, justify="right")
+    rows = []
     for task, found in summary["tasks"].items():
         known = found["known"]
         share = f"{found['positives'] / known:.2%}" if known else "-"
-        table.add_row(task, str(known), str(summary["clicks"] - known), share)
-    return table
+        rows.append([task, str(known), str(summary["clicks"] - known), share])
+    return Figures(["task", "known", "unknown", "positive"], rows, title)

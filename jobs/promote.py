@@ -6,10 +6,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 
 from jobs.console import REFUSED, AsJson, Config, Overrides, out, show
+from jobs.tables import Figures
 
 if TYPE_CHECKING:
     from pipeline.config.run import RunConfig
@@ -110,12 +109,8 @@ def _show(decision: Decision, dry_run: bool, as_json: bool) -> None:
     out.print(words, highlight=False, markup=False, soft_wrap=True)
 
 
-def _table(decision: Decision) -> Table:
+def _table(decision: Decision) -> Figures:
     against = "no champion" if decision.champion is None else f"version {decision.champion}"
     title = f"{decision.model} version {decision.candidate} after {against}, {decision.rows} held-out rows"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for column in ("check", "", "found", "rule"):
-        table.add_column(column, overflow="fold")
-    for check in decision.checks:
-        table.add_row(check.name, "yes" if check.passed else "NO", check.found, check.rule)
-    return table
+    rows = [[check.name, "yes" if check.passed else "NO", check.found, check.rule] for check in decision.checks]
+    return Figures(["check", "", "found", "rule"], rows, title, are_texts=True)

@@ -11,11 +11,10 @@ from statistics import mean
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich import box
-from rich.table import Table
 
 from jobs.closing import closing_lines, show_lines, show_registered
 from jobs.console import AsJson, Config, Overrides, err, out, show
+from jobs.tables import Figures
 
 if TYPE_CHECKING:
     from pipeline.comparison.point import Point
@@ -95,7 +94,7 @@ def _show(searched: Searched, registered: Registered, lines: list[str], as_json:
     show_lines(lines)
 
 
-def _table(searched: Searched) -> Table:
+def _table(searched: Searched) -> Figures:
     """The Pareto front, from the lowest Δm% up, below the baselines that it is compared with."""
     rows = [(row.system, row.auc, row.delta_m_pct, row.deviation) for row in searched.comparison.table("val")]
     points = sorted(
@@ -105,11 +104,8 @@ def _table(searched: Searched) -> Table:
     seeds = searched.config.search.seeds
     spread = f", mean ± sd of {seeds} seeds" if seeds > 1 else f", seed {searched.config.train.seed}"
     title = f"{searched.config.name}: front of {len(searched.points)} trials by validation AUC{spread}"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("trial", overflow="fold")
-    for column in (*searched.config.tasks, "average", "Δm% (drop)"):
-        table.add_column(column, justify="right", no_wrap=True)
+    table = []
     for name, auc, drop, spreads in rows:
         aucs = [f"{auc[t]:.4f}" + (f" ± {spreads[t]:.4f}" if spreads else "") for t in searched.config.tasks]
-        table.add_row(name, *aucs, f"{mean(auc.values()):.4f}", f"{drop:+.2f}")
-    return table
+        table.append([name, *aucs, f"{mean(auc.values()):.4f}", f"{drop:+.2f}"])
+    return Figures(["trial", *searched.config.tasks, "average", "Δm% (drop)"], table, title)

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
-from rich import box
 from rich.progress import Progress
-from rich.table import Table
 
 from features.errors import InputError
 from jobs.console import AsJson, err, show
+from jobs.tables import Figures
 from pipeline.sources.source import GeneratedSource, sources_of
 
 GENERATED = sources_of(GeneratedSource)
@@ -91,13 +90,11 @@ def _declare_options() -> None:
 _declare_options()
 
 
-def _table(summary: dict[str, Any], out: Path) -> Table:
+def _table(summary: dict[str, Any], out: Path) -> Figures:
     title = f"{out}: {summary['rows']} clicks of {summary['days']} day(s)"
-    table = Table("task", title=title, title_justify="left", box=box.SIMPLE_HEAD)
     ceilings = summary.get("ceiling_auc", {})
-    for column in ("positive", *(["best reachable AUC"] if ceilings else [])):
-        table.add_column(column, justify="right")
+    rows = []
     for task, rate in summary["positive_rates"].items():
         best = ["one class only" if ceilings[task] is None else f"{ceilings[task]:.4f}"] if ceilings else []
-        table.add_row(task, f"{rate:.2%}", *best)
-    return table
+        rows.append([task, f"{rate:.2%}", *best])
+    return Figures(["task", "positive", *(["best reachable AUC"] if ceilings else [])], rows, title)

@@ -121,14 +121,14 @@ class ResourceCheck:
 
     @property
     def _runs(self) -> str:
-        runs = "1 run needs" if self.missing == 1 else f"{self.missing} runs need"
+        runs = "1 network needs" if self.missing == 1 else f"{self.missing} networks need"
         return f"{runs}, {self.concurrency} at a time," if self.concurrency > 1 else runs
 
     @property
     def _parts(self) -> str:
         parts = {"weights": self.run.weights, "gradients": self.run.gradients, "optimizer": self.run.state}
         parts |= {"copies of the weights": self.run.copies, "batches": self.run.reader + self.run.step}
-        return "a run: " + ", ".join(f"{name} {size(number)}" for name, number in parts.items())
+        return "each: " + ", ".join(f"{name} {size(number)}" for name, number in parts.items())
 
     def _help(self) -> str:
         ways = ["a smaller `width`, or fewer rows by `max_size`, `min_count` or `buckets`, of these tables"]

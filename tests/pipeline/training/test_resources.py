@@ -58,7 +58,7 @@ def test_the_refusal_explains_itself(checked: Checked) -> None:
         checked(3 << 20, 1000).check()
     text = str(error.value)
     assert "this does not fit here: 2 problem(s)" in text
-    assert "memory: 6 runs need, 2 at a time, about" in text
+    assert "memory: 6 networks need, 2 at a time, about" in text
     assert "3.0 MiB available" in text
     for part in ("weights", "gradients", "optimizer", "copies", "width", "max_size", "min_count", "buckets"):
         assert part in text
@@ -84,8 +84,8 @@ def test_workers_multiply_what_runs_hold_and_the_disk_is_for_all(checked: Checke
     assert two.memory == 2 * (one.memory + WORKER)
     for found, workers in ((one, 1), (two, 2)):
         assert found.disk == 6 * one.run.disk + workers * one.run.checkpoints
-    assert "6 runs need about" in one.line
-    assert "6 runs need, 2 at a time, about" in two.line
+    assert "6 networks need about" in one.line
+    assert "6 networks need, 2 at a time, about" in two.line
 
 
 def test_finished_runs_need_nothing(checked: Checked, tmp_path: Path, few: tuple[RunConfig, Prepared]) -> None:
@@ -120,4 +120,4 @@ def test_a_command_that_does_not_fit_is_exit_code_2_and_writes_nothing(
     if command == "train":
         code, _, err = run(command, DEBUG, *places())
         assert code == 0
-        assert "1 run needs about" in err
+        assert "1 network needs about" in err
