@@ -30,6 +30,7 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Split raw data, fit the encoders on the training rows, and write the encoded rows; finished data is kept."""
+    from pipeline.data.notes import feature_notes, label_notes
     from pipeline.data.prepare import prepare
     from pipeline.runtime.executor import EXECUTORS
     from pipeline.training.resolve import load_config
@@ -38,11 +39,13 @@ def main(
     with EXECUTORS[engine]() as workers:
         prepared = prepare(loaded, workers)
     splits, begin = prepared.manifest["splits"], _beginnings(prepared.split)
-    lines = [f"{name}: {found['rows']:,} rows, {_shares(found)}" for name, found in splits.items()]
     base = prepared.manifest.get("grown_from")
     title = str(prepared.folder) if base is None else f"{prepared.folder}, grown from {base}"
+    rows = [f"{name}: {found['rows']:,} rows, {_shares(found)}" for name, found in splits.items()]
+    notes = [*label_notes(splits), *feature_notes(prepared.features)]
     found = {"folder": prepared.folder, "grown_from": base, "moments": begin, "splits": splits}
-    show("\n".join([title, *_by_time(prepared.split["time"], begin), *lines]), found, as_json)
+    found |= {"features": prepared.features, "notes": notes}
+    show("\n".join([title, *_by_time(prepared.split["time"], begin), *rows, *notes]), found, as_json)
 
 
 def _beginnings(split: Mapping[str, Any]) -> dict[str, str]:

@@ -211,6 +211,11 @@ class Kind(Declared):
         """Its number as raw rows hold it, null where unknown, by the rule of an encoder."""
         raise NotImplementedError(f"a feature of kind `{self.kind}` has no number")
 
+    def unknown(self, name: str, schema: pl.Schema, naming: Naming) -> pl.Expr:
+        """Whether a raw row has no value; asked of features without ids, whose numbers do not show it."""
+        del schema, naming
+        return pl.all_horizontal(pl.col(column).is_null() for column in self.raw_columns(name))
+
     def numbers(self, name: str, schema: pl.Schema, naming: Naming) -> tuple[pl.Expr, pl.Expr]:
         """Two numbers: one whose mean and deviation are learnt, one whose quantiles are learnt."""
         raise NotImplementedError(f"a feature of kind `{self.kind}` has no scale")

@@ -130,6 +130,10 @@ class Numeric(Kind):
             return transforms.hours_between(first, last)
         return transforms.finite(pl.col(columns[0]))
 
+    def unknown(self, name: str, schema: pl.Schema, naming: Naming) -> pl.Expr:
+        """Whether the number is null, NaN or infinite."""
+        return self.measured(name, schema, naming).is_null()
+
     def numbers(self, name: str, schema: pl.Schema, naming: Naming) -> tuple[pl.Expr, pl.Expr]:
         """The clipped number after the logarithm, if one is declared, and before it."""
         plain = self._clipped(name, schema, naming)

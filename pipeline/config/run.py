@@ -177,8 +177,9 @@ class RunConfig(Declared):
             f"train.tasks names `{t}`, which is not a task" for t in self.train.tasks if t not in self.spec.tasks
         ]
         problems += [
-            f"contract.leaks_allowed names `{f}`, which is not a feature"
-            for f in self.contract.leaks_allowed
+            f"contract.{key} names `{f}`, which is not a feature"
+            for key in ("leaks_allowed", "unknown_allowed")
+            for f in getattr(self.contract, key)
             if f not in self.spec.features
         ]
         problems += [f"spec.tasks.{name}.{p}" for name, task in self.spec.tasks.items() for p in task.beyond_its_row]

@@ -15,7 +15,8 @@ from pipeline.daily.checks import day_checks
 from pipeline.daily.drift import Summary, summary
 from pipeline.daily.history import History
 from pipeline.daily.record import DayRecord, Status
-from pipeline.data.prepare import OneClassError, Preparation
+from pipeline.data.counts import OneClassError
+from pipeline.data.prepare import Preparation
 from pipeline.data.prepared import Prepared
 from pipeline.registry.gate import Check, Decision
 from pipeline.registry.model import champion_run

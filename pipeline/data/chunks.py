@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
+from pydantic import BaseModel
 
 from features.counting import Counting, FrameCounts
+from features.coverage import Coverage
 from features.encoder import Encoder
 from features.spec import FeatureSpec
 from pipeline.config.split import SPLITS, SplitConfig
@@ -54,6 +56,15 @@ class Chunk:
     rows: int
     name: str
 
+    @property
+    def file(self) -> str:
+        """The beginning of its name, which all chunks of its file share."""
+        return self.name.rpartition("-")[0]
+
+    def part(self, split: str) -> str:
+        """The part with its rows of a split, as a path within the draft."""
+        return f"{split}/{self.name}.parquet"
+
     def read(self, reading: Reading) -> dict[str, pl.DataFrame]:
         """The rows with the needed columns, by split; splits without rows are left out."""
         columns = sorted({reading.split.column, *reading.spec.sources, *reading.metadata})
@@ -85,20 +96,50 @@ def count_chunk(reading: Reading, counting: Counting, chunk: Chunk) -> FrameCoun
     return None if trained is None else counting.part(trained)
 
 
-def encode_chunk(reading: Reading, encoder: Encoder, draft: Path, chunk: Chunk) -> list[str]:
-    """Encode a chunk and write a part for each split, unless an interrupted run has done so.
+@dataclass(frozen=True)
+class EncodedChunk:
+    """The result of encoding a chunk.
 
-    Returns:
-        The parts, as paths within the draft. Another machine may not see them in a folder's listing yet.
+    Args:
+        parts: The parts, as paths within the draft. Another machine may not see them in a folder's listing yet.
+        coverage: Split to the counts of the chunk's known values.
     """
-    done = draft / DONE / chunk.name
-    if not done.exists():
-        for split, frame in chunk.read(reading).items():
-            with atomic(draft / split / f"{chunk.name}.parquet") as file:
-                # In memory: streaming would rebuild a vocabulary's map for each small piece. Columns share no costly
-                # expression.
-                plan = pl.QueryOptFlags(comm_subexpr_elim=False)
-                encoded = encoder.encode(frame.lazy()).collect(engine="in-memory", optimizations=plan)
-                encoded.write_parquet(file, row_group_size=65_536, compression="lz4", statistics=False)
-        done.touch()
-    return [part for split in SPLITS if (draft / (part := f"{split}/{chunk.name}.parquet")).exists()]
+
+    parts: list[str]
+    coverage: dict[str, Coverage]
+
+
+class _Done(BaseModel):
+    """The file that marks a chunk as done."""
+
+    coverage: dict[str, Coverage]
+
+
+def encode_chunk(reading: Reading, encoder: Encoder, draft: Path, chunk: Chunk) -> EncodedChunk:
+    """Encode a chunk and write a part for each split, unless an interrupted run has done so."""
+    mark = draft / DONE / chunk.name
+    found = _found(mark)
+    if found is None:
+        found = {
+            split: _encode(encoder, frame, draft / chunk.part(split)) for split, frame in chunk.read(reading).items()
+        }
+        with atomic(mark) as file:
+            file.write_text(_Done(coverage=found).model_dump_json())
+    return EncodedChunk([chunk.part(split) for split in SPLITS if split in found], found)
+
+
+def _found(mark: Path) -> dict[str, Coverage] | None:
+    """The counts of a chunk that is done; None for any other, or one of a version without counts."""
+    if not mark.exists() or not (content := mark.read_text()):
+        return None
+    return _Done.model_validate_json(content).coverage
+
+
+def _encode(encoder: Encoder, frame: pl.DataFrame, part: Path) -> Coverage:
+    """Encode rows, write them, and count their known values."""
+    # In memory: streaming would rebuild a vocabulary's map for each small piece. Columns share no costly expression.
+    plan = pl.QueryOptFlags(comm_subexpr_elim=False)
+    encoded = encoder.encode(frame.lazy()).collect(engine="in-memory", optimizations=plan)
+    with atomic(part) as file:
+        encoded.write_parquet(file, row_group_size=65_536, compression="lz4", statistics=False)
+    return Coverage.of(encoder, frame, encoded)

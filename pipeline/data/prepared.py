@@ -11,10 +11,13 @@ from typing import Any
 import polars as pl
 
 from features.encoder import Encoder
+from pipeline.config.contract import ContractConfig
 from pipeline.config.split import SplitConfig
+from pipeline.files.atomic import atomic
 from pipeline.files.parquet import scan, scan_folder
 
 MANIFEST, ENCODER, PENDING = "manifest.json", "encoder", "pending.parquet"
+_CONTRACT = "contract.json"
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,28 @@ class Prepared:
     def split_config(self) -> SplitConfig:
         """The split, with moments in place of shares of a split by time."""
         return SplitConfig.model_validate({**self.manifest["split"], **self.moments})
+
+    @property
+    def features(self) -> dict[str, dict[str, Any]]:
+        """For each feature the rows of each split that are unknown or unseen; empty if it is from before such counts.
+
+        See :func:`pipeline.data.counts.feature_counts`.
+        """
+        found: dict[str, dict[str, Any]] = self.manifest.get("features", {})
+        return found
+
+    @property
+    def contract(self) -> ContractConfig | None:
+        """The contract that the raw rows were last held against; None if none was noted then, or it cannot be read."""
+        try:
+            return ContractConfig.model_validate_json((self.folder / _CONTRACT).read_bytes())
+        except (OSError, ValueError):
+            return None
+
+    def note_contract(self, contract: ContractConfig) -> None:
+        """Note the contract that the raw rows were held against."""
+        with atomic(self.folder / _CONTRACT) as draft:
+            draft.write_text(contract.model_dump_json(indent=1))
 
     @property
     def written(self) -> int:

@@ -87,7 +87,7 @@ def test_a_wrong_value_is_told_with_its_place_and_rule(override: str, problem: s
 
 def test_a_value_that_may_be_of_two_types_is_one_problem() -> None:
     (told,) = problems(write_config(), "split.validation=much")
-    assert told.startswith("split.validation: should be a number or ")
+    assert told.startswith("split.validation: should be a share of the rows (0.1), a day")
     assert told.endswith('found "much"')
 
 

@@ -143,10 +143,10 @@ def test_times_that_cannot_be_split_are_one_clean_error(split: str, column: pl.E
         ("validation = 0.1\ntest = 2026-01-05", "split: `validation` and `test` are two shares, or the beginnings"),
         ("validation = 0.1", "split: with `time`, give `validation` and `test`: the shares of the last"),
         ("validation = 0.5\ntest = 0.6", "split.validation + split.test should leave rows to train on, found 1.1"),
-        ('validation = "soon"\ntest = 0.1', "split.validation: a share of the rows (0.1), a day"),
-        ("validation = 12:00:00\ntest = 0.1", "split.validation: a share of the rows (0.1), a day"),
-        ("validation = 1.0\ntest = 0.1", "split.validation: a share of the rows (0.1), a day"),
-        ("validation = 20260106\ntest = 0.1", "split.validation: a share of the rows (0.1), a day"),
+        ('validation = "soon"\ntest = 0.1', "split.validation: should be a share of the rows (0.1), a day"),
+        ("validation = 12:00:00\ntest = 0.1", "split.validation: should be a share of the rows (0.1), a day"),
+        ("validation = 1.0\ntest = 0.1", "split.validation: should be a share of the rows (0.1), a day"),
+        ("validation = 20260106\ntest = 0.1", "split.validation: should be a share of the rows (0.1), a day"),
     ],
 )  # fmt: skip
 def test_a_split_by_time_that_is_none_is_one_sentence(split: str, said: str) -> None:
