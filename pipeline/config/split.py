@@ -19,7 +19,7 @@ SPLITS = ("train", "val", "test")
 
 def _boundary(value: Any) -> float | date:
     """A share, a day, or a moment in UTC; a moment at midnight is the day that it begins."""
-    rule = "should be a share of the rows (0.1), a day (2026-01-06) or a moment (2026-01-06T12:00:00, with or without +01:00)"
+    rule = "should be a share of the rows (0.1), a day (2026-01-06) or a moment (2026-01-06T12:00:00+01:00)"
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)
