@@ -116,8 +116,9 @@ class Fitter:
     def _scale(self, name: str) -> Scale:
         moments, samples = self._moments[name], self._samples[name]
         varies = moments.high > moments.low  # a constant's deviation is a rounding error, seldom 0
-        # The squares of numbers near 0, such as 1e-200, are 0.
-        deviation = (moments.squares / moments.count) ** 0.5 or moments.high - moments.low if varies else 1.0
+        deviation = (moments.squares / moments.count) ** 0.5 if varies else 1.0
+        # The squares of numbers near 0, such as 1e-200, are 0, and one over the smallest numbers is infinite.
+        deviation = max(deviation or moments.high - moments.low, 1e-300)
         sample = pl.concat(samples) if samples else pl.Series(dtype=pl.Float64)
         return self._spec.features[name].scale(moments.mean, deviation, sample)
 

@@ -57,3 +57,39 @@ def test_a_sample_weight_is_no_feature() -> None:
 def test_a_task_that_is_no_expression_is_refused() -> None:
     with pytest.raises(ValidationError, match="not a SQL expression"):
         spec(tasks={"bought": {"positive": "action =="}})
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"kind": "cross", "columns": ["a", "b"], "buckets": 9},
+        {"kind": "time", "column": "at", "part": "hour"},
+        {"kind": "numeric", "column": "n", "buckets": 4},
+    ],
+    ids=lambda other: str(other["kind"]),
+)
+@pytest.mark.parametrize(
+    "sharing", [{"kind": "categorical"}, {"kind": "multi_hot"}, {"kind": "categorical", "buckets": 9}]
+)
+def test_a_table_is_not_that_of_a_feature_that_shares_none(sharing: dict[str, Any], other: dict[str, Any]) -> None:
+    with pytest.raises(
+        ValidationError, match=rf"`city` has the table `pair`, .* of kind `{other['kind']}`: give one of"
+    ):
+        spec(features={"city": {**sharing, "table": "pair"}, "pair": other})
+
+
+def test_a_table_may_have_the_name_of_a_feature_that_has_none_or_shares_it() -> None:
+    assert spec(features={"city": {"kind": "categorical", "table": "n"}, "n": {"kind": "numeric", "buckets": 0}})
+    shared = {"city": {"kind": "categorical", "table": "town"}, "town": {"kind": "categorical"}}
+    assert spec(features=shared).vocabularies == {"town": ["city", "town"]}
+
+
+def test_a_separator_is_beside_no_weights_and_is_not_empty() -> None:
+    with pytest.raises(ValidationError, match="with a `separator` there are none"):
+        spec(features={"tags": {"kind": "multi_hot", "separator": "|", "weights": "w"}})
+    with pytest.raises(ValidationError, match="at least 1 character"):
+        spec(features={"tags": {"kind": "multi_hot", "separator": ""}})
+
+
+def test_a_spec_without_a_separator_is_written_as_it_was_before_there_was_any() -> None:
+    assert "separator" not in spec(features={"tags": {"kind": "multi_hot"}}).model_dump_json()

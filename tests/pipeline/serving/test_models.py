@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import resource
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import mlflow
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from mlflow.exceptions import MlflowException
@@ -56,6 +58,31 @@ def test_a_frame_that_does_not_fit_is_one_error(models: Models) -> None:
     with pytest.raises(MlflowException, match=r"2 problem(.|\n)*`seen`(.|\n)*`price`") as error:
         served.predict(rows.assign(price="cheap", seen=1))
     assert error.value.get_http_status_code() == 400
+
+
+@pytest.mark.parametrize("backend", ["numpy", "pyarrow"])
+@pytest.mark.parametrize("kind", [pl.Categorical, pl.String, pl.Enum], ids=str)
+def test_the_training_data_itself_can_be_asked(models: Models, kind: Any, backend: str, tmp_path: Path) -> None:
+    """MLflow holds a frame against the signature before our own code sees it."""
+    model = models("plain")
+    served = mlflow.pyfunc.load_model(model.uri)
+    texts = [c for c, dtype in model.rows.schema.items() if dtype == pl.String]
+    kinds = {c: pl.Enum(model.rows.get_column(c).unique().drop_nulls()) if kind is pl.Enum else kind for c in texts}
+    model.rows.with_columns(pl.col(c).cast(k) for c, k in kinds.items()).write_parquet(tmp_path / "rows.parquet")
+    backends: dict[str, Any] = {"dtype_backend": "pyarrow"} if backend == "pyarrow" else {}
+    columns = served.metadata.get_input_schema().input_names()
+    rows = pd.read_parquet(tmp_path / "rows.parquet", columns=columns, **backends)
+    np.testing.assert_allclose(served.predict(rows).to_numpy(), model.evaluated, atol=1e-6)
+
+
+@pytest.mark.parametrize("given", [7, 7.0, "7.0", "7", True, 10**20])
+def test_a_text_can_be_asked_for_as_a_number(models: Models, scorer: Scorer, given: Any) -> None:
+    served = mlflow.pyfunc.load_model(models("plain").uri)
+    rows = models("plain").rows.head(2)
+    text = {True: "1", 10**20: str(10**20)}.get(given, "7")
+    expected = scorer.score(rows.with_columns(country=pl.lit(text))).to_numpy()
+    asked = rows.select(served.metadata.get_input_schema().input_names()).to_pandas().assign(country=[given] * 2)
+    np.testing.assert_allclose(served.predict(asked).to_numpy(), expected, atol=1e-6)
 
 
 @pytest.fixture
