@@ -29,6 +29,7 @@ class ResultFile(BaseModel):
         versions: Package to version.
         tasks: Names of the tasks.
         seeds: The seeds of the runs.
+        verdicts: Sentences that readers should know before the figures; the first one is the choice.
         fingerprint: Fingerprint of the comparison or the study; empty in files of before, whose name it is.
         made_at: Day and time of the result, in UTC.
         rows: Split to its number of rows.
@@ -46,6 +47,7 @@ class ResultFile(BaseModel):
     versions: dict[str, str]
     tasks: list[str]
     seeds: list[int]
+    verdicts: list[str] = []
     fingerprint: str = ""
     made_at: str = ""
     rows: dict[str, int] = {}

@@ -38,9 +38,17 @@ def _beside_uniform(findings: Findings, choice: str) -> str:
         own = findings.against(choice, UNIFORM, None)
         assert own is not None, "it was chosen by this interval"
         return f"its average test AUC is {own.delta:.4f} above that of `uniform` ({_ends(own)}), beyond noise"
-    single = [f"`{i.system}` is on {i.task} ({i.delta:+.4f})" for i in findings.intervals if _gains(findings, i)]
     nearest = f"the highest, `{name}`, has {best.delta:+.4f} in average test AUC ({_ends(best)})"
-    return f"no other method is better on average beyond noise: {nearest}" + "".join(f", {text}" for text in single)
+    return f"no other method is better on average beyond noise: {nearest}{_on_one_task(findings)}"
+
+
+def _on_one_task(findings: Findings) -> str:
+    """The largest gain on a single task beyond noise, and the number of further ones."""
+    gains = sorted((i for i in findings.intervals if _gains(findings, i)), key=lambda i: -i.delta)
+    if not gains:
+        return ""
+    further = f", and {len(gains) - 1} more such gain{'s' * (len(gains) > 2)}" if len(gains) > 1 else ""
+    return f"; on one task `{gains[0].system}` is, {gains[0].task} {gains[0].delta:+.4f}{further}"
 
 
 def _gains(findings: Findings, interval: Interval) -> bool:

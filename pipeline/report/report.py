@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs
 from pipeline.comparison.confidence import BETTER, Interval
 from pipeline.comparison.point import Point
 from pipeline.files.atomic import atomic
-from pipeline.report import charts
+from pipeline.report import charts, courses, tables
 from pipeline.report.results import Result
 from pipeline.runs.plan import REFERENCES, UNIFORM
 
@@ -56,7 +56,12 @@ def write_report(result: Result, target: Path) -> None:
         target: The HTML file.
     """
     pairs = {name: _html(figure, f"pair-{i}") for i, (name, figure) in enumerate(charts.trade_offs(result).items())}
-    figures = {"gains": charts.gains(result), "weights": charts.weights(result), "conflicts": charts.conflicts(result)}
+    figures = {
+        "gains": charts.gains(result),
+        "curves": courses.curves(result),
+        "weights": courses.weights(result),
+        "conflicts": courses.conflicts(result),
+    }
     page = Environment(autoescape=True, undefined=StrictUndefined).from_string(_TEMPLATE.read_text())
     html = page.render(
         result=result,
@@ -65,6 +70,9 @@ def write_report(result: Result, target: Path) -> None:
         columns=_columns(result),
         rows=[_row(result, point) for point in result.points],
         notes=_notes(result),
+        labels=tables.labels(result),
+        metrics=tables.metrics(result),
+        cost=tables.cost(result),
         config=json.dumps(result.made["config"], indent=1),
         **{name: figure and _html(figure, name) for name, figure in figures.items()},
     )
@@ -79,22 +87,24 @@ def _html(figure: go.Figure, name: str) -> str:
 
 
 def _columns(result: Result) -> list[str]:
-    figures = ["Δm% (drop)", "Mean Rank"] if result.rows else []
-    return ["trial" if result.kind == "study" else "system", *result.tasks, "average", *figures]
+    """What is read first stands first: on a narrow screen the table is moved to see the last columns."""
+    figures = ["Mean Rank", "Δm% (drop)"] if result.rows else []
+    return ["trial" if result.kind == "study" else "system", *figures, "average", *result.tasks]
 
 
 def _row(result: Result, point: Point) -> TableRow:
     if point.state != "complete":
         return TableRow(point.label, False, [Cell(point.state)] + [Cell("")] * len(result.tasks))
     spread = point.test_sd or {}
-    cells = [
+    cells = []
+    if (row := result.rows.get(point.label)) is not None:
+        rank = "-" if row.mean_rank is None else f"{row.mean_rank:.2f}"
+        cells += [Cell(rank), Cell(f"{row.delta_m_pct:+.2f}")]
+    cells.append(Cell(_figure(mean(point.test.values()), None), _differences(result, point, None)))
+    cells += [
         Cell(_figure(point.test.get(task), spread.get(task)), _differences(result, point, task))
         for task in result.tasks
     ]
-    cells.append(Cell(_figure(mean(point.test.values()), None), _differences(result, point, None)))
-    if (row := result.rows.get(point.label)) is not None:
-        rank = "-" if row.mean_rank is None else f"{row.mean_rank:.2f}"
-        cells += [Cell(f"{row.delta_m_pct:+.2f}"), Cell(rank)]
     return TableRow(point.label, point.pareto, cells)
 
 

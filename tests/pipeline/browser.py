@@ -1,4 +1,4 @@
-"""A real headless browser, as wide as a phone, that opens reports."""
+"""A real headless browser, as wide as a phone or a small laptop, that opens reports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 FLAGS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
 --disable-component-update --disable-sync""".split()
-PHONE = 390
+PHONE, LAPTOP = 390, 1366
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ def chromium(folder: Path) -> Iterator[webdriver.Chrome]:
         driver.quit()
 
 
-def opened(driver: webdriver.Chrome, page: Path) -> Page:
-    size = {"width": PHONE, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+def opened(driver: webdriver.Chrome, page: Path, width: int = PHONE) -> Page:
+    size = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width == PHONE}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     driver.get("about:blank")
     for log in ("browser", "performance"):
@@ -80,5 +80,5 @@ def opened(driver: webdriver.Chrome, page: Path) -> Page:
 def assert_is_whole(page: Page) -> None:
     assert not page.errors
     assert {address.partition(":")[0] for address in page.requests} <= {"file", "data", "blob"}
-    assert page.says("document.documentElement.scrollWidth") <= PHONE, "nothing is wider than the screen"
+    assert page.says("document.documentElement.scrollWidth <= innerWidth"), "nothing is wider than the screen"
     assert page.says("[...document.querySelectorAll('.main-svg')].every(e => e.clientWidth <= innerWidth)")

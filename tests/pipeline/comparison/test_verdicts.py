@@ -37,8 +37,13 @@ def test_a_method_that_is_better_beyond_noise_is_taken() -> None:
 
 def test_a_method_that_is_better_on_one_task_is_named() -> None:
     (verdict,) = verdicts(findings(changed(pcgrad=(0.808, 0.697))))
-    assert "`pcgrad` is on purchase (+0.0040)" in verdict
+    assert "; on one task `pcgrad` is, purchase +0.0040; against" in verdict
     assert verdict.startswith("Take `uniform`: no other method is better on average beyond noise")
+
+
+def test_of_many_gains_on_one_task_the_largest_is_named_and_the_others_are_counted() -> None:
+    (verdict,) = verdicts(findings(changed(pcgrad=(0.808, 0.697), mgda=(0.7, 0.71), cagrad=(0.7, 0.708))))
+    assert "; on one task `mgda` is, cart +0.0090, and 2 more such gains; against" in verdict
 
 
 def test_where_single_task_models_are_better_that_is_the_verdict() -> None:

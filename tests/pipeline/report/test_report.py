@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from mlflow.tracking import MlflowClient
@@ -15,14 +16,18 @@ from pipeline.comparison.compare import compare
 from pipeline.comparison.comparison import Comparison, comparison_fingerprint
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
+from pipeline.report.charts import trade_offs
+from pipeline.report.courses import curves, weights
 from pipeline.report.report import write_report
-from pipeline.report.results import load_result, newest
+from pipeline.report.results import Result, load_result, newest
+from pipeline.report.tables import cost, labels, metrics
 from pipeline.runs.plan import SINGLE_TASK
 from pipeline.tracking.group import RunGroup
 from pipeline.tracking.tracker import Tracker
 from tests.commands import run
-from tests.conftest import debug_config
-from tests.pipeline.browser import assert_is_whole, chromium, opened
+from tests.conftest import ROOT, debug_config
+from tests.pipeline.browser import LAPTOP, PHONE, assert_is_whole, chromium, opened
+from tests.pipeline.comparison.made_up import run as run_of
 
 HOSTILE = "<script>document.title = 'taken'</script><img src=x onerror=\"document.title = 'taken'\">"
 
@@ -94,13 +99,89 @@ def test_a_comparison_opens_on_a_phone(done: Comparison, browser: webdriver.Chro
     assert page.says("document.querySelectorAll('#figures tbody tr').length") == 5
     assert all(page.points(f"pair-{i}") == 5 for i in range(3)), "every system, of the visible split"
     assert page.points("gains") == 2 * 2 * 3, "two alphas, two splits, three tasks"
-    for chart, lines in (("weights", 3 * 3), ("conflicts", 3)):
+    for chart, lines in (("weights", 3 * 3), ("conflicts", 3), ("curves", 3 * 4)):
         assert page.says(f"document.querySelectorAll('#{chart} .scatterlayer .js-line').length") == lines
     text = page.says("document.body.innerText")
     for part in ("gradops(alpha=-2.0)", "boosting", "test rows", done.prepared.fingerprint, "torchrec"):
         assert part in text
     artifacts = MlflowClient().list_artifacts(printed["mlflow_run_id"])
     assert {file.path for file in artifacts} >= {f"{done.path.stem}.{kind}" for kind in ("json", "md", "html")}
+
+
+@pytest.mark.parametrize("width", [PHONE, LAPTOP])
+def test_the_rank_of_every_system_is_seen_without_moving_the_table(
+    done: Comparison, browser: webdriver.Chrome, tmp_path: Path, width: int
+) -> None:
+    write_report(load_result(done.path), tmp_path / "page.html")
+    page = opened(browser, tmp_path / "page.html", width)
+    assert_is_whole(page)
+    right = "[...document.querySelectorAll('#figures th')].find(e => e.innerText == 'Mean Rank')"
+    assert page.says(f"{right}.getBoundingClientRect().right") < width
+    if width == LAPTOP:
+        assert page.says("(e => e.scrollWidth <= e.clientWidth)(document.querySelector('#figures').parentElement)")
+
+
+def test_each_baseline_has_a_mark_of_its_own(done: Comparison) -> None:
+    traces = [trace for trace in trade_offs(load_result(done.path))["income and marital"].data if trace.visible]
+    marks = {trace.name: trace.marker.symbol[0].removesuffix("-open") for trace in traces}
+    assert marks.keys() >= {"single-task", "uniform", "boosting"}
+    assert len({marks[name] for name in ("single-task", "uniform", "boosting")}) == 3
+    assert traces[0].marker.symbol[0] == "circle", "the Pareto front is filled"
+
+
+def test_rows_cost_and_further_metrics_are_in_tables(done: Comparison) -> None:
+    result = load_result(done.path)
+    rows, spent = labels(result), cost(result)
+    assert rows is not None
+    assert spent is not None
+    assert [row[1] for row in rows.rows] == [f"{done.prepared.rows[split]:,}" for split in ("train", "val", "test")]
+    positives = done.prepared.manifest["splits"]["test"]["tasks"]["income"]["positives"]
+    assert rows.rows[2][2].startswith(f"{positives} (")
+    assert [row[0] for row in spent.rows] == [system for system in done.systems if system != "boosting"]
+    (uniform,) = done.systems["uniform"]
+    found = {table.title: {row[0]: row[1] for row in table.rows} for table in metrics(result)}
+    assert found["Log loss"]["uniform"] == f"{uniform.test['income']['logloss']:.4f}"
+    assert found["Calibration"]["uniform"] == f"{uniform.test['income']['calibration']:.4f}"
+    assert "GAUC" not in found, "the spec has no group"
+
+
+def test_a_result_of_before_has_the_tables_that_its_file_allows() -> None:
+    for file in (ROOT / "docs" / "results").glob("*.json"):
+        result = load_result(file)
+        assert result.fingerprint == file.stem
+        assert labels(result) is None
+        assert cost(result) is None
+        assert metrics(result) == []
+        assert curves(result) is None
+
+
+def test_one_huge_weight_is_cut_and_marked() -> None:
+    tasks = ["purchase", "cart"]
+    usual = {step: {"purchase": 1.0, "cart": 1.0} for step in range(0, 500, 50)}
+    heavy = usual | {350: {"purchase": 1.4e7, "cart": 0.1}}
+    found = weights(made_up(tasks, {"uniform": usual, "rotograd": heavy}))
+    assert found is not None
+    assert max(max(trace.y) for trace in found.data) == 10
+    (mark,) = [trace for trace in found.data if trace.mode == "markers"]
+    assert (list(mark.x), list(mark.hovertext)) == ([350], ["1.4e+07"])
+    assert "beyond 10" in found.layout.annotations[0].text
+
+
+@pytest.mark.parametrize("most", [1.0, 12.0, 20.0])
+def test_weights_that_are_near_each_other_are_not_cut(most: float) -> None:
+    usual = {step: {"purchase": 1.0 if step else most, "cart": 1.0} for step in range(0, 500, 50)}
+    found = weights(made_up(["purchase", "cart"], {"uniform": usual}))
+    assert found is not None
+    assert max(max(trace.y) for trace in found.data) == most
+    assert all(trace.mode == "lines" for trace in found.data)
+
+
+def made_up(tasks: list[str], weights_of: dict[str, dict[int, dict[str, float]]]) -> Result:
+    """A comparison whose systems had these weights."""
+    runs = {system: [run_of(tasks, weights=found)] for system, found in weights_of.items()}
+    points = [SimpleNamespace(label=system, method=system, pareto=False) for system in weights_of]
+    found = SimpleNamespace(complete=points, kind="comparison", tasks=tasks, runs=lambda point: runs[point.label])
+    return cast("Result", found)
 
 
 def test_a_study_opens_and_names_in_it_are_text(done: Comparison, browser: webdriver.Chrome, tmp_path: Path) -> None:

@@ -1,0 +1,92 @@
+"""The plain tables of a report: rows and labels, further metrics, and the cost of training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import fmean
+
+from pipeline.comparison.point import Point
+from pipeline.report.results import Result
+
+_METRICS = {
+    "gauc": ("GAUC", "the mean of the AUC within the groups of `spec.group`; higher is better"),
+    "logloss": ("Log loss", "in nats; lower is better"),
+    "normalised_entropy": ("Normalised entropy", "log loss over that of the base rate; below 1 a model beats it"),
+    "calibration": ("Calibration", "predicted over actual positives; 1 is best"),
+}
+_SPLITS = {"train": "training", "val": "validation", "test": "test"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, with a sentence below its title."""
+
+    title: str
+    note: str
+    columns: list[str]
+    rows: list[list[str]]
+
+
+def labels(result: Result) -> Table | None:
+    """Rows of each split, and positives of each task among them; None for results of before they were kept."""
+    file = result.file
+    columns = ["split", "rows", *file.tasks]
+    rows = [
+        [name, f"{file.rows[split]:,}", *(_share(*_counts(result, split, task)) for task in file.tasks)]
+        for split, name in _SPLITS.items()
+        if split in file.rows
+    ]
+    return (
+        Table("Rows and positives", "positives of each task, and their share of the known labels", columns, rows)
+        if rows
+        else None
+    )
+
+
+def metrics(result: Result) -> list[Table]:
+    """A table for each further metric of the test rows; none for results of before they were kept."""
+    found = result.file.metrics.get("test", {})
+    tables = []
+    for name, (title, note) in _METRICS.items():
+        rows = [
+            [system, *(_figure(of_tasks.get(task, {}).get(name)) for task in result.tasks)]
+            for system, of_tasks in found.items()
+            if any(name in of_task for of_task in of_tasks.values())
+        ]
+        tables += [Table(title, note, ["system", *result.tasks], rows)] if rows else []
+    return tables
+
+
+def cost(result: Result) -> Table | None:
+    """The training time of each point, from its runs on this disk; None if none are left."""
+    seeds = max(1, len(result.seeds))
+    rows = [row for point in result.complete if (row := _cost(result, point, seeds)) is not None]
+    note = "of one seed, without evaluation; single-task models are added up"
+    return (
+        Table("Cost of training", note, ["system", "seconds", "epochs", "steps", "ms a step"], rows) if rows else None
+    )
+
+
+def _cost(result: Result, point: Point, seeds: int) -> list[str] | None:
+    runs = [run for run in result.runs(point) if run.history]
+    if not runs:
+        return None
+    seconds = sum(epoch.seconds for run in runs for epoch in run.history)
+    steps = sum(run.history[-1].step for run in runs)
+    epochs = fmean(len(run.history) for run in runs)
+
+    per_step = f"{1000 * seconds / steps:.1f}" if steps else "-"
+    return [point.label, f"{seconds / seeds:,.1f}", f"{epochs:g}", f"{steps / seeds:,.0f}", per_step]
+
+
+def _counts(result: Result, split: str, task: str) -> tuple[int, int]:
+    found = result.file.labels[split][task]
+    return found.positives, found.known
+
+
+def _share(positives: int, known: int) -> str:
+    return f"{positives:,} ({positives / known:.2%})" if known else "-"
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
