@@ -42,7 +42,9 @@ def show_registered(registered: Registered) -> None:
 
 
 def show_lines(lines: Sequence[str]) -> None:
-    """Print sentences, each in a line of its own."""
+    """Print sentences, each in a line of its own, after an empty line."""
+    if lines:
+        out.print()
     for line in lines:
         out.print(line, highlight=False, markup=False, soft_wrap=True)
 

@@ -13,6 +13,7 @@ import typer
 
 from jobs.closing import closing_lines, show_lines, show_registered
 from jobs.console import AsJson, Config, Overrides, locked, out, show
+from jobs.gauc import show_gauc
 from jobs.tables import Figures
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def main(
     from jobs.progress import TrainingProgress, check_resources
     from pipeline.comparison.compare import compare
     from pipeline.comparison.comparison import comparison_fingerprint, plan_boosting, plan_networks
+    from pipeline.comparison.verdicts import verdicts
     from pipeline.data.prepare import prepare
     from pipeline.registry.register import register_comparison
     from pipeline.tracking.group import RunGroup
@@ -67,8 +69,9 @@ def main(
     ):
         with TrainingProgress([*planned, *plan_boosting(loaded)]) as progress:
             comparison = compare(loaded, prepared, [progress, tracker])
-        registered = register_comparison(comparison, tracker)
-    lines = closing_lines(registered, [], loaded.gate, config, overrides)
+        sentences = verdicts(comparison.findings)
+        registered = register_comparison(comparison, tracker, sentences)
+    lines = closing_lines(registered, sentences, loaded.gate, config, overrides)
     _show(comparison, registered, ties.value, resources, lines, as_json=as_json)
 
 
@@ -86,7 +89,6 @@ def _show(
     *,
     as_json: bool,
 ) -> None:
-    from pipeline.comparison.gauc import gauc_columns, gauc_rows, gauc_title
     from pipeline.tracking.store import redacted_store_uri
 
     rows = comparison.table("test", "ordinal" if ties == "ordinal" else "average")
@@ -96,9 +98,8 @@ def _show(
     data |= {"intervals": [asdict(i) for i in comparison.confidence.intervals], "file": comparison.path}
     data |= {"bytes": asdict(resources.run), "metrics": comparison.findings.metrics["test"]}
     show(_table(comparison, rows, ties), data, as_json)
-    if not as_json and gauc_rows(comparison):
-        out.print(Figures(gauc_columns(comparison), gauc_rows(comparison), gauc_title(comparison)))
     if not as_json:
+        show_gauc(comparison)
         show_registered(registered)
         out.print(f"intervals: {comparison.path.with_suffix('.md')}", highlight=False, soft_wrap=True)
         browse = f"{_mlflow()} ui --backend-store-uri {redacted_store_uri()}"

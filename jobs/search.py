@@ -14,6 +14,7 @@ import typer
 
 from jobs.closing import closing_lines, show_lines, show_registered
 from jobs.console import AsJson, Config, Overrides, err, out, show
+from jobs.gauc import show_gauc
 from jobs.tables import Figures
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def main(
     """Search methods and their options for the trade-off curve, and register the best; commands can share a study."""
     from jobs.progress import TrainingProgress, check_resources
     from pipeline.comparison.comparison import plan_networks
+    from pipeline.comparison.verdicts import verdicts
     from pipeline.data.prepare import prepare
     from pipeline.search.search import Search
     from pipeline.search.study import Study
@@ -56,7 +58,7 @@ def main(
     check_resources(planned, prepared, loaded.search.workers)
     with TrainingProgress(planned) as progress:
         searched, registered = search.run([progress], _PointsPrinter(search.study.places))
-    lines = closing_lines(registered, [], loaded.gate, config, overrides)
+    lines = closing_lines(registered, verdicts(searched.compared.findings), loaded.gate, config, overrides)
     _show(searched, registered, lines, as_json)
 
 
@@ -86,6 +88,7 @@ def _show(searched: Searched, registered: Registered, lines: list[str], as_json:
     show(_table(searched), data, as_json)
     if as_json:
         return
+    show_gauc(searched.compared)
     if not registered.aliases:
         out.print("nothing is registered: no point is complete and keeps to `search.not_below_single_task`")
     else:

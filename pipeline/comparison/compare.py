@@ -9,6 +9,7 @@ from pipeline.comparison import boosting
 from pipeline.comparison.comparison import Comparison, plan_boosting, plan_networks
 from pipeline.comparison.scores import TestRows
 from pipeline.comparison.table import save_comparison
+from pipeline.comparison.verdicts import verdicts
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.runs.plan import BOOSTING, Callback, PlannedRun
@@ -26,7 +27,7 @@ def compare(config: RunConfig, prepared: Prepared, callbacks: Sequence[Callback]
     boosted = [_find_or_boost(p, prepared, comparison.rows, callback) for p in plan_boosting(config)]
     if boosted:
         comparison = replace(comparison, systems={**comparison.systems, BOOSTING.name: boosted})
-    save_comparison(comparison)
+    save_comparison(comparison, verdicts(comparison.findings))
     return comparison
 
 

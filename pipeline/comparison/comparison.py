@@ -90,7 +90,7 @@ class Comparison:
         """Intervals of the differences in test AUC."""
         return confidence(self.config.tasks, self.rows, self.systems, self.baselines)
 
-    @property
+    @cached_property
     def findings(self) -> Findings:
         """The figures that its verdicts are drawn from."""
         splits: tuple[Split, ...] = ("val", "test")

@@ -29,13 +29,12 @@ class ResultFile(BaseModel):
         versions: Package to version.
         tasks: Names of the tasks.
         seeds: The seeds of the runs.
-        verdicts: Sentences that readers should know before the figures; the first one is the choice.
+        verdicts: Sentences that readers should know before the figures: the choice, then warnings.
         fingerprint: Fingerprint of the comparison or the study; empty in files of before, whose name it is.
         made_at: Day and time of the result, in UTC.
         rows: Split to its number of rows.
         labels: Split to the labels of each task.
         metrics: Split to system to the metrics of each task, means over the seeds.
-        verdicts: Sentences that readers should know before the figures, such as that no version serves.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -53,7 +52,6 @@ class ResultFile(BaseModel):
     rows: dict[str, int] = {}
     labels: dict[str, dict[str, Labels]] = {}
     metrics: dict[str, dict[str, Metrics]] = {}
-    verdicts: list[str] = []
 
     def save(self, path: Path) -> None:
         """Write the file, whole or not at all; keys that were not given are left out."""

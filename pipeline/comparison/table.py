@@ -94,7 +94,9 @@ def _comparison_markdown(comparison: Comparison, verdicts: Sequence[str]) -> str
     lines = [
         f"# {table_title(comparison)}",
         "",
-        *(line for verdict in verdicts for line in (f"**{verdict}**", "")),
+        *(line for verdict in verdicts[:1] for line in (f"**{verdict}**", "")),
+        *(f"- {verdict}" for verdict in verdicts[1:]),
+        *([""] if verdicts[1:] else []),
         *_rows(table_columns(comparison), [table_cells(comparison, r) for r in comparison.table("test")]),
     ]
     if gauc := gauc_rows(comparison):

@@ -135,4 +135,4 @@ def _notes(result: Result) -> list[str]:
         own.append(
             "No intervals: the study is unfinished, or was made by a version without them; run `gradops search` again."
         )
-    return [*result.file.verdicts, *own, *result.notes]
+    return [*own, *result.notes]

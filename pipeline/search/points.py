@@ -10,6 +10,7 @@ from pipeline.comparison.comparison import Comparison
 from pipeline.comparison.findings import labels_of
 from pipeline.comparison.point import Point
 from pipeline.comparison.result_file import StudyFile, now
+from pipeline.comparison.verdicts import verdicts
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import delta_m_pct
@@ -102,4 +103,4 @@ def study_file(
         return file
     note = f"Intervals of the Pareto-optimal points: {found.confidence.note}."
     known = {"intervals": found.confidence.intervals, "notes": [note], "metrics": found.findings.metrics}
-    return file.model_copy(update=known)
+    return file.model_copy(update=known | {"verdicts": verdicts(found.findings)})

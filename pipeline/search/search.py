@@ -139,8 +139,9 @@ class Search:
                 file.save(self.path)
                 tracker.close_lost(self.study.running)
                 registered = register(searched, tracker, only_best=True)
-                file.model_copy(update={"verdicts": registered.verdicts}).save(self.path)
-                tracker.judged(registered.verdicts)
+                sentences = [*file.verdicts, *registered.verdicts]
+                file.model_copy(update={"verdicts": sentences}).save(self.path)
+                tracker.judged(sentences)
                 tracker.studied(self.path, [i for point in searched.pareto_front for i in point.mlflow_run_ids])
         return searched, registered
 

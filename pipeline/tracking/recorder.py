@@ -159,6 +159,8 @@ class Recorder:
             for row in comparison.table(split):
                 figures = comparison_metrics(row)
                 named = figures | {f"auc.{task}": auc for task, auc in row.auc.items()}
+                of_tasks = comparison.findings.metrics[split][row.system]
+                named |= {f"gauc.{task}": found["gauc"] for task, found in of_tasks.items() if "gauc" in found}
                 of_all = {f"{metric_safe(row.system)}.{split}.{name}": value for name, value in named.items()}
                 self._log(parent, at_step_zero(of_all), at)
                 of_one = {f"comparison.{split}.{name}": value for name, value in figures.items()}

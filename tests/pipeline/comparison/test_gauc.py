@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.comparison.result_file import load_result_file
+from pipeline.tracking.store import connect
 from tests.commands import run
 from tests.pipeline.small_shop import ROWS, shop_log, write, write_config
 
@@ -29,12 +30,19 @@ def test_gauc_is_printed_and_kept_where_the_spec_has_a_group() -> None:
     assert file.rows == ROWS
     assert file.labels["test"]["cart"].known == ROWS["test"]
     markdown = Path(answer["file"]).with_suffix(".md").read_text()
+    (parent,) = connect().search_runs(["1"], f"tags.`gradops.fingerprint` = '{file.fingerprint}'")
+    recorded = parent.data.metrics
+    assert file.verdicts[0].startswith("Take `uniform`: ") or file.verdicts[0].startswith(
+        "Multi-task training does not"
+    )
+    assert file.verdicts[0] in out.splitlines()
     for system in ("single-task", "uniform"):
         for task in ("purchase", "cart"):
             gauc = answer["metrics"][system][task]["gauc"]
             assert gauc == pytest.approx(0.6, abs=0.2)
             assert f"{gauc:.4f}" in below
             assert f"{gauc:.4f}" in markdown.partition("## test GAUC")[2].partition("##")[0]
+            assert recorded[f"{system}.test.gauc.{task}"] == pytest.approx(gauc)
 
 
 def test_without_a_group_there_is_no_gauc() -> None:
