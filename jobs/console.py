@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -56,7 +56,21 @@ def show(text: Any, data: Any, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(data, indent=1, default=str) + "\n")
     else:
-        out.print(text, highlight=False, soft_wrap=isinstance(text, str))
+        # No markup: a path may have brackets.
+        out.print(text, highlight=False, markup=False, soft_wrap=isinstance(text, str))
+
+
+def file_notes(left_out: Sequence[str], widened: Sequence[str]) -> list[str]:
+    """Sentences on the files beside those that were read, and on columns that files have in several types.
+
+    Args:
+        left_out: The files that are not read.
+        widened: A sentence a column.
+    """
+    from pipeline.files.table import Table
+
+    note = Table((), tuple(map(Path, left_out))).note
+    return [*filter(None, [note]), *widened]
 
 
 class Bars:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from jobs.console import AsJson, show
+from jobs.console import AsJson, file_notes, show
 from jobs.tables import Figures
 
 Unit = Literal["s", "ms", "us", "ns"]  # as in features.transforms, which would load Polars for `--help`
@@ -31,16 +31,20 @@ def main(
     cart: Annotated[str, typer.Option(help="Event values that are carts.")] = "cart",
     wish: Annotated[str, typer.Option(help="Event values that are wishes.")] = "fav,favourite,wish",
     ignore: Annotated[str, typer.Option(help="Event values to ignore.")] = "",
+    partition: Annotated[
+        list[str] | None, typer.Option(help="NAME=TYPE: a key of folders NAME=... as a column.", show_default=False)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Give each click labels for the events credited to it: 1, 0, or null while its window is unfinished."""
+    from pipeline.files.partitions import parse_partitions
     from pipeline.sources.attribution import Events
     from pipeline.sources.labelling import label_events
 
     values = {"click": click, "purchase": purchase, "cart": cart, "wish": wish, "ignore": ignore}
     roles = {role: tuple(v.strip() for v in text.split(",") if v.strip()) for role, text in values.items()}
     columns = Events(user=user, item=item, time=time, unit=unit, event=event, **roles)
-    summary = label_events(events, out, columns, window)
+    summary = label_events(events, out, columns, window, parse_partitions(partition or []))
     show(_table(summary, out), summary | {"out": out}, as_json)
 
 
@@ -51,4 +55,5 @@ def _table(summary: dict[str, Any], out: Path) -> Figures:
         known = found["known"]
         share = f"{found['positives'] / known:.2%}" if known else "-"
         rows.append([task, str(known), str(summary["clicks"] - known), share])
-    return Figures(["task", "known", "unknown", "positive"], rows, title)
+    notes = file_notes(summary["left_out"], summary["widened"])
+    return Figures(["task", "known", "unknown", "positive"], rows, title, notes)

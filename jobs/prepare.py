@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jobs.console import AsJson, Config, Overrides, show
+from jobs.console import AsJson, Config, Overrides, file_notes, show
 
 
 class Workers(StrEnum):
@@ -31,20 +31,23 @@ def main(
 ) -> None:
     """Split raw data, fit the encoders on the training rows, and write the encoded rows; finished data is kept."""
     from pipeline.data.notes import feature_notes, label_notes
-    from pipeline.data.prepare import prepare
+    from pipeline.data.prepare import Preparation
     from pipeline.runtime.executor import EXECUTORS
     from pipeline.training.resolve import load_config
 
     loaded = load_config(config, overrides)
     with EXECUTORS[engine]() as workers:
-        prepared = prepare(loaded, workers)
+        preparation = Preparation.of(loaded, workers)
+        prepared = preparation.prepared()
     splits, begin = prepared.manifest["splits"], _beginnings(prepared.split)
     base = prepared.manifest.get("grown_from")
     title = str(prepared.folder) if base is None else f"{prepared.folder}, grown from {base}"
     rows = [f"{name}: {found['rows']:,} rows, {_shares(found)}" for name, found in splits.items()]
+    left_out, widened = preparation.left_out, prepared.manifest.get("widened", [])
     notes = [*label_notes(splits), *feature_notes(prepared.features)]
+    notes += file_notes([path for paths in left_out.values() for path in paths], widened)
     found = {"folder": prepared.folder, "grown_from": base, "moments": begin, "splits": splits}
-    found |= {"features": prepared.features, "notes": notes}
+    found |= {"features": prepared.features, "notes": notes, "left_out": left_out, "widened": widened}
     show("\n".join([title, *_by_time(prepared.split["time"], begin), *rows, *notes]), found, as_json)
 
 

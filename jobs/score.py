@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from jobs.console import AsJson, Bars, err, show
+from jobs.console import AsJson, Bars, err, file_notes, show
 
 _Model = Annotated[
     str,
@@ -46,6 +46,7 @@ def main(
         summary = Scoring.of(scorer, source, out, kept).run(shown, overwrite=overwrite)
     found = f", {summary['found_done']} of them found done" if summary["found_done"] else ""
     text = f"{out}: {summary['rows']} rows in {summary['parts']} part(s){found}, tasks {', '.join(summary['tasks'])}"
+    text = "\n".join([text, *file_notes(summary["left_out"], summary["widened"])])
     show(text, summary | {"out": out, "model": model}, as_json)
 
 

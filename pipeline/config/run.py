@@ -27,6 +27,8 @@ from pipeline.config.names import ARCHITECTURE_NAMES, Resolver, known_methods, k
 from pipeline.config.search import SearchConfig
 from pipeline.config.split import SplitConfig
 from pipeline.config.train import MethodText, TrainConfig
+from pipeline.files.days import DayKeys
+from pipeline.files.partitions import PartitionType
 
 # Equal to :data:`models.architectures.base.DEFAULT_KIND`, whose module needs torch; a test compares the two.
 DEFAULT_KIND = "shared_bottom"
@@ -44,6 +46,9 @@ class DataConfig(Declared):
         since: First day to read of files below ``dt=2026-01-31`` folders; by default all days are read.
         until: Last such day to read.
         without: Such days to leave out.
+        partitions: Keys of ``key=value`` folders that become columns, each with its type.
+        day: Key of the folders that name the day, or the three keys of year, month and day; an empty list for none. By
+            default the usual ones; see :class:`pipeline.files.days.DayKeys`.
     """
 
     train: str
@@ -53,12 +58,26 @@ class DataConfig(Declared):
     since: date | None = None
     until: date | None = None
     without: tuple[date, ...] = ()
+    partitions: dict[str, PartitionType] = Field(default_factory=dict)
+    day: str | tuple[str, ...] | None = None
+
+    @field_validator("day")
+    @classmethod
+    def _are_keys(cls, keys: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        if isinstance(keys, tuple) and len(keys) not in (0, 1, 3):
+            raise ValueError("a day is named by one key or by three, of year, month and day; or by none: []")
+        return keys
 
     @model_validator(mode="after")
     def _in_order(self) -> DataConfig:
         if self.since and self.until and self.since > self.until:
             raise ValueError(f"data.since should not be after data.until, found {self.since} and {self.until}")
         return self
+
+    @property
+    def days(self) -> DayKeys:
+        """The keys that name the day of a file."""
+        return DayKeys((self.day,) if isinstance(self.day, str) else self.day)
 
     def reads(self, day: date | None) -> bool:
         """Whether a file of this day is read; a file without a day always is."""

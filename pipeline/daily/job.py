@@ -18,7 +18,6 @@ from pipeline.daily.record import DayRecord, Status
 from pipeline.daily.steps import CheckedDay, ShowTraining, check_day, judge_day, prepare_day, train_day
 from pipeline.files.atomic import fingerprint
 from pipeline.files.content import digest
-from pipeline.files.partitions import day_of
 from pipeline.files.table import find_table
 from pipeline.tracking.group import RunGroup
 from pipeline.tracking.tracker import Tracker
@@ -92,9 +91,9 @@ class DailyJob:
         _check_config(self.config)
         if not self.config.data.reads(day):
             raise InputError(f"{day} is excluded by the config: see `data.since`, `data.until` and `data.without`")
-        fix = f"wait for it, or see where `data.train` ({self.config.data.train}) points"
+        days, fix = self.config.data.days, f"wait for it, or see where `data.train` ({self.config.data.train}) points"
         try:
-            found = [path for path in find_table(self.config.data.train).files if day_of(path) == day]
+            found = [path for path in find_table(self.config.data.train).files if days.of(path) == day]
         except InputError as error:
             found, fix = [], str(error)
         if not found:
@@ -143,7 +142,7 @@ class DailyJob:
     def _there(self) -> set[date]:
         """The days with files, as far as the config reads them; none if there is no table, as :meth:`_files` says."""
         try:
-            found = set(map(day_of, find_table(self.config.data.train).files))
+            found = set(map(self.config.data.days.of, find_table(self.config.data.train).files))
         except InputError:
             found = set()
         return {day for day in found if day is not None and self.config.data.reads(day)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from features.spec import FeatureSpec
 from pipeline.config.split import SPLITS, SplitConfig
 from pipeline.files import parquet
 from pipeline.files.atomic import atomic
+from pipeline.validation.layout import Layout
 
 DONE = ".done"
 CHUNK_ROWS = 250_000  # raw rows in memory at a time
@@ -29,13 +30,27 @@ class Reading:
         spec: Declares the columns.
         split: Assigns rows to training, validation and test.
         holdout: Whether validation and test have files of their own.
-        metadata: Columns to read in addition to those of the spec.
+        schemas: Role to the columns to read, in the types that all its files are read as.
     """
 
     spec: FeatureSpec
     split: SplitConfig
     holdout: bool
-    metadata: tuple[str, ...] = ()
+    schemas: Mapping[str, pl.Schema]
+
+    @classmethod
+    def of(cls, spec: FeatureSpec, split: SplitConfig, layout: Layout, beside: Sequence[str] = ()) -> Reading:
+        """The settings for files of a layout.
+
+        Args:
+            spec: Declares the columns.
+            split: Assigns rows to training, validation and test.
+            layout: The layout of the files.
+            beside: Columns to read in addition to those of the spec.
+        """
+        columns = sorted({split.column, *spec.sources, *beside})
+        schemas = {role: pl.Schema({c: schema[c] for c in columns}) for role, schema in layout.schemas.items()}
+        return cls(spec, split, holdout="holdout" in schemas, schemas=schemas)
 
 
 @dataclass(frozen=True)
@@ -67,8 +82,8 @@ class Chunk:
 
     def read(self, reading: Reading) -> dict[str, pl.DataFrame]:
         """The rows with the needed columns, by split; splits without rows are left out."""
-        columns = sorted({reading.split.column, *reading.spec.sources, *reading.metadata})
-        rows = parquet.collect(self.path, parquet.scan(self.path).select(columns).slice(self.start, self.rows))
+        part = parquet.scan_as(self.path, reading.schemas[self.role], self.start, self.rows)
+        rows = parquet.collect(self.path, part)
         if reading.holdout and self.role == "train":
             found = {"train": rows}
         else:

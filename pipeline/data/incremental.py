@@ -49,7 +49,8 @@ def is_same(prepared: Prepared, inputs: Mapping[str, Any]) -> bool:
 
 
 def _fits(split: SplitConfig, inputs: Mapping[str, Any], prepared: Prepared) -> bool:
-    if prepared.manifest["format"] not in FORMATS or prepared.manifest["spec"] != inputs["spec"]:
+    manifest = prepared.manifest
+    if manifest["format"] not in FORMATS or any(manifest.get(k) != inputs.get(k) for k in ("spec", "partitions")):
         return False
     before = prepared.split_config
     if split.time is None or (before.time, before.unit) != (split.time, split.unit):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,12 @@ from pipeline.data.incremental import Base
 from pipeline.data.prepared import Prepared
 from pipeline.data.writer import Writer
 from pipeline.files.atomic import fingerprint
-from pipeline.files.content import digest
+from pipeline.files.content import identity
 from pipeline.files.table import Table
 from pipeline.runtime.executor import LOCAL_EXECUTOR, Executor
 from pipeline.validation import leakage, raw_data
 from pipeline.validation.findings import Findings
+from pipeline.validation.layout import Layout
 
 
 def prepare(config: RunConfig, executor: Executor = LOCAL_EXECUTOR) -> Prepared:
@@ -47,7 +48,7 @@ class Preparation:
         config: The data, its split, features, tasks and contract.
         executor: Executor that reads, checks, counts and encodes.
         sources: The raw files of each role.
-        digests: SHA-256 of each of them.
+        digests: SHA-256 of each of them, with the values of its partitions if there are any.
     """
 
     config: RunConfig
@@ -65,7 +66,8 @@ class Preparation:
         sources = raw_data.find_raw_files(config)
         config.data.prepared.mkdir(parents=True, exist_ok=True)
         executor.check_access([path for table in sources.values() for path in table.files], config.data.prepared)
-        digests = {role: list(executor.map(digest, table.files, threads=2)) for role, table in sources.items()}
+        content = partial(identity, declared=config.data.partitions)
+        digests = {role: list(executor.map(content, table.files, threads=2)) for role, table in sources.items()}
         return cls(config, executor, sources, digests)
 
     def find(self) -> Prepared | None:
@@ -97,19 +99,29 @@ class Preparation:
             if (done := self.find()) is not None:
                 self._hold(done)
                 return done
-            config = self._with_moments(findings)
+            config, layout = self._with_moments(findings)
             found = incremental.find_base(config, self._inputs) if config.data.grow else None
             base = Base(found, by_time=config.split.time is not None)
-            writer = Writer(config, self.executor, self.sources, self.digests, base)
-            return writer.write(self._inputs | base.inputs, self._folder(base))
+            notes = {"left_out": self.left_out, "widened": [str(column) for column in layout.widened]}
+            writer = Writer(config, self.executor, self.sources, self.digests, base, layout)
+            return writer.write(self._inputs | base.inputs, notes, self._folder(base))
 
-    def _with_moments(self, findings: Findings | None) -> RunConfig:
-        """The config, with moments in place of shares of a split by time, if the raw rows keep to the contract."""
+    @property
+    def left_out(self) -> dict[str, list[str]]:
+        """The files beside those of each role that are not read, if there are any."""
+        return {role: list(map(str, table.left_out)) for role, table in self.sources.items() if table.left_out}
+
+    def _with_moments(self, findings: Findings | None) -> tuple[RunConfig, Layout]:
+        """The config, with moments in place of shares of a split by time, if the raw rows keep to the contract.
+
+        And the columns and types that they are read as.
+        """
         (self.examine() if findings is None else findings).check()
-        split = moments.with_moments(self.config.split, self.sources["train"].files, self.executor)
+        layout, split, files = Layout.read(self.config, self.sources), self.config.split, self.sources["train"].files
+        split = moments.with_moments(split, layout.schemas["train"][split.column], files, self.executor)
         config = self.config.model_copy(update={"split": split})
-        leakage.check_leakage(config, self.sources["train"].files)
-        return config
+        leakage.check_leakage(config, files)
+        return config, layout
 
     def _hold(self, done: Prepared) -> None:
         """Hold the raw rows of finished data against the contract, if it was prepared under another one."""
@@ -129,6 +141,7 @@ class Preparation:
             "spec": self.config.spec.model_dump(mode="json", exclude={"tasks": {"__all__": {"weight"}}}),
             "split": self.config.split.model_dump(mode="json"),
             "sources": self.digests,
+            **({"partitions": self.config.data.partitions} if self.config.data.partitions else {}),
         }
 
     def _folder(self, base: Base, number: int = incremental.FORMATS[0]) -> Path:

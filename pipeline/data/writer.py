@@ -29,11 +29,11 @@ from pipeline.data.counts import (
 from pipeline.data.file_coverage import FileCoverage
 from pipeline.data.incremental import Base
 from pipeline.data.prepared import ENCODER, MANIFEST, PENDING, Prepared
-from pipeline.files import parquet
 from pipeline.files.atomic import atomic, remove_drafts
 from pipeline.files.table import Table
 from pipeline.runtime.executor import Executor
 from pipeline.runtime.versions import data_versions
+from pipeline.validation.layout import Layout
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,9 @@ class Writer:
         config: The data, its split, features and tasks; a split by time has moments.
         executor: Executor that counts and encodes.
         sources: The raw files of each role.
-        digests: SHA-256 of each of them.
+        digests: SHA-256 of each of them, with the values of its partitions if there are any.
         base: The earlier data that the data grows from.
+        layout: The columns and types that the files are read as.
     """
 
     config: RunConfig
@@ -53,13 +54,20 @@ class Writer:
     sources: dict[str, Table]
     digests: dict[str, list[str]]
     base: Base
+    layout: Layout
 
     @property
     def _reading(self) -> Reading:
-        return Reading(self.config.spec, self.config.split, holdout=self.config.data.holdout is not None)
+        return Reading.of(self.config.spec, self.config.split, self.layout)
 
-    def write(self, inputs: dict[str, Any], folder: Path) -> Prepared:
-        """Write the data to its folder; after an interruption it goes on from the draft."""
+    def write(self, inputs: dict[str, Any], notes: dict[str, Any], folder: Path) -> Prepared:
+        """Write the data to its folder; after an interruption it goes on from the draft.
+
+        Args:
+            inputs: All that the data depends on.
+            notes: Further content of the manifest.
+            folder: The folder.
+        """
         draft = folder.with_name(f".{folder.name}.draft")
         remove_drafts(draft)
         (draft / DONE).mkdir(parents=True, exist_ok=True)
@@ -78,7 +86,7 @@ class Writer:
         except InputError:
             shutil.rmtree(draft)
             raise
-        return self._finished(inputs, draft, folder, parts, counts, known)
+        return self._finished(inputs | notes, draft, folder, parts, counts, known)
 
     def _finished(
         self, inputs: dict[str, Any], draft: Path, folder: Path, parts: list[str], counts: Counts, known: FileCoverage
@@ -125,7 +133,8 @@ class Writer:
         """The way to give each split rows of both classes."""
         if self.config.split.time is None:
             return "add rows, change the split's shares or seed, or mend the task's expression"
-        extent = moments.extent(self.config.split, self.sources["train"].files, self.executor)
+        split, files = self.config.split, self.sources["train"].files
+        extent = moments.extent(split, self.layout.schemas["train"][split.column], files, self.executor)
         validation, test = self.config.split.moments
         begin = f"validation begins at {validation} and test at {test}"
         return f"{extent}, {begin}: move these two, or mend the task's expression"
@@ -160,7 +169,7 @@ class Writer:
         return Encoder.load(draft / ENCODER)
 
     def _fitter(self, rows: int) -> Fitter:
-        schema = parquet.scan_all(self.sources["train"].files).collect_schema()
+        schema = self.layout.schemas["train"]
         before = self.base.prepared
         if before is None:
             return Fitter(self.config.spec, schema, rows)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
+from types import MappingProxyType
 
 from pipeline.files.atomic import sha256_file
 from pipeline.files.parquet import count_rows
+from pipeline.files.partitions import Partitions, values_of
 
 _UNREADABLE = "unreadable"
 
@@ -19,22 +21,26 @@ def digest(path: Path) -> str:
         return _UNREADABLE
 
 
-def find_copies(
-    files: Iterable[Path], apart: Callable[[Path], Hashable] = lambda _: None
-) -> Iterator[tuple[Path, ...]]:
+def identity(path: Path, declared: Partitions) -> str:
+    """All that a file's rows depend on: its content and, if partitions are declared as columns, their values."""
+    values = "".join(f" {key}={value}" for key, value in zip(declared, values_of(path, declared), strict=True))
+    return digest(path) + values
+
+
+def find_copies(files: Iterable[Path], declared: Partitions = MappingProxyType({})) -> Iterator[tuple[Path, ...]]:
     """Files of one content that hold rows, by links or copies, several at a time.
 
     Args:
         files: Readable Parquet files.
-        apart: The further content of a file's rows, such as its partition; equal files that differ in it are no copies.
+        declared: Partitions that are columns of the rows; equal files with different values are no copies.
     """
     sizes: dict[int, list[Path]] = {}
     for path in files:
         sizes.setdefault(path.stat().st_size, []).append(path)
     for alike in sizes.values():
-        equal: dict[Hashable, list[Path]] = {}
+        equal: dict[str, list[Path]] = {}
         for path in alike if len(alike) > 1 else ():
-            equal.setdefault((digest(path), apart(path)), []).append(path)
+            equal.setdefault(identity(path, declared), []).append(path)
         yield from (tuple(paths) for paths in equal.values() if len(paths) > 1 and count_rows(paths[0]))
 
 

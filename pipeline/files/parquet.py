@@ -8,9 +8,11 @@ from pathlib import Path
 import polars as pl
 
 from features.errors import InputError
+from pipeline.files.partitions import partition_as
 
 # Polars gives up on some damaged pages by a panic, which is no Exception.
-_FAILED = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+FAILED = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+_MOST_DIGITS = 38  # of decimals that Polars computes with
 _PIECE = 1_000_000  # rows of a column in memory while damage is looked for
 
 
@@ -28,6 +30,30 @@ class DamagedError(InputError):
 def scan(path: Path) -> pl.LazyFrame:
     """A lazy frame of one file's own columns; a folder called ``dt=...`` adds no column."""
     return pl.scan_parquet(path, glob=False, hive_partitioning=False)
+
+
+def scan_as(path: Path, schema: pl.Schema, start: int = 0, rows: int | None = None) -> pl.LazyFrame:
+    """A lazy frame of one file with the columns and types of a schema.
+
+    A column that the file lacks is given by the path's partition of that name, if there is one, and else null.
+
+    Args:
+        path: The file.
+        schema: The columns.
+        start: Number of the first row.
+        rows: Number of rows; None for all.
+
+    Raises:
+        DamagedError: If the file's schema cannot be read.
+    """
+    own, columns = read_schema(path), []
+    for name, kind in schema.items():
+        if name not in own:
+            columns.append(pl.lit(partition_as(path, name, kind), kind).alias(name))
+        elif own[name] != kind:
+            columns.append(pl.col(name).cast(kind))
+    # The columns are added, since a frame of constants alone would have one row.
+    return scan(path).slice(start, rows).with_columns(columns).select(list(schema))
 
 
 def scan_all(paths: Sequence[Path]) -> pl.LazyFrame:
@@ -49,10 +75,30 @@ def collect(path: Path, rows: pl.LazyFrame) -> pl.DataFrame:
     """
     try:
         return rows.collect(engine="streaming")
-    except _FAILED as error:
-        if _first_line(error) in _damages(path):
-            raise DamagedError(path, _first_line(error)) from error
+    except FAILED as error:
+        refuse_damage(path, _first_line(error))
         raise InputError(f"{path} can be read, but its rows do not allow what is asked: {error}") from error
+
+
+def refuse_damage(path: Path, found: str | None = None) -> None:
+    """Raise an error if columns of a file cannot be read as they are, one at a time.
+
+    Args:
+        path: The file.
+        found: The first line of the error that reading the right columns would end with; None for any error.
+
+    Raises:
+        DamagedError: If they cannot.
+    """
+    for column, kind in read_schema(path).items():
+        if isinstance(kind, pl.Decimal) and (kind.precision or 0) > _MOST_DIGITS:
+            continue
+        try:
+            for start in range(0, count_rows(path), _PIECE):
+                scan(path).select(column).slice(start, _PIECE).collect(engine="streaming")
+        except FAILED as error:
+            if found in (None, _first_line(error)):
+                raise DamagedError(path, _first_line(error)) from error
 
 
 def read_schema(path: Path) -> pl.Schema:
@@ -67,7 +113,7 @@ def read_schema(path: Path) -> pl.Schema:
         return scan(path).collect_schema()
     except pl.exceptions.DuplicateError as error:
         raise DamagedError(path, _first_line(error), "rename one of the columns") from error
-    except _FAILED as error:
+    except FAILED as error:
         raise DamagedError(path, _first_line(error)) from error
 
 
@@ -86,18 +132,6 @@ def read_schemas(paths: Sequence[Path]) -> tuple[dict[Path, pl.Schema], dict[Pat
 def count_rows(path: Path) -> int:
     """The number of rows that a file's footer states."""
     return int(scan(path).select(pl.len()).collect().item())
-
-
-def _damages(path: Path) -> set[str]:
-    """The errors of reading a file's columns as they are, one at a time."""
-    found = set()
-    for column in read_schema(path):
-        try:
-            for start in range(0, count_rows(path), _PIECE):
-                scan(path).select(column).slice(start, _PIECE).collect(engine="streaming")
-        except _FAILED as error:
-            found.add(_first_line(error))
-    return found
 
 
 def _first_line(error: BaseException) -> str:

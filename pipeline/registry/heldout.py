@@ -16,10 +16,10 @@ from pipeline.config.run import RunConfig
 from pipeline.data.chunks import Reading, split_into_chunks
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.sample import sample_mask, sampling_step, sampling_units
-from pipeline.files import parquet
-from pipeline.files.content import digest
+from pipeline.files.content import identity
 from pipeline.serving.scorer import Scorer
 from pipeline.validation import raw_data
+from pipeline.validation.layout import Layout
 
 
 @dataclass(frozen=True)
@@ -121,17 +121,22 @@ def _metadata(encoder: Encoder, rows: pl.DataFrame) -> pl.DataFrame:
 def _test_rows(config: RunConfig, prepared: Prepared, scorers: Sequence[Scorer]) -> Iterator[pl.DataFrame]:
     """The raw rows of the test split, in their order, with every column that a model reads."""
     columns = tuple({column: None for scorer in scorers for column in scorer.encoder.dtypes})
-    reading = Reading(
-        prepared.encoder().spec, prepared.split_config, holdout=prepared.split["holdout"], metadata=columns
-    )
+    reading = Reading.of(prepared.encoder().spec, prepared.split_config, _layout(config, columns), columns)
     for role, path in _files(config, prepared):
-        missing = [column for column in columns if column not in parquet.scan(path).collect_schema()]
-        if missing:
-            raise InputError.of(f"{path} lacks columns that a registered model reads", [f"`{c}`" for c in missing])
         for chunk in split_into_chunks(role, path, path.stem):
             rows = chunk.read(reading).get("test")
             if rows is not None:
                 yield rows
+
+
+def _layout(config: RunConfig, columns: Sequence[str]) -> Layout:
+    """The layout of the raw files, with columns that models read."""
+    layout = Layout.read(config, raw_data.find_raw_files(config), columns)
+    for role, schema in layout.schemas.items():
+        if missing := [column for column in columns if column not in schema]:
+            subject = f"data.{role} lacks columns that a registered model reads"
+            raise InputError.of(subject, [f"`{column}`" for column in missing])
+    return layout
 
 
 def _files(config: RunConfig, prepared: Prepared) -> Iterator[tuple[str, Path]]:
@@ -148,7 +153,7 @@ def _files(config: RunConfig, prepared: Prepared) -> Iterator[tuple[str, Path]]:
             )
         for path, content in zip(paths, digests, strict=True):
             if any(part.startswith("test/") for part in prepared.manifest["files"][role][content]):
-                if digest(path) != content:
+                if identity(path, config.data.partitions) != content:
                     raise InputError(f"{path} has changed since it was prepared; {_AGAIN}")
                 yield role, path
 

@@ -17,12 +17,11 @@ from features.errors import InputError
 from pipeline.data.chunks import Chunk, split_into_chunks
 from pipeline.data.windows import Window
 from pipeline.files import parquet
-from pipeline.files.atomic import atomic, remove_drafts, sha256_file
-from pipeline.files.content import copies_problem, find_copies
-from pipeline.files.schemas import common_schema
-from pipeline.files.table import find_table
+from pipeline.files.atomic import atomic, remove_drafts
+from pipeline.files.content import identity
 from pipeline.runtime.prefetch import prefetch
 from pipeline.serving.scorer import Scorer
+from pipeline.serving.source import Source
 
 RECORD = "score.json"
 
@@ -43,14 +42,12 @@ class Scoring:
 
     Args:
         scorer: The model.
-        sources: The files.
-        keep: Columns to write next to the scores.
+        source: The rows.
         out: Folder of the parts.
     """
 
     scorer: Scorer
-    sources: tuple[Path, ...]
-    keep: tuple[str, ...]
+    source: Source
     out: Path
 
     @classmethod
@@ -61,30 +58,12 @@ class Scoring:
             scorer: The model.
             source: Parquet file, folder or glob.
             out: Folder of the parts.
-            keep: Columns to write next to the scores; None for all that the model does not read, except those with the
-                name of a task.
+            keep: Columns to write next to the scores, as for :meth:`pipeline.serving.source.Source.of`.
 
         Raises:
             InputError: With all problems of all files.
         """
-        paths = find_table(source).files
-        found, unreadable = parquet.read_schemas(paths)
-        problems = [*unreadable.values(), *map(copies_problem, find_copies(found))]
-        schema, differing = common_schema(found)
-        kept = tuple(keep or ())
-        if schema is not None:
-            if keep is None:
-                kept = tuple(c for c in schema if c not in {*scorer.columns, *scorer.tasks})
-            problems += [f"column `{c}` of --keep is missing" for c in kept if c not in schema]
-            problems += _unfit(scorer, schema)
-        problems += [
-            f"column `{c}` has the same name as a task; leave it out of --keep" for c in kept if c in scorer.tasks
-        ]
-        if any(out.resolve() in path.resolve().parents for path in paths):
-            problems.append(f"{out} holds the rows to score; give another folder for the scores")
-        if problems := [*problems, *differing]:
-            raise InputError.of(f"cannot score {source}", problems)
-        return cls(scorer, paths, tuple(dict.fromkeys(kept)), out)
+        return cls(scorer, Source.of(scorer, source, out, keep), out)
 
     def run(self, callback: ScoringCallback, *, overwrite: bool = False) -> dict[str, Any]:
         """Write the missing parts of the scores.
@@ -112,20 +91,24 @@ class Scoring:
                 callback.on_part(chunk.rows)
             self._note(self._identity, complete=True)
         parts = len(self._parts)
-        return {"rows": rows, "parts": parts, "found_done": parts - len(missing), "tasks": list(self.scorer.tasks)}
+        summary = {"rows": rows, "parts": parts, "found_done": parts - len(missing), "tasks": list(self.scorer.tasks)}
+        left_out = [str(path) for path in self.source.table.left_out]
+        return summary | {"left_out": left_out, "widened": list(map(str, self.source.widened))}
 
     @cached_property
     def _parts(self) -> list[Chunk]:
         return [
-            chunk for n, path in enumerate(self.sources) for chunk in split_into_chunks("score", path, f"part-{n:05}")
+            chunk
+            for n, path in enumerate(self.source.table.files)
+            for chunk in split_into_chunks("score", path, f"part-{n:05}")
         ]
 
     @cached_property
     def _identity(self) -> dict[str, Any]:
         """Everything that the scores and their division into parts depend on."""
-        sources = [sha256_file(path) for path in self.sources]
+        sources = [identity(path, self.source.partitions) for path in self.source.table.files]
         parts = [[chunk.name, chunk.start, chunk.rows] for chunk in self._parts]
-        return {"model": self.scorer.digest, "keep": list(self.keep), "sources": sources, "parts": parts}
+        return {"model": self.scorer.digest, "keep": list(self.source.keep), "sources": sources, "parts": parts}
 
     def _file(self, chunk: Chunk) -> Path:
         return self.out / f"{chunk.name}.parquet"
@@ -162,26 +145,16 @@ class Scoring:
             draft.write_text(json.dumps({"complete": complete, "identity": identity}, indent=1))
 
     def _read(self, chunk: Chunk) -> tuple[Chunk, pl.DataFrame, Window]:
-        columns = dict.fromkeys([*self.keep, *self.scorer.columns])
-        there = [c for c in parquet.scan(chunk.path).collect_schema() if c in columns]
-        rows = parquet.collect(chunk.path, parquet.scan(chunk.path).select(there).slice(chunk.start, chunk.rows))
+        part = parquet.scan_as(chunk.path, self.source.schema, chunk.start, chunk.rows)
+        rows = parquet.collect(chunk.path, part)
         with _naming(chunk):
-            return chunk, rows.select(self.keep), self.scorer.window(rows)
+            return chunk, rows.select(self.source.keep), self.scorer.window(rows)
 
     def _write(self, chunk: Chunk, kept: pl.DataFrame, window: Window) -> None:
         with _naming(chunk):
             scores = self.scorer.probabilities(window)
         with atomic(self._file(chunk)) as draft:
             pl.DataFrame([*kept, *scores]).write_parquet(draft)
-
-
-def _unfit(scorer: Scorer, schema: pl.Schema) -> list[str]:
-    """The problems of a model with the columns of files, found by scoring zero rows."""
-    try:
-        scorer.score(schema.to_frame())
-    except InputError as error:
-        return [str(error).replace("\n", " ")]
-    return []
 
 
 @contextmanager

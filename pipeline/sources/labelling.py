@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
@@ -18,7 +19,9 @@ from features.transforms import is_unlikely_time
 from pipeline.files import parquet
 from pipeline.files.atomic import atomic, remove_drafts
 from pipeline.files.content import copies_problem, digest, find_copies
-from pipeline.files.schemas import common_schema
+from pipeline.files.losses import find_losses, loss_problems
+from pipeline.files.partitions import Partitions, partition_problems, with_partitions
+from pipeline.files.schemas import Widened, common_schema
 from pipeline.files.table import Table, find_table
 from pipeline.sources.attribution import CREDITED_TASKS, Events, datetime_of, label_day, parse_window, units
 
@@ -58,7 +61,9 @@ class _Survey:
             yield f"there is no click (`--click {','.join(events.click)}`) among {sum(self.values.values())} event(s)"
 
 
-def label_events(pattern: str, out: Path, events: Events, window: str) -> dict[str, Any]:
+def label_events(
+    pattern: str, out: Path, events: Events, window: str, declared: Partitions = MappingProxyType({})
+) -> dict[str, Any]:
     """Label the clicks of an event log, or find them already labelled.
 
     Args:
@@ -66,9 +71,11 @@ def label_events(pattern: str, out: Path, events: Events, window: str) -> dict[s
         out: Folder for ``dt=2026-01-01/part-0000.parquet``, one a day of clicks, and ``manifest.json``.
         events: The columns and the roles of events.
         window: Longest time from a click to an event that is credited to it, such as ``24h``.
+        declared: Partitions of the events' paths that are columns.
 
     Returns:
-        ``clicks``, ``days``, and ``tasks``: for each task the number of ``known`` labels and of ``positives``.
+        ``clicks``, ``days``, and ``tasks``: for each task the number of ``known`` labels and of ``positives``; and of
+        the events the files ``left_out`` and the ``widened`` columns.
 
     Raises:
         InputError: If options, files, columns or values are wrong (all problems are named), or a file is damaged. No
@@ -80,29 +87,73 @@ def label_events(pattern: str, out: Path, events: Events, window: str) -> dict[s
         table = find_table(pattern)
     except InputError as error:
         problems.append(str(error))
-    paths = table.files
-    schemas, unreadable = parquet.read_schemas(paths)
-    schema, differing = common_schema(schemas)
-    wrong = [*unreadable.values(), *differing, *map(copies_problem, find_copies(schemas))]
-    problems += [*events.problems(schema), *wrong]
+    log = _Log.of(table, events, declared)
+    problems += [*events.problems(log.schema or None), *log.problems]
     length = None
     try:
         length = parse_window(window)
     except ValueError as error:
         problems.append(f"`--window`: {error}")
-    survey = None if schema is None or wrong else _survey(paths, schema, events)
+    survey = None if log.problems else _survey(log, events)
     problems += survey.problems(events) if survey else []
-    inputs = {"format": _format(events, schema), "window": window, "events": _written(events)}
-    inputs["sources"] = {str(path): digest(path) for path in paths}
+    inputs = {"format": _format(events, log.schema), "window": window, "events": _written(events)}
+    inputs |= {"partitions": dict(declared)} if declared else {}
+    inputs["sources"] = {str(path): digest(path) for path in table.files}
     problems += _in_the_way(out, inputs)
     if problems or survey is None or length is None:
         raise InputError.of("these events cannot be labelled", problems)
     out.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(out.with_name(f".{out.name}.lock"), timeout=0):
         if not (out / _MANIFEST).exists():
-            _write(paths, out, events, length, survey, inputs)
+            _write(log, out, events, length, survey, inputs)
     manifest = json.loads((out / _MANIFEST).read_text())
-    return {name: manifest[name] for name in ("clicks", "days", "tasks")}
+    notes = {"left_out": list(map(str, table.left_out)), "widened": list(map(str, log.widened))}
+    return {name: manifest[name] for name in ("clicks", "days", "tasks")} | notes
+
+
+@dataclass(frozen=True)
+class _Log:
+    """The files of events, read as one table with every column of any of them.
+
+    Args:
+        own: Schema of each file.
+        schema: The columns and types that all are read as; empty without a readable file.
+        widened: The columns that files have in several types.
+        problems: The problems of the files.
+    """
+
+    own: Mapping[Path, pl.Schema]
+    schema: pl.Schema
+    widened: tuple[Widened, ...]
+    problems: tuple[str, ...]
+
+    @classmethod
+    def of(cls, table: Table, events: Events, declared: Partitions) -> _Log:
+        """The files of a table; ids, times and kinds of events have to be in each of them."""
+        own, unreadable = parquet.read_schemas(table.files)
+        wrong, files = partition_problems(declared, own)
+        whole = {path: with_partitions(schema, declared) for path, schema in own.items() if path not in files}
+        common = common_schema(whole, (events.user, events.item, events.time, events.event))
+        problems = [*unreadable.values(), *wrong, *common.problems, *map(copies_problem, find_copies(own, declared))]
+        if not problems:
+            read_as = {path: common.read_as(path, schema) for path, schema in whole.items()}
+            problems += loss_problems(find_losses(own, read_as))
+        return cls(own, common.schema, common.widened, tuple(problems))
+
+    def scan(self) -> pl.LazyFrame:
+        """All events."""
+        if all(schema == self.schema for schema in self.own.values()):
+            return parquet.scan_all([*self.own])
+        return pl.concat([parquet.scan_as(path, self.schema) for path in self.own])
+
+    def error(self, error: BaseException) -> InputError:
+        """The error of a query: of a damaged file, if there is one."""
+        for path in self.own:
+            try:
+                parquet.refuse_damage(path)
+            except parquet.DamagedError as damage:
+                return InputError(f"a file of the events is damaged: {damage}")
+        return InputError(f"the events can be read, but their rows do not allow what is asked: {error}")
 
 
 def _written(events: Events) -> dict[str, Any]:
@@ -111,37 +162,33 @@ def _written(events: Events) -> dict[str, Any]:
     return {key: value for key, value in written.items() if key != "unit" or value is not None}
 
 
-def _format(events: Events, schema: pl.Schema | None) -> int:
+def _format(events: Events, schema: pl.Schema) -> int:
     """The format of the result. Ids that are floats had other labels before: NaN was a user of its own."""
-    has_floats = schema is not None and any(schema.get(c, pl.Null()).is_float() for c in (events.user, events.item))
+    has_floats = any(schema.get(c, pl.Null()).is_float() for c in (events.user, events.item))
     return _FORMAT + has_floats
 
 
-def _scan(paths: Sequence[Path]) -> pl.LazyFrame:
-    return parquet.scan_all(paths)
-
-
-def _survey(paths: Sequence[Path], schema: pl.Schema, events: Events) -> _Survey | None:
+def _survey(log: _Log, events: Events) -> _Survey | None:
     """The findings of one pass over two columns; None if a column is missing."""
-    kind = schema.get(events.time)
-    if events.event not in schema or kind is None or not events.has_times(kind):
+    kind = log.schema.get(events.time)
+    if events.event not in log.schema or kind is None or not events.has_times(kind):
         return None
-    value, moment = events.value(schema[events.event]), events.moment(kind)
+    value, moment = events.value(log.schema[events.event]), events.moment(kind)
     time = moment.to_physical()
     unlikely = (
         is_unlikely_time(pl.col(events.time), events.unit) if events.unit and kind.is_numeric() else pl.lit(value=False)
     )
     day = time // units(timedelta(days=1), datetime_of(kind))
-    clicks = _scan(paths).filter(value.is_in(events.click))
+    clicks = log.scan().filter(value.is_in(events.click))
     queries = [
-        _scan(paths).group_by(value.alias("value")).len(),
-        _scan(paths).select(timeless=time.null_count(), unlikely=unlikely.sum(), end=time.max()),
+        log.scan().group_by(value.alias("value")).len(),
+        log.scan().select(timeless=time.null_count(), unlikely=unlikely.sum(), end=time.max()),
         clicks.select(day=day.drop_nulls()).unique(),
     ]
     try:
         values, ends, days = pl.collect_all(queries)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise InputError(f"a file of the events is damaged: {error}") from error
+    except parquet.FAILED as error:
+        raise log.error(error) from error
     timeless, unlikely_rows, end = ends.row(0)
     return _Survey(dict(values.iter_rows()), timeless, unlikely_rows or 0, end, sorted(days.get_column("day")))
 
@@ -158,26 +205,24 @@ def _in_the_way(out: Path, inputs: dict[str, Any]) -> Iterator[str]:
             yield f"{out} holds something other than labelled clicks; choose another `--out`"
 
 
-def _write(
-    paths: Sequence[Path], out: Path, events: Events, window: timedelta, survey: _Survey, inputs: dict[str, Any]
-) -> None:
+def _write(log: _Log, out: Path, events: Events, window: timedelta, survey: _Survey, inputs: dict[str, Any]) -> None:
     remove_drafts(out.parent, f".{out.name}.*.draft")
-    kind = datetime_of(parquet.read_schema(paths[0])[events.time])
+    kind = datetime_of(log.schema[events.time])
     assert survey.end is not None
     with atomic(out) as draft:
         for day in survey.days:
             target = draft / f"dt={date(1970, 1, 1) + timedelta(day)}" / "part-0000.parquet"
-            clicks = label_day(_scan(paths), events, window, kind, survey.end, day)
+            clicks = label_day(log.scan(), events, window, kind, survey.end, day)
             try:
                 clicks.sink_parquet(target, mkdir=True, row_group_size=65_536)
-            except (pl.exceptions.PolarsError, OSError) as error:
-                raise InputError(f"labelling failed, a file of the events may be damaged: {error}") from error
+            except parquet.FAILED as error:
+                raise log.error(error) from error
         manifest = inputs | _counts(draft) | {"versions": {p: version(p) for p in ("polars", "gradops")}}
         (draft / _MANIFEST).write_text(json.dumps(manifest, indent=1))
 
 
 def _counts(folder: Path) -> dict[str, Any]:
-    log = _scan(sorted(folder.rglob("*.parquet")))
+    log = parquet.scan_all(sorted(folder.rglob("*.parquet")))
     counts = [pl.len().alias("clicks")]
     counts += [pl.col(task).count().alias(f"known {task}") for task in CREDITED_TASKS]
     counts += [pl.col(task).cast(pl.Int64).sum().alias(f"positives {task}") for task in CREDITED_TASKS]

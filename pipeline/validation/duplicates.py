@@ -23,7 +23,7 @@ from pipeline.runtime.executor import LOCAL_EXECUTOR, Executor
 from pipeline.validation.findings import Findings
 
 Hashes = npt.NDArray[np.uint64]
-FilesByRole = Mapping[str, list[Path]]
+FilesByRole = Mapping[str, Mapping[Path, pl.Schema]]
 
 _BOTH, _KEY = "both", "key "
 
@@ -63,13 +63,14 @@ def find_repeats(
     """Rows of a role that repeat one of its rows, and rows that two roles share; null counts as a value.
 
     Args:
-        files: Role to the schema of each of its files. Files without the columns are left out.
+        files: Role to the columns of each of its files, in the types that they are read as. Files without the columns
+            that identify a row are left out.
         columns: Columns that together identify a row; empty for no check.
         executor: Executor of the passes.
         newest: Files of the newest day: the same passes also judge the files without them.
         effort: Limits of the search.
     """
-    told = {r: [p for p, s in found.items() if not list(unfit(r, s, columns))] for r, found in files.items()}
+    told = {r: {p: s for p, s in found.items() if not list(unfit(r, s, columns))} for r, found in files.items()}
     if not columns or not any(told.values()):
         return Findings()
     try:
@@ -77,7 +78,7 @@ def find_repeats(
         problems = tuple(_described(columns, every, told, effort))
         if not newest:
             return Findings(problems, problems)
-        older = {role: [path for path in paths if path not in newest] for role, paths in told.items()}
+        older = {role: {p: s for p, s in found.items() if p not in newest} for role, found in told.items()}
         return Findings(problems, tuple(_described(columns, others, older, effort)))
     except parquet.DamagedError as error:
         readable = {r: {p: s for p, s in found.items() if p != error.path} for r, found in files.items()}
@@ -145,9 +146,9 @@ def _pass(
     distinct: list[tuple[Hashes, Hashes]] = []
     for role, paths in search.files.items():
         older, newer = DistinctHashes(others[role], size), DistinctHashes(every[role], size)
-        for path in paths:
+        for path, schema in paths.items():
             for start in range(0, heights[path], size):
-                rows = parquet.scan(path).slice(start, size).select(hash_)
+                rows = parquet.scan_as(path, schema, start, size).select(hash_)
                 some = parquet.collect(path, rows.filter(pl.col("hash") % passes == number))
                 (newer if path in search.newest else older).add(some.get_column("hash").to_numpy())
         distinct.append(_distinct_of_role(older.finish(), newer.finish(), every[role], others[role]))
@@ -219,8 +220,12 @@ def _compared(files: FilesByRole, columns: Sequence[str], hashes: Hashes, effort
     wanted = pl.lit(pl.Series(hashes, dtype=pl.UInt64)).implode()
     merged = None
     for role, paths in files.items():
-        for path in paths:
-            chosen = parquet.scan(path).select(*texts, _hash(columns, effort)).filter(pl.col("hash").is_in(wanted))
+        for path, schema in paths.items():
+            chosen = (
+                parquet.scan_as(path, schema)
+                .select(*texts, _hash(columns, effort))
+                .filter(pl.col("hash").is_in(wanted))
+            )
             counted = parquet.collect(path, chosen.group_by(keys).agg(rows=pl.len().cast(pl.Int64)))
             where = {"first": pl.lit(str(path)), "last": pl.lit(str(path))}
             named = counted.select(*keys, pl.lit(role).alias("role"), "rows", **where)

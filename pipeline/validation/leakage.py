@@ -17,6 +17,8 @@ from pipeline.config.run import RunConfig
 from pipeline.evaluation.ranking import Ranked, words
 from pipeline.evaluation.standard_error import auc_standard_error
 from pipeline.files import parquet
+from pipeline.files.table import Table
+from pipeline.validation.layout import Layout
 
 # Number of rows of the sample, and number of pieces that it is read in, spread evenly over all files.
 SAMPLE_ROWS, _PIECES = 100_000, 20
@@ -64,10 +66,11 @@ def training_sample(config: RunConfig, paths: Sequence[Path], most: int = SAMPLE
         paths: Files with training rows.
         most: Largest number of rows to read, of all splits.
     """
-    chosen = sorted({config.split.column, *config.spec.sources})
+    common = Layout.read(config, {"train": Table(tuple(paths))}).schemas["train"]
+    schema = pl.Schema({column: common[column] for column in sorted({config.split.column, *config.spec.sources})})
     frames = []
     for path, start, length in spread_pieces(paths, most):
-        rows = parquet.collect(path, parquet.scan(path).select(chosen).slice(start, length))
+        rows = parquet.collect(path, parquet.scan_as(path, schema, start, length))
         if not config.data.holdout:
             rows = rows.filter(rows.select(config.split.split_of(rows.schema, holdout=False)).to_series() == "train")
         frames.append(rows)

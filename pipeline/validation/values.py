@@ -99,11 +99,17 @@ class Breaches:
 def find_breaches(
     files: Mapping[Path, pl.Schema], rules: Sequence[Rule], executor: Executor = LOCAL_EXECUTOR
 ) -> Breaches:
-    """Read the columns that rules are about, a file at a time."""
+    """Read the columns that rules are about, a file at a time.
+
+    Args:
+        files: The columns of each file, in the types that they are read as.
+        rules: The rules.
+        executor: Executor that reads.
+    """
     judged = {path: {rule: breach for rule in rules if (breach := rule.breach(s))} for path, s in files.items()}
-    items = [(path, list(found.values())) for path, found in judged.items()]
+    items = [(path, files[path], list(found.values())) for path, found in judged.items()]
     found: dict[Path, dict[Rule, dict[str, Any]] | parquet.DamagedError] = {}
-    for (path, _), counted in zip(items, executor.map(_counted, items), strict=True):
+    for (path, _, _), counted in zip(items, executor.map(_counted, items), strict=True):
         if isinstance(counted, parquet.DamagedError):
             found[path] = counted
         else:
@@ -111,9 +117,9 @@ def find_breaches(
     return Breaches(rules, found)
 
 
-def _counted(item: tuple[Path, list[Breach]]) -> list[dict[str, Any]] | parquet.DamagedError:
+def _counted(item: tuple[Path, pl.Schema, list[Breach]]) -> list[dict[str, Any]] | parquet.DamagedError:
     """For each rule the number of a file's rows that break it, lowest and highest number in them, and its numbers."""
-    path, breaches = item
+    path, schema, breaches = item
     counts = [
         pl.struct(
             rows=broken.sum(),
@@ -125,8 +131,8 @@ def _counted(item: tuple[Path, list[Breach]]) -> list[dict[str, Any]] | parquet.
     ]
     if not counts:
         return []
-    rows = parquet.scan(path).with_columns(cs.float().fill_nan(None))
     try:
+        rows = parquet.scan_as(path, schema).with_columns(cs.float().fill_nan(None))
         return list(parquet.collect(path, rows.select(counts)).row(0))
     except parquet.DamagedError as error:  # the other files are read all the same
         return error

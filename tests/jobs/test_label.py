@@ -35,7 +35,8 @@ def test_a_folder_becomes_labelled_days(events: Path) -> None:
     assert code == 0, err
     expected = labelled(frame(STREAM))
     counts = {t: {"known": expected[t].count(), "positives": expected[t].sum()} for t in CREDITED_TASKS}
-    assert json.loads(out) == {"clicks": expected.height, "days": 2, "tasks": counts, "out": "clicks"}
+    summary = {"clicks": expected.height, "days": 2, "tasks": counts, "left_out": [], "widened": [], "out": "clicks"}
+    assert json.loads(out) == summary
     assert sorted(p.name for p in Path("clicks").iterdir()) == ["dt=2026-01-01", "dt=2026-01-02", "manifest.json"]
     found = pl.read_parquet("clicks/**/*.parquet", hive_partitioning=True)
     assert (found.get_column("ts").dt.date() == found.get_column("dt")).all()

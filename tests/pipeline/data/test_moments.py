@@ -26,6 +26,7 @@ from tests.commands import run
 from tests.pipeline.small_shop import shop_config, shop_log, write, write_config
 
 BY_KEY = 'key = "click_id"\nvalidation = 0.2\ntest = 0.2'
+KIND = pl.Datetime("us")
 LOG = shop_log()
 
 
@@ -179,18 +180,18 @@ def test_the_moments_are_order_statistics_whatever_the_times(data: st.DataObject
         part.write_parquet(path)
     if not times[0] < firsts[0] < firsts[1]:
         with pytest.raises(InputError, match="cannot be split by these shares"):
-            with_moments(split, paths)
+            with_moments(split, KIND, paths)
         return
-    found = with_moments(split, paths)
+    found = with_moments(split, KIND, paths)
     assert [int((m - datetime(1970, 1, 1)) / timedelta(microseconds=1)) for m in found.moments] == firsts
 
 
 def test_memory_is_that_of_a_histogram(monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(LOG)
     split = SplitConfig(time="ts", validation=0.1, test=0.2)
-    whole = with_moments(split, [path])
+    whole = with_moments(split, KIND, [path])
     monkeypatch.setattr(moments, "_BINS", 4)
-    assert with_moments(split, [path]) == whole
+    assert with_moments(split, KIND, [path]) == whole
 
 
 def test_the_moments_found_are_said_and_kept() -> None:

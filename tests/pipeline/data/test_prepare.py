@@ -104,13 +104,13 @@ def test_a_split_with_one_class_is_refused_and_writes_nothing(tmp_path: Path) ->
 def test_every_problem_of_every_file_is_named_at_once(tmp_path: Path) -> None:
     rows = pl.read_parquet(TEST_FILE)
     rows.write_parquet(tmp_path / "a.parquet")
-    rows.with_columns(pl.col("age").cast(pl.Int32)).drop("sex").write_parquet(tmp_path / "b.parquet")
+    rows.with_columns(pl.col("age").cast(pl.String)).drop("sex").write_parquet(tmp_path / "b.parquet")
     (tmp_path / "c.parquet").write_text("no parquet")
     with pytest.raises(InputError) as error:
         prepare(debug_config(tmp_path, f"data.holdout={tmp_path}/*.parquet", f"data.train={tmp_path}/a.parquet"))
     for part in (
         "b.parquet differs",
-        "`age` is Int32, not Int64",
+        "`age` is String, not Int64",
         "`sex` is no column, not String",
         "c.parquet is not a",
     ):

@@ -22,6 +22,8 @@ from pipeline.runs.run import WEIGHTS, Run
 from pipeline.serving.scorer import Scorer
 from pipeline.training.resolve import load_config
 from pipeline.training.training import train
+from pipeline.validation.layout import Layout
+from pipeline.validation.raw_data import find_raw_files
 from tests.pipeline.shop import TOML, clicks
 
 
@@ -67,8 +69,9 @@ def test_the_other_model_scores_through_its_own_encoder(shops: Shops) -> None:
     (config, prepared, _, scorer), (*_, other) = shops
     assert set(other.encoder.vocabularies["item"]) < set(scorer.encoder.vocabularies["item"])
     found = held_out(config, prepared, [scorer, other], 10_000)
+    reading = chunks.Reading.of(config.spec, config.split, Layout.read(config, find_raw_files(config)))
     raw = pl.concat(
-        chunk.read(chunks.Reading(config.spec, config.split, holdout=False)).get("test", pl.DataFrame())
+        chunk.read(reading).get("test", pl.DataFrame())
         for path in sorted(Path(config.data.train).parent.glob("*.parquet"))
         for chunk in chunks.split_into_chunks("train", path, path.stem)
     )

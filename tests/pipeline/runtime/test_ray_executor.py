@@ -84,7 +84,7 @@ def test_problems_are_reported_as_by_one_process(cluster: RayExecutor, config: R
 
 def test_an_error_within_a_task_is_the_one_that_was_raised(cluster: RayExecutor, config: RunConfig) -> None:
     Path("torn.parquet").write_text("torn")
-    reading = Reading(config.spec, config.split, holdout=False)
+    reading = Reading(config.spec, config.split, holdout=False, schemas={"train": pl.Schema({"click": pl.Int64()})})
     torn = [Chunk("train", Path("torn.parquet"), 0, 10, f"part-{number}") for number in range(9)]
     executors: list[Executor] = [LOCAL_EXECUTOR, cluster]
     for executor in executors:

@@ -37,8 +37,16 @@ def text(day: int) -> pl.DataFrame:
 
 
 def whole(day: int) -> pl.DataFrame:
-    """A day whose price is a whole number, which a numeric may be, too."""
-    return clicks(day).with_columns(pl.col("price").cast(pl.Int64))
+    """A day whose users are text, which a categorical may be, too."""
+    return clicks(day).with_columns(pl.col("user").cast(pl.String))
+
+
+def large(day: int, kind: type[pl.DataType]) -> pl.DataFrame:
+    """A day with items so large that no float holds them beside the integers of the other days."""
+    others = (clicks(d).with_columns(item=pl.lit(2**60 + d)) for d in (1, 2, 3, 4) if d != day)
+    for d, frame in zip((d for d in (1, 2, 3, 4) if d != day), others, strict=True):
+        write(frame, d)
+    return clicks(day).with_columns(item=pl.lit(7).cast(kind))
 
 
 def price_of_others(kind: Callable[[int], pl.DataFrame]) -> None:
@@ -71,9 +79,12 @@ CASES: list[tuple[str, Callable[[], object], bool]] = [
     ("a missing column, the newest", lambda: write(clicks(4).drop("item"), 4), True),
     ("a missing column, another", lambda: write(clicks(1).drop("item"), 1), False),
     ("a missing column, all", lambda: [write(clicks(day).drop("item"), day) for day in (1, 2, 3, 4)], False),
-    ("one column more, the newest", lambda: write(clicks(4).with_columns(extra=1), 4), True),
+    ("one column more, the newest", lambda: write(clicks(4).with_columns(extra=1), 4), False),
     ("one column more, another", lambda: write(clicks(2).with_columns(extra=1), 2), False),
-    ("one column more, all but the newest", lambda: price_of_others(lambda d: clicks(d).with_columns(extra=1)), True),
+    ("one column more, all but the newest", lambda: price_of_others(lambda d: clicks(d).with_columns(extra=1)), False),
+    ("a wider type, the newest", lambda: write(clicks(4).with_columns(pl.col("price").cast(pl.Float32)), 4), False),
+    ("a type that loses values, the newest", lambda: write(large(4, pl.Float64), 4), True),
+    ("a type that loses values, another", lambda: write(large(2, pl.Float64), 2), False),
     ("a wrong type, the newest", lambda: write(text(4), 4), True),
     ("a wrong type, all but the newest", lambda: price_of_others(text), False),
     ("another sound type, the newest", lambda: write(whole(4), 4), True),

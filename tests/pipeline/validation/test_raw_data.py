@@ -78,10 +78,12 @@ def test_a_broken_first_file_is_the_one_that_differs(config: RunConfig) -> None:
         assert f"dt=2026-01-0{day}/part.parquet differs: `price` is String, not Float64 as in 1 of 4 files" in problem
 
 
-def test_a_column_that_only_one_file_has_is_its_problem(config: RunConfig) -> None:
+def test_a_column_that_only_one_file_has_is_no_problem_unless_it_is_needed(config: RunConfig) -> None:
     write(clicks(1).with_columns(extra=1), 1)
-    (problem,) = problems(config)
-    assert "dt=2026-01-01/part.parquet differs: `extra` is Int32, not no column as in 3 of 4 files" in problem
+    assert problems(config) == []
+    (*_, problem) = problems(overridden("spec.features.extra={kind='categorical'}"))
+    assert "dt=2026-01-04/part.parquet differs: `extra` is no column, not Int32 as in 1 of 4 files" in problem
+    assert "(first in log/dt=2026-01-01/part.parquet)" in problem
 
 
 @pytest.mark.parametrize(
