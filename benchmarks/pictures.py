@@ -25,7 +25,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 FLAGS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking".split()
 # Name of the picture: result file, selector of the page's first and last element in it, width of the page in pixels.
 PICTURES = {
-    "report": ("census-full", "h1", "#figures tbody tr:nth-child(4)", 1160),
+    "report": ("census-full", "h1", "#figures tbody tr:nth-child(4)", 1366),
     "trade-off": ("census-search", ".charts > :nth-child(2)", ".charts > :nth-child(2)", 640),
 }
 # A chart is drawn once it is as wide as its place on the page.

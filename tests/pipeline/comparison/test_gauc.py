@@ -30,11 +30,12 @@ def test_gauc_is_printed_and_kept_where_the_spec_has_a_group() -> None:
     assert file.rows == ROWS
     assert file.labels["test"]["cart"].known == ROWS["test"]
     markdown = Path(answer["file"]).with_suffix(".md").read_text()
+    rule = "significantly better or worse than `uniform` on this test set"
+    drawn = "simultaneous 95 % intervals over the groups of `spec.group`; with one seed they cover these models only"
+    assert f"- ▲/▼: {rule} ({drawn}, not retraining)." in markdown.splitlines()
     (parent,) = connect().search_runs(["1"], f"tags.`gradops.fingerprint` = '{file.fingerprint}'")
     recorded = parent.data.metrics
-    assert file.verdicts[0].startswith("Take `uniform`: ") or file.verdicts[0].startswith(
-        "Multi-task training does not"
-    )
+    assert file.verdicts[0].startswith(("Take `uniform`: ", "Multi-task training does not pay"))
     assert file.verdicts[0] in out.splitlines()
     for system in ("single-task", "uniform"):
         for task in ("purchase", "cart"):
