@@ -49,7 +49,7 @@ def examine_stores(configs: Sequence[RunConfig]) -> Iterator[Finding]:
     """Check the tracking store, its registry and artifacts, and the databases of searches.
 
     Args:
-        configs: The configs of the searches.
+        configs: The configs whose experiments and searches are meant.
     """
     new = examine_new_store()
     yield from new
@@ -57,8 +57,12 @@ def examine_stores(configs: Sequence[RunConfig]) -> Iterator[Finding]:
     if urls or not new:
         from pipeline.doctor.stores import examine_studies, examine_tracking  # they import MLflow and SQLAlchemy
 
-        yield from () if new else examine_tracking()
+        yield from () if new else examine_tracking([config.name for config in configs])
         yield from examine_studies(urls)
+    if configs:
+        from pipeline.doctor.studies import examine_journals  # imports Optuna
+
+        yield from examine_journals(configs)
 
 
 def examine_unsent(folder: Path, runs: Sequence[Path]) -> Finding:

@@ -6,12 +6,8 @@ import os
 from pathlib import Path
 
 from pipeline.doctor.finding import Finding
+from pipeline.tracking.sqlite_store import sqlite_file
 from pipeline.tracking.store import store_uri
-
-
-def sqlite_file(uri: str) -> Path | None:
-    """The file of a SQLite store; None for another kind of store."""
-    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
 
 
 def examine_new_store() -> list[Finding]:

@@ -9,23 +9,25 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import mlflow
+from mlflow.entities import LifecycleStage
 from mlflow.store.db.utils import _get_latest_schema_revision
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 from sqlalchemy.engine import make_url
 
 from pipeline.doctor.finding import Finding
-from pipeline.doctor.local_store import examine_artifact_folder, examine_artifacts_of, sqlite_file
+from pipeline.doctor.local_store import examine_artifact_folder, examine_artifacts_of
 from pipeline.files.redaction import without_passwords
 from pipeline.tracking.connection import error_text, is_refused, short_timeouts
 from pipeline.tracking.database import check_database, is_database, revision
-from pipeline.tracking.store import connect, redacted_store_uri, store_uri
+from pipeline.tracking.sqlite_store import REMEDY, half_made, sqlite_file
+from pipeline.tracking.store import connect, redacted_store_uri, restoring, store_uri
 
 _SECONDS = 5  # the longest wait for one answer
 
 
-def examine_tracking() -> Iterator[Finding]:
-    """Check the tracking store, its registry and its artifacts."""
+def examine_tracking(experiments: Iterable[str] = ()) -> Iterator[Finding]:
+    """Check the tracking store, its registry, its artifacts and the experiments of configs."""
     uri = store_uri()
     with short_timeouts(retries=0, seconds=_SECONDS):
         store = _asked("tracking store", lambda: _database(uri) if is_database(uri) else _server(uri))
@@ -33,6 +35,8 @@ def examine_tracking() -> Iterator[Finding]:
         if store.ok and not store.found.endswith(_EMPTY):
             yield _asked("model registry", _registry)
             yield _asked("artifacts", _artifacts)
+            for name in dict.fromkeys(experiments):
+                yield _asked("experiment", partial(_experiment, name))
 
 
 def examine_studies(urls: Iterable[str]) -> Iterator[Finding]:
@@ -61,6 +65,9 @@ def _asked(subject: str, ask: Callable[[], Finding]) -> Finding:
 
 
 def _database(uri: str) -> Finding:
+    file = sqlite_file(uri)
+    if file is not None and (problem := half_made(file)):
+        return Finding("tracking store", False, problem, REMEDY)
     check_database(uri)
     found, ours = revision(uri), str(_get_latest_schema_revision())
     if found is None:
@@ -87,6 +94,14 @@ def _server(uri: str) -> Finding:
 def _registry() -> Finding:
     connect().search_registered_models(max_results=1)
     return Finding("model registry", True, "answers")
+
+
+def _experiment(name: str) -> Finding:
+    """Check that a config's experiment was not deleted: MLflow takes no runs in one that was."""
+    found = connect().get_experiment_by_name(name)
+    if found is not None and found.lifecycle_stage != LifecycleStage.ACTIVE:
+        return Finding("experiment", False, f"`{name}` is deleted", restoring(found.experiment_id))
+    return Finding("experiment", True, name if found else f"{name}, made by the first run")
 
 
 def _artifacts() -> Finding:

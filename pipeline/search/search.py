@@ -23,8 +23,9 @@ from pipeline.registry.register import Registered, register
 from pipeline.runs.plan import UNIFORM, Callback
 from pipeline.runs.run import Run, mean_auc
 from pipeline.runtime.processes import LostWorkerError
+from pipeline.search.journal import folder_of
 from pipeline.search.points import Baselines, study_file, with_pareto_front
-from pipeline.search.storage import folder_of, reachable
+from pipeline.search.storage import reachable
 from pipeline.search.study import Study
 from pipeline.search.worker import Worker
 from pipeline.search.workers import MOST_LOSSES, WorkerPool

@@ -14,9 +14,7 @@ from urllib.parse import urlsplit
 import optuna
 from filelock import FileLock, Timeout
 from optuna.exceptions import StorageInternalError
-from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
-from optuna.storages.journal._file import BaseJournalFileLock
+from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -24,6 +22,7 @@ from sqlalchemy.pool import NullPool
 from features.errors import InputError
 from pipeline.config.run import RunConfig
 from pipeline.files.redaction import without_passwords
+from pipeline.search.journal import folder_of, journal_of, open_journal, study_of
 
 # Errors of a database that cannot be reached.
 AWAY = (SQLAlchemyError, StorageInternalError)
@@ -40,29 +39,18 @@ class Watch(Protocol):
         """Free the trials of killed workers for other workers."""
 
 
-def study_of(config: RunConfig) -> str:
-    """The name of a config's study."""
-    return config.search.study or config.name
-
-
-def folder_of(config: RunConfig) -> Path:
-    """The folder of the studies."""
-    return config.runs / "studies"
-
-
 def open_storage(config: RunConfig) -> tuple[BaseStorage, Watch]:
     """The storage that a config names, and the watch over its workers.
 
     Raises:
-        InputError: If the storage cannot be reached.
+        InputError: If the storage cannot be reached, or a line of a journal is damaged.
     """
     url, folder = config.search.storage, folder_of(config) / study_of(config)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     folder.mkdir(parents=True, exist_ok=True)
     with quiet():
         if not url:
-            journal = folder.with_suffix(".journal")
-            return JournalStorage(JournalFileBackend(str(journal), _KernelLock(journal))), Leases(folder)
+            return open_journal(journal_of(config)), Leases(folder)
         try:
             if url.startswith("grpc://"):
                 return _proxy(url), Leases(folder)
@@ -178,28 +166,6 @@ def give_back(study: optuna.Study, trial: FrozenTrial) -> None:
     storage = study._storage
     if storage.get_trial(trial._trial_id).state == TrialState.RUNNING:
         storage.set_trial_state_values(trial._trial_id, state=TrialState.WAITING)
-
-
-class _KernelLock(BaseJournalFileLock):
-    """A journal's lock that ends with its process; Optuna's own blocks all workers for 30 s after one is killed."""
-
-    def __init__(self, journal: Path) -> None:
-        self._journal = journal
-        self._lock = FileLock(journal.with_suffix(".journal.lock"))
-
-    def acquire(self) -> bool:
-        """Take the lock, and remove the half line of a process killed while writing, so that lines can follow."""
-        self._lock.acquire()
-        with self._journal.open("rb+") as stream:
-            end = stream.seek(0, 2)
-            while end and stream.seek(end - 1) is not None and stream.read(1) != b"\n":
-                end -= 1
-            stream.truncate(end)
-        return True
-
-    def release(self) -> None:
-        """Release the lock."""
-        self._lock.release()
 
 
 def _proxy(url: str) -> GrpcStorageProxy:

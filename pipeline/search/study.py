@@ -21,8 +21,9 @@ from pipeline.data.prepared import Prepared
 from pipeline.files.atomic import fingerprint
 from pipeline.runs.run import depends_on, differences
 from pipeline.runtime.signals import uninterrupted
+from pipeline.search.journal import study_of
 from pipeline.search.space import Space
-from pipeline.search.storage import give_back, open_storage, quiet, study_of
+from pipeline.search.storage import give_back, open_storage, quiet
 
 _PLACE, _POINT, _DEPENDS_ON = "gradops.place", "gradops.point", "gradops.depends_on"
 _GENERATION = 20  # points of one generation of NSGA-II

@@ -26,6 +26,7 @@ from pipeline.tracking.names import (
     result_metrics,
 )
 from pipeline.tracking.pending import PendingRun
+from pipeline.tracking.store import restoring
 from pipeline.tracking.tags import BASELINES, COMPARED_AT, COMPARISON, DATA, FINGERPRINT, PARENT, RUN
 
 _MOST_METRICS = 1000  # the most that MLflow takes in one call
@@ -235,8 +236,7 @@ def _experiment(client: MlflowClient, name: str) -> str:
     if found is None:
         return str(client.create_experiment(name, _artifacts(name)))
     if found.lifecycle_stage != LifecycleStage.ACTIVE:
-        fix = f"restore it with `mlflow experiments restore -x {found.experiment_id}`, or choose another `name`"
-        raise InputError(f"the MLflow experiment `{name}` is deleted; {fix}")
+        raise InputError(f"the MLflow experiment `{name}` is deleted; {restoring(found.experiment_id)}")
     return str(found.experiment_id)
 
 

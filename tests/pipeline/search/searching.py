@@ -21,8 +21,9 @@ from pipeline.comparison.point import Point
 from pipeline.config.run import RunConfig
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
+from pipeline.search.journal import study_of
 from pipeline.search.search import Search, Searched
-from pipeline.search.storage import open_storage, study_of
+from pipeline.search.storage import open_storage
 from pipeline.search.study import Study
 from pipeline.tracking.store import connect
 from tests.conftest import ROLES, ROOT

@@ -20,7 +20,8 @@ from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.report.report import write_report
 from pipeline.report.results import load_result, newest
-from pipeline.search.storage import Heartbeats, Leases, _KernelLock, open_storage, quiet
+from pipeline.search.journal import _KernelLock
+from pipeline.search.storage import Heartbeats, Leases, open_storage, quiet
 from pipeline.search.study import Study
 from tests.conftest import debug_config
 from tests.pipeline.browser import assert_is_whole, chromium, opened
