@@ -20,6 +20,7 @@ from pipeline.data.prepared import Prepared
 from pipeline.data.windows import Window
 from pipeline.evaluation.sample import sampled, sampling_step, sampling_units
 from pipeline.files.atomic import atomic
+from pipeline.runs.plan import Split
 from pipeline.runs.run import WEIGHTS, Run
 from pipeline.serving.scorer import load_network, predicted
 
@@ -37,12 +38,14 @@ class TestRows:
     Args:
         prepared: The data with the rows.
         limit: The largest number of rows that is used without sampling.
+        split: The split of the rows; ``"val"`` for the rows that chose the epoch instead.
     """
 
     __test__ = False  # pytest would take the class for a test by its name
 
     prepared: Prepared
     limit: int = LIMIT
+    split: Split = "test"
 
     @property
     def step(self) -> int:
@@ -52,7 +55,7 @@ class TestRows:
     @property
     def total(self) -> int:
         """Number of all test rows, in the sample or not."""
-        return self.prepared.rows["test"]
+        return self.prepared.rows[self.split]
 
     def __len__(self) -> int:
         return self._metadata.height
@@ -96,7 +99,7 @@ def scores_of(run: Run, rows: TestRows) -> npt.NDArray[np.float32]:
     """
     held = stored(run.folder, rows)
     if held is None:
-        held = _predicted(run, rows)
+        held = computed_scores(run, rows)
         with atomic(run.folder / SCORES) as draft:
             save_file(as_tensors(held, rows), draft)
     return held
@@ -119,8 +122,8 @@ def as_tensors(probability_NT: npt.NDArray[np.float32], rows: TestRows) -> dict[
     return {"probability_NT": torch.from_numpy(probability_NT), "step": torch.tensor(rows.step)}
 
 
-def _predicted(run: Run, rows: TestRows) -> npt.NDArray[np.float32]:
-    """Probabilities by the network in the form that is served."""
+def computed_scores(run: Run, rows: TestRows) -> npt.NDArray[np.float32]:
+    """Probabilities, rows x tasks, by the network in the form that is served; nothing is kept."""
     encoder = rows.prepared.encoder()
     model = load_network(encoder, run.tasks, run.architecture, run.folder / WEIGHTS)
     probability_NT: npt.NDArray[np.float32] = predicted(model, Window.of(rows.features, encoder.spec, ())).numpy()

@@ -15,9 +15,10 @@ class DailyConfig(Declared):
     Args:
         window: Largest number of days of a run: the newest tests, the one before it validates, the others train.
         warm_start: Whether a run starts from the weights of the last promoted run.
-        max_label_ratio: Largest factor between a task's share of positives on the day and that of the training days.
-        max_auc_drop: Largest drop of a new model's AUC from the day before to the day; it detects a day with wrong
-            labels.
+        max_label_ratio: Largest factor between a task's share of positives on the day and that of the training days; a
+            larger one counts as far as chance rules it out.
+        max_auc_drop: Largest drop of a new model's AUC on the day, against the day before and against the kept days of
+            the window; a larger one counts as far as chance rules it out. It detects a day with wrong labels.
         max_psi: Highest population stability index that a feature may have against the training days; 0 for no limit.
             Parts of timestamps are exempt, since a day has one weekday.
     """

@@ -40,16 +40,34 @@ class Drift:
 
 
 @dataclass(frozen=True)
+class Positives:
+    """A task's positives among some rows.
+
+    Args:
+        count: Their number.
+        known: Number of rows whose label is known.
+    """
+
+    count: int
+    known: int
+
+    @property
+    def share(self) -> float:
+        """Their share among the known labels; NaN without any."""
+        return self.count / self.known if self.known else float("nan")
+
+
+@dataclass(frozen=True)
 class Summary:
     """One day, compared with the training days.
 
     Args:
         drifts: The drift of every feature, the largest first.
-        positives: Task to its share of positives, on the day and in training.
+        positives: Task to its positives, on the day and in training.
     """
 
     drifts: tuple[Drift, ...]
-    positives: dict[str, tuple[float, float]]
+    positives: dict[str, tuple[Positives, Positives]]
 
 
 def summary(prepared: Prepared) -> Summary:
@@ -117,7 +135,9 @@ def _shifts(day: pl.LazyFrame, training: pl.LazyFrame, names: list[str]) -> dict
     return {name: (mean - before) / deviation if deviation else 0.0 for name, mean, before, deviation in moved}
 
 
-def _positives(rows: pl.LazyFrame, tasks: list[str]) -> dict[str, float]:
-    """The share of positives among the known labels of each task."""
-    shares = rows.select(pl.col(LABEL + task).mean() for task in tasks).collect(engine="streaming").row(0)
-    return dict(zip(tasks, shares, strict=True))
+def _positives(rows: pl.LazyFrame, tasks: list[str]) -> dict[str, Positives]:
+    """The positives of each task."""
+    labels = [pl.col(LABEL + task) for task in tasks]
+    counts = rows.select(*(one.sum() for one in labels), *(one.count().name.suffix(" known") for one in labels))
+    found = counts.collect(engine="streaming").row(0)
+    return {t: Positives(int(n), known) for t, n, known in zip(tasks, found, found[len(tasks) :], strict=False)}

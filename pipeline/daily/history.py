@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 from pipeline.config.run import RunConfig
+from pipeline.daily.accuracy import Accuracy
 from pipeline.daily.page import day_page
 from pipeline.daily.record import DayRecord, Status
 from pipeline.files.atomic import durable
@@ -53,3 +54,17 @@ class History:
     def left_out(self) -> dict[date, Status]:
         """The days that later days leave out, each with its status."""
         return {record.day: record.status for record in self if record.is_left_out}
+
+    def kept(self, task: str, day: date, window: int) -> list[Accuracy]:
+        """A task's AUCs on the days before a day that later days read, each of that day's own model.
+
+        Days whose model had learnt nothing are left out.
+
+        Args:
+            task: The task.
+            day: The new day.
+            window: Number of days to look at, the new one included.
+        """
+        first = day - timedelta(window - 1)
+        records = [record for record in self if first <= record.day < day and record.is_kept and task in record.auc]
+        return [Accuracy(record.auc[task], record.auc_error.get(task, 0.0)) for record in records]

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 # begun: the job is running, or was killed. admitted: later days read the day, but no model was judged by it. suspect:
 # its data failed a check. rejected: it breaks the contract. promoted, refused: the decision on the model judged by it.
 Status = Literal["begun", "admitted", "promoted", "refused", "suspect", "rejected"]
+TRAINING = "training of "  # the beginning of the names of checks that fail for a model that has learnt nothing
 _DECIDED = ("promoted", "refused", "suspect")
 
 
@@ -28,6 +29,7 @@ class DayRecord(BaseModel):
         rows: Rows of each split.
         run: Fingerprint of the run.
         auc: Task to AUC on the day.
+        auc_error: Task to the standard error of that AUC; empty in records of before there was one.
         version: The version of the registered model that was offered.
         champion: The version in service afterwards.
         checks: Checks of the gate and of the day's data.
@@ -50,6 +52,7 @@ class DayRecord(BaseModel):
     rows: dict[str, int] = {}
     run: str | None = None
     auc: dict[str, float] = {}
+    auc_error: dict[str, float] = {}
     version: int | None = None
     champion: int | None = None
     checks: list[dict[str, Any]] = []
@@ -67,6 +70,12 @@ class DayRecord(BaseModel):
     def is_settled(self) -> bool:
         """Whether the day is decided for good, as long as its files stay the same."""
         return self.is_decided or self.by_hand
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether a model was judged by the day that had learnt something, and later days read the day."""
+        untrained = any(check["name"].startswith(TRAINING) and not check["passed"] for check in self.checks)
+        return self.is_decided and not self.is_left_out and not untrained
 
     @property
     def is_left_out(self) -> bool:

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from pipeline.config.run import RunConfig
-from pipeline.daily.checks import day_checks
+from pipeline.daily.accuracy import Beside, accuracies
+from pipeline.daily.checks import day_checks, model_checks
 from pipeline.daily.drift import Summary, summary
 from pipeline.daily.history import History
 from pipeline.daily.record import DayRecord, Status
@@ -74,6 +76,7 @@ class TrainedDay:
         prepared: The run's data.
         run: The trained run.
         drift: The day, compared with the training days.
+        aucs: The run's AUC of each task on the day, and those that it is compared with.
     """
 
     record: DayRecord
@@ -81,6 +84,7 @@ class TrainedDay:
     prepared: Prepared
     run: Run
     drift: Summary
+    aucs: tuple[Beside, ...]
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,7 @@ class JudgedDay:
             reasons=[f"{check.name}: {check.found}; {check.rule}" for check in decision.checks if not check.passed],
             run=run.fingerprint,
             auc={task: metrics["auc"] for task, metrics in run.test.items()},
+            auc_error={one.task: one.day.error for one in self.trained.aucs},
             version=decision.candidate,
             champion=decision.candidate if decision.passed else decision.champion,
             checks=[asdict(check) for check in decision.checks],
@@ -155,7 +160,7 @@ def prepare_day(day: CheckedDay) -> PreparedDay | DayRecord:
 
 
 def train_day(
-    day: PreparedDay, before: DayRecord | None, history: History, tracker: Tracker, show: ShowTraining
+    day: PreparedDay, earlier: DayRecord | None, history: History, tracker: Tracker, show: ShowTraining
 ) -> TrainedDay:
     """Train the day's model, starting from the champion's weights if possible, and measure the day's drift.
 
@@ -163,13 +168,13 @@ def train_day(
 
     Args:
         day: The day.
-        before: The day's record from an earlier job, if there is one.
+        earlier: The day's record from an earlier job, if there is one.
         history: The records of all days.
         tracker: Records the run.
         show: Shows the progress of the training.
     """
-    if before is not None and before.data == day.prepared.fingerprint:
-        last: str | None = before.start_from
+    if earlier is not None and earlier.data == day.prepared.fingerprint:
+        last: str | None = earlier.start_from
     else:
         last = champion_run(tracker.client, day.config.name)
     is_warm = day.config.daily.warm_start and last and can_start(day.config, day.prepared, last)
@@ -181,11 +186,15 @@ def train_day(
     planned = PlannedRun(System(config.train.method), config)
     with show(planned) as progress:
         (run,) = find_or_train([planned], day.prepared, [progress, tracker], workers=1)
-    return TrainedDay(begun.changed(drift=shown, positives=drift.positives), config, day.prepared, run, drift)
+    positives = {task: (now.share, before.share) for task, (now, before) in drift.positives.items()}
+    kept = partial(history.kept, day=day.record.day, window=config.daily.window)
+    aucs = tuple(Beside(task, now, before, kept(task)) for task, now, before in accuracies(day.prepared, run))
+    return TrainedDay(begun.changed(drift=shown, positives=positives), config, day.prepared, run, drift, aucs)
 
 
 def judge_day(day: TrainedDay, tracker: Tracker) -> JudgedDay:
     """Register the model, judge it and the day's data by the gate, and let it serve if every check passes."""
     version = register_run(day.config, day.prepared, day.run, tracker)
-    checks = day_checks(day.config, day.prepared, day.run, day.drift)
-    return JudgedDay(day, checks, promote(day.config, day.prepared, version, checks))
+    checks = day_checks(day.config, day.prepared, day.drift, day.aucs)
+    every = [*model_checks(day.run, day.aucs), *checks]
+    return JudgedDay(day, checks, promote(day.config, day.prepared, version, every))

@@ -85,7 +85,7 @@ def test_what_has_changed_is_measured() -> None:
     assert psi > 1
     assert found["item"].psi == pytest.approx(psi, rel=1e-6)
     shares = [float(raw[n].get_column("buy").to_numpy().mean()) for n in (3, 1)]
-    assert summary(data).positives["buy"] == pytest.approx(shares)
+    assert [one.share for one in summary(data).positives["buy"]] == pytest.approx(shares)
 
 
 def naive_psi(training: pl.Series, of_day: pl.Series) -> float:
