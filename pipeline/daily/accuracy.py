@@ -20,8 +20,8 @@ from pipeline.evaluation.intervals import Array, Estimate
 from pipeline.registry.gate import Check
 from pipeline.runs.run import Run
 
-# Confidence, for all tasks of a day together, that a drop is real, and that a model is better than chance.
-DROP, ABOVE_CHANCE = 0.99, 0.95
+# For all tasks of a day together, that a drop is real, and that a model is better than chance.
+CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -106,14 +106,14 @@ def day_check(one: Beside, most: float, tasks: int) -> Check:
         most: The largest drop that is allowed.
         tasks: Number of tasks that are checked together.
     """
-    sure = float(ndtri(1 - (1 - DROP) / tasks))
+    sure = float(ndtri(1 - (1 - CONFIDENCE) / tasks))
     drops = [one.before.auc - one.day.auc - sure * sqrt(one.day.error**2 + one.before.error**2)]
     found = f"AUC {one.day}, {one.before} on the day before"
     if one.kept:
         level, error = _level(one.kept)
         drops.append(level - one.day.auc - sure * sqrt(one.day.error**2 + error**2))
         found += f", {level:.4f} on average over {len(one.kept)} kept day(s)"
-    rule = f"with {DROP:.0%} confidence at most {most:g} lower than on either"
+    rule = f"with {CONFIDENCE:.0%} confidence at most {most:g} lower than on either"
     name = f"AUC of {one.task} on the day"
     return Check(name, min(drops) <= most, found, rule)
 
@@ -128,7 +128,7 @@ def model_check(one: Beside, steps: int, tasks: int) -> Check:
     """
     found = f"AUC {one.day}, {one.before} on the day before, after {steps} steps"
     rule = (
-        f"above 0.5 on one of both with {ABOVE_CHANCE:.0%} confidence; a model at chance says nothing about the data: "
+        f"above 0.5 on one of both with {CONFIDENCE:.0%} confidence; a model at chance says nothing about the data: "
         "train it longer (`train.epochs`, a smaller `train.batch_size`, a higher `train.lr`)"
     )
     return Check(f"{TRAINING}{one.task}", not is_chance(one, tasks), found, rule)
@@ -136,7 +136,7 @@ def model_check(one: Beside, steps: int, tasks: int) -> Check:
 
 def is_chance(one: Beside, tasks: int) -> bool:
     """Whether neither day shows the model to be better than chance."""
-    sure = float(ndtri(1 - (1 - ABOVE_CHANCE) / tasks))
+    sure = float(ndtri(1 - (1 - CONFIDENCE) / tasks))
     return all(found.auc - sure * found.error <= 0.5 for found in (one.day, one.before))
 
 

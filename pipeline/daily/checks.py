@@ -8,7 +8,7 @@ from math import exp, log, sqrt
 from scipy.special import ndtri
 
 from pipeline.config.run import RunConfig
-from pipeline.daily.accuracy import DROP, Beside, day_check, model_check
+from pipeline.daily.accuracy import CONFIDENCE, Beside, day_check, model_check
 from pipeline.daily.drift import Positives, Summary, comparable
 from pipeline.data.prepared import Prepared
 from pipeline.registry.gate import Check
@@ -41,10 +41,10 @@ def model_checks(run: Run, aucs: Sequence[Beside]) -> list[Check]:
 
 def _shares(config: RunConfig, found: Summary) -> Iterator[Check]:
     most = config.daily.max_label_ratio
-    sure = float(ndtri(1 - (1 - DROP) / 2 / len(found.positives)))
+    sure = float(ndtri(1 - (1 - CONFIDENCE) / 2 / len(found.positives)))
     for task, (day, training) in found.positives.items():
         words = f"{day.share:.3%} positive ({day.count} rows), {training.share:.3%} in training"
-        rule = f"with {DROP:.0%} confidence at most {most:g} times more or less"
+        rule = f"with {CONFIDENCE:.0%} confidence at most {most:g} times more or less"
         yield Check(f"positives of {task}", least_ratio(day, training, sure) <= most, words, rule)
 
 

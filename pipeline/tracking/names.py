@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from gradops.methods import parse
@@ -13,6 +14,7 @@ from pipeline.runs.run import Epoch, Metrics, Run
 
 # The metric of an epoch that is sent last: an epoch with this metric is recorded completely.
 LAST_METRIC = "train.seconds"
+_MOST_NAMED = 3  # settings in a run's name
 
 
 def run_params(planned: PlannedRun, data: str) -> dict[str, str]:
@@ -25,6 +27,21 @@ def run_params(planned: PlannedRun, data: str) -> dict[str, str]:
     config = planned.config
     params = _boosting(config) if planned.system.kind == "boosting" else _network(config)
     return {name: str(value) for name, value in params.items()} | {"data": data}
+
+
+def run_name(label: str, params: Mapping[str, str], first: Mapping[str, str]) -> str:
+    """A run's name in MLflow: its label, and the settings in which it differs from the first run of this label.
+
+    Args:
+        label: Its label, such as ``uniform seed 0``.
+        params: Its parameters.
+        first: Those of the first run of this label in the experiment.
+    """
+    differing = [f"{name}={value}" for name, value in params.items() if first.get(name) != value]
+    if not differing:
+        return label
+    more = ", ..." if len(differing) > _MOST_NAMED else ""
+    return f"{label} ({', '.join(differing[:_MOST_NAMED])}{more})"
 
 
 def epoch_metrics(epoch: Epoch) -> list[tuple[str, float, int]]:

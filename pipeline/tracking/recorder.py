@@ -24,6 +24,7 @@ from pipeline.tracking.names import (
     epoch_metrics,
     metric_safe,
     result_metrics,
+    run_name,
 )
 from pipeline.tracking.pending import PendingRun
 from pipeline.tracking.store import restoring
@@ -202,7 +203,7 @@ class Recorder:
         found = self._search(f"tags.`{RUN}` = '{metadata.fingerprint}' and attributes.status != 'FINISHED'")
         if not found:
             recording.began = int(time.time() * 1000) - _milliseconds(recording.epochs)
-            recording.run_id = self._create(metadata.label, tags, recording.began)
+            recording.run_id = self._create(self._name(metadata), tags, recording.began)
             self._log_params(recording.run_id, metadata.params)
             return
         run = found[0]
@@ -214,6 +215,14 @@ class Recorder:
         known = self.client.get_metric_history(run.info.run_id, LAST_METRIC)
         recording.sent = max((metric.step + 1 for metric in known), default=0)
         recording.run_id, recording.began = run.info.run_id, run.info.start_time
+
+    def _name(self, metadata: PendingRun) -> str:
+        """A name that tells runs of one label and other settings apart."""
+        quote = '"' if "'" in metadata.label else "'"
+        query = f"attributes.run_name = {quote}{metadata.label}{quote}"
+        order = ["attributes.start_time ASC"]
+        found = self.client.search_runs([self.experiment], query, max_results=1, order_by=order)
+        return run_name(metadata.label, metadata.params, found[0].data.params) if found else metadata.label
 
     def _create(self, name: str, tags: dict[str, str], began: int | None = None) -> str:
         run = self.client.create_run(self.experiment, start_time=began, run_name=name, tags=tags)

@@ -56,7 +56,7 @@ def test_a_day_with_swapped_labels_is_suspect() -> None:
     days = [one for seed in range(20) for one in week(seed)]
     swapped = [replace(one, day=replace(one.day, auc=1 - one.day.auc)) for one in days]
     missed = [one for one in swapped if day_check(one, MOST, tasks=2).passed]
-    assert len(missed) <= 0.01 * len(days), "1 of 900 with seeds up to 100"
+    assert len(missed) <= 0.01 * len(days), "none of 900 with seeds up to 100"
     assert all(model_check(one, 1000, tasks=2).passed for one in swapped if one.before.auc > 0.65)
 
 
@@ -64,7 +64,7 @@ def test_a_day_with_labels_of_chance_is_mostly_suspect_and_always_with_more_rows
     draw = np.random.default_rng(0)
     days = [replace(one, day=scored(draw, 65, shift=0.0)) for seed in range(20) for one in week(seed)]
     suspect = [one for one in days if not day_check(one, MOST, tasks=2).passed]
-    assert len(suspect) > 0.5 * len(days)
+    assert len(suspect) > 0.8 * len(days)
     rich = Accuracy(0.73, 0.004)
     assert not day_check(Beside("buy", Accuracy(0.5, 0.004), rich, [rich] * 5), MOST, tasks=2).passed
 
@@ -83,7 +83,7 @@ def test_many_rows_leave_the_limit_as_it_is() -> None:
     found = day_check(replace(exact, before=Accuracy(0.7502, 1e-5)), MOST, tasks=1)
     assert not found.passed
     assert found.found == "AUC 0.7000 ± 0.0000, 0.7502 ± 0.0000 on the day before"
-    assert found.rule == "with 99% confidence at most 0.05 lower than on either"
+    assert found.rule == "with 95% confidence at most 0.05 lower than on either"
 
 
 def test_days_that_differ_by_nature_widen_what_is_expected() -> None:

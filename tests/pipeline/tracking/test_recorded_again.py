@@ -15,6 +15,7 @@ from mlflow.entities import Run as Recorded
 from pipeline.comparison.result_file import ComparisonFile, load_result_file
 from pipeline.registry import register
 from pipeline.registry.model import RegisteredModel
+from pipeline.tracking.names import run_name
 from pipeline.tracking.store import connect
 from tests.commands import run
 from tests.pipeline.agreement import Agreement
@@ -151,3 +152,25 @@ def test_a_version_has_the_drop_of_the_latest_comparison(folder: Path) -> None:
     (row,) = (row for row in file.val if row.system == version.tags["method"])
     chosen = RegisteredModel("shop").aliases["balanced"]
     assert RegisteredModel("shop").version(chosen).tags["val.delta_m_pct_drop"] == f"{row.delta_m_pct:.3f}"
+
+
+def test_runs_of_other_settings_have_names_that_say_which(folder: Path) -> None:
+    compare("--methods", "uniform", "--set", "train.lr=0.02", "--set", "train.epochs=2")
+    compare("--methods", "uniform", "--set", "train.lr=0.02", "--set", "train.epochs=2")
+    names = [run.info.run_name for run in connect().search_runs(["1"])]
+    assert "uniform seed 0" in names
+    assert "uniform seed 0 (train.epochs=2, train.lr=0.02)" in names
+    assert len(set(names)) + 1 == len(names), "only the two comparisons have one name"
+
+
+@pytest.mark.parametrize(
+    ("params", "name"),
+    [
+        ({"a": "1", "b": "2", "c": "3", "d": "4"}, "uniform seed 0"),
+        ({"a": "1", "b": "2", "c": "3", "d": "5"}, "uniform seed 0 (d=5)"),
+        ({"a": "1", "b": "2", "c": "3", "d": "4", "e": "6"}, "uniform seed 0 (e=6)"),
+        ({"a": "0", "b": "0", "c": "0", "d": "0"}, "uniform seed 0 (a=0, b=0, c=0, ...)"),
+    ],
+)
+def test_a_name_has_at_most_three_settings(params: dict[str, str], name: str) -> None:
+    assert run_name("uniform seed 0", params, {"a": "1", "b": "2", "c": "3", "d": "4"}) == name
