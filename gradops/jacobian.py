@@ -14,8 +14,11 @@ import torch
 from torch import Tensor
 from torch.autograd import grad
 
-from gradops import chain
+from gradops.backward.graph import empty_blocks, find_backward
 from gradops.group import Group
+
+# The tensors that a task reads: z alone, or z and further ones.
+Read = Tensor | Sequence[Tensor]
 
 
 @dataclass(frozen=True)
@@ -24,21 +27,35 @@ class Microbatch:
 
     Args:
         losses_T: The rows' part of the losses of the batch.
-        features: The shared representation z of these rows, or T views of it, one read by each tower.
+        features: The shared representation z of these rows, or T views of it, one read by each task. A task that also
+            reads other tensors that lead to something shared, as a gate reads the input, has a sequence of views
+            instead: that of z, then those of the others, the same ones for every task.
         leaf_BE: These rows of the cut's leaf, as a separate leaf; None if the model has no cut.
     """
 
     losses_T: Tensor
-    features: Tensor | Sequence[Tensor] | None = None
+    features: Tensor | Sequence[Read] | None = None
     leaf_BE: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Roots:
-    """T outputs and the cotangent with which each task's gradient starts there."""
+    """T outputs and the cotangent with which each task's gradient starts there.
+
+    Args:
+        outputs: The losses, or views of the shared representation.
+        cotangents: The gradient of each task's loss with respect to its output.
+        beside: The roots at the other tensors that the tasks read, where no conflict is measured.
+    """
 
     outputs: tuple[Tensor, ...]
     cotangents: tuple[Tensor, ...]
+    beside: tuple[Roots, ...] = ()
+
+    @property
+    def everywhere(self) -> tuple[Roots, ...]:
+        """The roots at the shared representation, and at each tensor beside it."""
+        return (Roots(self.outputs, self.cotangents), *self.beside)
 
     @cached_property
     def stacked(self) -> Tensor:
@@ -49,11 +66,13 @@ class Roots:
     def weighted(self, weights_T: Tensor) -> Roots:
         """The roots with every task's cotangent times its weight."""
         pairs = zip(weights_T.to(self.stacked.dtype), self.stacked, self.outputs, strict=True)
-        return Roots(self.outputs, tuple((weight * cotangent).to(output.dtype) for weight, cotangent, output in pairs))
+        cotangents = tuple((weight * cotangent).to(output.dtype) for weight, cotangent, output in pairs)
+        return Roots(self.outputs, cotangents, tuple(roots.weighted(weights_T) for roots in self.beside))
 
     def detached(self) -> Roots:
         """The roots without the graph behind them, which is freed."""
-        return Roots(tuple(output.detach() for output in self.outputs), self.cotangents)
+        outputs = tuple(output.detach() for output in self.outputs)
+        return Roots(outputs, self.cotangents, tuple(roots.detached() for roots in self.beside))
 
 
 @dataclass(frozen=True)
@@ -103,7 +122,8 @@ def split(part: Microbatch, own: Sequence[Tensor]) -> Roots:
         own: Parameters that are not shared. Each gets the plain gradient of the losses that reach it.
     """
     losses_T, features = part.losses_T, part.features
-    views = () if features is None or isinstance(features, Tensor) else tuple(features)
+    read = [] if features is None or isinstance(features, Tensor) else _read(features)
+    views = [view for views in read for view in views]
     targets = [*views, *own]
     grads = grad(losses_T.sum(), targets, retain_graph=True, allow_unused=True) if targets else ()
     for parameter, gradient in zip(own, grads[len(views) :], strict=True):
@@ -112,9 +132,21 @@ def split(part: Microbatch, own: Sequence[Tensor]) -> Roots:
     if isinstance(features, Tensor):
         passes = (grad(loss, features, retain_graph=True, allow_unused=True)[0] for loss in losses_T)
         return Roots((features,) * len(losses_T), tuple(_or_zeros(c, features) for c in passes))
-    if views:
-        return Roots(views, tuple(_or_zeros(c, v) for c, v in zip(grads, views, strict=False)))
+    if read:
+        cotangents, tasks = [_or_zeros(c, v) for c, v in zip(grads, views, strict=False)], len(losses_T)
+        starts = range(0, len(views), tasks)
+        first, *beside = (Roots(tuple(views[i : i + tasks]), tuple(cotangents[i : i + tasks])) for i in starts)
+        return Roots(first.outputs, first.cotangents, tuple(beside))
     return Roots(tuple(losses_T), tuple(torch.ones_like(losses_T)))
+
+
+def _read(features: Sequence[Read]) -> list[tuple[Tensor, ...]]:
+    """For each tensor that tasks read, their views of it; a tensor beside the first that needs no gradient is left out.
+
+    Such a tensor, as an input without tables, leads to nothing that is shared.
+    """
+    first, *beside = zip(*((one,) if isinstance(one, Tensor) else tuple(one) for one in features), strict=True)
+    return [first, *(views for views in beside if views[0].requires_grad)]
 
 
 def add_up(parameters: Sequence[Tensor], group: Group) -> None:
@@ -129,7 +161,7 @@ def add_up(parameters: Sequence[Tensor], group: Group) -> None:
 def gradients_apart(
     roots: Roots, shared: Sequence[Tensor], leaf_BE: Tensor | None, rows: int | None = None
 ) -> TaskGradients:
-    """The gradient of each task by itself: one pass of all tasks through a chain of layers, T passes elsewhere.
+    """The gradient of each task by itself: one pass of all tasks through known operations, T passes elsewhere.
 
     Args:
         roots: Starting points of the task gradients. The graph behind them stays.
@@ -137,14 +169,20 @@ def gradients_apart(
         leaf_BE: The leaf at which cotangents are taken, if there is one.
         rows: Number of leading rows that count, None for all; a number needs roots at the shared representation.
     """
-    layers = chain.find_chain(roots.outputs, shared, leaf_BE)
-    if layers is not None:
-        blocks, cotangent_BTE = layers.back(torch.stack([c[:rows] for c in roots.cotangents], dim=1))
-        return TaskGradients(blocks, [] if leaf_BE is None else [cotangent_BTE.to(leaf_BE.dtype)])
+    starts = roots.everywhere
+    backward = find_backward([start.outputs for start in starts], shared, leaf_BE)
+    if backward is not None:
+        first = [torch.stack([c[:rows] for c in start.cotangents], dim=1) for start in starts]
+        blocks, cotangent_BTE = backward.back(first)
+        return TaskGradients(
+            blocks, [] if cotangent_BTE is None or leaf_BE is None else [cotangent_BTE.to(leaf_BE.dtype)]
+        )
     inputs = list(shared) if leaf_BE is None else [*shared, leaf_BE]
-    blocks, cotangents = chain.empty_blocks(len(roots.outputs), shared), []
-    for task, (output, cotangent) in enumerate(zip(roots.outputs, roots.cotangents, strict=True)):
-        found = grad(output, inputs, _only_first(rows, cotangent), retain_graph=True, allow_unused=True)
+    blocks, cotangents = empty_blocks(len(roots.outputs), shared), []
+    for task in range(len(roots.outputs)):
+        outputs = [start.outputs[task] for start in starts]
+        first = [_only_first(rows, start.cotangents[task]) for start in starts]
+        found = grad(outputs, inputs, first, retain_graph=True, allow_unused=True)
         grads = [_or_zeros(g, i) for g, i in zip(found, inputs, strict=True)]
         for block, gradient in zip(blocks, grads, strict=False):
             block[task] = gradient.flatten()
@@ -161,8 +199,9 @@ def gradients_together(
         The gradient in each shared parameter and the cotangents at the leaves, B x E; None without leaves.
     """
     inputs = [*shared, *leaves]
-    outputs = [output for roots in all_roots for output in roots.outputs]
-    cotangents = [cotangent for roots in all_roots for cotangent in roots.cotangents]
+    starts = [start for roots in all_roots for start in roots.everywhere]
+    outputs = [output for start in starts for output in start.outputs]
+    cotangents = [cotangent for start in starts for cotangent in start.cotangents]
     found = grad(outputs, inputs, cotangents, allow_unused=True)
     grads = [_or_zeros(g, i) for g, i in zip(found, inputs, strict=True)]
     return grads[: len(shared)], joined(grads[len(shared) :]) if leaves else None

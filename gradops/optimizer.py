@@ -16,7 +16,7 @@ from gradops.base import Cut, GramianMethod, Method, State
 from gradops.diagnostics import StepReport
 from gradops.gram_estimator import GramEstimator
 from gradops.group import Alone, Group
-from gradops.jacobian import Microbatch, Roots
+from gradops.jacobian import Microbatch, Read, Roots
 from gradops.rotation import Leader, Rotations
 from gradops.surgery import Surgery
 
@@ -173,7 +173,7 @@ class MultiTaskOptimizer(Optimizer):
         self,
         losses: Tensor | Iterable[Microbatch],
         *,
-        features: Tensor | Sequence[Tensor] | None = None,
+        features: Tensor | Sequence[Read] | None = None,
         pooled: Cut | None = None,
         diagnose: bool = False,
     ) -> StepReport: ...
@@ -206,7 +206,7 @@ class MultiTaskOptimizer(Optimizer):
         self,
         losses: Tensor | Iterable[Microbatch],
         *,
-        features: Tensor | Sequence[Tensor] | None = None,
+        features: Tensor | Sequence[Read] | None = None,
         pooled: Cut | None = None,
         diagnose: bool = False,
     ) -> StepReport:
@@ -219,10 +219,11 @@ class MultiTaskOptimizer(Optimizer):
                 iterator that makes each on demand, so that activations of one are held at a time. That saves memory in
                 steps that measure exactly; other steps, also those of methods that read no Gram matrix, hold all
                 activations until the weights are known. The update is that of the batch.
-            features: The shared representation z, B x D, or T views of it, one read by each tower, before any rotation.
+            features: The shared representation z, B x D, or T views of it, one read by each tower, before any rotation;
+                a sequence of views where a task reads further tensors, see :class:`gradops.Microbatch`.
                 Needed to measure at the features, for a share of the rows, and for rotations; elsewhere it saves T
-                passes through the towers, and the passes of a chain of layers (:mod:`gradops.chain`). Micro-batches
-                bring their own.
+                passes through the towers, and, where operations are known (:mod:`gradops.backward.readers`), the T
+                passes below. Micro-batches bring their own.
             pooled: The cut at the output of the embedding tables, if the model has one; of the whole batch.
             diagnose: Form the Gram matrix even if the method does not need it, and the exact one even if the method
                 uses another. For a method that is defined at the features it is that of the cotangents there.
@@ -259,9 +260,8 @@ class MultiTaskOptimizer(Optimizer):
             raise ValueError(
                 "`features` should be given at the features, for a share of the rows, or where towers rotate."
             )
-        # The same tensor T times would silently give every task the sum of all cotangents.
-        if isinstance(features, Sequence) and len({id(view) for view in features}) != len(losses_T):
-            raise ValueError(f"`features` should be z, or {len(losses_T)} distinct views of it, one a task.")
+        if isinstance(features, Sequence):
+            _check_views(features, len(losses_T))
         return part
 
     @torch.no_grad()
@@ -273,6 +273,15 @@ class MultiTaskOptimizer(Optimizer):
         cotangent_TBD = jacobian.stacked(roots)
         features_BD = jacobian.joined([part.outputs[0] for part in roots]).to(cotangent_TBD.dtype)
         leader.backward(features_BD, cotangent_TBD, weights_T, rate_T)
+
+
+def _check_views(features: Sequence[Read], tasks: int) -> None:
+    read = [(one,) if isinstance(one, Tensor) else tuple(one) for one in features]
+    if len({len(views) for views in read}) > 1:
+        raise ValueError("`features` should have the same tensors for every task. Found tasks with more than others.")
+    # The same tensor T times would silently give every task the sum of all cotangents.
+    if any(len({id(view) for view in views}) != tasks for views in zip(*read, strict=True)):
+        raise ValueError(f"`features` should be z, or {tasks} distinct views of it, one a task.")
 
 
 def _estimator(estimator: GramEstimator | None, gauge: GramEstimator | None) -> GramEstimator:

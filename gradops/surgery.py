@@ -226,6 +226,8 @@ class Surgery:
         pieces = combined_BD.split([len(roots.outputs[0]) for roots in batch.roots])
         pairs = [(roots.outputs[0], piece) for roots, piece in zip(batch.roots, pieces, strict=True)]
         entered = [Roots((output,), (piece.to(output.dtype),)) for output, piece in pairs]
+        # Beside the features tasks do not read the same: their gradients there are added up.
+        entered += [beside for roots in batch.roots for beside in roots.beside]
         self._assign_together(entered, batch, cut)
         gram_TT, update_T = None, None
         if diagnose:

@@ -14,6 +14,10 @@ from features.declared import Declared
 from features.errors import InputError
 from models.embedding.base import Embedding
 from models.embedding.cut import Bags, TableCut
+from models.layers.experts import BatchedLinear
+
+# The tensors that one task reads: the shared one, or the shared one and further ones.
+View = Tensor | tuple[Tensor, ...]
 
 DEFAULT_KIND = "shared_bottom"
 _TRANSFORM = "head_transform."
@@ -50,7 +54,7 @@ class Architecture(nn.Module, ABC):
         self.head_transform = head_transform
 
     @abstractmethod
-    def through(self, pooled_BE: Tensor, value_BV: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def through(self, pooled_BE: Tensor, value_BV: Tensor) -> tuple[Tensor, tuple[View, ...]]:
         """Logits and shared views of any rows of a batch: the network above the embedding.
 
         Args:
@@ -59,8 +63,10 @@ class Architecture(nn.Module, ABC):
 
         Returns:
             Logits B x T, and T distinct views (:func:`views_of`) of the last tensor that several tasks read. Conflict
-            "at the features" is measured there. Loss t reaches everything shared, pooled embeddings included, only
-            through view t.
+            "at the features" is measured there. Where tasks read further tensors that lead to something shared, as
+            gates read the input, each has a tuple: its view of that last tensor, then its views of the others, the same
+            tensors for every task. Loss t reaches everything shared, pooled embeddings included, only through the
+            views of task t.
         """
 
     @abstractmethod
@@ -73,6 +79,10 @@ class Architecture(nn.Module, ABC):
         Empty where tasks read no single vector; the config's :attr:`ArchitectureConfig.head_width` is then None.
         """
         return ()
+
+    def expert_gates(self) -> Mapping[str, nn.Module]:
+        """The modules that mix experts, by name: each gives a row's shares, B x N. Empty without experts."""
+        return {}
 
     def forward(self, bags: Bags, value_BV: Tensor) -> Tensor:
         """Logits B x T, with the tables in the graph."""
@@ -137,7 +147,7 @@ class Architecture(nn.Module, ABC):
         with torch.no_grad():
             self.embedding.initialise(generator, embedding_std)
             for layer in self.modules():
-                if isinstance(layer, nn.Linear):
+                if isinstance(layer, nn.Linear | BatchedLinear):
                     draw_uniform(list(layer.parameters()), layer.in_features, generator)
 
     def _plain_tensors(self) -> dict[str, Tensor]:
@@ -180,19 +190,19 @@ class ArchitectureConfig(Declared, ABC):
 
     @abstractmethod
     def network(
-        self, embedding: Embedding, *, values: int, tasks: int, head_transform: HeadTransform | None
+        self, embedding: Embedding, *, values: int, tasks: Sequence[str], head_transform: HeadTransform | None
     ) -> Architecture:
         """The network with these keys; called by :meth:`build`, which has checked the head transform."""
 
     def build(
-        self, embedding: Embedding, *, values: int, tasks: int, head_transform: HeadTransform | None = None
+        self, embedding: Embedding, *, values: int, tasks: Sequence[str], head_transform: HeadTransform | None = None
     ) -> Architecture:
         """The network with these keys, before initialisation; training, warm start and serving all build it here.
 
         Args:
             embedding: Its embedding.
             values: Number of numeric values, V.
-            tasks: Number of tasks, T.
+            tasks: The names of the T tasks.
             head_transform: Module through which tasks read the shared vector; None for none.
 
         Raises:

@@ -87,13 +87,13 @@ class SharedBottomConfig(ArchitectureConfig):
         return cls(bottom=(8, 6), tower=(4,), dropout=0.0)
 
     def network(
-        self, embedding: Embedding, *, values: int, tasks: int, head_transform: HeadTransform | None
+        self, embedding: Embedding, *, values: int, tasks: Sequence[str], head_transform: HeadTransform | None
     ) -> SharedBottom:
         """The network with these keys."""
         return SharedBottom(
             embedding,
             values=values,
-            tasks=tasks,
+            tasks=len(tasks),
             bottom=self.bottom,
             tower=self.tower,
             dropout=self.dropout,

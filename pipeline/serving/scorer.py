@@ -200,7 +200,7 @@ def load_network(
     values = len(encoder.spec.value_features)
     try:
         with torch.device("meta"):  # nothing is allocated before the declared sizes match the file
-            model = architecture.build(PortableEmbedding(encoder.tables()), values=values, tasks=len(tasks))
+            model = architecture.build(PortableEmbedding(encoder.tables()), values=values, tasks=tasks)
     except (TypeError, RuntimeError) as error:
         raise InputError(f"{weights} belongs to a network whose declared sizes exceed those of any tensor") from error
     wanted = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}

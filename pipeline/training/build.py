@@ -58,7 +58,7 @@ def build_model(
     model = architecture.build(
         embedding or TorchRecEmbedding(encoder.tables(), weighted=encoder.spec.weighted),
         values=len(encoder.spec.value_features),
-        tasks=len(tasks),
+        tasks=tasks,
         head_transform=rotations,
     )
     model.initialise(torch.Generator().manual_seed(seed), architecture.embedding_std)

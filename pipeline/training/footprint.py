@@ -83,7 +83,7 @@ class Footprint:
         """The footprint of the run that a config describes, on prepared data and the tables of its encoder."""
         with torch.device("meta"):
             embedding, values = PortableEmbedding(tables), len(config.spec.value_features)
-            model = architecture_of(config).build(embedding, values=values, tasks=len(config.tasks))
+            model = architecture_of(config).build(embedding, values=values, tasks=config.tasks)
         entries = _entries(prepared)
         weights = sum(_bytes(p) for p in model.parameters())
         gradients, state = _optimizer_bytes(config, model, tables, entries)

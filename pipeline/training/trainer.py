@@ -25,6 +25,7 @@ from pipeline.data.batches import Batches
 from pipeline.data.windows import Batch
 from pipeline.evaluation.metrics import Evaluator
 from pipeline.runs.run import Epoch, Metrics
+from pipeline.training.expert_use import ExpertUse
 
 
 class DivergedError(InputError):
@@ -204,9 +205,11 @@ class Trainer:
         """Take one step and return its losses."""
         cut = self.model.cut(batch.bags)
         diagnose = self.step % self.config.diagnose_every == 0
-        report = self.optimizer.step(self._parts(batch, cut), pooled=cut, diagnose=diagnose)
+        use = ExpertUse(self.model.expert_gates() if diagnose else {})
+        with use.recorded():
+            report = self.optimizer.step(self._parts(batch, cut), pooled=cut, diagnose=diagnose)
         if diagnose:
-            self.present.diagnostics[self.step] = report.scalars(self.tasks)
+            self.present.diagnostics[self.step] = report.scalars(self.tasks) | use.scalars(self.group)
         self.schedule.step()
         self.step += 1
         losses_T = report.losses_T.cpu()

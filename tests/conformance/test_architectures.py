@@ -7,6 +7,7 @@ on a few rows of Census-income.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
@@ -18,14 +19,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.autograd import grad
 
 from features.encoder import Table
 from features.errors import InputError
-from gradops import Microbatch, MultiTaskOptimizer, chain, jacobian
+from gradops import Microbatch, MultiTaskOptimizer, jacobian
+from gradops.backward.graph import find_backward
 from gradops.methods import parse
 from gradops.rotation import Rotation, Rotations
 from models.architectures import ARCHITECTURES, parse_architecture
-from models.architectures.base import Architecture, ArchitectureConfig
+from models.architectures.base import Architecture, ArchitectureConfig, View
 from models.embedding.cut import Bags, TableCut
 from models.embedding.portable import PortableEmbedding
 from models.loss import cross_entropy, label_shares
@@ -37,11 +40,12 @@ from pipeline.runs.run import WEIGHTS, Epoch, Run, architecture_of
 from pipeline.serving.scorer import Scorer
 from pipeline.training.build import build_model
 from pipeline.training.footprint import Footprint
+from pipeline.training.resolve import changed_config
 from pipeline.training.training import train
 from tests.conftest import debug_config
 from tests.gradops import reference
 from tests.models import networks
-from tests.models.networks import TASKS, VALUES
+from tests.models.networks import NAMES, TASKS, VALUES
 
 Trained = Callable[[str], tuple[RunConfig, Run]]
 # Two epochs, with a checkpoint in the middle of the first.
@@ -57,7 +61,7 @@ WITH_A_HEAD = pytest.mark.parametrize(
 
 def network(kind: str, *, tables: Sequence[Table] = networks.TABLES, seed: int = 0) -> Architecture:
     """In float64, with weights large enough for gradients that reach the tables at full size."""
-    model = ARCHITECTURES[kind].example().build(PortableEmbedding(tables), values=VALUES, tasks=TASKS)
+    model = ARCHITECTURES[kind].example().build(PortableEmbedding(tables), values=VALUES, tasks=NAMES)
     model.double().initialise(torch.Generator().manual_seed(seed), embedding_std=0.5)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -72,7 +76,7 @@ def rotated(kind: str, seed: int) -> Architecture:
     rotations = Rotations(Rotation(), tasks=TASKS, width=example.head_width)
     nn.init.normal_(rotations.angles, generator=torch.Generator().manual_seed(seed))
     embedding = PortableEmbedding(networks.TABLES)
-    model = example.build(embedding, values=VALUES, tasks=TASKS, head_transform=rotations).double().eval()
+    model = example.build(embedding, values=VALUES, tasks=NAMES, head_transform=rotations).double().eval()
     model.initialise(torch.Generator().manual_seed(seed), embedding_std=0.5)
     return model
 
@@ -160,13 +164,31 @@ def test_a_step_measured_at_the_features_is_the_naive_one(kind: str, method: str
     bags, value_BV, labels_BT = batch()
     logits_BT, views = naive.through(naive.embedding(bags), value_BV)
     losses_T = networks.mean_losses(logits_BT, labels_BT)
-    read = [torch.autograd.grad(loss, view, retain_graph=True)[0] for loss, view in zip(losses_T, views, strict=True)]
+    features, *beside = read_by_tasks(views)
+    at_features = [grad(loss, view, retain_graph=True)[0] for loss, view in zip(losses_T, features, strict=True)]
     losses_T.sum().backward(inputs=own_parameters(naive), retain_graph=True)
-    jac_TP = torch.stack(read).flatten(1).numpy()
-    update_P = torch.from_numpy(dropped(jac_TP) if method == "graddrop" else reference.mgda(jac_TP))
-    views[0].backward(update_P.view_as(views[0]), inputs=[*naive.shared_parameters(), *naive.embedding.tables()])
+    jac_TP = torch.stack(at_features).flatten(1).numpy()
+    if method == "graddrop":
+        update_P, weight_T = torch.from_numpy(dropped(jac_TP)), torch.ones(TASKS)
+    else:
+        update_P = torch.from_numpy(reference.mgda(jac_TP))
+        weight_T = torch.linalg.lstsq(torch.from_numpy(jac_TP).T, update_P[:, None]).solution.squeeze(1)
+    others = [view for tensor in beside for view in tensor]
+    moved = [w * g for tensor in beside for w, g in zip(weight_T, gradients(losses_T, tensor), strict=True)]
+    shared = [*naive.shared_parameters(), *naive.embedding.tables()]
+    torch.autograd.backward([features[0], *others], [update_P.view_as(features[0]), *moved], inputs=shared)
     torch.optim.SGD(naive.parameters(), lr=LR).step()
     assert_same_change(before, ours, naive)
+
+
+def read_by_tasks(views: Sequence[View]) -> list[tuple[Tensor, ...]]:
+    """For each tensor that tasks read, their views of it."""
+    return list(zip(*((view,) if isinstance(view, Tensor) else view for view in views), strict=True))
+
+
+def gradients(losses_T: Tensor, views: Sequence[Tensor]) -> list[Tensor]:
+    """The gradient of each task's loss at its own view."""
+    return [grad(loss, view, retain_graph=True)[0] for loss, view in zip(losses_T, views, strict=True)]
 
 
 def dropped(jac_TP: reference.Array) -> reference.Array:
@@ -201,19 +223,26 @@ def test_a_loss_reaches_what_is_shared_through_its_own_view_alone(kind: str) -> 
     logits_BT, views = model.through(cut.leaf_BE, value_BV)
     losses_T = networks.mean_losses(logits_BT, labels_BT)
     assert logits_BT.shape == (BATCH, TASKS)
-    assert len({id(view) for view in views}) == len(views) == TASKS
+    read = read_by_tasks(views)
+    assert all(len({id(view) for view in tensor}) == len(views) == TASKS for tensor in read)
     inputs = [*model.shared_parameters(), cut.leaf_BE]
     for task, loss in enumerate(losses_T):
-        read = torch.autograd.grad(loss, views, retain_graph=True, allow_unused=True)
-        assert [g is not None and bool(g.any()) for g in read] == [other == task for other in range(TASKS)]
-        directly = torch.autograd.grad(loss, inputs, retain_graph=True)
-        by_view = torch.autograd.grad(views[task], inputs, read[task], retain_graph=True)
-        torch.testing.assert_close(by_view, directly, rtol=1e-12, atol=1e-15)
+        mine = [grad(loss, tensor, retain_graph=True, allow_unused=True) for tensor in read]
+        for found in mine:
+            assert [g is not None and bool(g.any()) for g in found] == [other == task for other in range(TASKS)]
+        directly = grad(loss, inputs, retain_graph=True, allow_unused=True)
+        outputs, cotangents = [tensor[task] for tensor in read], [found[task] for found in mine]
+        by_view = grad(outputs, inputs, cotangents, retain_graph=True, allow_unused=True)
+        for ours, expected in zip(by_view, directly, strict=True):
+            if expected is None:
+                assert ours is None or not ours.any()
+            else:
+                torch.testing.assert_close(ours, expected, rtol=1e-11, atol=1e-14)
 
 
 @KINDS
 def test_task_gradients_are_those_of_autograd(kind: str) -> None:
-    """Side by side where a chain of layers is found, else task by task."""
+    """Side by side where all operations are known, else task by task."""
     model = network(kind)
     bags, value_BV, labels_BT = batch()
     cut = model.cut(bags)
@@ -234,8 +263,8 @@ def test_task_gradients_go_back_side_by_side(kind: str) -> None:
     bags, value_BV, _ = batch()
     cut = model.cut(bags)
     _, views = model.through(cut.leaf_BE, value_BV)
-    if chain.find_chain(views, model.shared_parameters(), cut.leaf_BE) is None:
-        pytest.skip(f"`{kind}` is more than a chain of layers: autograd goes back once a task")
+    if find_backward(read_by_tasks(views), model.shared_parameters(), cut.leaf_BE) is None:
+        pytest.skip(f"`{kind}` has operations that are not known: autograd goes back once a task")
 
 
 @KINDS
@@ -244,7 +273,7 @@ def test_a_start_depends_on_the_seed_alone(kind: str) -> None:
     for start, seed in ((1, 0), (2, 0), (2, 1)):
         with torch.random.fork_rng():
             torch.manual_seed(start)
-            model = ARCHITECTURES[kind].example().build(PortableEmbedding(networks.TABLES), values=VALUES, tasks=TASKS)
+            model = ARCHITECTURES[kind].example().build(PortableEmbedding(networks.TABLES), values=VALUES, tasks=NAMES)
         model.initialise(torch.Generator().manual_seed(seed), embedding_std=0.5)
         states.append(model.state_dict())
     first, again, other = states
@@ -292,7 +321,7 @@ def test_a_network_without_a_head_takes_no_transform(kind: str) -> None:
     if example.head_width is None:
         rotations = Rotations(Rotation(), tasks=TASKS, width=4)
         with pytest.raises(ValueError, match="should have no head transform"):
-            example.build(PortableEmbedding(networks.TABLES), values=VALUES, tasks=TASKS, head_transform=rotations)
+            example.build(PortableEmbedding(networks.TABLES), values=VALUES, tasks=NAMES, head_transform=rotations)
     else:
         assert {head.in_features for head in rotated(kind, 0).heads()} == {example.head_width}
 
@@ -362,6 +391,32 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     ours, theirs = (load_file(r.folder / WEIGHTS) for r in (run, whole))
     assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
     assert run.test == whole.test
+
+
+@KINDS
+def test_its_numbers_can_be_searched(kind: str, few: tuple[RunConfig, Prepared], tmp_path: Path) -> None:
+    example = ARCHITECTURES[kind].example()
+    config = config_in(tmp_path, few, example)
+    numbers = {k: v for k, v in example.model_dump().items() if type(v) in (int, float)}
+    for key, value in numbers.items():
+        other = value + 1 if type(value) is int else value / 2 + 0.1
+        found = changed_config(config, {f"model.{key}": other}).model
+        assert found == example.model_copy(update={key: other})
+
+
+@KINDS
+def test_the_use_of_experts_is_recorded(kind: str, few: tuple[RunConfig, Prepared], trained: Trained) -> None:
+    config, run = trained(kind)
+    model = architecture_of(config).build(
+        PortableEmbedding(few[1].encoder().tables()), values=len(config.spec.value_features), tasks=run.tasks
+    )
+    first = run.history[0].diagnostics[0]
+    recorded = {name.rpartition(".")[0].removeprefix("gate.") for name in first if name.startswith("gate.")}
+    assert recorded == model.expert_gates().keys()
+    for name in recorded:
+        shares = [value for key, value in first.items() if key.startswith(f"gate.{name}.expert")]
+        assert sum(shares) == pytest.approx(1)
+        assert 0 < first[f"gate.{name}.entropy"] <= math.log(len(shares))
 
 
 @KINDS

@@ -15,7 +15,7 @@ from features.kinds import KINDS
 from features.tasks.binary import Task
 from gradops.catalogue import methods_page
 from gradops.methods import METHODS
-from models.architectures import ARCHITECTURES
+from models.architectures import ARCHITECTURES, parse_architecture
 from pipeline.config.contract import ContractConfig
 from pipeline.config.gate import GateConfig
 from pipeline.config.run import CompareConfig, DataConfig
@@ -37,6 +37,20 @@ PACKAGES = ("features", "gradops", "models", "pipeline", "jobs")
 # Tags in MLflow and a range of a search: dotted, and no modules.
 NO_MODULES = {"gradops.alpha", *(name for name in vars(tags).values() if isinstance(name, str))}
 ARCHITECTURE = (DOCS / "architecture.md").read_text()
+
+
+@pytest.mark.parametrize("toml", blocks("toml", (DOCS / "architectures.md").read_text()))
+def test_the_architectures_in_the_page_can_be_declared(toml: str) -> None:
+    written = tomllib.loads(toml)["model"]
+    declared = parse_architecture(written).model_dump(mode="json")
+    assert declared == declared | written
+
+
+def test_the_page_of_architectures_has_all_of_them() -> None:
+    page = (DOCS / "architectures.md").read_text()
+    declared = {tomllib.loads(toml)["model"]["kind"] for toml in blocks("toml", page)}
+    assert declared == {*ARCHITECTURES}
+    assert all(f'`"{kind}"`' in page for kind in ARCHITECTURES)
 
 
 def test_the_guide_to_your_own_data_is_true_of_a_generated_log() -> None:

@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 
 from features.encoder import Table
-from models.architectures.base import Architecture, HeadTransform
+from models.architectures.base import Architecture, HeadTransform, View
 from models.architectures.shared_bottom import SharedBottom
 from models.embedding.cut import Bags, TableCut
 from models.embedding.portable import PortableEmbedding
 from models.loss import cross_entropy, label_shares
 
 TABLES = [Table("a", 7, 4, ("a",)), Table("b", 5, 6, ("b",)), Table("c", 11, 4, ("c",))]
-TASKS = 3
+NAMES = ("click", "like", "buy")
+TASKS = len(NAMES)
 VALUES = 2
 
 
@@ -75,7 +76,7 @@ class Passed:
 
     logits_BT: Tensor
     losses_T: Tensor
-    views: tuple[Tensor, ...]
+    views: tuple[View, ...]
     cut: TableCut
 
 

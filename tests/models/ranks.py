@@ -20,7 +20,8 @@ from features.encoder import Table
 from gradops import GramEstimator, Microbatch, MultiTaskOptimizer, Ranks
 from gradops.methods import parse
 from gradops.rotation import Rotations
-from models.architectures.shared_bottom import SharedBottom
+from models.architectures import ARCHITECTURES
+from models.architectures.base import Architecture
 from models.embedding.base import Embedding
 from models.embedding.cut import Bags, TableCut
 from models.embedding.sharded import ShardedEmbedding
@@ -53,6 +54,7 @@ class Case:
         piece: Rows of a micro-batch; 0 for all.
         doubled: Whether the network is in float64: GradDrop's draws are of the type of the gradients, and PCGrad's
             quotients magnify float32 rounding.
+        architecture: What stands on the tables.
         broken: What is done wrongly, to be found.
     """
 
@@ -64,6 +66,7 @@ class Case:
     estimator: GramEstimator = field(default_factory=GramEstimator)
     piece: int = 0
     doubled: bool = False
+    architecture: str = "shared_bottom"
     broken: str = ""
 
 
@@ -107,22 +110,23 @@ def part_of(whole: Bags, rows: slice) -> Bags:
     return Bags(whole.ids_N[mine_N], whole.lengths_FB.view(-1, BATCH)[:, rows].flatten(), weight_N)
 
 
-def network(case: Case, embedding: Embedding) -> SharedBottom:
-    rotation = parse(case.method).rotation
-    model = SharedBottom(
-        embedding,
-        values=networks.VALUES,
-        tasks=networks.TASKS,
-        bottom=(8, 6),
-        tower=(4,),
-        dropout=0.0,
-        head_transform=None if rotation is None else Rotations(rotation, tasks=networks.TASKS, width=6),
-    )
+def network(case: Case, embedding: Embedding) -> Architecture:
+    rotation, config = parse(case.method).rotation, ARCHITECTURES[case.architecture].example()
+    rotations = None
+    if rotation is not None:
+        assert config.head_width is not None
+        rotations = Rotations(rotation, tasks=networks.TASKS, width=config.head_width)
+    model = config.build(embedding, values=networks.VALUES, tasks=networks.NAMES, head_transform=rotations)
     model.initialise(torch.Generator().manual_seed(1), embedding_std=0.5)
     with torch.no_grad():
-        for parameter in [*model.bottom.parameters(), *model.towers.parameters()]:
+        for parameter in above_tables(model):
             parameter.mul_(3)  # gradients that reach the tables at full size
     return model
+
+
+def above_tables(model: Architecture) -> list[torch.nn.Parameter]:
+    tables = {id(table) for table in model.embedding.parameters()}
+    return [parameter for parameter in model.network_parameters() if id(parameter) not in tables]
 
 
 def schedule(step: int) -> float:
@@ -165,8 +169,8 @@ def sharded_steps(case: Case, rank: int, world: int) -> Outcome:
     assert_spread(case, embedding, world)
     model = network(case, embedding)
     if case.doubled:
-        for half in (model.bottom, model.towers):
-            half.double()
+        for parameter in above_tables(model):
+            parameter.data = parameter.data.double()
     if case.broken == "scale":
         embedding._ranks = 1
     optimizer = optimizer_of(case, model, [ShardedOptimizer(embedding, TABLE_LR[case.rule])], Ranks(checked=True))
@@ -185,11 +189,11 @@ def sharded_steps(case: Case, rank: int, world: int) -> Outcome:
     return Outcome(weights, losses, network_state | (tables_of(whole) if rank == 0 else {}))
 
 
-def without_tables(model: SharedBottom) -> dict[str, Tensor]:
+def without_tables(model: Architecture) -> dict[str, Tensor]:
     return {k: v.clone() for k, v in model.state_dict().items() if not k.startswith("embedding.")}
 
 
-def optimizer_of(case: Case, model: SharedBottom, of_tables: Sequence[torch.optim.Optimizer], group: Any) -> Any:
+def optimizer_of(case: Case, model: Architecture, of_tables: Sequence[torch.optim.Optimizer], group: Any) -> Any:
     tables = {id(table) for table in model.embedding.tables()}
     sgd = torch.optim.SGD([p for p in model.network_parameters() if id(p) not in tables], lr=LR)
     rotations = model.head_transform if isinstance(model.head_transform, Rotations) else None
@@ -203,14 +207,14 @@ def optimizer_of(case: Case, model: SharedBottom, of_tables: Sequence[torch.opti
     )
 
 
-def parts(case: Case, model: SharedBottom, cut: TableCut, step: int, mine: slice) -> Iterator[Microbatch]:
+def parts(case: Case, model: Architecture, cut: TableCut, step: int, mine: slice) -> Iterator[Microbatch]:
     """This rank's rows, at least one piece of them even if there are none."""
     share_BT = label_shares(labels(step)[mine], add_up=Ranks().sum)
     size = case.piece or BATCH
     for start in range(0, max(mine.stop - mine.start, 1), size):
         rows = slice(start, start + size)
         leaf_BE = cut.leaf_BE[rows].detach().requires_grad_()
-        logits_BT, views = model.through(leaf_BE, values(step)[mine][rows].to(next(model.bottom.parameters())))
+        logits_BT, views = model.through(leaf_BE, values(step)[mine][rows].to(above_tables(model)[0]))
         yield Microbatch(
             cross_entropy(logits_BT, labels(step)[mine][rows].to(logits_BT), share_BT[rows]), views, leaf_BE
         )

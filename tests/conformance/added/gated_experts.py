@@ -6,13 +6,14 @@ outputs by the shares that its gate gives them, softmax(W x + b), and its tower 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from models.architectures.base import Architecture, ArchitectureConfig, HeadTransform, multilayer, views_of
+from models.architectures.base import Architecture, ArchitectureConfig, HeadTransform, View, multilayer, views_of
 from models.embedding.base import Embedding
 
 
@@ -33,21 +34,20 @@ class GatedExperts(Architecture):
         self.experts = nn.ModuleList(multilayer(width, [units]) for _ in range(experts))
         self.gates = nn.ModuleList(nn.Linear(width, experts) for _ in range(tasks))
         self.towers = nn.ModuleList(nn.Linear(units, 1) for _ in range(tasks))
-        self._widths = [*[units] * experts, width]
 
-    def through(self, pooled_BE: Tensor, value_BV: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Logits B x T, and T views of what all tasks read: the experts' outputs, and x, which the gates read."""
+    def through(self, pooled_BE: Tensor, value_BV: Tensor) -> tuple[Tensor, tuple[View, ...]]:
+        """Logits B x T, and for each task a view of the experts' outputs and one of x, which its gate reads."""
         input_BX = torch.cat([pooled_BE, value_BV], dim=1)
-        read = torch.cat([*(expert(input_BX) for expert in self.experts), input_BX], dim=1)
-        views = views_of(read, len(self.towers))
+        output_BND = torch.stack([expert(input_BX) for expert in self.experts], dim=1)
+        tasks = len(self.towers)
+        views = tuple(zip(views_of(output_BND, tasks), views_of(input_BX, tasks), strict=True))
         parts = zip(views, self.gates, self.towers, strict=True)
-        return torch.cat([self._logit(view, gate, tower) for view, gate, tower in parts], dim=1), views
+        return torch.cat([self._logit(*view, gate, tower) for view, gate, tower in parts], dim=1), views
 
-    def _logit(self, view: Tensor, gate: nn.Module, tower: nn.Module) -> Tensor:
+    def _logit(self, output_BND: Tensor, input_BX: Tensor, gate: nn.Module, tower: nn.Module) -> Tensor:
         """One task's logit, B x 1."""
-        *outputs, input_BX = view.split(self._widths, dim=1)
         share_BN = gate(input_BX).softmax(dim=1)
-        logit_B1: Tensor = tower(torch.einsum("bn,bnd->bd", share_BN, torch.stack(outputs, dim=1)))
+        logit_B1: Tensor = tower(torch.einsum("bn,bnd->bd", share_BN, output_BND))
         return logit_B1
 
     def shared_parameters(self) -> list[nn.Parameter]:
@@ -76,8 +76,8 @@ class GatedExpertsConfig(ArchitectureConfig):
         return cls(experts=2, units=6)
 
     def network(
-        self, embedding: Embedding, *, values: int, tasks: int, head_transform: HeadTransform | None
+        self, embedding: Embedding, *, values: int, tasks: Sequence[str], head_transform: HeadTransform | None
     ) -> GatedExperts:
         """The network with these keys."""
         del head_transform  # None: there is no vector to map
-        return GatedExperts(embedding, values=values, tasks=tasks, experts=self.experts, units=self.units)
+        return GatedExperts(embedding, values=values, tasks=len(tasks), experts=self.experts, units=self.units)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from features.transforms import FIRST_KNOWN
-from gradops import chain
+from gradops.backward.graph import find_backward
 from gradops.rotation import Rotation, Rotations
 from models.architectures.shared_bottom import SharedBottom
 from models.embedding.portable import PortableEmbedding
@@ -84,6 +84,6 @@ def test_task_gradients_go_back_side_by_side() -> None:
     for rows in (slice(None), slice(0, 5)):
         leaf_BE = cut.leaf_BE[rows].detach().requires_grad_()
         _, views = model.through(leaf_BE, networks.values(16, 0).float()[rows])
-        assert chain.find_chain(views, model.shared_parameters(), leaf_BE) is not None
+        assert find_backward([views], model.shared_parameters(), leaf_BE) is not None
     _, views = model.through(cut.leaf_BE, networks.values(16, 0).float())
-    assert chain.find_chain(views, model.shared_parameters(), cut.leaf_BE) is not None
+    assert find_backward([views], model.shared_parameters(), cut.leaf_BE) is not None

@@ -14,7 +14,8 @@ from gradops import GramEstimator
 from gradops.base import GramianMethod
 from gradops.group import Alone
 from gradops.methods import parse
-from models.architectures.shared_bottom import SharedBottom
+from models.architectures import ARCHITECTURES
+from models.architectures.base import Architecture
 from models.embedding.cut import Bags
 from models.embedding.portable import PortableEmbedding
 from models.embedding.sharding_kinds import Kind
@@ -30,6 +31,7 @@ def all_of(kind: Kind) -> dict[str, Kind]:
     return {table.name: kind for table in ranks.TABLES}
 
 
+OTHERS = [kind for kind in ARCHITECTURES if kind != "shared_bottom"]
 CASES = [
     Case("row_wise", all_of("row_wise"), pooling="mean"),
     Case("row_wise_adagrad", all_of("row_wise"), "rowwise_adagrad"),
@@ -51,6 +53,8 @@ CASES = [
     Case("rotograd", MIXED, method="rotograd + rotation(leader_lr=0.1)"),
     Case("rotograd_coop", MIXED, method="rotograd_coop + rotation(loss='v1', cooperative_after=2, leader_lr=0.1)"),
     Case("graddrop", MIXED, method="graddrop", doubled=True),
+    *(Case(kind, MIXED, architecture=kind) for kind in OTHERS),
+    *(Case(f"{kind} in pieces", MIXED, method="graddrop", piece=7, doubled=True, architecture=kind) for kind in OTHERS),
 ]
 # What the tests above must find; with one rank there is nothing to be done wrongly.
 BROKEN = [Case("each rank for itself", MIXED, broken="owners"), Case("divided by the ranks", MIXED, broken="scale")]
@@ -127,12 +131,13 @@ def squares(gradient: Tensor, rule: str) -> Tensor:
 Report = tuple[Tensor, Tensor]
 
 
-def by_full_passes(case: Case, model: SharedBottom, world: int) -> Callable[[int], Report]:
+def by_full_passes(case: Case, model: Architecture, world: int) -> Callable[[int], Report]:
     """Every task's gradient by a full backward pass, also through the tables, and the method's weights of those."""
     measured_B1 = measured(case, world)
     method, tables = parse(case.method), list(model.embedding.tables())
     assert isinstance(method, GramianMethod)
     shared = [*model.shared_parameters(), *tables]
+    own = [p for p in model.network_parameters() if all(p is not other for other in shared)]
     memory = [method.init(networks.TASKS, torch.Generator().manual_seed(0))]
 
     def step_of(step: int) -> Report:
@@ -142,16 +147,17 @@ def by_full_passes(case: Case, model: SharedBottom, world: int) -> Callable[[int
         jac_TP = full_passes(losses_T, shared)
         seen_TP = full_passes(cross_entropy(logits_BT, labels_BT, share_BT * measured_B1), shared)
         gram_TT = seen_TP @ seen_TP.T / measured_B1.mean() ** 2
-        losses_T.sum().backward(inputs=list(model.towers.parameters()))
+        losses_T.sum().backward(inputs=own)
         weights_T, memory[0] = method.weights(gram_TT, losses_T.detach(), memory[0])
         parts = (weights_T @ jac_TP).split([p.numel() for p in shared])
         for parameter, part in zip(shared, parts, strict=True):
             parameter.grad = part.view_as(parameter)
         with torch.no_grad():
-            for parameter in [*model.shared_parameters(), *model.towers.parameters()]:
+            for parameter in [*model.shared_parameters(), *own]:
                 assert parameter.grad is not None
                 parameter.sub_(LR * ranks.schedule(step) * parameter.grad)
-        model.towers.zero_grad()
+        for parameter in own:
+            parameter.grad = None
         return weights_T, losses_T.detach()
 
     return step_of
@@ -168,7 +174,7 @@ def measured(case: Case, world: int) -> Tensor:
     return torch.cat(flags)[:, None]
 
 
-def by_our_optimizer(case: Case, model: SharedBottom) -> Callable[[int], Report]:
+def by_our_optimizer(case: Case, model: Architecture) -> Callable[[int], Report]:
     """What lives at the features, as one process does it: tests of its own hold that to the papers."""
     optimizer = ranks.optimizer_of(case, model, [], Alone())
     following = LambdaLR(optimizer, ranks.schedule)
@@ -183,7 +189,7 @@ def by_our_optimizer(case: Case, model: SharedBottom) -> Callable[[int], Report]
     return step_of
 
 
-def dense(case: Case) -> SharedBottom:
+def dense(case: Case) -> Architecture:
     return ranks.network(case, PortableEmbedding(ranks.TABLES)).double()
 
 
@@ -191,5 +197,5 @@ def bags(case: Case, step: int) -> Bags:
     return networks.as_type(ranks.bags(step, case.pooling), torch.float64)
 
 
-def state_of(model: SharedBottom) -> dict[str, Tensor]:
+def state_of(model: Architecture) -> dict[str, Tensor]:
     return ranks.without_tables(model) | ranks.tables_of(model.embedding.state_dict())

@@ -1,4 +1,4 @@
-"""A chain of layers against autograd, and networks that are no chain."""
+"""One backward pass for all tasks against autograd, and networks that have none."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.autograd import grad
 
-from gradops import chain, jacobian
+from gradops import jacobian
+from gradops.backward.graph import find_backward
 from gradops.jacobian import Roots
 
 BATCH, WIDE = 12, 5
@@ -59,7 +60,7 @@ def test_a_chain_gives_what_autograd_gives(
     leaf_BE = leaf(dtype, WIDE - values)
     starts = roots(net(torch.cat([leaf_BE, torch.randn(BATCH, values, dtype=dtype)], dim=1)), tasks)
     shared = list(net.parameters())
-    found = chain.find_chain(starts.outputs, shared, leaf_BE)
+    found = find_backward([starts.outputs], shared, leaf_BE)
     assert found is not None
     each = jacobian.gradients_apart(starts, shared, leaf_BE)
     *expected, at_leaf_TX = by_autograd(starts, [*shared, leaf_BE])
@@ -88,7 +89,7 @@ def test_in_half_precision_it_is_autograds_own_arithmetic() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         z_BD = net(leaf_BE)
     starts, shared = roots(z_BD, 3), list(net.parameters())
-    assert chain.find_chain(starts.outputs, shared, leaf_BE) is not None
+    assert find_backward([starts.outputs], shared, leaf_BE) is not None
     each = jacobian.gradients_apart(starts, shared, leaf_BE)
     *expected, at_leaf_TX = by_autograd(starts, [*shared, leaf_BE])
     assert all(block.dtype == torch.float32 for block in each.blocks)
@@ -102,7 +103,7 @@ def test_dropout_as_cuda_has_it() -> None:
     layer, leaf_BE = nn.Linear(WIDE, 4).double(), leaf()
     z_BD, _ = torch.native_dropout(layer(leaf_BE).relu(), 0.4, True)
     starts, shared = roots(z_BD, 2), list(layer.parameters())
-    assert chain.find_chain(starts.outputs, shared, leaf_BE) is not None
+    assert find_backward([starts.outputs], shared, leaf_BE) is not None
     for ours, autograds in zip(
         jacobian.gradients_apart(starts, shared, leaf_BE).blocks, by_autograd(starts, shared), strict=True
     ):
@@ -112,7 +113,7 @@ def test_dropout_as_cuda_has_it() -> None:
 def test_without_a_leaf() -> None:
     net = network([4, 3], bias=True, dropout=0.0, relu=True, dtype=torch.float64)
     starts, shared = roots(net(leaf().detach()), 2), list(net.parameters())
-    assert chain.find_chain(starts.outputs, shared, None) is not None
+    assert find_backward([starts.outputs], shared, None) is not None
     each = jacobian.gradients_apart(starts, shared, None)
     assert not each.cotangents
     for ours, autograds in zip(each.blocks, by_autograd(starts, shared), strict=True):
@@ -123,19 +124,94 @@ FIRST, SECOND = nn.Linear(WIDE, WIDE).double(), nn.Linear(WIDE, WIDE).double()
 WIDER = nn.Linear(2 * WIDE, WIDE).double()
 TURNED = nn.Parameter(torch.randn(WIDE, WIDE, dtype=torch.float64))
 WHOLE = nn.Parameter(torch.randn(BATCH, WIDE, dtype=torch.float64))
-NO_CHAINS: dict[str, tuple[Callable[[Tensor], Tensor], list[Tensor]]] = {
+DEEP_WEIGHT, DEEP_BIAS = (nn.Parameter(torch.randn(2, 3, *of, dtype=torch.float64)) for of in ([WIDE], []))
+EXPERTS = nn.Linear(WIDE, 2 * WIDE).double()
+
+
+def deep(input_NBI: Tensor) -> Tensor:
+    """Two layers of three units, each over its own input."""
+    return torch.baddbmm(DEEP_BIAS[:, None], input_NBI, DEEP_WEIGHT.transpose(1, 2))
+
+
+def experts(x: Tensor) -> Tensor:
+    """B x 2 x 3: the outputs of two networks of two layers."""
+    return deep(EXPERTS(x).relu().view(len(x), 2, WIDE).transpose(0, 1)).transpose(0, 1).relu()
+
+
+MANY: list[Tensor] = [*EXPERTS.parameters(), DEEP_WEIGHT, DEEP_BIAS]
+GRAPHS: dict[str, tuple[Callable[[Tensor], Tensor], list[Tensor]]] = {
     "residual": (lambda x: x + FIRST(x), [*FIRST.parameters()]),
+    "the leaf and what is made of it": (lambda x: WIDER(torch.cat([x, x * x], dim=1)), [*WIDER.parameters()]),
+    "a gate of its own": (lambda x: FIRST(x) * x, [*FIRST.parameters()]),
+    "a square": (lambda x: FIRST(x) + x * x, [*FIRST.parameters()]),
+    "experts": (experts, MANY),
+    "experts one after another": (lambda x: experts(x).flatten(1), MANY),
+    "experts and a gate": (
+        lambda x: torch.bmm(FIRST(x).softmax(-1).index_select(1, torch.tensor([3, 0]))[:, None], experts(x)).squeeze(1),
+        [*FIRST.parameters(), *MANY],
+    ),
+    "a layer beside the leaf": (
+        lambda x: torch.cat([x.unsqueeze(1), FIRST(x).unsqueeze(1)], dim=1).flatten(1),
+        [*FIRST.parameters()],
+    ),
+    "a cross layer of low rank": (lambda x: x * SECOND(FIRST(x)) + x, [*FIRST.parameters(), *SECOND.parameters()]),
+    "products of pairs": (
+        lambda x: torch.bmm(FIRST(x).unsqueeze(2), x.unsqueeze(1)).flatten(1).index_select(1, torch.tensor([0, 7])),
+        [*FIRST.parameters()],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize("rows", [None, 5])
+def test_known_operations_go_back_side_by_side(name: str, rows: int | None) -> None:
+    torch.manual_seed(0)
+    through, shared = GRAPHS[name]
+    leaf_BE = leaf()
+    starts = roots(through(leaf_BE), 3)
+    for cotangent in starts.cotangents:
+        cotangent[rows:] *= 1.0 if rows is None else 0.0
+    assert find_backward([starts.outputs], shared, leaf_BE) is not None
+    each = jacobian.gradients_apart(starts, shared, leaf_BE, rows)
+    *expected, at_leaf_TX = by_autograd(starts, [*shared, leaf_BE])
+    for ours, autograds in zip(each.blocks, expected, strict=True):
+        torch.testing.assert_close(ours, autograds, rtol=1e-12, atol=1e-13)
+    at_leaf_TX = at_leaf_TX.view(3, BATCH, WIDE)[:, :rows]
+    torch.testing.assert_close(each.cotangent_BTE.transpose(0, 1), at_leaf_TX, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_tasks_may_read_tensors_beside_the_shared_one(known: bool) -> None:
+    """Their gradients enter there too, whether all tasks go back side by side or one after another."""
+    torch.manual_seed(0)
+    leaf_BE = leaf()
+    x = leaf_BE * 2 if known else leaf_BE.exp()
+    z_BND, tasks = experts(x), 3
+    read = [tuple(z_BND.view_as(z_BND) for _ in range(tasks)), tuple(x.view_as(x) for _ in range(tasks))]
+    gates = [nn.Linear(WIDE, 2).double() for _ in range(tasks)]
+    mixes = [torch.bmm(gate(x_BX).softmax(1)[:, None], z) for gate, z, x_BX in zip(gates, *read, strict=True)]
+    losses_T = torch.stack([(mix**power).mean() for power, mix in enumerate(mixes, 1)])
+    shared = [*MANY]
+    found = jacobian.split(jacobian.Microbatch(losses_T, list(zip(*read, strict=True)), leaf_BE), [])
+    assert (find_backward([start.outputs for start in found.everywhere], shared, leaf_BE) is not None) == known
+    each = jacobian.gradients_apart(found, shared, leaf_BE)
+    for task, loss in enumerate(losses_T):
+        *expected, at_leaf_BE = grad(loss, [*shared, leaf_BE], retain_graph=True)
+        for ours, autograds in zip(each.blocks, expected, strict=True):
+            torch.testing.assert_close(ours[task], autograds.flatten(), rtol=1e-12, atol=1e-13)
+        torch.testing.assert_close(each.cotangent_BTE[:, task], at_leaf_BE, rtol=1e-12, atol=1e-13)
+
+
+UNKNOWN: dict[str, tuple[Callable[[Tensor], Tensor], list[Tensor]]] = {
     "another activation": (lambda x: FIRST(x).tanh(), [*FIRST.parameters()]),
     "a layer norm": (lambda x: nn.functional.layer_norm(FIRST(x), (WIDE,)), [*FIRST.parameters()]),
     "a layer twice": (lambda x: FIRST(FIRST(x)), [*FIRST.parameters()]),
     "a weight the other way round": (lambda x: x @ TURNED, [TURNED]),
     "a bias for every row": (lambda x: torch.addmm(WHOLE, x, FIRST.weight.t()), [FIRST.weight, WHOLE]),
-    "the leaf and what is made of it": (lambda x: WIDER(torch.cat([x, x * x], dim=1)), [*WIDER.parameters()]),
     "rows beside the leaf's": (lambda x: FIRST(torch.cat([x, torch.ones(1, WIDE).double()])), [*FIRST.parameters()]),
     "dropout that drops all": (lambda x: torch.native_dropout(FIRST(x), 1.0, True)[0], [*FIRST.parameters()]),
     "a layer that is not shared": (lambda x: SECOND(FIRST(x)), [*FIRST.parameters()]),
     "a shared layer elsewhere": (lambda x: FIRST(x), [*FIRST.parameters(), *SECOND.parameters()]),
-    "a gate of its own": (lambda x: FIRST(x) * x, [*FIRST.parameters()]),
     "a reshape": (lambda x: FIRST(x).view(-1, 2 * WIDE).view(BATCH, WIDE), [*FIRST.parameters()]),
     "values first": (lambda x: FIRST(torch.cat([x.detach()[:, :2], x[:, :3]], dim=1)), [*FIRST.parameters()]),
     "a scaled sum": (lambda x: torch.addmm(FIRST.bias, x, FIRST.weight.t(), alpha=2), [*FIRST.parameters()]),
@@ -144,13 +220,13 @@ NO_CHAINS: dict[str, tuple[Callable[[Tensor], Tensor], list[Tensor]]] = {
 }
 
 
-@pytest.mark.parametrize("name", NO_CHAINS)
+@pytest.mark.parametrize("name", UNKNOWN)
 def test_anything_else_goes_by_autograd(name: str) -> None:
     torch.manual_seed(0)
-    through, shared = NO_CHAINS[name]
+    through, shared = UNKNOWN[name]
     leaf_BE = leaf()
     starts = roots(through(leaf_BE), 3)
-    assert chain.find_chain(starts.outputs, shared, leaf_BE) is None
+    assert find_backward([starts.outputs], shared, leaf_BE) is None
     each = jacobian.gradients_apart(starts, shared, leaf_BE)
     for ours, weight in zip(each.blocks, shared, strict=True):
         pairs = zip(starts.outputs, starts.cotangents, strict=True)
@@ -174,7 +250,7 @@ def test_constants_of_any_type_are_layers(name: str) -> None:
     torch.manual_seed(0)
     leaf_BE = leaf()
     starts, shared = roots(CHAINS[name](leaf_BE), 3), [*FIRST.parameters()]
-    assert chain.find_chain(starts.outputs, shared, leaf_BE) is not None
+    assert find_backward([starts.outputs], shared, leaf_BE) is not None
     each = jacobian.gradients_apart(starts, shared, leaf_BE)
     *expected, at_leaf_TX = by_autograd(starts, [*shared, leaf_BE])
     for ours, autograds in zip(each.blocks, expected, strict=True):
@@ -187,7 +263,7 @@ def test_a_weight_may_be_turned_in_either_way(turn: Callable[[Tensor], Tensor]) 
     torch.manual_seed(0)
     leaf_BE = leaf()
     starts = roots(leaf_BE @ turn(FIRST.weight), 3)
-    assert chain.find_chain(starts.outputs, [FIRST.weight], leaf_BE) is not None
+    assert find_backward([starts.outputs], [FIRST.weight], leaf_BE) is not None
     (block,) = jacobian.gradients_apart(starts, [FIRST.weight], leaf_BE).blocks
     torch.testing.assert_close(block, by_autograd(starts, [FIRST.weight])[0])
 
@@ -195,7 +271,7 @@ def test_a_weight_may_be_turned_in_either_way(turn: Callable[[Tensor], Tensor]) 
 def test_a_sparse_input_goes_by_autograd() -> None:
     layer = nn.Linear(WIDE, 4).double()
     starts, shared = roots(layer(leaf().detach().to_sparse()), 2), list(layer.parameters())
-    assert chain.find_chain(starts.outputs, shared, None) is None
+    assert find_backward([starts.outputs], shared, None) is None
     jacobian.gradients_apart(starts, shared, None)
 
 
@@ -213,4 +289,4 @@ def test_a_hook_runs(place: str) -> None:
 def test_outputs_of_two_ways_are_no_chain() -> None:
     layer, leaf_BE = nn.Linear(WIDE, 4).double(), leaf()
     outputs = (layer(leaf_BE), layer(leaf_BE))
-    assert chain.find_chain(outputs, list(layer.parameters()), leaf_BE) is None
+    assert find_backward([outputs], list(layer.parameters()), leaf_BE) is None

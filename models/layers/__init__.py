@@ -1,0 +1,1 @@
+"""Layers that several architectures are made of, one idea a file."""
