@@ -182,7 +182,7 @@ class MultiTaskOptimizer(Optimizer):
         self,
         losses: Tensor | Iterable[Microbatch] | None = None,
         *,
-        features: Tensor | Sequence[Tensor] | None = None,
+        features: Tensor | Sequence[Read] | None = None,
         pooled: Cut | None = None,
         diagnose: bool = False,
     ) -> StepReport | None:
