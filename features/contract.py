@@ -8,6 +8,7 @@ import polars as pl
 
 from features.errors import InputError
 from features.naming import broken_key
+from features.nearest import missing_column
 from features.spec import FeatureSpec
 from features.tasks.binary import Task
 from features.tasks.expressions import numbers_as_text
@@ -29,7 +30,7 @@ def check_features(spec: FeatureSpec, schema: pl.Schema, subject: str) -> list[s
         for place, column in enumerate(spec.columns(name)):
             if column not in schema:
                 fix = "give it, null where a value is unknown"
-                problems.append(f"column `{column}` (feature `{name}`) is missing from {subject}; {fix}")
+                problems.append(missing_column(column, f"feature `{name}`", subject, schema, fix))
             elif rule := _broken_rule(spec, name, place, schema[column]):
                 problems.append(f"column `{column}` (feature `{name}`) holds {schema[column]}; {rule}")
     return problems
@@ -64,7 +65,7 @@ def _weight_problems(spec: FeatureSpec, schema: pl.Schema, subject: str) -> list
     problems = []
     for name, column in spec.sample_weights.items():
         if column not in schema:
-            problems.append(f"column `{column}` (sample weight of task `{name}`) is missing from {subject}")
+            problems.append(missing_column(column, f"sample weight of task `{name}`", subject, schema))
         elif not schema[column].is_numeric():
             rule = "a sample weight is any number type: cast it"
             problems.append(f"column `{column}` (sample weight of task `{name}`) holds {schema[column]}; {rule}")
@@ -75,7 +76,7 @@ def _group_problems(column: str | None, schema: pl.Schema, subject: str) -> list
     if column is None:
         return []
     if column not in schema:
-        return [f"column `{column}` (the group of GAUC) is missing from {subject}"]
+        return [missing_column(column, "the group of GAUC", subject, schema)]
     rule = broken_key(schema[column])
     return [f"column `{column}` (the group of GAUC) holds {schema[column]}; {rule}"] if rule else []
 
@@ -83,7 +84,7 @@ def _group_problems(column: str | None, schema: pl.Schema, subject: str) -> list
 def check_label(name: str, task: Task, schema: pl.Schema, subject: str) -> list[str]:
     """Problems of a task on a raw table: missing columns, or an expression that gives no label."""
     if missing := [c for c in task.sources if c not in schema]:
-        return [f"column `{c}` (task `{name}`) is missing from {subject}" for c in missing]
+        return [missing_column(column, f"task `{name}`", subject, schema) for column in missing]
     rule = "a label is true, false or null; write a comparison"
     # Of its own columns alone: Polars cannot hold a value of every type that a file may have beside them.
     read = pl.Schema({column: schema[column] for column in task.sources})

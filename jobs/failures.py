@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 import re
-from collections.abc import Iterator
+from itertools import islice
 
 from filelock import Timeout
 
 from features.errors import InputError
 from features.nearest import nearest
 from jobs.console import FAILED, LOCKED, WRONG_INPUT, err
+from pipeline.files.disk import causes, is_full
 from pipeline.files.redaction import without_passwords
 from pipeline.runtime.signals import INTERRUPTED
 from pipeline.tracking.errors import AwayError
 
 _GOES_ON = "the same command goes on from there"
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-# A full disk in the words of the libraries that write: Polars, safetensors, torch, Optuna and SQLite.
-_FULL_TEXTS = ("no space left on device", "disk quota exceeded", "database or disk is full")
 
 
 def report(error: BaseException, *, interrupted: bool) -> int | None:
@@ -36,8 +33,9 @@ def report(error: BaseException, *, interrupted: bool) -> int | None:
         message, code = f"interrupted; {_GOES_ON}", INTERRUPTED
     elif isinstance(error, Timeout):
         message, code = f"error: another run holds {error.lock_file}; wait for it to end", LOCKED
-    elif full := disk_full(error):
-        message, code = f"error: {full}; what was finished is kept: free some space, and {_GOES_ON}", FAILED
+    elif is_full(error):
+        message = f"error: {_full_disk(error)}; what was finished is kept: free some space, and {_GOES_ON}"
+        code = FAILED
     elif isinstance(error, InputError | AwayError):
         message, code = f"error: {error}", WRONG_INPUT if isinstance(error, InputError) else FAILED
     if message:
@@ -56,19 +54,7 @@ def in_plain_words(message: str) -> str:
     return re.sub(r"does not match the formats '%Y-%m-%d'", "is no day such as 2026-01-31", message)
 
 
-def disk_full(error: BaseException) -> str | None:
-    """The words for a full disk, if an error or one of its causes tells of it and is no message of ours."""
-    if isinstance(error, InputError):
-        return None
-    for one in _causes(error):
-        if isinstance(one, OSError) and one.errno in _FULL:
-            return "the disk is full" + (f" at {one.filename}" if one.filename else "")
-        if any(text in str(one).lower() for text in _FULL_TEXTS):
-            return "the disk is full"
-    return None
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
+def _full_disk(error: BaseException) -> str:
+    """The words for a full disk, with the file that did not fit if that is known."""
+    named = (one.filename for one in causes(error) if isinstance(one, OSError) and one.filename)
+    return "the disk is full" + "".join(f" at {name}" for name in islice(named, 1))

@@ -20,7 +20,7 @@ _Keep = Annotated[
     str | None,
     typer.Option(
         help="Input columns to write next to the scores, separated by commas; empty for none.",
-        show_default="all but the features",
+        show_default="all but numbers, times and lists that the model reads",
     ),
 ]
 

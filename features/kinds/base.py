@@ -98,6 +98,8 @@ class Kind(Declared):
     """Whether boosting splits it as a number instead of a category; always true of a kind without ids."""
     is_comparable_by_day: ClassVar[bool] = True
     """Whether its values on a single day should look like those of the training days: only then is drift judged."""
+    is_name: ClassVar[bool] = False
+    """Whether its value names one thing of each row, such as a user or an item: scores are written next to it."""
     shared_keys: ClassVar[tuple[str, ...]] = ()
     """The keys that must be equal in all features that share a table."""
 

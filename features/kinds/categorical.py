@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import polars as pl
 
@@ -18,6 +18,8 @@ class Categorical(Known):
     """
 
     kind: Literal["categorical"] = "categorical"
+
+    is_name: ClassVar[bool] = True
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from features.declared import Declared
 from features.naming import broken_key, key_text
+from features.nearest import missing_column
 from features.transforms import Unit, stable_hash, timestamp
 
 SPLITS = ("train", "val", "test")
@@ -98,7 +99,7 @@ class SplitConfig(Declared):
         """
         part, kind = "key" if self.time is None else "time", schema.get(self.column)
         if kind is None:
-            yield f"column `{self.column}` (`[split] {part}`) is missing from {subject}"
+            yield missing_column(self.column, f"`[split] {part}`", subject, schema)
         elif self.time is not None and not self._has_times(kind):
             number = '; or say in which `unit` its numbers are: "s", "ms", "us" or "ns"' if kind.is_numeric() else ""
             rule = f"a split by time needs a date or datetime: cast it{number}"

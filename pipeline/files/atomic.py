@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -11,10 +12,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pipeline.files.disk import is_full
+
 
 @contextmanager
 def atomic(target: Path) -> Iterator[Path]:
-    """A sibling path to write a file or a folder to; it takes the target's place only if the block succeeds."""
+    """A sibling path to write a file or a folder to; it takes the target's place only if the block succeeds.
+
+    Raises:
+        OSError: With ENOSPC, if the block fails since the disk is full, whatever error it raises.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
     _remove(draft)  # a killed process with the same id may have left one
@@ -23,6 +30,10 @@ def atomic(target: Path) -> Iterator[Path]:
         if target.is_dir():
             shutil.rmtree(target)
         draft.replace(target)
+    except Exception as error:
+        if is_full(error, target.parent):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target)) from error
+        raise
     finally:
         _remove(draft)
 

@@ -47,8 +47,9 @@ class Source:
             scorer: The model.
             text: Parquet file, folder or glob.
             out: Folder of the scores, which may not hold the rows.
-            keep: Columns to write next to the scores; None for all that the model does not read, except those with the
-                name of a task. Without a list, a file may lack such a column, which is null there.
+            keep: Columns to write next to the scores; None for all that the model does not read or reads as names, such
+                as those of users and items, except columns with the name of a task. Without a list, a file may lack
+                a column that the model does not read; it is null there.
 
         Raises:
             InputError: With all problems of all files.
@@ -94,7 +95,11 @@ def _common(scorer: Scorer, files: Mapping[Path, pl.Schema], keep: Sequence[str]
 
 
 def _usual(scorer: Scorer, schema: pl.Schema) -> list[str]:
-    return [column for column in schema if column not in {*scorer.columns, *scorer.tasks}]
+    """The columns that are kept by default: all but those that no feature reads as the name of a thing."""
+    spec = scorer.encoder.spec
+    names = {column for name, feature in spec.features.items() if feature.is_name for column in spec.columns(name)}
+    measures = {*scorer.columns} - names
+    return [column for column in schema if column not in {*measures, *scorer.tasks}]
 
 
 def _unfit(scorer: Scorer, schema: pl.Schema) -> list[str]:

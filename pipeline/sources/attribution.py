@@ -21,6 +21,7 @@ from itertools import chain
 import polars as pl
 
 from features import naming, transforms
+from features.nearest import missing_column
 from features.transforms import Unit
 
 CREDITED_TASKS = ("purchase", "cart", "wish")
@@ -90,7 +91,8 @@ class Events:
 
     def _column_problems(self, schema: pl.Schema) -> Iterator[str]:
         named = {option: getattr(self, option) for option in ("user", "item", "time", "event")}
-        yield from (f"column `{c}` (`--{o}`) is missing from the events" for o, c in named.items() if c not in schema)
+        missing = {option: column for option, column in named.items() if column not in schema}
+        yield from (missing_column(column, f"`--{option}`", "the events", schema) for option, column in missing.items())
         kind = schema.get(self.time)
         if kind is not None and not self.has_times(kind):
             rule = "a timestamp is a Datetime, or a number since 1970 whose `--unit` is given: cast it"

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from features.naming import broken_key, key_text
+from features.nearest import missing_column
 from features.transforms import stable_hash
 from pipeline.files import parquet
 from pipeline.runtime.executor import LOCAL_EXECUTOR, Executor
@@ -48,7 +49,7 @@ def unfit(role: str, schema: pl.Schema, columns: Sequence[str]) -> Iterator[str]
     """Columns of ``[contract] unique`` that are missing, or of a type whose values identify nothing."""
     for column in columns:
         if column not in schema:
-            yield f"column `{column}` (`[contract] unique`) is missing from {role}; name columns that identify a row"
+            yield missing_column(column, "`[contract] unique`", role, schema, "name columns that identify a row")
         elif rule := broken_key(schema[column]):
             yield f"column `{column}` (`[contract] unique`) holds {schema[column]}; {rule}"
 

@@ -44,7 +44,8 @@ def test_scores_of_files_are_those_of_the_evaluation(models: Models, rows: pl.Da
     summary = json.loads(printed[printed.index("{") :])
     assert (summary["rows"], summary["found_done"]) == (rows.height, 0)
     found = pl.read_parquet("out/part-*.parquet")
-    assert found.columns == ["click", "viewed", "bought", "wished", "purchase", "wish"]
+    assert found.columns == ["click", "user", "item", "viewed", "bought", "wished", "purchase", "wish"]
+    assert found.get_column("user").equals(rows.get_column("user")), "whose scores they are"
     assert found.get_column("click").equals(rows.get_column("click"))
     np.testing.assert_allclose(found.select("purchase", "wish").to_numpy(), models(name).evaluated, atol=1e-6)
     assert found.schema["wish"] == pl.Float64
