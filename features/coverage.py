@@ -66,6 +66,10 @@ class Coverage(BaseModel):
         pairs = {n: (self.features.get(n, Known()), other.features.get(n, Known())) for n in names}
         return Coverage(rows=self.rows + other.rows, features={n: _sum(*pair) for n, pair in pairs.items()})
 
+    def shares(self) -> dict[str, dict[str, int]]:
+        """For each feature the number of rows, and of those whose value is unknown or unseen."""
+        return {n: {"rows": self.rows, "unknown": k.unknown, "unseen": k.unseen} for n, k in self.features.items()}
+
     def known(self, name: str) -> int:
         """The number of rows with a known value of a feature."""
         return self.rows - self.features[name].unknown - self.features[name].unseen

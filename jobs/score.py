@@ -34,6 +34,7 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Score Parquet files with a registered model; after an interruption the same command writes the missing parts."""
+    from pipeline.data.notes import feature_notes
     from pipeline.registry.packaging import fetched
     from pipeline.serving.batch import Scoring
     from pipeline.serving.scorer import Scorer
@@ -46,8 +47,9 @@ def main(
         summary = Scoring.of(scorer, source, out, kept).run(shown, overwrite=overwrite)
     found = f", {summary['found_done']} of them found done" if summary["found_done"] else ""
     text = f"{out}: {summary['rows']} rows in {summary['parts']} part(s){found}, tasks {', '.join(summary['tasks'])}"
-    text = "\n".join([text, *file_notes(summary["left_out"], summary["widened"])])
-    show(text, summary | {"out": out, "model": model}, as_json)
+    notes = feature_notes({name: {"the rows": found} for name, found in summary["features"].items()})
+    notes += file_notes(summary["left_out"], summary["widened"])
+    show("\n".join([text, *notes]), summary | {"out": out, "model": model}, as_json)
 
 
 class _Shown(Bars):

@@ -97,16 +97,8 @@ def feature_counts(coverage: Mapping[str, Coverage]) -> dict[str, Any]:
         coverage: Split to its counts.
     """
     train = coverage["train"]
-    splits = {split: found for split, found in coverage.items() if found.rows}
+    splits = {split: found.shares() for split, found in coverage.items() if found.rows}
     return {
-        name: {
-            **{split: _share(found, name) for split, found in splits.items()},
-            "constant": train.is_constant(name),
-        }
+        name: {**{split: found[name] for split, found in splits.items()}, "constant": train.is_constant(name)}
         for name in train.features
     }
-
-
-def _share(found: Coverage, name: str) -> dict[str, int]:
-    known = found.features[name]
-    return {"rows": found.rows, "unknown": known.unknown, "unseen": known.unseen}

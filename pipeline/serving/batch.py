@@ -6,13 +6,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, partial, reduce
 from pathlib import Path
 from typing import Any, Protocol
 
 import polars as pl
 from filelock import FileLock
 
+from features.coverage import Coverage
 from features.errors import InputError
 from pipeline.data.chunks import Chunk, split_into_chunks
 from pipeline.data.windows import Window
@@ -24,6 +25,7 @@ from pipeline.serving.scorer import Scorer
 from pipeline.serving.source import Source
 
 RECORD = "score.json"
+_COUNTS = ".counts"  # folder with the counts of each part, for a command that goes on after an interruption
 
 
 class ScoringCallback(Protocol):
@@ -86,12 +88,14 @@ class Scoring:
             missing = [chunk for chunk in self._parts if not self._file(chunk).exists()]
             rows, left = (sum(chunk.rows for chunk in some) for some in (self._parts, missing))
             callback.on_start(rows, rows - left)
-            for chunk, kept, window in prefetch(partial(self._read, chunk) for chunk in missing):
-                self._write(chunk, kept, window)
-                callback.on_part(chunk.rows)
-            self._note(self._identity, complete=True)
+            for part in prefetch(partial(self._read, chunk) for chunk in missing):
+                self._write(part)
+                callback.on_part(part.chunk.rows)
+            features = self._features()
+            self._note(self._identity, complete=True, features=features)
         parts = len(self._parts)
         summary = {"rows": rows, "parts": parts, "found_done": parts - len(missing), "tasks": list(self.scorer.tasks)}
+        summary["features"] = features
         left_out = [str(path) for path in self.source.table.left_out]
         return summary | {"left_out": left_out, "widened": list(map(str, self.source.widened))}
 
@@ -126,7 +130,7 @@ class Scoring:
             # First an identity of no scores: if the command is killed before the last part is removed, the folder is
             # still known as one of scores, and no old part counts as a new one.
             self._note(dict.fromkeys(self._identity), complete=False)
-            for path in self.out.glob("part-*.parquet"):
+            for path in [*self.out.glob("part-*.parquet"), *self.out.glob(f"{_COUNTS}/*")]:
                 path.unlink()
             self._note(self._identity, complete=False)
             return
@@ -140,21 +144,50 @@ class Scoring:
             what = "its " + ", ".join(f"`{name}`" for name in differing)
             raise InputError(f"{self.out} holds scores of another command: {what} in {RECORD} differ; {fix}")
 
-    def _note(self, identity: Mapping[str, Any], *, complete: bool) -> None:
+    def _note(self, identity: Mapping[str, Any], *, complete: bool, features: Mapping[str, Any] | None = None) -> None:
+        content = {"complete": complete, "identity": identity} | ({"features": features} if features else {})
         with atomic(self.out / RECORD) as draft:
-            draft.write_text(json.dumps({"complete": complete, "identity": identity}, indent=1))
+            draft.write_text(json.dumps(content, indent=1))
 
-    def _read(self, chunk: Chunk) -> tuple[Chunk, pl.DataFrame, Window]:
+    def _features(self) -> dict[str, dict[str, int]]:
+        """For each feature the rows whose value is unknown or unseen; parts of versions without counts are left out."""
+        paths = (self.out / _COUNTS / f"{chunk.name}.json" for chunk in self._parts)
+        counted = [Coverage.model_validate_json(path.read_bytes()) for path in paths if path.exists()]
+        return reduce(Coverage.plus, counted, Coverage()).shares()
+
+    def _read(self, chunk: Chunk) -> _Part:
         part = parquet.scan_as(chunk.path, self.source.schema, chunk.start, chunk.rows)
         rows = parquet.collect(chunk.path, part)
         with _naming(chunk):
-            return chunk, rows.select(self.source.keep), self.scorer.window(rows)
+            raw, encoded = self.scorer.encoded(rows)
+            window = Window.of(encoded, self.scorer.encoder.spec, ())
+        return _Part(chunk, rows.select(self.source.keep), window, Coverage.of(self.scorer.encoder, raw, encoded))
 
-    def _write(self, chunk: Chunk, kept: pl.DataFrame, window: Window) -> None:
-        with _naming(chunk):
-            scores = self.scorer.probabilities(window)
-        with atomic(self._file(chunk)) as draft:
-            pl.DataFrame([*kept, *scores]).write_parquet(draft)
+    def _write(self, part: _Part) -> None:
+        with _naming(part.chunk):
+            scores = self.scorer.probabilities(part.window)
+        # First the counts: a part that is there has been counted.
+        with atomic(self.out / _COUNTS / f"{part.chunk.name}.json") as draft:
+            draft.write_text(part.known.model_dump_json())
+        with atomic(self._file(part.chunk)) as draft:
+            pl.DataFrame([*part.kept, *scores]).write_parquet(draft)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Rows that are read and encoded, but not scored yet.
+
+    Args:
+        chunk: The rows.
+        kept: The columns to write next to the scores.
+        window: The encoded rows.
+        known: Counts of the rows' known values.
+    """
+
+    chunk: Chunk
+    kept: pl.DataFrame
+    window: Window
+    known: Coverage
 
 
 @contextmanager

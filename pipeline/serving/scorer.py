@@ -104,14 +104,19 @@ class Scorer:
 
     def window(self, rows: pl.DataFrame) -> Window:
         """Raw rows encoded: the first half of :meth:`score`."""
+        return Window.of(self.encoded(rows)[1], self.encoder.spec, ())
+
+    def encoded(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The columns that the model reads, in the types that it reads, and the same rows encoded."""
         known = self._known(rows)
         # No streaming: each of its many pieces would build the map of a vocabulary, and a request has few rows.
         plan = pl.QueryOptFlags(comm_subexpr_elim=False)
         kinds, features = self._steps(known.schema)
-        encoded = known.lazy().cast(kinds).select(features).collect(engine="in-memory", optimizations=plan)
+        typed = known.cast(kinds)
+        encoded = typed.lazy().select(features).collect(engine="in-memory", optimizations=plan)
         if problems := self._unequal(encoded):
             raise InputError.of("cannot score", problems)
-        return Window.of(encoded, self.encoder.spec, ())
+        return typed, encoded
 
     def probabilities(self, window: Window) -> pl.DataFrame:
         """The network's probabilities of encoded rows: the second half of :meth:`score`."""

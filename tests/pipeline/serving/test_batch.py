@@ -13,9 +13,12 @@ import pytest
 from filelock import FileLock
 from typer.testing import CliRunner
 
+from features.coverage import Coverage
 from jobs.cli import app
 from pipeline.data import chunks
+from pipeline.registry.packaging import fetched
 from pipeline.serving import batch
+from pipeline.serving.scorer import Scorer
 from tests.pipeline.serving.conftest import METHODS, Models
 
 
@@ -52,15 +55,38 @@ def test_scores_of_files_are_those_of_the_evaluation(models: Models, rows: pl.Da
     assert json.loads(Path("out/score.json").read_text())["complete"]
 
 
+def test_what_the_model_knows_of_the_rows_is_said(models: Models, rows: pl.DataFrame) -> None:
+    lists = pl.lit(["never"]), pl.lit([1.0], pl.List(pl.Float64))
+    new = pl.read_parquet("in/b.parquet").with_columns(tags=lists[0], strength=lists[1])
+    new.write_parquet("in/b.parquet", row_group_size=70)
+    with fetched(models("plain").uri) as folder:
+        scorer = Scorer.load(folder)
+    raw, encoded = scorer.encoded(pl.concat([rows[:200], new]))
+    expected = Coverage.of(scorer.encoder, raw, encoded).shares()
+    assert expected["tags"]["unseen"] == new.height
+    code, printed = score("--model", models("plain").uri, "in", "out", "--json")
+    assert code == 0
+    assert json.loads(printed[printed.index("{") :])["features"] == expected
+    assert json.loads(Path("out/score.json").read_text())["features"] == expected
+    code, printed = score("--model", models("plain").uri, "in", "out")
+    share = expected["tags"]["unseen"] / rows.height
+    assert f"unseen in {share:.1%} of the rows" in printed
+    # A part that a version without counts wrote is not counted.
+    for part in list(Path("out/.counts").iterdir())[1:]:
+        part.unlink()
+    code, printed = score("--model", models("plain").uri, "in", "out", "--json")
+    assert json.loads(printed[printed.index("{") :])["features"]["tags"]["rows"] < rows.height
+
+
 def test_an_interrupted_command_goes_on(models: Models, rows: pl.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
     write = batch.Scoring._write
 
-    def interrupted(self: batch.Scoring, chunk: chunks.Chunk, *args: Any) -> None:
+    def interrupted(self: batch.Scoring, part: batch._Part) -> None:
         if len(written) == 2:
             raise KeyboardInterrupt
-        write(self, chunk, *args)
-        written.append(chunk.name)
+        write(self, part)
+        written.append(part.chunk.name)
 
     monkeypatch.setattr(batch.Scoring, "_write", interrupted)
     command = ("--model", models("plain").uri, "in/*.parquet", "out", "--keep", "click")
