@@ -62,11 +62,10 @@ def _below_single_task(findings: Findings) -> Iterator[str]:
     for task in findings.tasks:
         if (drop := worse_than_single(findings, findings.choice, task)) is not None:
             below = [s for s in findings.methods if worse_than_single(findings, s, task)]
-            ends = f"interval {drop.low:+.4f} to {drop.high:+.4f}"
-            yield (
-                f"`{findings.choice}` is {-drop.delta:.4f} AUC below the single-task model of {task}, beyond noise "
-                f"({ends}), as are {len(below)} of {len(findings.methods)} methods."
-            )
+            below_it = f"methods below it: {len(below)} of {len(findings.methods)}"
+            ends = f"interval {drop.low:+.4f} to {drop.high:+.4f}; {below_it}"
+            found = f"`{findings.choice}` is {-drop.delta:.4f} AUC below the single-task model of {task}"
+            yield f"{found}, beyond noise ({ends})."
 
 
 def _below_boosting(findings: Findings) -> Iterator[str]:

@@ -53,8 +53,8 @@ def test_where_single_task_models_are_better_that_is_the_verdict() -> None:
         "(interval -0.0195 to -0.0155)."
     )
     assert others == [
-        "`uniform` is 0.0360 AUC below the single-task model of purchase, beyond noise (interval -0.0380 to -0.0340), "
-        "as are 2 of 2 methods."
+        "`uniform` is 0.0360 AUC below the single-task model of purchase, beyond noise (interval -0.0380 to -0.0340; "
+        "methods below it: 2 of 2)."
     ]
 
 
