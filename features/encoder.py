@@ -164,7 +164,13 @@ class Encoder:
     def _restored(self, schema: pl.Schema) -> pl.Schema:
         """The columns to cast, to the type that a feature reads or to the one that they had in training."""
         # 0.3 is below the nearest float32 number, and so below a bucket's edge that was fitted on the float32 number.
-        single = [c for c, dtype in self.dtypes.items() if dtype == "Float32" and schema.get(c) == pl.Float64]
+        # An id beyond float32 would become another one.
+        categories = {c for name, feature in self.spec.features.items() for c in feature.categories(name)}
+        single = [
+            c
+            for c, dtype in self.dtypes.items()
+            if dtype == "Float32" and schema.get(c) == pl.Float64 and c not in categories
+        ]
         return pl.Schema({**self.spec.typed(schema), **dict.fromkeys(single, pl.Float32())})
 
     def _fitted(self, name: str) -> FittedFeature:

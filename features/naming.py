@@ -98,7 +98,7 @@ def _plain(texts: pl.Series) -> pl.Series:
     # A regular expression takes as long as a look-up; hardly a column has such texts.
     if texts.filter(texts.str.ends_with("0")).str.contains(_ZERO_FRACTION).any():
         texts = texts.str.replace(_ZERO_FRACTION, "$1$2")
-    if texts.is_in(["true", "false"]).any():
+    if ((texts == "true") | (texts == "false")).any():
         texts = texts.replace({"true": "1", "false": "0"})
     return texts
 

@@ -156,3 +156,12 @@ def test_a_key_is_text_as_ever_and_bytes_are_their_digits() -> None:
 @pytest.mark.parametrize("dtype", [pl.Duration, pl.List(pl.Int64), pl.Array(pl.Int64, 2), pl.Struct({"a": pl.Int8})])
 def test_no_key_is_of_these_types(dtype: Any) -> None:
     assert "one value a row" in (broken_key(dtype) or "")
+
+
+def test_an_id_of_float32_is_asked_for_exactly() -> None:
+    rows = pl.DataFrame({"c": pl.Series([2.0**24, 3.0], dtype=pl.Float32), "y": [0, 1]})
+    assert ids(fit(spec(), rows.lazy()), [2.0**24, 2.0**24 + 1, 3.0]) == [
+        FIRST_KNOWN,
+        OUT_OF_VOCABULARY,
+        FIRST_KNOWN + 1,
+    ]
