@@ -7,7 +7,7 @@ types of their columns. By the newest rule, 2:
   digits of the integer: ``11``, ``11.0`` and ``"11.0"`` are ``"11"``, and ``-0.0`` is ``"0"``. Floats do so up to the
   largest one below which they hold every whole number (2^53 in float64): larger ones were rounded.
 - True and false, and the texts ``true`` and ``false``, are ``"1"`` and ``"0"``.
-- Bytes, such as UUIDs, are the text of their hexadecimal digits in lower case.
+- Bytes, such as UUIDs, are the text of their hexadecimal digits in lower case, and so are texts of UUIDs with hyphens.
 - Any other text is itself: ``"007"`` is not 7. Other numbers have their digits, ``"1.5"``. NaN and infinities are null.
 
 Rule 1 is that of encoders that were made before: texts are themselves, true is ``"true"``, and floats are integers of
@@ -29,6 +29,7 @@ NEWEST: Naming = 2
 RawType = pl.DataType | DataTypeClass
 _INTEGERS = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32)
 _TEXTS = (pl.String, pl.Categorical, pl.Enum)
+_UUID = f"^{'-'.join(f'[0-9a-fA-F]{{{digits}}}' for digits in (8, 4, 4, 4, 12))}$"
 _ZERO_FRACTION = r"^(?:-(0)|(-?(?:0|[1-9][0-9]*)))\.0+$"
 
 
@@ -100,6 +101,9 @@ def _plain(texts: pl.Series) -> pl.Series:
         texts = texts.str.replace(_ZERO_FRACTION, "$1$2")
     if ((texts == "true") | (texts == "false")).any():
         texts = texts.replace({"true": "1", "false": "0"})
+    if (texts.str.len_bytes() == 36).any():
+        is_uuid = texts.str.contains(_UUID).fill_null(value=False)
+        texts = texts.str.replace_all("-", "", literal=True).str.to_lowercase().zip_with(is_uuid, texts)
     return texts
 
 

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pandas as pd
 import polars as pl
@@ -27,6 +28,7 @@ LARGE = [2**63 + 5, 2**64 - 1, 2**63, None, 2**63 + 5]
 WHOLE = pl.Series([11, 3, 0, None, 11])
 TRUTH = pl.Series([True, False, True, None, False])
 BYTES = pl.Series([b"\x00\xffab", b"NL", b"\x7f", None, b"NL"])
+UUIDS = [UUID(int=7), UUID(int=2**127 + 10), UUID(int=11), None, UUID(int=7)]
 TIMES = pl.Series(
     [datetime(2026, 1, 31, 18, 30), datetime(2026, 1, 5, 3), datetime(1969, 7, 1), None, datetime(2026, 1, 1)]
 )
@@ -58,6 +60,12 @@ CATEGORIES: dict[str, dict[str, pl.Series]] = {
         "category": TRUTH.cast(pl.String).cast(pl.Categorical),
     },
     "bytes": {"Binary": BYTES, "text": BYTES.bin.encode("hex")},
+    "uuid": {
+        "Binary": pl.Series([None if one is None else one.bytes for one in UUIDS]),
+        "text": pl.Series([None if one is None else str(one) for one in UUIDS]),
+        "upper case": pl.Series([None if one is None else str(one).upper() for one in UUIDS]),
+        "digits": pl.Series([None if one is None else one.hex for one in UUIDS]),
+    },
 }
 NUMBERS: dict[str, dict[str, pl.Series]] = {
     "times": {

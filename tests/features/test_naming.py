@@ -57,6 +57,12 @@ def made_before() -> Encoder:
         (["11.", "11.50", "007", "007.0", "-0", "+1.0", "1e3", " 1.0", "1.0\n", ".0", "", "1,0"], None, None),
         (["v1.0", "1.0.0", "10.0.0.0", "1.0a"], None, None),
         ([b"\x00\xffAB", b"", None], None, ["00ff4142", "", None]),
+        (
+            ["00FF4142-0000-1000-8000-00805f9b34fb", None],
+            None,
+            ["00ff4142000010008000 00805f9b34fb".replace(" ", ""), None],
+        ),
+        (["00FF41420000100080000805F9B34FB0", "00ff4142-0000-1000-8000-00805f9b34fg", "-" * 36], None, None),
     ],
 )
 def test_a_value_has_its_name(values: list[Any], dtype: Any, names: list[str | None] | None) -> None:
