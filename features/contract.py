@@ -30,7 +30,8 @@ def check_features(spec: FeatureSpec, schema: pl.Schema, subject: str) -> list[s
         for place, column in enumerate(spec.columns(name)):
             if column not in schema:
                 fix = "give it, null where a value is unknown"
-                problems.append(missing_column(column, f"feature `{name}`", subject, schema, fix))
+                taken = {one for feature in spec.features for one in spec.columns(feature)}
+                problems.append(missing_column(column, f"feature `{name}`", subject, schema, fix, taken))
             elif rule := _broken_rule(spec, name, place, schema[column]):
                 problems.append(f"column `{column}` (feature `{name}`) holds {schema[column]}; {rule}")
     return problems

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 
 _SHOWN = 40  # a list of more names helps nobody
@@ -23,13 +23,13 @@ def did_you_mean(name: str, known: Iterable[str], names: str) -> str:
         names: Words for the known names in front of their list, such as ``"known keys"``.
     """
     known = [*known]
-    if near := nearest(name, known):
-        return f"did you mean `{near}`?"
-    more = [f"and {len(known) - _SHOWN} more"] if len(known) > _SHOWN else []
-    return f"{names}: {', '.join([*known[:_SHOWN], *more]) or 'none'}"
+    near = nearest(name, known)
+    return f"did you mean `{near}`?" if near else f"{names}: {_listed(known)}"
 
 
-def missing_column(column: str, role: str, subject: str, columns: Iterable[str], fix: str = "") -> str:
+def missing_column(
+    column: str, role: str, subject: str, columns: Iterable[str], fix: str = "", taken: Collection[str] = ()
+) -> str:
     """The problem of a column that is not there, with the column that was probably meant or those that are there.
 
     Args:
@@ -38,7 +38,17 @@ def missing_column(column: str, role: str, subject: str, columns: Iterable[str],
         subject: The table's name.
         columns: The table's columns.
         fix: What to do if none of them is meant.
+        taken: Columns that have another role: they are not listed.
     """
-    hint = did_you_mean(column, columns, "its columns")
-    end = (f" If not, {fix}" if hint.endswith("?") else f"; {fix}") if fix else ""
-    return f"column `{column}` ({role}) is missing from {subject}; {hint}{end}"
+    columns = [*columns]
+    text = f"column `{column}` ({role}) is missing from {subject}"
+    if near := nearest(column, columns):
+        return f"{text}; did you mean `{near}`?" + (f" If not, {fix}" if fix else "")
+    free = [one for one in columns if one not in taken]
+    has = f"it has {_listed(free)}" if free else ""
+    return "; ".join(filter(None, [text, has, fix]))
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = [f"and {len(names) - _SHOWN} more"] if len(names) > _SHOWN else []
+    return ", ".join([*names[:_SHOWN], *more]) or "none"

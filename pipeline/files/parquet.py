@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
@@ -12,6 +14,7 @@ from pipeline.files.partitions import partition_as
 
 # Polars gives up on some damaged pages by a panic, which is no Exception.
 FAILED = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+_MAGIC = b"PAR1"
 _MOST_DIGITS = 38  # of decimals that Polars computes with
 _PIECE = 1_000_000  # rows of a column in memory while damage is looked for
 
@@ -114,7 +117,17 @@ def read_schema(path: Path) -> pl.Schema:
     except pl.exceptions.DuplicateError as error:
         raise DamagedError(path, _first_line(error), "rename one of the columns") from error
     except FAILED as error:
-        raise DamagedError(path, _first_line(error)) from error
+        raise DamagedError(path, _cut_off(path) or _first_line(error)) from error
+
+
+def _cut_off(path: Path) -> str | None:
+    """The damage of a file that begins as Parquet does and lacks its end, where Parquet has the schema."""
+    with suppress(OSError), path.open("rb") as stream:
+        begins = stream.read(len(_MAGIC)) == _MAGIC
+        stream.seek(-len(_MAGIC), os.SEEK_END)
+        if begins and stream.read() != _MAGIC:
+            return "its end is missing: it was cut off while it was written or copied"
+    return None
 
 
 def read_schemas(paths: Sequence[Path]) -> tuple[dict[Path, pl.Schema], dict[Path, str]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from features.errors import InputError
+from features.nearest import nearest
 from pipeline.files.foreign import holds_parquet, table_problem, text_problem, uri_problem
 from pipeline.files.walk import Walk, is_pattern
 
@@ -92,8 +93,23 @@ def _of_named(path: Path) -> list[str]:
 
 def _nothing(text: str, table: Table, *, has_hidden: bool) -> str:
     words = f"no Parquet file at `{text}` (paths are relative to the folder of the command, now {Path.cwd()})"
+    if near := _nearest_path(Path(text)):
+        words += f"; did you mean `{near}`?"
     if table.left_out:
         words += f"; {table.note}"
     if has_hidden:
         words += "; names that begin with `.` or `_` are skipped, as by every reader of tables"
     return words
+
+
+def _nearest_path(path: Path) -> Path | None:
+    """The existing path that was probably meant by one that does not exist: one name in it differs."""
+    for place in reversed(path.parents):
+        if not place.is_dir():
+            return None
+        name = path.parts[len(place.parts)]
+        if not (place / name).exists():
+            near = nearest(name, (found.name for found in place.iterdir()))
+            rest = path.parts[len(place.parts) + 1 :]
+            return place.joinpath(near, *rest) if near and place.joinpath(near, *rest).exists() else None
+    return None
