@@ -14,6 +14,8 @@ from features.declared import Declared
 from features.errors import InputError
 from models.embedding.base import Embedding
 from models.embedding.cut import Bags, TableCut
+from models.interactions import AnyInteraction
+from models.interactions.base import Interaction
 from models.layers.experts import BatchedLinear
 
 # The tensors that one task reads: the shared one, or the shared one and further ones.
@@ -36,8 +38,9 @@ class HeadTransform(Protocol):
 class Architecture(nn.Module, ABC):
     """A network over an embedding. Plain torch: the same module trains and serves.
 
-    A subclass makes its layers, lists the parameters that tasks share (:meth:`shared_parameters`) and turns rows into
-    logits (:meth:`through`). Tables apart, each other parameter belongs to one task: no other task's loss may reach it.
+    A subclass makes its layers, lists the parameters that tasks share (:meth:`shared_layers`) and turns rows into
+    logits (:meth:`through_layers`). Tables apart, each other parameter belongs to one task: no other task's loss may
+    reach it.
     ``tests/conformance/test_architectures.py`` checks all of this for every architecture.
 
     Args:
@@ -47,19 +50,34 @@ class Architecture(nn.Module, ABC):
     """
 
     head_transform: HeadTransform | None
+    interaction: Interaction | None
 
     def __init__(self, embedding: Embedding, head_transform: HeadTransform | None = None) -> None:
         super().__init__()
         self.embedding = embedding
         self.head_transform = head_transform
+        self.interaction = None
 
-    @abstractmethod
     def through(self, pooled_BE: Tensor, value_BV: Tensor) -> tuple[Tensor, tuple[View, ...]]:
         """Logits and shared views of any rows of a batch: the network above the embedding.
 
         Args:
             pooled_BE: The rows' pooled embeddings.
             value_BV: Their numeric values.
+
+        Returns:
+            As :meth:`through_layers`.
+        """
+        if self.interaction is None:
+            return self.through_layers(torch.cat([pooled_BE, value_BV], dim=1))
+        return self.through_layers(self.interaction(pooled_BE, value_BV))
+
+    @abstractmethod
+    def through_layers(self, input_BX: Tensor) -> tuple[Tensor, tuple[View, ...]]:
+        """Logits and shared views from the input of the layers.
+
+        Args:
+            input_BX: Embeddings and numeric values, or what an interaction has made of them.
 
         Returns:
             Logits B x T, and T distinct views (:func:`views_of`) of the last tensor that several tasks read. Conflict
@@ -69,9 +87,13 @@ class Architecture(nn.Module, ABC):
             views of task t.
         """
 
-    @abstractmethod
     def shared_parameters(self) -> list[nn.Parameter]:
         """The parameters, tables apart, that more than one task's loss reaches."""
+        return [*([] if self.interaction is None else self.interaction.parameters()), *self.shared_layers()]
+
+    @abstractmethod
+    def shared_layers(self) -> list[nn.Parameter]:
+        """The parameters of the layers that more than one task's loss reaches."""
 
     def heads(self) -> Sequence[nn.Linear]:
         """The first linear layer of each task above the shared vector, which a head transform is folded into.
@@ -170,10 +192,12 @@ class ArchitectureConfig(Declared, ABC):
     Args:
         kind: The architecture: the name of its file in ``models/architectures``.
         embedding_std: Standard deviation of the tables' normal initialisation.
+        interaction: Products of features below the architecture, ``[model.interaction]``; None for none.
     """
 
     kind: str
     embedding_std: Annotated[float, Field(gt=0)] = 0.05
+    interaction: AnyInteraction | None = None
 
     @property
     def head_width(self) -> int | None:
@@ -192,7 +216,14 @@ class ArchitectureConfig(Declared, ABC):
     def network(
         self, embedding: Embedding, *, values: int, tasks: Sequence[str], head_transform: HeadTransform | None
     ) -> Architecture:
-        """The network with these keys; called by :meth:`build`, which has checked the head transform."""
+        """The network with these keys; called by :meth:`build`, which has checked the head transform.
+
+        Args:
+            embedding: Its embedding.
+            values: Number of columns of the layers' input beside those of the embedding.
+            tasks: The names of the tasks.
+            head_transform: Module through which tasks read the shared vector; None for none.
+        """
 
     def build(
         self, embedding: Embedding, *, values: int, tasks: Sequence[str], head_transform: HeadTransform | None = None
@@ -210,12 +241,18 @@ class ArchitectureConfig(Declared, ABC):
         """
         if head_transform is not None and self.head_width is None:
             raise ValueError(f"`{self.kind}` should have no head transform: tasks share no single vector. Found one.")
-        return self.network(embedding, values=values, tasks=tasks, head_transform=head_transform)
+        interaction = None if self.interaction is None else self.interaction.build(embedding.layout, values)
+        columns = values if interaction is None else values + interaction.extra
+        network = self.network(embedding, values=columns, tasks=tasks, head_transform=head_transform)
+        network.interaction = interaction
+        return network
 
     @property
     def layers(self) -> dict[str, Any]:
         """The keys, in JSON's types, from which a trained network is built again: all but the initialisation's."""
-        return self.model_dump(mode="json", exclude={"embedding_std"})
+        content = self._content()
+        del content["embedding_std"]
+        return content
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -224,9 +261,13 @@ class ArchitectureConfig(Declared, ABC):
         Order and content are those of the time when there was one architecture, so that older runs are still found:
         the shared bottom leaves out its name.
         """
-        content = self.model_dump(mode="json")
+        content = self._content()
         kind, std = content.pop("kind"), content.pop("embedding_std")
         return ({} if kind == DEFAULT_KIND else {"kind": kind}) | content | {"embedding_std": std}
+
+    def _content(self) -> dict[str, Any]:
+        """The keys; an interaction only if there is one, since runs and models are older than it."""
+        return self.model_dump(mode="json", exclude={"interaction"} if self.interaction is None else set())
 
 
 def views_of(shared: Tensor, tasks: int) -> tuple[Tensor, ...]:

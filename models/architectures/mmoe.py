@@ -19,7 +19,7 @@ class MMoE(Architecture):
 
     Args:
         embedding: The embedding of the features.
-        values: Number of numeric values.
+        values: Number of further columns of the input, such as numeric values.
         tasks: The names of the tasks.
         experts: Number of experts.
         expert: Units of each layer of an expert.
@@ -49,9 +49,8 @@ class MMoE(Architecture):
             nn.Sequential(multilayer(read, tower), nn.Linear([read, *tower][-1], 1)) for _ in tasks
         )
 
-    def through(self, pooled_BE: Tensor, value_BV: Tensor) -> tuple[Tensor, tuple[View, ...]]:
+    def through_layers(self, input_BX: Tensor) -> tuple[Tensor, tuple[View, ...]]:
         """Logits B x T, and for each task a view of the experts' outputs B x N x D, and of the input of its gate."""
-        input_BX = torch.cat([pooled_BE, value_BV], dim=1)
         tasks = len(self._tasks)
         views = tuple(zip(views_of(self.experts(input_BX), tasks), views_of(input_BX, tasks), strict=True))
         logits = [
@@ -60,7 +59,7 @@ class MMoE(Architecture):
         ]
         return torch.cat(logits, dim=1), views
 
-    def shared_parameters(self) -> list[nn.Parameter]:
+    def shared_layers(self) -> list[nn.Parameter]:
         """The parameters of the experts; each gate and each tower is its task's own."""
         return list(self.experts.parameters())
 

@@ -45,7 +45,7 @@ class PLE(Architecture):
 
     Args:
         embedding: The embedding of the features.
-        values: Number of numeric values.
+        values: Number of further columns of the input, such as numeric values.
         tasks: The names of the tasks.
         config: Number and sizes of the layers.
     """
@@ -62,13 +62,12 @@ class PLE(Architecture):
             nn.Sequential(multilayer(read, config.tower), nn.Linear([read, *config.tower][-1], 1)) for _ in tasks
         )
 
-    def through(self, pooled_BE: Tensor, value_BV: Tensor) -> tuple[Tensor, tuple[View, ...]]:
+    def through_layers(self, input_BX: Tensor) -> tuple[Tensor, tuple[View, ...]]:
         """Logits B x T, and each task's views.
 
         They are of the last shared experts' outputs, B x m x D, and beside them of the input of the last level but one,
         B x T x X, and of all its experts' outputs, B x N x D; with one level, of the input alone.
         """
-        input_BX = torch.cat([pooled_BE, value_BV], dim=1)
         inputs = _Inputs([input_BX] * len(self._tasks), input_BX)
         *between, last = self._levels()
         beside = []
@@ -111,7 +110,7 @@ class PLE(Architecture):
         logit_B1: Tensor = self.towers[task](mixed(share_BN, torch.cat([last.own[task](input_BX), shared_BND], dim=1)))
         return logit_B1
 
-    def shared_parameters(self) -> list[nn.Parameter]:
+    def shared_layers(self) -> list[nn.Parameter]:
         """The parameters that several losses reach, see the class."""
         *between, last = self._levels()
         modules: list[nn.Module] = [

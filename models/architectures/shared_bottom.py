@@ -20,7 +20,7 @@ class SharedBottom(Architecture):
 
     Args:
         embedding: The embedding of the features.
-        values: Number of numeric values.
+        values: Number of further columns of the input, such as numeric values.
         tasks: Number of tasks, T.
         bottom: Units of each shared layer, each followed by ReLU and dropout.
         tower: Units of each hidden layer of a tower; empty for one linear layer.
@@ -46,13 +46,13 @@ class SharedBottom(Architecture):
         towers = (nn.Sequential(multilayer(shared, tower), nn.Linear([shared, *tower][-1], 1)) for _ in range(tasks))
         self.towers = nn.ModuleList(towers)
 
-    def through(self, pooled_BE: Tensor, value_BV: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def through_layers(self, input_BX: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Logits B x T, and T views B x D of the bottom's output, before any head transform."""
-        views = views_of(self.bottom(torch.cat([pooled_BE, value_BV], dim=1)), len(self.towers))
+        views = views_of(self.bottom(input_BX), len(self.towers))
         read = views if self.head_transform is None else self.head_transform(views)
         return torch.cat([tower(view) for tower, view in zip(self.towers, read, strict=True)], dim=1), views
 
-    def shared_parameters(self) -> list[nn.Parameter]:
+    def shared_layers(self) -> list[nn.Parameter]:
         """The parameters of the bottom; each tower is its task's own."""
         return list(self.bottom.parameters())
 

@@ -47,8 +47,8 @@ class Resolver(Protocol):
             pydantic.ValidationError: If the architecture lacks a key or refuses a value.
         """
 
-    def architecture_keys(self, written: Mapping[str, Any]) -> list[str]:
-        """The keys that the section ``[model]`` may have, for the architecture that it names."""
+    def architecture_type(self, written: Mapping[str, Any]) -> type[Declared]:
+        """The class that declares the keys of the section ``[model]``, for the architecture that it names."""
 
     def unfit(self, method: str, tasks: int, model: Declared) -> str | None:
         """The reason why a method does not fit a number of tasks or an architecture; None if it fits."""

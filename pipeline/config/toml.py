@@ -114,8 +114,8 @@ def _set(content: dict[str, Any], override: str) -> None:
 
 def _known_keys(content: Mapping[str, Any], resolver: Resolver | None, location: Location) -> list[str]:
     """The keys that a section of the file may have."""
-    if resolver is not None and location == ("model",):
-        return resolver.architecture_keys(content["model"])
+    if resolver is not None and location[:1] == ("model",):
+        return _keys(resolver.architecture_type(content["model"]), location[1:])
     return _keys(RunConfig, location)
 
 

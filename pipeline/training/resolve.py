@@ -63,9 +63,9 @@ class Modules:
         """As :meth:`pipeline.config.names.Resolver.architecture`."""
         return parse_architecture(written)
 
-    def architecture_keys(self, written: Mapping[str, Any]) -> list[str]:
-        """As :meth:`pipeline.config.names.Resolver.architecture_keys`."""
-        return list(ARCHITECTURES[written.get("kind", DEFAULT_KIND)].model_fields)
+    def architecture_type(self, written: Mapping[str, Any]) -> type[Declared]:
+        """As :meth:`pipeline.config.names.Resolver.architecture_type`."""
+        return ARCHITECTURES[written.get("kind", DEFAULT_KIND)]
 
     def unfit(self, method: str, tasks: int, model: Declared) -> str | None:
         """As :meth:`pipeline.config.names.Resolver.unfit`; found by trying the method on one step."""

@@ -6,6 +6,7 @@ on a few rows of Census-income.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.autograd import grad
 
+from features.declared import Declared
 from features.encoder import Table
 from features.errors import InputError
 from gradops import Microbatch, MultiTaskOptimizer, jacobian
@@ -31,12 +33,15 @@ from models.architectures import ARCHITECTURES, parse_architecture
 from models.architectures.base import Architecture, ArchitectureConfig, View
 from models.embedding.cut import Bags, TableCut
 from models.embedding.portable import PortableEmbedding
+from models.interactions import INTERACTIONS
 from models.loss import cross_entropy, label_shares
 from pipeline.config.run import RunConfig
+from pipeline.config.search import SearchConfig
 from pipeline.config.split import split_by_key
 from pipeline.data.batches import Batches
 from pipeline.data.prepared import Prepared
 from pipeline.runs.run import WEIGHTS, Epoch, Run, architecture_of
+from pipeline.search.space import Space
 from pipeline.serving.scorer import Scorer
 from pipeline.training.build import build_model
 from pipeline.training.footprint import Footprint
@@ -53,15 +58,22 @@ LONGER = ("train.max_steps=0", "train.epochs=2", "train.lr=0.01", "train.checkpo
 # So large a rate that the step outweighs the start: a wrong gradient cannot hide behind an unchanged weight.
 BATCH, LR = 48, 10.0
 METHODS = ["uniform", "static(weight=(0.2, 0.8, 2.0))", "mgda", "gradops(alpha=-2.0)"]
-KINDS = pytest.mark.parametrize("kind", ARCHITECTURES)
+# Every architecture alone, and with an interaction below it, each interaction in turn.
+ALONE = {kind: config.example() for kind, config in ARCHITECTURES.items()}
+BELOW = dict(zip(ALONE, itertools.cycle(INTERACTIONS.values()), strict=False))
+EXAMPLES = ALONE | {
+    f"{kind} over {BELOW[kind].__name__}": example.model_copy(update={"interaction": BELOW[kind].example()})
+    for kind, example in ALONE.items()
+}
+KINDS = pytest.mark.parametrize("kind", EXAMPLES)
 WITH_A_HEAD = pytest.mark.parametrize(
-    "kind", [kind for kind, config in ARCHITECTURES.items() if config.example().head_width is not None]
+    "kind", [kind for kind, example in EXAMPLES.items() if example.head_width is not None]
 )
 
 
 def network(kind: str, *, tables: Sequence[Table] = networks.TABLES, seed: int = 0) -> Architecture:
     """In float64, with weights large enough for gradients that reach the tables at full size."""
-    model = ARCHITECTURES[kind].example().build(PortableEmbedding(tables), values=VALUES, tasks=NAMES)
+    model = EXAMPLES[kind].build(PortableEmbedding(tables), values=VALUES, tasks=NAMES)
     model.double().initialise(torch.Generator().manual_seed(seed), embedding_std=0.5)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -71,7 +83,7 @@ def network(kind: str, *, tables: Sequence[Table] = networks.TABLES, seed: int =
 
 
 def rotated(kind: str, seed: int) -> Architecture:
-    example = ARCHITECTURES[kind].example()
+    example = EXAMPLES[kind]
     assert example.head_width is not None
     rotations = Rotations(Rotation(), tasks=TASKS, width=example.head_width)
     nn.init.normal_(rotations.angles, generator=torch.Generator().manual_seed(seed))
@@ -273,7 +285,7 @@ def test_a_start_depends_on_the_seed_alone(kind: str) -> None:
     for start, seed in ((1, 0), (2, 0), (2, 1)):
         with torch.random.fork_rng():
             torch.manual_seed(start)
-            model = ARCHITECTURES[kind].example().build(PortableEmbedding(networks.TABLES), values=VALUES, tasks=NAMES)
+            model = EXAMPLES[kind].build(PortableEmbedding(networks.TABLES), values=VALUES, tasks=NAMES)
         model.initialise(torch.Generator().manual_seed(seed), embedding_std=0.5)
         states.append(model.state_dict())
     first, again, other = states
@@ -317,7 +329,7 @@ def test_a_head_transform_is_folded_in_and_out(kind: str) -> None:
 
 @KINDS
 def test_a_network_without_a_head_takes_no_transform(kind: str) -> None:
-    example = ARCHITECTURES[kind].example()
+    example = EXAMPLES[kind]
     if example.head_width is None:
         rotations = Rotations(Rotation(), tasks=TASKS, width=4)
         with pytest.raises(ValueError, match="should have no head transform"):
@@ -328,11 +340,11 @@ def test_a_network_without_a_head_takes_no_transform(kind: str) -> None:
 
 @KINDS
 def test_a_config_is_read_from_what_it_writes(kind: str) -> None:
-    example = ARCHITECTURES[kind].example()
+    example = EXAMPLES[kind]
     for content in (example.model_dump(), example.model_dump(mode="json"), json.loads(example.model_dump_json())):
         assert parse_architecture(content) == example
-    assert parse_architecture({"kind": kind, **example.layers}) == example
-    assert example.kind == kind
+    assert parse_architecture(example.layers) == example
+    assert example.kind == kind.partition(" over ")[0]
 
 
 def config_in(folder: Path, few: tuple[RunConfig, Prepared], example: ArchitectureConfig, *overrides: str) -> RunConfig:
@@ -346,7 +358,7 @@ def trained(few: tuple[RunConfig, Prepared], tmp_path_factory: pytest.TempPathFa
 
     @cache
     def run_of(kind: str) -> tuple[RunConfig, Run]:
-        config = config_in(tmp_path_factory.mktemp(kind), few, ARCHITECTURES[kind].example(), *LONGER)
+        config = config_in(tmp_path_factory.mktemp(kind), few, EXAMPLES[kind], *LONGER)
         return config, train(config, few[1])
 
     return run_of
@@ -355,7 +367,7 @@ def trained(few: tuple[RunConfig, Prepared], tmp_path_factory: pytest.TempPathFa
 @KINDS
 def test_a_served_score_is_the_training_score(kind: str, few: tuple[RunConfig, Prepared], trained: Trained) -> None:
     config, run = trained(kind)
-    assert run.architecture == architecture_of(config) == ARCHITECTURES[kind].example()
+    assert run.architecture == architecture_of(config) == EXAMPLES[kind]
     encoder, files = few[1].folder / "encoder", Path("scorer")
     Scorer.write(
         files, encoder=encoder, weights=run.folder / WEIGHTS, tasks=tuple(run.tasks), architecture=run.architecture
@@ -380,7 +392,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     kind: str, few: tuple[RunConfig, Prepared], trained: Trained, tmp_path: Path
 ) -> None:
     _, whole = trained(kind)
-    config = config_in(tmp_path, few, ARCHITECTURES[kind].example(), *LONGER)
+    config = config_in(tmp_path, few, EXAMPLES[kind], *LONGER)
 
     def stop(epoch: Epoch) -> None:
         raise StoppedError
@@ -395,13 +407,21 @@ def test_a_resumed_run_is_the_uninterrupted_one(
 
 @KINDS
 def test_its_numbers_can_be_searched(kind: str, few: tuple[RunConfig, Prepared], tmp_path: Path) -> None:
-    example = ARCHITECTURES[kind].example()
+    example = EXAMPLES[kind]
     config = config_in(tmp_path, few, example)
-    numbers = {k: v for k, v in example.model_dump().items() if type(v) in (int, float)}
-    for key, value in numbers.items():
-        other = value + 1 if type(value) is int else value / 2 + 0.1
-        found = changed_config(config, {f"model.{key}": other}).model
-        assert found == example.model_copy(update={key: other})
+    parts: dict[str, Declared] = {"model": example}
+    parts |= {} if example.interaction is None else {"model.interaction": example.interaction}
+    for section, part in parts.items():
+        for key, value in part.model_dump().items():
+            if type(value) in (int, float):
+                other = value + 1 if type(value) is int else value / 2 + 0.1
+                found = changed_config(config, {f"{section}.{key}": other})
+                changed = part.model_copy(update={key: other})
+                expected = changed if section == "model" else example.model_copy(update={"interaction": changed})
+                assert found.model == expected
+                low, high = (other, other + 1) if type(value) is int else (other / 2, other)
+                ranges = {f"{section}.{key}": {"low": low, "high": high}}
+                Space(config.model_copy(update={"search": SearchConfig.model_validate({"ranges": ranges})}))
 
 
 @KINDS

@@ -16,6 +16,7 @@ from features.tasks.binary import Task
 from gradops.catalogue import methods_page
 from gradops.methods import METHODS
 from models.architectures import ARCHITECTURES, parse_architecture
+from models.interactions import INTERACTIONS
 from pipeline.config.contract import ContractConfig
 from pipeline.config.gate import GateConfig
 from pipeline.config.run import CompareConfig, DataConfig
@@ -42,15 +43,16 @@ ARCHITECTURE = (DOCS / "architecture.md").read_text()
 @pytest.mark.parametrize("toml", blocks("toml", (DOCS / "architectures.md").read_text()))
 def test_the_architectures_in_the_page_can_be_declared(toml: str) -> None:
     written = tomllib.loads(toml)["model"]
-    declared = parse_architecture(written).model_dump(mode="json")
+    declared = parse_architecture(written).layers
     assert declared == declared | written
 
 
 def test_the_page_of_architectures_has_all_of_them() -> None:
     page = (DOCS / "architectures.md").read_text()
-    declared = {tomllib.loads(toml)["model"]["kind"] for toml in blocks("toml", page)}
-    assert declared == {*ARCHITECTURES}
-    assert all(f'`"{kind}"`' in page for kind in ARCHITECTURES)
+    declared = [parse_architecture(tomllib.loads(toml)["model"]) for toml in blocks("toml", page)]
+    assert {model.kind for model in declared} == {*ARCHITECTURES}
+    assert {model.interaction.kind for model in declared if model.interaction} == {*INTERACTIONS}
+    assert all(f'`"{kind}"`' in page for kind in (*ARCHITECTURES, *INTERACTIONS))
 
 
 def test_the_guide_to_your_own_data_is_true_of_a_generated_log() -> None:
@@ -114,7 +116,7 @@ def test_the_storeys_are_drawn_as_they_are_checked() -> None:
 def test_every_key_of_a_config_is_documented() -> None:
     documented = set(re.findall(r"`([a-z_0-9]+)`", (DOCS / "config.md").read_text()))
     run = (DataConfig, SplitConfig, ContractConfig, TrainConfig, CompareConfig, SearchConfig, Range, GateConfig)
-    sections: tuple[type[BaseModel], ...] = (*run, Task, *KINDS, *ARCHITECTURES.values())
+    sections: tuple[type[BaseModel], ...] = (*run, Task, *KINDS, *ARCHITECTURES.values(), *INTERACTIONS.values())
     keys = {key for section in sections for key in section.model_fields}
     assert keys <= documented, keys - documented
 

@@ -35,9 +35,8 @@ class GatedExperts(Architecture):
         self.gates = nn.ModuleList(nn.Linear(width, experts) for _ in range(tasks))
         self.towers = nn.ModuleList(nn.Linear(units, 1) for _ in range(tasks))
 
-    def through(self, pooled_BE: Tensor, value_BV: Tensor) -> tuple[Tensor, tuple[View, ...]]:
+    def through_layers(self, input_BX: Tensor) -> tuple[Tensor, tuple[View, ...]]:
         """Logits B x T, and for each task a view of the experts' outputs and one of x, which its gate reads."""
-        input_BX = torch.cat([pooled_BE, value_BV], dim=1)
         output_BND = torch.stack([expert(input_BX) for expert in self.experts], dim=1)
         tasks = len(self.towers)
         views = tuple(zip(views_of(output_BND, tasks), views_of(input_BX, tasks), strict=True))
@@ -50,7 +49,7 @@ class GatedExperts(Architecture):
         logit_B1: Tensor = tower(torch.einsum("bn,bnd->bd", share_BN, output_BND))
         return logit_B1
 
-    def shared_parameters(self) -> list[nn.Parameter]:
+    def shared_layers(self) -> list[nn.Parameter]:
         """The experts'; each gate and each tower is its task's own."""
         return list(self.experts.parameters())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 from features.transforms import FIRST_KNOWN
 from gradops.backward.graph import find_backward
 from gradops.rotation import Rotation, Rotations
+from models.architectures.base import View
 from models.architectures.shared_bottom import SharedBottom
 from models.embedding.portable import PortableEmbedding
 from tests.models import networks
@@ -74,6 +76,10 @@ def test_a_task_without_labels_has_no_gradient() -> None:
     assert not logits_BT.grad[:, 1].any()
 
 
+def side_by_side(views: Sequence[View], shared: Sequence[torch.Tensor], leaf_BE: torch.Tensor) -> object:
+    return find_backward([[view for view in views if isinstance(view, torch.Tensor)]], shared, leaf_BE)
+
+
 def test_task_gradients_go_back_side_by_side() -> None:
     """The way that makes surgery cheap is the one taken: values beside the tables, dropout, rotations and pieces."""
     rotations = Rotations(Rotation(), tasks=3, width=6)
@@ -84,6 +90,16 @@ def test_task_gradients_go_back_side_by_side() -> None:
     for rows in (slice(None), slice(0, 5)):
         leaf_BE = cut.leaf_BE[rows].detach().requires_grad_()
         _, views = model.through(leaf_BE, networks.values(16, 0).float()[rows])
-        assert find_backward([views], model.shared_parameters(), leaf_BE) is not None
+        assert (
+            find_backward(
+                [[view for view in views if isinstance(view, torch.Tensor)]], model.shared_parameters(), leaf_BE
+            )
+            is not None
+        )
     _, views = model.through(cut.leaf_BE, networks.values(16, 0).float())
-    assert find_backward([views], model.shared_parameters(), cut.leaf_BE) is not None
+    assert (
+        find_backward(
+            [[view for view in views if isinstance(view, torch.Tensor)]], model.shared_parameters(), cut.leaf_BE
+        )
+        is not None
+    )
