@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import polars as pl
@@ -118,13 +118,13 @@ class _Column:
 
     def united(self, wrong: Callable[[pl.DataType], int]) -> _Column:
         """The column read as the type that takes most files, begun with the type that breaks the fewest rules."""
-        kinds = [*self.kinds]
+        kinds, count = [*self.kinds], cache(wrong)
         if len(kinds) > 1:
-            kinds.sort(key=lambda kind: (wrong(kind), -self.kinds[kind]))
+            kinds.sort(key=lambda kind: (count(kind), -self.kinds[kind]))
         kind, taken = kinds[0], [kinds[0]]
         for other in kinds[1:]:
             both = united(kind, other)
-            if both is not None and wrong(both) <= wrong(kind):
+            if both is not None and count(both) <= count(kind):
                 kind = both
                 taken.append(other)
         return replace(self, kind=kind, taken=tuple(taken), is_compared=True)

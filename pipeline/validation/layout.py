@@ -48,9 +48,11 @@ class Layout:
         def wrong(schema: pl.Schema) -> int:
             return len(declared_problems(config, schema, "the rows"))
 
-        every = {path: schema for found in files.values() for path, schema in found.items()}
-        together = common_schema(every, (), needed, wrong)
-        roles = {r: _like(common_schema(found, needed, needed, wrong), together) for r, found in files.items()}
+        roles = {role: common_schema(found, needed, needed, wrong) for role, found in files.items()}
+        if len(roles) > 1:
+            every = {path: schema for found in files.values() for path, schema in found.items()}
+            together = common_schema(every, (), needed, wrong)
+            roles = {role: _like(common, together) for role, common in roles.items()}
         return cls(roles, needed)
 
     @classmethod

@@ -322,3 +322,23 @@ def test_a_folder_without_files_in_a_day_is_a_fault_of_that_day() -> None:
     assert "gone.parquet is not a readable Parquet file" in out
     Path("log/dt=2026-01-03/gone.parquet").unlink()
     assert record(4).is_left_out
+
+
+def test_days_may_gain_columns_and_have_gaps_and_lie_below_any_days_name() -> None:
+    """Below year=/month=/day=: a column more, integers that are floats, a value that no row has, another unit."""
+    open_shop(3)
+    later = [write_day(number) for number in (4, 5)]
+    changes = [
+        {"campaign": pl.lit("spring"), "bought": pl.col("bought").cast(pl.Float64)},
+        {"campaign": pl.lit(None), "at": pl.col("at").cast(pl.Datetime("ns")), "price": pl.lit(None)},
+    ]
+    for path, columns in zip(later, changes, strict=True):
+        pl.read_parquet(path).with_columns(**columns).write_parquet(path)
+    for number in range(1, 6):
+        folder = Path(f"log/year=2026/month=1/day={number}")
+        folder.mkdir(parents=True)
+        Path(f"log/dt=2026-01-0{number}").rename(folder / "parts")
+    assert daily(5)[0] in (0, 3)
+    assert record(5).is_decided
+    assert record(5).left_out == {}
+    assert record(5).rows == {"train": 4500, "val": 1500, "test": 1500}

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from features.coverage import Coverage
 from jobs.cli import app
 from pipeline.data import chunks
+from pipeline.files.parquet import scan_folder
 from pipeline.registry.packaging import fetched
 from pipeline.serving import batch
 from pipeline.serving.scorer import Scorer
@@ -242,3 +243,55 @@ def test_what_may_be_missing_may_be_missing_in_files(models: Models, rows: pl.Da
     found = pl.read_parquet("out/*.parquet")
     assert found.columns == ["purchase", "wish"]
     assert found.null_count().sum_horizontal().item() == 0
+
+
+def test_files_may_lack_columns_that_the_model_does_not_read_and_have_wider_types(
+    models: Models, rows: pl.DataFrame
+) -> None:
+    other = rows[200:].drop("viewed").with_columns(pl.col("click").cast(pl.Int32), page=pl.lit("x"))
+    other.write_parquet("in/b.parquet")
+    Path("in/b.parquet.old").write_bytes(Path("in/b.parquet").read_bytes())
+    code, printed = score("--model", models("plain").uri, "in", "out")
+    assert code == 0, printed
+    assert "`click` is Int64 in 1 file(s), Int32 in 1 file(s); it is read as Int64" in printed
+    assert "1 file(s) left out, as in/b.parquet.old" in printed
+    found = pl.read_parquet("out/*.parquet")
+    assert found.get_column("click").equals(rows.get_column("click"))
+    assert found.get_column("viewed")[200:].null_count() == found.height - 200
+    assert found.get_column("page")[:200].null_count() == 200
+    np.testing.assert_allclose(found.select("purchase", "wish").to_numpy(), models("plain").evaluated, atol=1e-6)
+    other.with_columns(click=pl.col("click").cast(pl.String)).write_parquet("in/b.parquet")
+    code, printed = score("--model", models("plain").uri, "in", "other")
+    assert code == 2
+    assert "in/b.parquet differs: `click` is String, not Int64 as in 1 of 2 files (first in in/a.parquet)" in printed
+    assert "or name the columns to keep by --keep" in printed
+    assert score("--model", models("plain").uri, "in", "other", "--keep", "page")[0] == 2  # a.parquet lacks it
+    assert score("--model", models("plain").uri, "in", "other", "--keep", "")[0] == 0
+
+
+def test_folders_with_brackets_are_scored_and_files_twice_are_not(models: Models, rows: pl.DataFrame) -> None:
+    Path("br[1]").mkdir()
+    rows.write_parquet("br[1]/a[2].parquet")
+    assert score("--model", models("plain").uri, "br[1]", "out[1]", "--keep", "click")[0] == 0
+    assert scan_folder(Path("out[1]")).collect().height == rows.height
+    Path("br[1]/b.parquet").symlink_to("a[2].parquet")
+    code, printed = score("--model", models("plain").uri, "br[1]", "other")
+    assert (code, "br[1]/a[2].parquet and br[1]/b.parquet are one file, by a link" in printed) == (2, True)
+
+
+def test_partitions_that_the_model_reads_or_that_are_kept_are_columns(models: Models, rows: pl.DataFrame) -> None:
+    for (country,), part in rows.group_by("country", maintain_order=True):
+        folder = Path(f"by/country={'__HIVE_DEFAULT_PARTITION__' if country is None else country}/dt=2026-01-31")
+        folder.mkdir(parents=True)
+        part.drop("country").write_parquet(folder / "p.parquet")
+    code, printed = score("--model", models("plain").uri, "by", "out", "--keep", "click,dt")
+    assert code == 0, printed
+    found = pl.read_parquet("out/*.parquet").sort("click")
+    assert found.get_column("dt").unique().to_list() == ["2026-01-31"]
+    expected = rows.select("click", *(pl.Series(t, models("plain").evaluated[:, n]) for n, t in enumerate(("p", "w"))))
+    np.testing.assert_allclose(
+        found.select("purchase", "wish").to_numpy(), expected.sort("click").select("p", "w").to_numpy(), atol=1e-6
+    )
+    rows.drop("country").write_parquet("by/p.parquet")
+    code, printed = score("--model", models("plain").uri, "by", "other", "--keep", "")
+    assert (code, "a path has no `country=...`" in printed) == (2, True)
