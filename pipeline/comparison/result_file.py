@@ -34,6 +34,7 @@ class ResultFile(BaseModel):
         made_at: Day and time of the result, in UTC.
         rows: Split to its number of rows.
         labels: Split to the labels of each task.
+        features: For each feature the rows of each split that are unknown or unseen.
         metrics: Split to system to the metrics of each task, means over the seeds.
     """
 
@@ -51,6 +52,7 @@ class ResultFile(BaseModel):
     made_at: str = ""
     rows: dict[str, int] = {}
     labels: dict[str, dict[str, Labels]] = {}
+    features: dict[str, dict[str, Any]] = {}
     metrics: dict[str, dict[str, Metrics]] = {}
 
     def save(self, path: Path) -> None:

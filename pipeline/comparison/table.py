@@ -30,6 +30,7 @@ def comparison_file(comparison: Comparison, verdicts: Sequence[str] = ()) -> Com
         made_at=now(),
         rows=comparison.prepared.rows,
         labels=comparison.findings.labels,
+        features=comparison.prepared.features,
         metrics=comparison.findings.metrics,
         val=comparison.table("val"),
         test=comparison.table("test"),

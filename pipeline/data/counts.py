@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import polars as pl
@@ -101,4 +102,18 @@ def feature_counts(coverage: Mapping[str, Coverage]) -> dict[str, Any]:
     return {
         name: {**{split: found[name] for split, found in splits.items()}, "constant": train.is_constant(name)}
         for name in train.features
+    }
+
+
+def mean_shares(features: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """The share of rows that are unknown, and unseen, of each split, as a mean over features.
+
+    Args:
+        features: The result of :func:`feature_counts`.
+    """
+    splits = dict.fromkeys(split for found in features.values() for split in found if split != "constant")
+    return {
+        f"data.{kind}.{split}": fmean(found[split][kind] / found[split]["rows"] for found in features.values())
+        for split in splits
+        for kind in ("unknown", "unseen")
     }

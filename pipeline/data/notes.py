@@ -21,11 +21,7 @@ def feature_notes(features: Features) -> list[str]:
     """
     if not features:
         return []
-    worst = {
-        name: max((_share(part) for part in _parts(found).values()), default=0) for name, found in features.items()
-    }
-    named = [n for n in features if worst[n] >= _LEAST or features[n].get("constant")]
-    named.sort(key=lambda name: -worst[name])
+    named = noted_features(features)
     lines = [f"{name}: {'; '.join(_findings(features[name]))}" for name in named[:_MOST]]
     if left := named[_MOST:]:
         lines.append(f"{len(left)} more features have unknown or unseen values: `--json` and the manifest have all")
@@ -33,6 +29,13 @@ def feature_notes(features: Features) -> list[str]:
         whose = f"{rest} other feature{'s' * (rest > 1)}" if named else f"all {rest} features"
         lines.append(f"{whose}: known in more than {1 - _LEAST:.0%} of the rows")
     return lines
+
+
+def noted_features(features: Features) -> list[str]:
+    """The features with something to say, the worst first: little is known of them, or they have one value."""
+    worst = {n: max((_share(part) for part in _parts(found).values()), default=0) for n, found in features.items()}
+    named = [n for n, found in features.items() if worst[n] >= _LEAST or found.get("constant")]
+    return sorted(named, key=lambda name: -worst[name])
 
 
 def _findings(found: Mapping[str, Any]) -> Iterator[str]:

@@ -71,6 +71,7 @@ def write_report(result: Result, target: Path) -> None:
         rows=[_row(result, point) for point in result.points],
         notes=_notes(result),
         labels=tables.labels(result),
+        features=tables.features(result),
         metrics=tables.metrics(result),
         cost=tables.cost(result),
         config=json.dumps(result.made["config"], indent=1),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
 
 from pipeline.comparison.point import Point
+from pipeline.data.notes import noted_features
 from pipeline.report.results import Result
 
 _METRICS = {
@@ -41,6 +43,22 @@ def labels(result: Result) -> Table | None:
         if rows
         else None
     )
+
+
+def features(result: Result) -> Table | None:
+    """The features of which little is known, the worst first; None if there are none, or it was not counted."""
+    found = result.file.features
+    rows = [[name, *(_known(found[name].get(split)) for split in _SPLITS)] for name in noted_features(found)]
+    note = "rows without a value, and rows whose values are not in the training rows' vocabulary; up to 20 features"
+    columns = ["feature", *_SPLITS.values()]
+    return Table("Features of which little is known", note, columns, rows[:20]) if rows else None
+
+
+def _known(part: Mapping[str, int] | None) -> str:
+    if part is None:
+        return "-"
+    shares = {kind: part[kind] / part["rows"] for kind in ("unknown", "unseen") if part[kind]}
+    return ", ".join(f"{share:.1%} {kind}" for kind, share in shares.items()) or "all known"
 
 
 def metrics(result: Result) -> list[Table]:

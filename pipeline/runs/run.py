@@ -72,6 +72,8 @@ class Run:
         test: Test metrics of those weights.
         history: Every epoch.
         left_out: Features of the spec that it does not read; only boosting may leave some out.
+        features: For each feature the rows of its data that are unknown or unseen; empty if that was not counted. See
+            :func:`pipeline.data.counts.feature_counts`.
     """
 
     folder: Path
@@ -83,6 +85,7 @@ class Run:
     test: Metrics
     history: list[Epoch] = field(repr=False)
     left_out: list[str] = field(default_factory=list)
+    features: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
 
     @property
     def fingerprint(self) -> str:

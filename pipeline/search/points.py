@@ -96,6 +96,7 @@ def study_file(
         made_at=now(),
         rows=prepared.rows,
         labels=labels_of(prepared, config.tasks),
+        features=prepared.features,
         baselines=baselines.runs,
         points=list(points),
     )

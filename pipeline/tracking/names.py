@@ -9,6 +9,7 @@ from gradops.methods import parse
 from pipeline.comparison.boosting import SETTINGS
 from pipeline.comparison.comparison import Row
 from pipeline.config.run import RunConfig
+from pipeline.data.counts import mean_shares
 from pipeline.runs.plan import PlannedRun
 from pipeline.runs.run import Epoch, Metrics, Run
 
@@ -59,9 +60,9 @@ def epoch_metrics(epoch: Epoch) -> list[tuple[str, float, int]]:
 
 
 def result_metrics(run: Run) -> list[tuple[str, float, int]]:
-    """A finished run's metrics: on the test rows, and on the validation rows after its best epoch."""
+    """A finished run's metrics: on the test rows, on the validation rows after its best epoch, and on its data."""
     figures = {**_prefixed("test", run.test), **_prefixed("best.val", run.val), "best.epoch": float(run.best_epoch)}
-    return at_step_zero(figures)
+    return at_step_zero(figures | mean_shares(run.features))
 
 
 def comparison_metrics(row: Row) -> dict[str, float]:

@@ -139,6 +139,7 @@ def _finished(trainer: Trainer, config: RunConfig, prepared: Prepared, on_step: 
         val=trainer.best_epoch.val,
         test=trainer.evaluate("test", on_step),
         history=trainer.history,
+        features=prepared.features,
     )
     weights = {name: value.cpu().contiguous() for name, value in trainer.model.plain_state().items()}
     return once(lambda: run.save(config, WEIGHTS, weights, trainer.model.embedding.placement()), trainer.group)

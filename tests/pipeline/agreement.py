@@ -14,6 +14,7 @@ import polars as pl
 from mlflow.entities import Run as Recorded
 
 from pipeline.comparison.result_file import ComparisonFile, StudyFile, load_result_file
+from pipeline.data.counts import mean_shares
 from pipeline.registry.model import RegisteredModel
 from pipeline.registry.packaging import fetched
 from pipeline.runs.run import RESULT
@@ -117,7 +118,7 @@ def _figures(result: Mapping[str, Any]) -> dict[str, float]:
         for task, metrics in result[part].items()
         for name, value in metrics.items()
     }
-    return {**named, "best.epoch": result["best_epoch"]}
+    return {**named, "best.epoch": result["best_epoch"], **mean_shares(result.get("features", {}))}
 
 
 def _same(found: Named, expected: Named) -> None:

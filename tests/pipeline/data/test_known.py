@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from pipeline.data.file_coverage import FileCoverage
 from pipeline.data.notes import feature_notes, label_notes
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
+from pipeline.runs.run import Run
+from pipeline.tracking.names import result_metrics
+from pipeline.training.training import train
 from tests.commands import run
 from tests.pipeline.small_shop import ROWS, shop_config, shop_log, write, write_config
 
@@ -219,6 +223,19 @@ def test_data_of_a_version_that_noted_no_contract_is_found_as_before() -> None:
     (first.folder / "coverage.json").unlink()
     assert prepare(shop_config(None, None, "contract.unique=['user_id']")).folder == first.folder
     assert FileCoverage.load(first.folder).of_split("train").rows == 0
+
+
+def test_runs_have_the_counts_of_their_data_and_mlflow_their_means() -> None:
+    write(LOG)
+    config = shop_config({"gap": FEATURES["gap"]}, None, "train.max_steps=1")
+    prepared = prepare(config)
+    trained = train(config, prepared)
+    assert Run.load(trained.folder).features == prepared.features
+    found = {name: value for name, value, _ in result_metrics(trained) if name.startswith("data.")}
+    of_test = prepared.features["gap"]["test"]
+    assert found["data.unknown.test"] == pytest.approx(of_test["unknown"] / of_test["rows"] / 4)
+    assert set(found) == {f"data.{kind}.{split}" for kind in ("unknown", "unseen") for split in ROWS}
+    assert not [name for name, *_ in result_metrics(replace(trained, features={})) if name.startswith("data.")]
 
 
 def test_few_labels_are_said() -> None:

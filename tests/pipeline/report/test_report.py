@@ -20,7 +20,7 @@ from pipeline.report.charts import trade_offs
 from pipeline.report.courses import curves, weights
 from pipeline.report.report import write_report
 from pipeline.report.results import Result, load_result, newest
-from pipeline.report.tables import cost, labels, metrics
+from pipeline.report.tables import cost, features, labels, metrics
 from pipeline.runs.plan import SINGLE_TASK
 from pipeline.tracking.group import RunGroup
 from pipeline.tracking.tracker import Tracker
@@ -150,9 +150,25 @@ def test_a_result_of_before_has_the_tables_that_its_file_allows() -> None:
         result = load_result(file)
         assert result.fingerprint == file.stem
         assert labels(result) is None
+        assert features(result) is None
         assert cost(result) is None
         assert metrics(result) == []
         assert curves(result) is None
+
+
+def test_features_of_which_little_is_known_are_in_a_table() -> None:
+    part = {"rows": 200, "unknown": 0, "unseen": 0}
+    counts = {
+        "price": {"train": {**part, "unknown": 20}, "val": part, "constant": False},
+        "user": {"train": part, "val": {**part, "unseen": 199}, "constant": False},
+        "country": {"train": part, "val": part, "constant": False},
+    }
+    table = features(cast("Result", SimpleNamespace(file=SimpleNamespace(features=counts))))
+    assert table is not None
+    assert table.rows == [
+        ["user", "all known", "99.5% unseen", "-"],
+        ["price", "10.0% unknown", "all known", "-"],
+    ]
 
 
 def test_one_huge_weight_is_cut_and_marked() -> None:

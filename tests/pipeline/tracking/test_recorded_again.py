@@ -128,7 +128,7 @@ def test_a_logged_model_has_the_figures_of_its_run_and_none_of_a_comparison(fold
     models = connect().search_logged_models(["1"])
     assert len(models) == 2
     for model in models:
-        assert {metric.key.partition(".")[0] for metric in model.metrics or []} == {"test", "best"}
+        assert {metric.key.partition(".")[0] for metric in model.metrics or []} == {"test", "best", "data"}
         assert model.params["train.method"] in ("uniform", "pcgrad")
         (source,) = [r for r in connect().search_runs(["1"]) if r.info.run_id == model.source_run_id]
         assert source.outputs is not None
