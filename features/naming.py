@@ -83,7 +83,9 @@ def known_id(value: pl.Expr, dtype: RawType, vocabulary: pl.Series, naming: Nami
     else:
         key = name(value, dtype, naming)
     found = key.replace_strict(vocabulary, ids, default=OUT_OF_VOCABULARY, return_dtype=pl.Int32)
-    return pl.when(key.is_null()).then(pl.lit(NULL, pl.Int32)).otherwise(found)
+    # Names are made once: only of a float may one be null where the value is not.
+    unknown = key if dtype.is_float() else value
+    return pl.when(unknown.is_null()).then(pl.lit(NULL, pl.Int32)).otherwise(found)
 
 
 def _name_of_float(value: pl.Expr, largest: float) -> pl.Expr:

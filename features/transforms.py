@@ -42,8 +42,8 @@ def group_number(text: pl.Expr) -> pl.Expr:
 
 def hashed_id(text: pl.Expr, buckets: int) -> pl.Expr:
     """Id of a hashed text: ``FIRST_KNOWN`` + its hash modulo the buckets."""
-    bucket = stable_hash(text) % buckets
-    return pl.when(text.is_null()).then(pl.lit(NULL, pl.Int32)).otherwise(bucket.cast(pl.Int32) + FIRST_KNOWN)
+    bucket = (stable_hash(text) % buckets).cast(pl.Int32) + FIRST_KNOWN
+    return bucket.fill_null(NULL)
 
 
 def crossed_id(texts: Sequence[pl.Expr], buckets: int) -> pl.Expr:
