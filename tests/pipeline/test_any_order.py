@@ -18,6 +18,8 @@ from typer.testing import CliRunner
 
 from jobs.cli import app
 from pipeline.tracking.store import connect
+from tests.commands import DEBUG, places
+from tests.conftest import ROOT
 from tests.pipeline.agreement import Agreement
 from tests.pipeline.daily.daily_shop import TOML
 from tests.pipeline.shop import clicks
@@ -157,3 +159,17 @@ def test_fifteen_commands_in_any_order(walk: type[Hands]) -> None:
 @pytest.mark.slow
 def test_two_hundred_commands_in_any_order(walk: type[Hands]) -> None:
     run_state_machine_as_test(walk, settings=walks(9, 25))
+
+
+@pytest.mark.slow
+def test_the_demo_then_one_method_then_more_seeds_then_a_search() -> None:
+    """README's path, on a few rows of Census-income; once more at the end, nothing changes."""
+    rows = pl.read_parquet(ROOT / "tests" / "data" / "census" / "test.parquet").head(20)
+    agreement = Agreement("debug", rows)
+    walk = [["compare"], ["compare", "--methods", "uniform"], ["compare", "--seeds", "3"], ["search"]]
+    for command, *options in [*walk, *walk]:
+        done = CliRunner().invoke(app, [command, DEBUG, *places(), "--set", "runs=runs", *options])
+        assert done.exit_code == 0, f"{command} {options}: {done.stdout}{done.stderr} {done.exception!r}"
+        assert "registered model debug: champion → version" in done.stdout
+        agreement.check()
+    assert len(connect().search_runs(["1"], "attributes.run_name = 'comparison'")) == 3
