@@ -54,7 +54,8 @@ def main(
 def _line(record: DayRecord, now: bool) -> str:
     """A day's outcome, in one line."""
     aucs = ", ".join(f"{task} {auc:.4f}" for task, auc in record.auc.items())
-    served = f"version {record.champion} serves" if record.champion else ""
+    none = "no version serves yet: the first one that passes the gate will" if record.version else ""
+    served = f"version {record.champion} serves" if record.champion else none
     left_out = ", ".join(f"{day} left out ({status})" for day, status in record.left_out.items())
     reasons = [" ".join(reason.split()) for reason in record.reasons]
     parts = [aucs and f"AUC {aucs}", served, left_out, *reasons]

@@ -165,6 +165,7 @@ def test_a_job_whose_model_has_learnt_nothing_refuses_the_model_and_keeps_the_da
     assert code == 3
     assert record(3).status == "refused"
     assert "2026-01-03 refused: " in out
+    assert "no version serves yet: the first one that passes the gate will" in out
     assert "training of buy: AUC 0." in out
     assert "after 1 steps" in out
     assert record(3).auc_error["buy"] > 0.01
