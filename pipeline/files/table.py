@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,13 +60,14 @@ def find_table(text: str) -> Table:
     """
     path, walk = Path(text), Walk()
     if os.path.lexists(path):
-        walk.problems += _of_named(path)
-        if not walk.problems:
-            walk.visit(path, named=True)
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise InputError(f"{path} is neither a file nor a folder; give one of the two")
+        walk.visit(path, named=True)
     elif (problem := uri_problem(text)) is not None:
         raise InputError(problem)
     elif is_pattern(text):
         walk.expand(Path(path.anchor), path.parts[len(Path(path.anchor).parts) :])
+    walk.problems += _tables_above(walk.files)
     # A pattern may match texts by their ending.
     walk.problems += filter(None, map(text_problem, sorted(walk.files)))
     table = Table(tuple(sorted(walk.files)), tuple(sorted(walk.left_out)))
@@ -80,15 +81,13 @@ def find_table(text: str) -> Table:
     return table
 
 
-def _of_named(path: Path) -> list[str]:
-    """The problems of an existing path that the walk does not look at."""
-    if path.exists() and not path.is_file() and not path.is_dir():
-        return [f"{path} is neither a file nor a folder; give one of the two"]
-    for folder in (path.parent / "-").resolve().parents:
+def _tables_above(files: Iterable[Path]) -> Iterator[str]:
+    """The problems of tables of other formats that files lie in, above the folders that were looked into."""
+    folders = {path.parent.resolve() for path in files}
+    for folder in sorted({above for inner in folders for above in (inner, *inner.parents)}):
         names = [name for name in ("_delta_log", ".hoodie", "metadata") if (folder / name).is_dir()]
         if (problem := table_problem(folder, names)) is not None:
-            return [f"{path} lies in another table: {problem}"]
-    return []
+            yield problem
 
 
 def _nothing(text: str, table: Table, *, has_hidden: bool) -> str:

@@ -82,14 +82,8 @@ def label_events(
             partial result is left.
         filelock.Timeout: If another process writes to the same folder.
     """
-    table, problems = Table(()), []
-    try:
-        table = find_table(pattern)
-    except InputError as error:
-        problems.append(str(error))
-    log = _Log.of(table, events, declared)
-    problems += [*events.problems(log.schema or None), *log.problems]
-    length = None
+    log, length = _Log.of(pattern, events, declared), None
+    problems = [*events.problems(log.schema or None), *log.problems]
     try:
         length = parse_window(window)
     except ValueError as error:
@@ -98,7 +92,7 @@ def label_events(
     problems += survey.problems(events) if survey else []
     inputs = {"format": _format(events, log.schema), "window": window, "events": _written(events)}
     inputs |= {"partitions": dict(declared)} if declared else {}
-    inputs["sources"] = {str(path): digest(path) for path in table.files}
+    inputs["sources"] = {str(path): digest(path) for path in log.table.files}
     problems += _in_the_way(out, inputs)
     if problems or survey is None or length is None:
         raise InputError.of("these events cannot be labelled", problems)
@@ -107,7 +101,7 @@ def label_events(
         if not (out / _MANIFEST).exists():
             _write(log, out, events, length, survey, inputs)
     manifest = json.loads((out / _MANIFEST).read_text())
-    notes = {"left_out": list(map(str, table.left_out)), "widened": list(map(str, log.widened))}
+    notes = {"left_out": list(map(str, log.table.left_out)), "widened": list(map(str, log.widened))}
     return {name: manifest[name] for name in ("clicks", "days", "tasks")} | notes
 
 
@@ -116,20 +110,26 @@ class _Log:
     """The files of events, read as one table with every column of any of them.
 
     Args:
-        own: Schema of each file.
+        table: The files.
+        own: Schema of each readable file.
         schema: The columns and types that all are read as; empty without a readable file.
         widened: The columns that files have in several types.
         problems: The problems of the files.
     """
 
+    table: Table
     own: Mapping[Path, pl.Schema]
     schema: pl.Schema
     widened: tuple[Widened, ...]
     problems: tuple[str, ...]
 
     @classmethod
-    def of(cls, table: Table, events: Events, declared: Partitions) -> _Log:
-        """The files of a table; ids, times and kinds of events have to be in each of them."""
+    def of(cls, pattern: str, events: Events, declared: Partitions) -> _Log:
+        """The files that a path or pattern means; ids, times and kinds of events have to be in each of them."""
+        try:
+            table = find_table(pattern)
+        except InputError as error:
+            return cls(Table(()), {}, pl.Schema(), (), (str(error),))
         own, unreadable = parquet.read_schemas(table.files)
         wrong, files = partition_problems(declared, own)
         whole = {path: with_partitions(schema, declared) for path, schema in own.items() if path not in files}
@@ -138,7 +138,7 @@ class _Log:
         if not problems:
             read_as = {path: common.read_as(path, schema) for path, schema in whole.items()}
             problems += loss_problems(find_losses(own, read_as))
-        return cls(own, common.schema, common.widened, tuple(problems))
+        return cls(table, own, common.schema, common.widened, tuple(problems))
 
     def scan(self) -> pl.LazyFrame:
         """All events."""

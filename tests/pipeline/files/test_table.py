@@ -231,6 +231,8 @@ def hudi() -> None:
         (deep_delta, "logs", "logs/sales is a Delta table"),
         (deep_delta, "logs/**/*.parquet", "logs/sales is a Delta table"),
         (deep_delta, "logs/sales/country=NL", "logs/sales is a Delta table"),
+        (deep_delta, "logs/sales/country=NL/*.parquet", "logs/sales is a Delta table"),
+        (deep_delta, "*/sales/country=NL/a.parquet", "logs/sales is a Delta table"),
         (iceberg, "logs", "logs is an Iceberg table"),
         (iceberg, "logs/data", "logs is an Iceberg table"),
         (hudi, "*", "logs is a Hudi table"),
