@@ -51,9 +51,13 @@ class Coverage(BaseModel):
         """
         spec = encoder.spec
         others = [name for name in spec.features if name not in spec.id_features]
-        counts = {name: _of_ids(name, is_list=name in spec.multi_hot_features) for name in spec.id_features}
-        counts |= {name: _of_values(name) for name in others}
-        found = encoded.select(**counts).row(0, named=True)
+        # Once a row, in a step of its own: Polars would walk the lists anew for each of the four counts.
+        highest = encoded.select(**{n: _highest(n, is_list=n in spec.multi_hot_features) for n in spec.id_features})
+        counts = {name: _of_ids(name) for name in spec.id_features} | {name: _of_values(name) for name in others}
+        lists = {name: pl.col(ID + name).list.explode().min() for name in spec.multi_hot_features}
+        found = highest.hstack(encoded.select(VALUE + name for name in others)).select(**counts).row(0, named=True)
+        for name, low in encoded.select(**lists).row(0, named=True).items() if lists else ():
+            found[name] |= {"low": low}
         known = {name: Known(**found[name]) for name in spec.features}
         unknown = {name: spec.features[name].unknown(name, raw.schema, encoder.naming).sum() for name in others}
         for name, rows in raw.select(**unknown).row(0, named=True).items() if unknown else ():
@@ -80,14 +84,18 @@ class Coverage(BaseModel):
         return self.rows > 0 and self.known(name) == self.rows and found.low == found.high
 
 
-def _of_ids(name: str, *, is_list: bool) -> pl.Expr:
+def _highest(name: str, *, is_list: bool) -> pl.Expr:
+    """The highest id of each row: the special ids are below the known ones, and a list is never empty."""
     ids = pl.col(ID + name)
-    # The highest id of a row says it all: the special ids are below the known ones, and a list is never empty.
-    lowest, highest = (ids.list.min(), ids.list.max()) if is_list else (ids, ids)
+    return ids.list.max() if is_list else ids
+
+
+def _of_ids(name: str) -> pl.Expr:
+    highest = pl.col(name)
     return pl.struct(
         unknown=(highest == NULL).sum(),
         unseen=(highest == OUT_OF_VOCABULARY).sum(),
-        low=lowest.min(),
+        low=highest.min(),
         high=highest.max(),
     )
 

@@ -89,17 +89,14 @@ class Fitter:
         """
         if problems := [problem for name in self._moments if (problem := self._too_large(name))]:
             raise InputError.of("training rows hold numbers that leave no scale", problems)
-        vocabularies = {
-            table: self._spec.features[features[0]].vocabulary(self._known[table], self._counts[table])
-            for table, features in self._spec.vocabularies.items()
-        }
+        vocabularies = self._vocabularies()
         scales = {n: self._scales[n] if n in self._scales else self._scale(n) for n in self._spec.scaled_features}
         columns = dict.fromkeys(c for n in self._spec.features for c in self._spec.columns(n))
         return Encoder(self._spec, vocabularies, scales, {c: str(self._schema[c]) for c in columns}, self._naming)
 
     def pending(self) -> pl.DataFrame:
         """Values too rare for a vocabulary so far: ``table``, ``value``, ``count`` and first place, ``first``."""
-        added = self.finish().vocabularies
+        added = self._vocabularies()
         left = [
             counts.filter(~pl.col("value").is_in(added[table].implode())).select(pl.lit(table).alias("table"), "*")
             for table, counts in self._counts.items()
@@ -112,6 +109,12 @@ class Fitter:
             return None
         fix = "declare `clip`, for which numbers beyond it are the nearer end, or mend the rows"
         return f"feature `{name}` goes from {moments.low:.15g} to {moments.high:.15g}, beyond {most:g}; {fix}"
+
+    def _vocabularies(self) -> dict[str, pl.Series]:
+        return {
+            table: self._spec.features[features[0]].vocabulary(self._known[table], self._counts[table])
+            for table, features in self._spec.vocabularies.items()
+        }
 
     def _scale(self, name: str) -> Scale:
         moments, samples = self._moments[name], self._samples[name]
