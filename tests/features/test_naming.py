@@ -66,7 +66,10 @@ def made_before() -> Encoder:
     ],
 )
 def test_a_value_has_its_name(values: list[Any], dtype: Any, names: list[str | None] | None) -> None:
-    assert named(values, dtype) == (values if names is None else names)
+    expected = values if names is None else names
+    assert named(values, dtype) == expected
+    assert named(values * 200, dtype) == expected * 200
+    assert [named([value], dtype)[0] for value in values] == expected
 
 
 @pytest.mark.parametrize("value", [2.0**53 + 2, 1e19, -1e300, 1.7976931348623157e308])
