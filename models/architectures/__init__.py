@@ -11,6 +11,7 @@ from typing import Any
 
 from features.nearest import nearest
 from models.architectures.base import DEFAULT_KIND, ArchitectureConfig
+from models.architectures.esmm import ESMMConfig as ESMMConfig
 from models.architectures.mmoe import MMoEConfig as MMoEConfig
 from models.architectures.ple import PLEConfig as PLEConfig
 from models.architectures.shared_bottom import SharedBottomConfig as SharedBottomConfig

@@ -50,6 +50,9 @@ class Resolver(Protocol):
     def architecture_type(self, written: Mapping[str, Any]) -> type[Declared]:
         """The class that declares the keys of the section ``[model]``, for the architecture that it names."""
 
+    def unknown_tasks(self, model: Declared, tasks: Sequence[str]) -> Sequence[str]:
+        """The names of tasks in the keys of an architecture that are not among these."""
+
     def unfit(self, method: str, tasks: int, model: Declared) -> str | None:
         """The reason why a method does not fit a number of tasks or an architecture; None if it fits."""
 

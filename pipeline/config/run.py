@@ -217,6 +217,8 @@ class RunConfig(Declared):
         if resolver := resolver_of(info):
             methods = dict.fromkeys([self.train.method, *self.compare.methods, *self.search.methods])
             problems += [p for text in methods if (p := resolver.unfit(text, len(self.tasks), self.model))]
+            unknown = resolver.unknown_tasks(self.model, tuple(self.spec.tasks))
+            problems += [f"model names `{t}`, which is not a task ({', '.join(self.spec.tasks)})" for t in unknown]
         if problems:
             raise ValueError("; ".join(problems))
         return self

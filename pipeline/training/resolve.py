@@ -67,6 +67,10 @@ class Modules:
         """As :meth:`pipeline.config.names.Resolver.architecture_type`."""
         return ARCHITECTURES[written.get("kind", DEFAULT_KIND)]
 
+    def unknown_tasks(self, model: Declared, tasks: Sequence[str]) -> Sequence[str]:
+        """As :meth:`pipeline.config.names.Resolver.unknown_tasks`."""
+        return parse_architecture(model.model_dump()).unknown_tasks(tasks)
+
     def unfit(self, method: str, tasks: int, model: Declared) -> str | None:
         """As :meth:`pipeline.config.names.Resolver.unfit`; found by trying the method on one step."""
         parsed, architecture = parse(method), parse_architecture(model.model_dump())

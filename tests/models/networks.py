@@ -16,7 +16,7 @@ from models.embedding.portable import PortableEmbedding
 from models.loss import cross_entropy, label_shares
 
 TABLES = [Table("a", 7, 4, ("a",)), Table("b", 5, 6, ("b",)), Table("c", 11, 4, ("c",))]
-NAMES = ("click", "like", "buy")
+NAMES = ("income", "marital", "education")  # as Census-income has them
 TASKS = len(NAMES)
 VALUES = 2
 

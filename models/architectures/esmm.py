@@ -1,0 +1,127 @@
+"""Entire-space multi-task model: a task's probability is that of an earlier task times its own, given the earlier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self
+
+import torch
+from pydantic import Field, PositiveInt, model_validator
+from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
+
+from models.architectures.base import Architecture, ArchitectureConfig, HeadTransform, View, multilayer, views_of
+from models.embedding.base import Embedding
+
+
+class ESMM(Architecture):
+    """Towers on a shared bottom; the towers' probabilities are multiplied along the chain of tasks.
+
+    The tower of a task that others are given is reached by their losses, and therefore shared. What tasks read is the
+    bottom's output, with the logits of those towers beside it.
+
+    Args:
+        embedding: The embedding of the features.
+        values: Number of further columns of the input, such as numeric values.
+        tasks: The names of the tasks.
+        config: Sizes of the layers, and the task that each task is given.
+    """
+
+    def __init__(self, embedding: Embedding, *, values: int, tasks: Sequence[str], config: ESMMConfig) -> None:
+        super().__init__(embedding)
+        width = sum(embedding.layout.widths) + values
+        self._width, self._detach = config.bottom[-1], config.detach
+        self._given = {tasks.index(t): tasks.index(g) for t, g in config.given.items() if {t, g} <= {*tasks}}
+        self._shared = [] if config.detach else sorted({*self._given.values()})
+        self.bottom = multilayer(width, config.bottom, config.dropout)
+        layers = [self._width, *config.tower]
+        self.towers = nn.ModuleList(
+            nn.Sequential(multilayer(self._width, config.tower), nn.Linear(layers[-1], 1)) for _ in tasks
+        )
+
+    def through_layers(self, input_BX: Tensor) -> tuple[Tensor, tuple[View, ...]]:
+        """Logits B x T of the products, and T views of the bottom's output with the logits of shared towers."""
+        shared_BD = self.bottom(input_BX)
+        read = torch.cat([shared_BD, *(self.towers[task](shared_BD) for task in self._shared)], dim=1)
+        views = views_of(read, len(self.towers))
+        return torch.cat([self._logit(task, view) for task, view in enumerate(views)], dim=1), views
+
+    def _logit(self, task: int, view_BX: Tensor) -> Tensor:
+        """The logit of a task's probability over all rows, B x 1."""
+        own_B1 = self._own_logit(task, view_BX)
+        if task not in self._given:
+            return own_B1
+        given_B1 = self._logit(self._given[task], view_BX)
+        return logit_of_product(own_B1, given_B1.detach() if self._detach else given_B1)
+
+    def _own_logit(self, task: int, view_BX: Tensor) -> Tensor:
+        """The logit of a task's probability given the earlier task, B x 1."""
+        if task in self._shared:
+            place = self._width + self._shared.index(task)
+            return view_BX[:, place : place + 1]
+        logit_B1: Tensor = self.towers[task](view_BX[:, : self._width])
+        return logit_B1
+
+    def shared_layers(self) -> list[nn.Parameter]:
+        """The parameters of the bottom, and of the towers of tasks that others are given."""
+        modules = [self.bottom, *(self.towers[task] for task in self._shared)]
+        return [parameter for module in modules for parameter in module.parameters()]
+
+
+def logit_of_product(first: Tensor, second: Tensor) -> Tensor:
+    """The logit of the product of two probabilities, from their logits; no probability is formed, so none rounds to 0.
+
+    ``1 - p q`` is ``(1 - q) + q (1 - p)``.
+    """
+    product, rest = logsigmoid(first) + logsigmoid(second), logsigmoid(second) + logsigmoid(-first)
+    return product - torch.logaddexp(logsigmoid(-second), rest)
+
+
+class ESMMConfig(ArchitectureConfig):
+    """A task's probability is that of an earlier task times its own, given the earlier.
+
+    Tasks read more than one vector, so methods with rotations are refused.
+
+    Args:
+        kind: The architecture.
+        given: Task to the task that it is given, such as ``{"purchase": "click"}``: p(purchase) is p(click) times
+            p(purchase given click), on every row. Where one of the two is not trained, the other stands alone.
+        detach: Whether a task's loss leaves the towers of the tasks that it is given alone.
+        bottom: Units of each shared layer.
+        tower: Units of each hidden layer of a task's tower; empty for one linear layer.
+        dropout: Dropout of the shared layers.
+    """
+
+    kind: Literal["esmm"] = "esmm"
+    given: Annotated[dict[str, str], Field(min_length=1)]
+    detach: bool = False
+    bottom: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (192, 192)
+    tower: tuple[PositiveInt, ...] = ()
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _is_no_circle(self) -> Self:
+        for task in self.given:
+            seen, other = {task}, self.given[task]
+            while other not in seen and other in self.given:
+                seen.add(other)
+                other = self.given[other]
+            if other == task:
+                raise ValueError(f"given: a task should not be given itself, found that of `{task}` after others")
+        return self
+
+    @classmethod
+    def example(cls) -> Self:
+        """A chain of three tasks."""
+        return cls(given={"marital": "income", "education": "marital"}, bottom=(8, 6), tower=(4,))
+
+    def unknown_tasks(self, tasks: Sequence[str]) -> Sequence[str]:
+        """As :meth:`ArchitectureConfig.unknown_tasks`."""
+        return [name for name in dict.fromkeys([*self.given, *self.given.values()]) if name not in tasks]
+
+    def network(
+        self, embedding: Embedding, *, values: int, tasks: Sequence[str], head_transform: HeadTransform | None
+    ) -> ESMM:
+        """The network with these keys."""
+        del head_transform  # None: there is no vector to map
+        return ESMM(embedding, values=values, tasks=tasks, config=self)
