@@ -36,6 +36,7 @@ COMMANDS = (
     "rollback",
     "score",
     "daily",
+    "clean",
 )
 
 # Set before any command imports MLflow: a training job sends no telemetry unless its user asks for it.

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobs.console import REFUSED, WRONG_INPUT, AsJson, Config, Overrides, locked, out, show
+from jobs.console import REFUSED, WRONG_INPUT, AsJson, Config, Overrides, err, locked, out, show
 
 if TYPE_CHECKING:
+    from pipeline.config.run import RunConfig
     from pipeline.daily.record import DayRecord
 
 _CODES = {"rejected": WRONG_INPUT, "refused": REFUSED, "suspect": REFUSED}
@@ -45,10 +46,28 @@ def main(
                     codes.append(_CODES.get(record.status, 0))
                 if not as_json:
                     out.print(_line(record, now), highlight=False, markup=False, soft_wrap=True)
+                if now and loaded.daily.keep:
+                    _clean(loaded, as_json)
     finally:
         if as_json:
             show(None, [record.model_dump(mode="json") for record in done], as_json=True)
     raise typer.Exit(min(filter(None, codes), default=0))
+
+
+def _clean(config: RunConfig, as_json: bool) -> None:
+    """Remove what is older than `[daily] keep`; trouble with it is told, and stops no day."""
+    from features.errors import InputError
+    from jobs.clean import summary_line
+    from pipeline.cleaning.clean import clean
+    from pipeline.config.age import parse_age
+
+    try:
+        cleaning = clean(config, parse_age(config.daily.keep))
+    except InputError as error:
+        err.print(f"not cleaned: {error}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+        return
+    if cleaning.going and not as_json:
+        out.print(summary_line(cleaning), highlight=False, markup=False, soft_wrap=True)
 
 
 def _line(record: DayRecord, now: bool) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from features.declared import Declared
+from pipeline.config.age import AgeText
 
 
 class DailyConfig(Declared):
@@ -21,6 +22,8 @@ class DailyConfig(Declared):
             the window; a larger one counts as far as chance rules it out. It detects a day with wrong labels.
         max_psi: Highest population stability index that a feature may have against the training days; 0 for no limit.
             Parts of timestamps are exempt, since a day has one weekday.
+        keep: Age from which files that nothing needs are removed after each day, as ``14d`` or ``8w``; empty to remove
+            nothing. See :mod:`pipeline.cleaning.clean`.
     """
 
     window: Annotated[int, Field(ge=3)] = 28
@@ -28,3 +31,4 @@ class DailyConfig(Declared):
     max_label_ratio: Annotated[float, Field(gt=1)] = 2.0
     max_auc_drop: Annotated[float, Field(gt=0)] = 0.05
     max_psi: Annotated[float, Field(ge=0)] = 0.0
+    keep: AgeText = ""

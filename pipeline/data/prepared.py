@@ -103,6 +103,19 @@ class Prepared:
         """The encoded rows of a split, in the order of its parts."""
         return scan_folder(self.folder / split)
 
+    def lineage(self) -> Iterator[str]:
+        """Its fingerprint and those of the data that it has grown from, the newest first.
+
+        Ancestors of which only the manifest is left are among them; one that is gone altogether comes last.
+        """
+        folder, manifest = self.folder, self.manifest
+        while True:
+            yield folder.name
+            if (base := manifest.get("grown_from")) is None:
+                return
+            folder = folder.with_name(base)
+            manifest = json.loads((folder / MANIFEST).read_text()) if (folder / MANIFEST).exists() else {}
+
     def encoder(self) -> Encoder:
         """The encoder that was fitted on its training rows."""
         return Encoder.load(self.folder / ENCODER)

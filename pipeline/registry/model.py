@@ -21,6 +21,9 @@ from pipeline.tracking.tags import FINGERPRINT
 CHAMPION, PREVIOUS = "champion", "previous"
 # Tags of a version: fingerprint of its data, the data's split, and the prefix of each task's validation AUC.
 DATA, SPLIT, VAL_AUC = "data", "split", "val.auc."
+# Tag of a version whose files `gradops clean` has removed, with the time; and the tag of an MLflow run that names its
+# logged model.
+FILES_REMOVED, MODEL = "gradops.files_removed", "gradops.model"
 _CONTENT = "gradops.handover"
 
 
@@ -138,6 +141,11 @@ class RegisteredModel:
 
     @contextmanager
     def _files(self, number: int) -> Iterator[None]:
+        if removed := self.version(number).tags.get(FILES_REMOVED):
+            fix = "choose another one, or train the run again: that registers it anew"
+            raise InputError(
+                f"`gradops clean` has removed the files of `{self.name}` version {number} ({removed}); {fix}"
+            )
         uri = self.client.get_model_version_download_uri(self.name, str(number))
         fix = "restore them, or choose a version that has its files; a champion without files can lose its alias"
         with model_files(uri, f"the files of `{self.name}` version {number} cannot be read at {uri}", fix):

@@ -16,15 +16,13 @@ from pipeline.comparison.table import save_comparison
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.registry.gate import Decision
-from pipeline.registry.model import CHAMPION, DATA, SPLIT, VAL_AUC, RegisteredModel
+from pipeline.registry.model import CHAMPION, DATA, FILES_REMOVED, MODEL, SPLIT, VAL_AUC, RegisteredModel
 from pipeline.registry.packaging import log_model
 from pipeline.registry.promotion import promote_first
 from pipeline.runs.run import Run
 from pipeline.runtime.signals import uninterrupted
 from pipeline.tracking.tags import FINGERPRINT
 from pipeline.tracking.tracker import Tracker
-
-_MODEL = "gradops.model"
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,7 @@ def _version_of(candidate: Candidate, tradeoffs: TradeOffs, tracker: Tracker) ->
     known = client.search_model_versions(f"name = '{name}' and tags.`{FINGERPRINT}` = '{run.fingerprint}'")
     for found in known:
         # A version whose files were deleted cannot serve.
-        if mlflow.artifacts.list_artifacts(artifact_uri=found.source):
+        if FILES_REMOVED not in found.tags and mlflow.artifacts.list_artifacts(artifact_uri=found.source):
             for key, value in _drop(candidate).items():  # against other single-task models than before, perhaps
                 client.set_model_version_tag(name, found.version, key, value)
             return int(found.version)
@@ -152,10 +150,10 @@ def _words(run: Run) -> str:
 def _model_of(run: Run, tradeoffs: TradeOffs, tracker: Tracker) -> str:
     """The logged model of a run, logged to its MLflow run now if it is not yet."""
     run_id = tracker.run_id(run)
-    known = tracker.client.get_run(run_id).data.tags.get(_MODEL)
+    known = tracker.client.get_run(run_id).data.tags.get(MODEL)
     if known and mlflow.artifacts.list_artifacts(artifact_uri=f"models:/{known}"):
         return str(known)
     logged = log_model(run, tradeoffs.prepared, run_id)
     tracker.model_logged(run, logged)
-    tracker.client.set_tag(run_id, _MODEL, logged)
+    tracker.client.set_tag(run_id, MODEL, logged)
     return logged

@@ -25,7 +25,7 @@ from pipeline.search.journal import study_of
 from pipeline.search.space import Space
 from pipeline.search.storage import give_back, open_storage, quiet
 
-_PLACE, _POINT, _DEPENDS_ON = "gradops.place", "gradops.point", "gradops.depends_on"
+PLACE, POINT, DEPENDS_ON = "gradops.place", "gradops.point", "gradops.depends_on"
 _GENERATION = 20  # points of one generation of NSGA-II
 # Keys that may differ when a study is joined: they set the number of points, the storage and the workers.
 _FREE = {"trials", "study", "storage", "heartbeat", "workers"}
@@ -57,9 +57,9 @@ class Study:
             study_name=self._name, storage=self._storage, directions=self._directions, load_if_exists=True
         )
         study = self._study()
-        known = study.user_attrs.get(_DEPENDS_ON)
+        known = study.user_attrs.get(DEPENDS_ON)
         if known is None:
-            study.set_user_attr(_DEPENDS_ON, depends)
+            study.set_user_attr(DEPENDS_ON, depends)
         elif differing := differences(known, depends):
             fix = "name a new study by `search.study`"
             raise InputError.of(f"the study `{self._name}` exists with other values; {fix}", differing)
@@ -70,10 +70,10 @@ class Study:
         study, kept = self._study(), self._by_place()
         choices: dict[int, dict[str, Any]] = {}
         for trial in study.get_trials(deepcopy=False):
-            choices[trial.user_attrs[_PLACE]] = trial.params
+            choices[trial.user_attrs[PLACE]] = trial.params
         for place, prescribed in enumerate(self._prescribed):
             if place not in kept:
-                study.enqueue_trial(choices.get(place) or prescribed, user_attrs={_PLACE: place})
+                study.enqueue_trial(choices.get(place) or prescribed, user_attrs={PLACE: place})
 
     @contextmanager
     def take(self) -> Iterator[Trial | None]:
@@ -93,7 +93,7 @@ class Study:
 
     def place_of(self, trial: Trial) -> int:
         """The trial's place in the study, counted from 0."""
-        return int(trial.user_attrs[_PLACE])
+        return int(trial.user_attrs[PLACE])
 
     @uninterrupted()
     def finish(self, trial: Trial, point: Point, values: Sequence[float], shortfalls: Mapping[str, float]) -> None:
@@ -112,7 +112,7 @@ class Study:
                 warnings.filterwarnings("ignore", ".*already set", UserWarning)
                 for task, shortfall in shortfalls.items():
                     trial.set_constraint(task, shortfall)
-            trial.set_user_attr(_POINT, json.loads(json.dumps(vars(point))))
+            trial.set_user_attr(POINT, json.loads(json.dumps(vars(point))))
             trial.study.tell(trial, list(values) or None, state=states[point.state])
         except (UpdateFinishedTrialError, ValueError):
             if not self._storage.get_trial(trial._trial_id).state.is_finished():
@@ -121,7 +121,7 @@ class Study:
     def points(self) -> list[Point]:
         """The finished points, in order of their places."""
         finished = {p: t for p, t in self._by_place().items() if t.state.is_finished()}
-        return [Point(**finished[place].user_attrs[_POINT]) for place in sorted(finished)]
+        return [Point(**finished[place].user_attrs[POINT]) for place in sorted(finished)]
 
     def is_over(self) -> bool:
         """Whether every place has its point."""
@@ -145,20 +145,20 @@ class Study:
         """The trial of each place: the first that was not lost."""
         kept: dict[int, FrozenTrial] = {}
         for trial in self._study().get_trials(deepcopy=False):
-            if trial.state != TrialState.FAIL or _POINT in trial.user_attrs:
-                kept.setdefault(trial.user_attrs[_PLACE], trial)
+            if trial.state != TrialState.FAIL or POINT in trial.user_attrs:
+                kept.setdefault(trial.user_attrs[PLACE], trial)
         return kept
 
     def _trial(self, claimed: FrozenTrial) -> Trial:
         with quiet():
-            study = self._study(self._sampler(claimed.user_attrs[_PLACE]))
+            study = self._study(self._sampler(claimed.user_attrs[PLACE]))
             study.get_trials(deepcopy=False)  # Optuna's cache of a database writes only to trials that it has read
             return Trial(study, claimed._trial_id)
 
     def _waiting(self) -> list[FrozenTrial]:
         waiting = self._study().get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        wanted = [trial for trial in waiting if trial.user_attrs[_PLACE] < len(self._prescribed)]
-        return sorted(wanted, key=lambda trial: trial.user_attrs[_PLACE])
+        wanted = [trial for trial in waiting if trial.user_attrs[PLACE] < len(self._prescribed)]
+        return sorted(wanted, key=lambda trial: trial.user_attrs[PLACE])
 
     @uninterrupted()
     def _claimed(self, study: optuna.Study, waiting: FrozenTrial) -> bool:
@@ -168,7 +168,7 @@ class Study:
                 return False
         except UpdateFinishedTrialError:
             return False
-        if self._by_place()[waiting.user_attrs[_PLACE]].number != waiting.number:
+        if self._by_place()[waiting.user_attrs[PLACE]].number != waiting.number:
             # Two processes have filled the same place at the same time.
             study.tell(waiting.number, state=TrialState.FAIL)
             return False

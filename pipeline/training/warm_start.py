@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -63,16 +62,8 @@ def can_start(config: RunConfig, prepared: Prepared, run: str) -> bool:
 def descends(prepared: Prepared, folder: Path) -> bool:
     """Whether the run in a folder was trained on this data, or on data that it has grown from."""
     trained = _config(folder)
-    return any(run_folder(trained, data).name == folder.name for data in _lineage(prepared))
-
-
-def _lineage(prepared: Prepared) -> Iterator[Prepared]:
-    """The data and its ancestors, newest first. An ancestor that is gone from the disk comes last, by name alone."""
-    found: Prepared | None = prepared
-    while found is not None:
-        yield found
-        base = found.manifest.get("grown_from")
-        found = base and (Prepared.find(prepared.folder.parent / base) or Prepared(prepared.folder.parent / base, {}))
+    data = (Prepared(prepared.folder.with_name(fingerprint), {}) for fingerprint in prepared.lineage())
+    return any(run_folder(trained, one).name == folder.name for one in data)
 
 
 def _config(folder: Path) -> RunConfig:
