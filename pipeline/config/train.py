@@ -37,6 +37,8 @@ class TrainConfig(Declared):
         lr: Adam's learning rate; under a one-cycle schedule the highest rate.
         schedule: ``"constant"``, or ``"one_cycle"`` (a fifth of the steps up, then down to 0 along a cosine).
         patience: Number of epochs without a better mean validation AUC before an early stop; 0 for no early stop.
+        weight_decay: Decay of the network's matrices: in each step they shrink by this share of the rate, whatever
+            the gradient (AdamW). Biases and tables never decay; 0 for no decay.
         clip_norm: Largest norm of the gradient of all dense and table parameters together; 0 for no clipping.
         table_optimizer: The optimizer of the embedding tables, by name (:mod:`models.table_optimizers.names`); Adam
             steps the rest of the network.
@@ -68,6 +70,7 @@ class TrainConfig(Declared):
     lr: Annotated[float, Field(gt=0)] = 1e-3
     schedule: Literal["constant", "one_cycle"] = "constant"
     patience: Annotated[int, Field(ge=0)] = 0
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
     clip_norm: Annotated[float, Field(ge=0)] = 0.0
     table_optimizer: str = "adam"
     table_kernel: Literal["plain", "fused"] = "plain"

@@ -24,6 +24,8 @@ RESULT, WEIGHTS, CONFIG, PLACEMENT = "result.json", "weights.safetensors", "conf
 _FORMAT = 2
 # Keys about checkpoints do not change a run's result.
 _SAFETY = {"checkpoint_every", "keep_checkpoints"}
+# Keys that the first runs did not have: without effect, they are left out, so that those runs are still found.
+_LATER = ("start_from", "weight_decay")
 # Keys of [train] to the names that they had when the first runs were made: their fingerprints have these.
 _FIRST_NAMES = {"shuffle_shards": "lanes"}
 
@@ -136,8 +138,7 @@ def architecture_of(config: RunConfig) -> ArchitectureConfig:
 
 def depends_on(config: RunConfig, prepared: Prepared) -> dict[str, Any]:
     """Everything that decides a run's result."""
-    # A start from the seed is left out, so that runs from before `start_from` existed are still found.
-    excluded = _SAFETY if config.train.start_from else _SAFETY | {"start_from"}
+    excluded = _SAFETY | {key for key in _LATER if not getattr(config.train, key)}
     content = config.train.model_dump(mode="json", exclude=excluded)
     train = {_FIRST_NAMES.get(key, key): value for key, value in content.items()}
     parts = {"format": _FORMAT, "data": prepared.fingerprint}

@@ -1,4 +1,4 @@
-"""The optimizer of a run: Adam for the network, the embedding's own for its tables, and clipping over both."""
+"""The optimizer of a run: Adam or AdamW for the network, the embedding's own for its tables, and clipping over both."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 from torch.nn.utils import get_total_norm
-from torch.optim import Adam, Optimizer
+from torch.optim import Adam, AdamW, Optimizer
 
 from features.errors import InputError
 from models.architectures.base import Architecture
@@ -21,7 +21,7 @@ from pipeline.config.train import TrainConfig
 def optimizer_of(model: Architecture, config: TrainConfig) -> Optimizer:
     """The optimizer of all of a model's parameters except those of its head transform.
 
-    The first group is the network's, the second the tables'.
+    The first groups are the network's, the last is the tables'.
 
     Raises:
         InputError: If the tables' optimizer does not run on the model's device.
@@ -29,18 +29,29 @@ def optimizer_of(model: Architecture, config: TrainConfig) -> Optimizer:
     tables = list(model.embedding.tables())
     of_tables = {id(table) for table in tables}
     network = [p for p in model.network_parameters() if id(p) not in of_tables]
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
     if config.table_kernel == "plain":
         _check_device(config.table_optimizer, network[0].device)
     rate = config.table_lr or config.lr
-    optimizer: Optimizer = Adam(network, lr=config.lr, fused=True)
+    # A layer of experts has its biases in one matrix.
+    biases = [p for p in network if p.dim() < 2 or names[id(p)].endswith("bias")]
+    optimizer = _of_network(network, biases, config)
     stepping = model.embedding.optimizer(rate)
     if stepping is None:
-        optimizer.add_param_group({"params": tables, "lr": rate})
+        optimizer.add_param_group({"params": tables, "lr": rate, "weight_decay": 0.0})
     else:
         optimizer = JointOptimizer([optimizer, stepping])
     if config.clip_norm:
         optimizer.register_step_pre_hook(partial(_clip_before, model.network_parameters(), config.clip_norm))
     return optimizer
+
+
+def _of_network(network: Sequence[Tensor], biases: Sequence[Tensor], config: TrainConfig) -> Optimizer:
+    if not config.weight_decay:
+        return Adam(network, lr=config.lr, fused=True)
+    without = {id(bias) for bias in biases}
+    decaying = {"params": [p for p in network if id(p) not in without], "weight_decay": config.weight_decay}
+    return AdamW([decaying, {"params": [*biases], "weight_decay": 0.0}], lr=config.lr, fused=True)
 
 
 def clip_gradients(parameters: Sequence[Tensor], longest: float) -> None:

@@ -89,4 +89,4 @@ def test_an_unknown_key_is_named_with_the_nearest_of_its_own(project: Path) -> N
     told = run_in(project, "-m", "jobs", "train", "shop.toml", "--set", "model.expert=3", "--set", "model.units=0")
     assert told.returncode == 2
     assert "model.expert: unknown key; did you mean `experts`?" in told.stderr
-    assert "model.units: Input should be greater than 0" in told.stderr
+    assert "model.units: should be a number above 0, found 0" in told.stderr

@@ -16,7 +16,9 @@ from torch.optim.lr_scheduler import LambdaLR
 from features.errors import InputError
 from gradops import MultiTaskOptimizer
 from gradops.methods import parse
+from models.architectures import ARCHITECTURES
 from models.architectures.shared_bottom import SharedBottom, SharedBottomConfig
+from models.embedding.torchrec import TorchRecEmbedding
 from models.table_optimizers.joint_optimizer import JointOptimizer
 from models.table_optimizers.names import FUSED
 from models.table_optimizers.row_optimizer import RowOptimizer
@@ -25,7 +27,7 @@ from pipeline.config.run import RunConfig
 from pipeline.config.train import TrainConfig
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
-from pipeline.runs.run import Run
+from pipeline.runs.run import Run, depends_on
 from pipeline.training import optimizers
 from pipeline.training.optimizers import clip_gradients, optimizer_of
 from pipeline.training.training import train
@@ -48,6 +50,38 @@ def step(net: SharedBottom, optimizer: MultiTaskOptimizer, number: int) -> None:
 
 def state_of(net: SharedBottom) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in net.state_dict().items()}
+
+
+@pytest.mark.parametrize("kind", ["shared_bottom", "mmoe"])
+@pytest.mark.parametrize("name", ["adam", "sgd"])
+def test_matrices_alone_decay(kind: str, name: str) -> None:
+    """In one step without gradients each shrinks by rate times decay; biases, also of experts, and tables stay."""
+    net = (
+        ARCHITECTURES[kind]
+        .example()
+        .build(TorchRecEmbedding(networks.TABLES, optimizer=name), values=2, tasks=networks.NAMES)
+    )
+    net.initialise(torch.Generator().manual_seed(0), embedding_std=0.5)
+    config = TrainConfig(table_optimizer=name, lr=0.1, table_lr=0.2, weight_decay=0.5)
+    optimizer, before = optimizer_of(net, config), {k: v.detach().clone() for k, v in net.named_parameters()}
+    for parameter in net.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    if name == "sgd":
+        for table in net.embedding.tables():
+            table.grad = None
+    optimizer.step()
+    for key, value in net.named_parameters():
+        factor = 1.0 if key.startswith("embedding.") or key.endswith("bias") else 1 - 0.1 * 0.5
+        torch.testing.assert_close(value, before[key] * factor)
+
+
+def test_a_run_without_decay_keeps_its_name_and_its_optimizer(few: tuple[RunConfig, Prepared]) -> None:
+    """Runs from before there was decay are found, and step by Adam."""
+    config, prepared = few
+    decaying = config.changed({"train.weight_decay": 0.01})
+    assert "weight_decay" not in depends_on(config, prepared)["train"]
+    assert depends_on(decaying, prepared)["train"]["weight_decay"] == 0.01
+    assert type(optimizer_of(model("adam"), config.train)) is Adam
 
 
 @pytest.mark.parametrize("name", SPARSE)
