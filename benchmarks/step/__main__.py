@@ -1,7 +1,7 @@
 """The cost of gradient surgery in a step, compared with peers: `python -m benchmarks.step [census|clicklog]`.
 
 A way is an implementation of the step, ours or a peer's (another library's). Every way makes the same step of the same
-network, on weights of its own: forward, gradients, optimizer. Three tables:
+network, on weights of its own: forward, gradients, optimizer. Four tables:
 
 - time (by default): each way's median milliseconds, the median and quartiles of its ratio to the uniform step of the
   same round, and the floor: the ratio of the multiplications in matrix products, counted during one step of each.
@@ -10,6 +10,8 @@ network, on weights of its own: forward, gradients, optimizer. Three tables:
   order of the ways. With one thread times are CPU times, with several wall-clock times.
 - `--memory`: the peak memory of a process over its imports, from building the network and three steps, and its excess
   over the uniform step's. It includes weights, optimizer state and gradients; ten MB are noise.
+- `--architectures`: each architecture's uniform step in milliseconds, and the exact step and the one measured at the
+  features as ratios to it, with their floors.
 - `--scaling`: the exact step by number of tasks, by batch and by table rows, with its floor.
 
 How tables are held:
@@ -35,6 +37,8 @@ from statistics import median
 
 import torch
 
+from benchmarks.step.architectures import architectures
+from benchmarks.step.architectures import steps as steps_of
 from benchmarks.step.memory import peak
 from benchmarks.step.setting import SETTINGS, Setting
 from benchmarks.step.timing import Quartiles, interleaved, multiplications, ratios
@@ -59,6 +63,8 @@ def main(arguments: Sequence[str] | None = None, tasks: Sequence[int] = TASKS) -
     print(f"{chosen.setting}: {rows}, batch {setting.batch}, {setting.tasks} tasks; {chosen.threads} thread(s)")
     if chosen.memory:
         print_memory(names, setting, chosen.threads)
+    elif chosen.architectures:
+        print_architectures(setting, chosen.rounds)
     elif chosen.scaling:
         print_scaling(setting, chosen.rounds, tasks)
     else:
@@ -82,6 +88,19 @@ def print_memory(names: Sequence[str], setting: Setting, threads: int) -> None:
     for name in names:
         found = uniform if name == UNIFORM else peak(name, setting, threads)
         print(f"{name:34}{found:9.0f}{found - uniform:14.0f}")
+
+
+def print_architectures(setting: Setting, rounds: int) -> None:
+    """Two lines an architecture: its exact step, and its step measured at the features."""
+    print(f"{'':46}{'uniform ms':>12}{'of uniform':>12}{'quartiles':>14}{'floor':>8}")
+    for name, architecture in architectures(setting).items():
+        steps = steps_of(setting, architecture)
+        floors, taken = _floors(steps, setting), interleaved(steps, setting, rounds)
+        for way in steps:
+            if way != UNIFORM:
+                what = f"{name}: {way}"
+                found = _shown(ratios(taken[way], taken[UNIFORM]))
+                print(f"{what:46}{median(taken[UNIFORM]):12.2f}{found}{floors[way]:8.2f}", flush=True)
 
 
 def print_scaling(setting: Setting, rounds: int, task_numbers: Sequence[int]) -> None:
@@ -114,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--grow", type=int, default=1, help="times the rows of every table")
     table = parser.add_mutually_exclusive_group()
     table.add_argument("--memory", action="store_true")
+    table.add_argument("--architectures", action="store_true")
     table.add_argument("--scaling", action="store_true")
     return parser
 

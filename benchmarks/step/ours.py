@@ -13,7 +13,7 @@ from gradops import GramEstimator, MultiTaskOptimizer
 from gradops.base import Method
 from gradops.methods import parse
 from gradops.rotation import Rotations
-from models.architectures.shared_bottom import SharedBottom
+from models.architectures.base import Architecture
 from models.embedding.cut import Bags
 from pipeline.config.train import TrainConfig
 from pipeline.training.optimizers import optimizer_of
@@ -26,11 +26,19 @@ def ours(text: str, estimator: GramEstimator = GramEstimator(), *, tables: Table
     """A method by its written form; ``half`` makes the network's products in bfloat16."""
     method = parse(text)
     config = FUSED if tables == "fused" else SPARSE
-    start = partial(_start, method=method, estimator=estimator, config=config, half=half)
+    start = partial(started, method=method, estimator=estimator, config=config, half=half)
     return Way(start=start, tables=tables, rotation=method.rotation)
 
 
-def _start(model: SharedBottom, *, method: Method, estimator: GramEstimator, config: TrainConfig, half: bool) -> Step:
+def started(
+    model: Architecture,
+    *,
+    method: Method,
+    estimator: GramEstimator = GramEstimator(),
+    config: TrainConfig = FUSED,
+    half: bool = False,
+) -> Step:
+    """The step of a network by a method."""
     rotations = model.head_transform if isinstance(model.head_transform, Rotations) else None
     optimizer = MultiTaskOptimizer(
         optimizer_of(model, config), method, shared=model.shared_parameters(), estimator=estimator, rotations=rotations

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from features.encoder import Table
 from gradops.rotation import Rotations
+from models.architectures.base import Architecture, ArchitectureConfig
 from models.architectures.shared_bottom import SharedBottom
 from models.embedding.base import Embedding
 from models.embedding.cut import Bags
@@ -41,17 +42,25 @@ class Setting:
         """This setting with the rows of every table multiplied."""
         return replace(self, rows=tuple(factor * rows for rows in self.rows))
 
+    def embedding(self, held: Tables) -> Embedding:
+        """The tables."""
+        tables = [Table(f"t{i}", rows, self.width, (f"t{i}",)) for i, rows in enumerate(self.rows)]
+        if held == "fused":
+            return FusedEmbedding(tables, "adagrad")
+        return TorchRecEmbedding(tables, "adagrad" if held == "sparse" else "adam")
+
     def model(self, held: Tables, rotations: Rotations | None = None) -> SharedBottom:
         """The network, from one seed."""
-        tables = [Table(f"t{i}", rows, self.width, (f"t{i}",)) for i, rows in enumerate(self.rows)]
-        embedding: Embedding = (
-            FusedEmbedding(tables, "adagrad")
-            if held == "fused"
-            else TorchRecEmbedding(tables, "adagrad" if held == "sparse" else "adam")
-        )
         model = SharedBottom(
-            embedding, values=0, tasks=self.tasks, bottom=self.bottom, dropout=0.0, head_transform=rotations
+            self.embedding(held), values=0, tasks=self.tasks, bottom=self.bottom, dropout=0.0, head_transform=rotations
         )
+        model.initialise(torch.Generator().manual_seed(0), embedding_std=0.05)
+        return model
+
+    def network(self, architecture: ArchitectureConfig) -> Architecture:
+        """A network of another architecture over fused tables, from the same seed."""
+        tasks = [f"task{i}" for i in range(self.tasks)]
+        model = architecture.build(self.embedding("fused"), values=0, tasks=tasks)
         model.initialise(torch.Generator().manual_seed(0), embedding_std=0.05)
         return model
 

@@ -97,7 +97,7 @@ class Product:
         del blocks
         rows = cotangent.shape[self.axis]
         left, right = (t.narrow(self.axis, 0, rows).unsqueeze(self.axis + 1) for t in (self.left, self.right))
-        return cotangent * right, cotangent * left
+        return cotangent * right, cotangent.mul_(left) if cotangent.dtype == left.dtype else cotangent * left
 
 
 @dataclass(frozen=True)

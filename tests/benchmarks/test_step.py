@@ -8,14 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.step import __main__ as command
+from benchmarks.step.architectures import architectures
 from benchmarks.step.memory import peak
 from benchmarks.step.setting import SETTINGS, Setting
 from benchmarks.step.timing import multiplications
 from benchmarks.step.way import mean_losses
 from benchmarks.step.ways import EXACT, UNIFORM, WAYS
+from models.architectures import ARCHITECTURES
 from models.architectures.shared_bottom import SharedBottom
 from models.embedding.base import Embedding
 from models.embedding.cut import Bags
+from models.interactions import INTERACTIONS
 from models.table_optimizers.adagrad import Adagrad
 from tests.gradops import reference
 
@@ -139,6 +142,20 @@ def test_the_command_prints_a_line_a_way_or_size(table: list[str], capsys: pytes
         assert len(lines) == 2 + 2 * len(command.BATCHES) + len(command.GROWTHS)
     else:
         assert [line[:34].strip() for line in lines[2:]] == list(WAYS)
+
+
+def test_every_architecture_and_interaction_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    """And none does more work than the passes of its tasks would one after another."""
+    setting = Setting(rows=(7,) * 8, width=8, bottom=(64, 32), batch=256)
+    tried = architectures(setting)
+    assert {one.kind for one in tried.values()} == {*ARCHITECTURES}
+    assert {one.interaction.kind for one in tried.values() if one.interaction} == {*INTERACTIONS}
+    command.print_architectures(setting, rounds=2)
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert [line.partition(":")[0] for line in lines] == [name for name in tried for _ in range(2)]
+    exact = [float(line.split()[-1]) for line in lines[::2]]
+    # Gram matrix and combination, which do not grow with the batch, come on top.
+    assert all(1 < floor < 1.1 * (1 + 2 * setting.tasks) / 3 for floor in exact), exact
 
 
 @pytest.mark.slow

@@ -1,0 +1,43 @@
+"""The steps of every architecture: uniform, exact, and measured at the features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.step.ours import started
+from benchmarks.step.setting import Setting
+from benchmarks.step.way import Step
+from gradops import GramEstimator
+from gradops.methods import parse
+from models.architectures import parse_architecture
+from models.architectures.base import ArchitectureConfig
+
+WAYS = {
+    "uniform": ("uniform", GramEstimator()),
+    "gradops, exact": ("gradops(alpha=-1)", GramEstimator()),
+    "gradops, features": ("gradops(alpha=-1)", GramEstimator(measure="features")),
+}
+
+
+def architectures(setting: Setting) -> dict[str, ArchitectureConfig]:
+    """Every architecture and every interaction, with layers of the setting's size; four experts share its units."""
+    bottom = list(setting.bottom)
+    expert = [max(units // 4, 1) for units in bottom]
+    cross = {"kind": "dcn_v2", "rank": 32}
+    written: dict[str, dict[str, Any]] = {
+        "shared_bottom": {"bottom": bottom, "dropout": 0.0},
+        "shared_bottom over dcn_v2": {"bottom": bottom, "dropout": 0.0, "interaction": cross},
+        "shared_bottom over dot": {"bottom": bottom, "dropout": 0.0, "interaction": {"kind": "dot"}},
+        "mmoe": {"experts": 4, "expert": expert},
+        "ple": {"shared_experts": 2, "own_experts": 1, "expert": expert[:1]},
+        "esmm": {"bottom": bottom, "tower": [32], "given": {"task1": "task0"}},
+    }
+    return {name: parse_architecture({"kind": name.partition(" ")[0], **keys}) for name, keys in written.items()}
+
+
+def steps(setting: Setting, architecture: ArchitectureConfig) -> dict[str, Step]:
+    """The ways to make a step of an architecture, each on a network of its own."""
+    return {
+        name: started(setting.network(architecture), method=parse(text), estimator=estimator)
+        for name, (text, estimator) in WAYS.items()
+    }
