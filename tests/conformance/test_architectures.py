@@ -157,8 +157,7 @@ def assert_same_change(before: Architecture, ours: Architecture, naive: Architec
 
 @KINDS
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("size", [BATCH, 20])
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(("size", "seed"), [(BATCH, 0), (20, 1)])
 def test_a_step_is_the_naive_one(kind: str, method: str, size: int, seed: int) -> None:
     """With tables behind the cut, in one piece and in micro-batches."""
     before, ours, naive = (network(kind, seed=seed) for _ in range(3))
