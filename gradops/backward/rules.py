@@ -137,16 +137,16 @@ class RowProduct:
     def back(self, cotangent: Tensor, blocks: Sequence[Tensor]) -> Sequence[Tensor]:
         """Products with the other factor, for all tasks together."""
         del blocks
-        found = []
+        found: list[Tensor] = []
         batch, tasks, p, r = cotangent.shape
         if self.right_BQR is not None:
             right_BRQ = self.right_BQR[:batch].transpose(1, 2)
             flat_BXR = cotangent.to(right_BRQ.dtype).reshape(batch, tasks * p, r)
             found.append(torch.bmm(flat_BXR, right_BRQ).view(batch, tasks, p, -1))
         if self.left_BPQ is not None:
-            left_BQP = self.left_BPQ[:batch].transpose(1, 2)
-            across_BPX = cotangent.to(left_BQP.dtype).transpose(1, 2).reshape(batch, p, tasks * r)
-            found.append(torch.bmm(left_BQP, across_BPX).view(batch, -1, tasks, r).transpose(1, 2))
+            left_B1QP = self.left_BPQ[:batch].transpose(1, 2)[:, None]
+            across = cotangent.to(left_B1QP.dtype)
+            found.append(left_B1QP * across if p == 1 else left_B1QP @ across)
         return found
 
 
