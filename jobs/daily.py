@@ -60,11 +60,13 @@ def _clean(config: RunConfig, as_json: bool) -> None:
     from jobs.clean import summary_line
     from pipeline.cleaning.clean import clean
     from pipeline.config.age import parse_age
+    from pipeline.tracking.connection import STORE_ERRORS, error_text
 
     try:
         cleaning = clean(config, parse_age(config.daily.keep))
-    except InputError as error:
-        err.print(f"not cleaned: {error}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+    except (InputError, *STORE_ERRORS) as error:
+        reason = str(error) if isinstance(error, InputError) else error_text(error)
+        err.print(f"not cleaned: {reason}", style="yellow", highlight=False, markup=False, soft_wrap=True)
         return
     if cleaning.going and not as_json:
         out.print(summary_line(cleaning), highlight=False, markup=False, soft_wrap=True)

@@ -17,12 +17,14 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from features.errors import InputError
 from pipeline.cleaning.data import judge_data
 from pipeline.cleaning.entry import UNNEEDED, Entry, last_change, measured
 from pipeline.cleaning.needs import Needs
 from pipeline.cleaning.runs import judge_checkpoints, judge_runs
 from pipeline.config.run import RunConfig
 from pipeline.registry.retention import files_of_versions, is_aliased, remove_files
+from pipeline.tracking.connection import is_away
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,19 @@ class Cleaning:
         return [entry for entry in self.entries if entry.goes]
 
     def carry_out(self) -> None:
-        """Remove the entries that go."""
+        """Remove the entries that go.
+
+        Raises:
+            InputError: If one cannot be removed; those before it are gone.
+        """
         for entry in self.going:
-            entry.remove()
+            try:
+                entry.remove()
+            except OSError as error:
+                if is_away(error):  # errors of HTTP are OSErrors, too
+                    raise
+                fix = "see who owns it and its folder; the entries after it stay until the next time"
+                raise InputError(f"{entry.name} cannot be removed ({error.strerror or error}); {fix}") from error
 
 
 def clean(config: RunConfig, keep: timedelta, *, dry_run: bool = False, now: float | None = None) -> Cleaning:
@@ -59,8 +71,9 @@ def clean(config: RunConfig, keep: timedelta, *, dry_run: bool = False, now: flo
         now: The time that ages are counted to, in seconds since 1970; by default the present.
 
     Raises:
-        InputError: If a study cannot be read, or the registry is another one than the days were recorded in.
-        MlflowException: If the registry cannot be reached. Nothing is removed in either case.
+        InputError: If a study or a manifest cannot be read, or the registry is another one than the days were recorded
+            in: then nothing is removed. Also if something cannot be removed.
+        MlflowException: If the registry cannot be reached. Nothing is removed then.
     """
     with ExitStack() as stack:
         needs, before = Needs.of(config), (now or time.time()) - keep.total_seconds()

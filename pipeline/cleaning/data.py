@@ -9,11 +9,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from features.errors import InputError
 from pipeline.cleaning.entry import UNNEEDED, Entry, last_change
 from pipeline.cleaning.needs import Needs, data_of
 from pipeline.cleaning.runs import fingerprinted, trained_config
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import MANIFEST, Prepared
+from pipeline.runs.run import RESULT
 
 _BETWEEN = "older; its manifest stays, since the newest data has grown from it and it from data that an alias needs"
 
@@ -27,9 +29,13 @@ def judge_data(config: RunConfig, needs: Needs, before: float, staying: Sequence
         before: Data that is younger stays; in seconds since 1970.
         staying: The folders of runs that stay: their data does, too.
         unsure: The reason why all data stays; empty if it does not.
+
+    Raises:
+        InputError: If a manifest is damaged: later data may have grown from its data.
     """
-    folders = list(fingerprinted(config.data.prepared))
-    every = {p.fingerprint: p for p in map(Prepared.find, folders) if p is not None}
+    # Runs may lie in the same folder; they are judged as runs.
+    folders = [folder for folder in fingerprinted(config.data.prepared) if not (folder / RESULT).exists()]
+    every = {p.fingerprint: p for p in map(_found, folders) if p is not None}
     newest, trained = _newest(config, every), _trained_on(staying, list(every))
     between = _between([every[name] for name in newest], needs)
     unsure = unsure or (f"another command is at work: {needs.at_work}" if needs.at_work else "")
@@ -48,6 +54,15 @@ def judge_data(config: RunConfig, needs: Needs, before: float, staying: Sequence
         why = _BETWEEN if name in between else UNNEEDED
         entry = Entry.at("prepared data", folder, stays=next(filter(None, reasons), ""), goes=why)
         yield replace(entry, remove=partial(_remove, folder, keep_manifest=name in between))
+
+
+def _found(folder: Path) -> Prepared | None:
+    """The folder's data; None if it lacks a part."""
+    try:
+        return Prepared.find(folder)
+    except (ValueError, KeyError, TypeError) as error:
+        fix = "restore it, or remove the folder if the raw rows are still there"
+        raise InputError(f"{folder / MANIFEST} is damaged ({error}); {fix}") from error
 
 
 def _newest(config: RunConfig, every: Mapping[str, Prepared]) -> set[str]:
@@ -85,6 +100,6 @@ def _remove(folder: Path, *, keep_manifest: bool) -> None:
     """Remove data. Its manifest stays to the end: data that lacks a part that its manifest names is never found."""
     for path in sorted(folder.iterdir(), key=lambda path: path.is_dir()):
         if path.name != MANIFEST:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     if not keep_manifest:
         shutil.rmtree(folder)
