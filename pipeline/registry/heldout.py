@@ -121,8 +121,9 @@ def _metadata(encoder: Encoder, rows: pl.DataFrame) -> pl.DataFrame:
 def _test_rows(config: RunConfig, prepared: Prepared, scorers: Sequence[Scorer]) -> Iterator[pl.DataFrame]:
     """The raw rows of the test split, in their order, with every column that a model reads."""
     columns = tuple({column: None for scorer in scorers for column in scorer.encoder.dtypes})
+    files = list(_files(config, prepared))  # before their columns are compared: files that have changed may have others
     reading = Reading.of(prepared.encoder().spec, prepared.split_config, _layout(config, columns), columns)
-    for role, path in _files(config, prepared):
+    for role, path in files:
         for chunk in split_into_chunks(role, path, path.stem):
             rows = chunk.read(reading).get("test")
             if rows is not None:

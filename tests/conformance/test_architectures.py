@@ -66,6 +66,10 @@ EXAMPLES = ALONE | {
     for kind, example in ALONE.items()
 }
 KINDS = pytest.mark.parametrize("kind", EXAMPLES)
+# Whole runs take seconds each.
+RUNS = pytest.mark.parametrize(
+    "kind", [*ALONE, *(pytest.param(kind, marks=pytest.mark.slow) for kind in EXAMPLES if kind not in ALONE)]
+)
 WITH_A_HEAD = pytest.mark.parametrize(
     "kind", [kind for kind, example in EXAMPLES.items() if example.head_width is not None]
 )
@@ -363,7 +367,7 @@ def trained(few: tuple[RunConfig, Prepared], tmp_path_factory: pytest.TempPathFa
     return run_of
 
 
-@KINDS
+@RUNS
 def test_a_served_score_is_the_training_score(kind: str, few: tuple[RunConfig, Prepared], trained: Trained) -> None:
     config, run = trained(kind)
     assert run.architecture == architecture_of(config) == EXAMPLES[kind]
@@ -386,7 +390,7 @@ class StoppedError(Exception):
     """Stands for the end of a process."""
 
 
-@KINDS
+@RUNS
 def test_a_resumed_run_is_the_uninterrupted_one(
     kind: str, few: tuple[RunConfig, Prepared], trained: Trained, tmp_path: Path
 ) -> None:
@@ -404,7 +408,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     assert run.test == whole.test
 
 
-@KINDS
+@RUNS
 def test_its_numbers_can_be_searched(kind: str, few: tuple[RunConfig, Prepared], tmp_path: Path) -> None:
     example = EXAMPLES[kind]
     config = config_in(tmp_path, few, example)
@@ -423,7 +427,7 @@ def test_its_numbers_can_be_searched(kind: str, few: tuple[RunConfig, Prepared],
                 Space(config.model_copy(update={"search": SearchConfig.model_validate({"ranges": ranges})}))
 
 
-@KINDS
+@RUNS
 def test_the_use_of_experts_is_recorded(kind: str, few: tuple[RunConfig, Prepared], trained: Trained) -> None:
     config, run = trained(kind)
     model = architecture_of(config).build(
@@ -438,7 +442,7 @@ def test_the_use_of_experts_is_recorded(kind: str, few: tuple[RunConfig, Prepare
         assert 0 < first[f"gate.{name}.entropy"] <= math.log(len(shares))
 
 
-@KINDS
+@RUNS
 def test_the_bytes_of_a_run_are_foretold(kind: str, few: tuple[RunConfig, Prepared], trained: Trained) -> None:
     config, run = trained(kind)
     foretold = Footprint.of(config, few[1], few[1].encoder().tables())

@@ -138,6 +138,7 @@ def assert_nothing_is_left(started: subprocess.Popen[bytes], said: str) -> None:
         assert not store.execute("select run_uuid from runs where status = 'RUNNING'").fetchall()
 
 
+@pytest.mark.slow  # a signal in the middle of an import, which a busy machine makes long
 def test_ctrl_c_while_workers_start_ends_all_of_them(tmp_path: Path) -> None:
     with (tmp_path / "log").open("w") as log:
         started = start_comparison(log)

@@ -46,6 +46,7 @@ def files() -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in paths if path.suffix != ".lock" and path.name != ".lock"}
 
 
+@pytest.mark.slow
 def test_days_a_month_later() -> None:
     open_shop(0)
     for number in range(1, 6):
