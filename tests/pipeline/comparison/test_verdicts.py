@@ -124,7 +124,8 @@ def test_training_that_is_over_is_not_blamed(curve: tuple[float, ...]) -> None:
 def test_boosting_that_beats_every_method_is_said_with_both_figures() -> None:
     _, caution = verdicts(findings(changed(boosting=(0.83, 0.702))))
     assert caution == (
-        "Boosting is better than every method, beyond noise, on purchase 0.8300 (best method: `pcgrad` 0.8050)."
+        "Boosting has a higher test AUC than every method on purchase 0.8300 "
+        "(best method: `pcgrad` 0.8050; beyond noise above `uniform`)."
     )
 
 
