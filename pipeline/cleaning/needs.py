@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -43,11 +44,11 @@ class Needs:
         """Ask the registry, the studies and the folder of runs.
 
         Raises:
-            InputError: If a study cannot be read, or the registry lacks the model that the days' records tell of.
+            InputError: If a study cannot be read, or the registry lacks the model that days or comparisons tell of.
             MlflowException: If the registry cannot be reached.
         """
         aliased, records = aliased_versions(), list(History(config))
-        _check_registry(config, aliased, any(record.champion for record in records))
+        _check_registry(config, aliased, [record.day for record in records if record.champion])
         runs: dict[str, str] = {}
         data: dict[str, str] = {}
         for one in aliased:
@@ -102,9 +103,19 @@ def _locks(config: RunConfig) -> Iterator[Path]:
     yield from sorted(config.runs.glob("studies/*/trial-*.lock"))
 
 
-def _check_registry(config: RunConfig, aliased: Sequence[Pointed], has_served: bool) -> None:
-    """Refuse a registry that is another one than the days were recorded in: nothing there would name what is needed."""
-    if has_served and all(one.model != config.name for one in aliased):
-        found = f"{config.runs / 'daily' / config.name} tells of versions of `{config.name}` in service"
-        fix = "see whether MLFLOW_TRACKING_URI names the store that the days were recorded in; nothing is removed"
+def _check_registry(config: RunConfig, aliased: Sequence[Pointed], served: Sequence[date]) -> None:
+    """Refuse another registry than the one that models were registered in: nothing there would name what is needed.
+
+    Args:
+        config: The config, whose days and comparisons tell of registered models.
+        aliased: The versions of the registry that have an alias.
+        served: The days on which a version was in service.
+    """
+    if any(one.model == config.name for one in aliased):
+        return
+    results = sorted((config.runs / "comparisons").glob(f"{config.name}-{'[0-9a-f]' * 8}.json"))
+    tells = [config.runs / "daily" / config.name] if served else results[:1]
+    for place in tells:
+        found = f"{place} tells of registered models of `{config.name}`"
+        fix = "see whether MLFLOW_TRACKING_URI names the store that they were recorded in; nothing is removed"
         raise InputError(f"{found}, but {redacted_store_uri()} has no alias of that model: {fix}")

@@ -255,3 +255,26 @@ def test_the_command(registry: Registry) -> None:
     with FileLock("runs/shop.lock"):
         assert run("clean", path, "--keep", "14d")[0] == 4
     assert old.folder.exists()
+
+
+@pytest.mark.parametrize("tells", ["shop-0a1b2c3d.json", "shop-ffffffff.json"])
+def test_a_registry_without_the_model_of_a_comparison_is_refused(tells: str, registry: Registry) -> None:
+    del registry
+    config = shop_config()
+    run_of_day(config, 0, data_of_day(config, 0))
+    result = Path("runs/comparisons") / tells
+    result.parent.mkdir(parents=True)
+    result.touch()
+    before = disk(Path())
+    with pytest.raises(InputError, match=r"comparisons/shop-.* tells of registered models .* nothing is removed"):
+        on(40)
+    assert disk(Path()) == before
+
+
+@pytest.mark.parametrize("other", ["shop-window-0a1b2c3d.json", "shop-0a1b2c3d.md", "shops-0a1b2c3d.json"])
+def test_a_comparison_of_another_config_tells_nothing(other: str, registry: Registry) -> None:
+    del registry
+    result = Path("runs/comparisons") / other
+    result.parent.mkdir(parents=True)
+    result.touch()
+    on(40)
