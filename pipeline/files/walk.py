@@ -53,7 +53,9 @@ class Walk:
         try:
             if path.is_dir():
                 self._folder(path, _above(path) if above is None else above)
-            elif path.is_symlink() and not path.exists():
+            elif _leads_nowhere(path) and not named and not path.suffix:  # perhaps a folder, or a part as Hive names it
+                self._nowhere(path)
+            elif _leads_nowhere(path):
                 self._keep(path, is_one=named or _is_called_so(path))
             else:
                 self._keep(path, is_one=path.is_file() and (named or _is_one(path)))
@@ -86,6 +88,8 @@ class Walk:
             self.visit(path, named="." in part and not is_pattern(ending))
         elif path.is_dir():
             self.expand(path, rest)
+        elif _leads_nowhere(path):
+            self._nowhere(path)
 
     def _folders(self, folder: Path, above: Folders | None = None) -> Iterator[Path]:
         """A folder and all folders below it."""
@@ -94,6 +98,8 @@ class Walk:
         for name in self._names(folder) if inside else ():
             if (folder / name).is_dir():
                 yield from self._folders(folder / name, inside)
+            elif _leads_nowhere(folder / name) and not Path(name).suffix:
+                self._nowhere(folder / name)
 
     def _folder(self, folder: Path, above: Folders) -> None:
         before, inside = len(self.files), self._inside(folder, above)
@@ -132,6 +138,9 @@ class Walk:
         else:
             (self.files if is_one else self.left_out).add(path)
 
+    def _nowhere(self, path: Path) -> None:
+        self.problems.append(f"{path} is a link to nothing ({path.readlink()}); mount its disk, or mend or remove it")
+
     def _unseen(self, path: Path, error: OSError) -> None:
         self.problems.append(f"{path} cannot be looked into ({error.strerror}); let this user read it, or remove it")
 
@@ -140,6 +149,10 @@ def _number(folder: Path) -> tuple[int, int]:
     """The one number of a folder, whatever path leads to it."""
     status = folder.stat()
     return status.st_dev, status.st_ino
+
+
+def _leads_nowhere(path: Path) -> bool:
+    return path.is_symlink() and not path.exists()
 
 
 def _above(folder: Path) -> Folders:

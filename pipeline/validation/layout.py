@@ -53,7 +53,9 @@ class Layout:
             every = {path: schema for found in files.values() for path, schema in found.items()}
             together = common_schema(every, (), needed, wrong)
             roles = {role: _like(common, together) for role, common in roles.items()}
-        return cls(roles, needed)
+        return cls(
+            {role: _with_one_key(config.split.key, common, files[role]) for role, common in roles.items()}, needed
+        )
 
     @classmethod
     def read(cls, config: RunConfig, sources: Mapping[str, Table], beside: Iterable[str] = ()) -> Layout:
@@ -107,3 +109,27 @@ def _like(role: CommonSchema, together: CommonSchema) -> CommonSchema:
     of_all = {w.column: w for w in together.widened if kinds.get(w.column) == together.schema[w.column]}
     widened = {w.column: w for w in role.widened} | of_all
     return replace(role, schema=pl.Schema(kinds), widened=tuple(widened.values()))
+
+
+def _with_one_key(key: str | None, role: CommonSchema, files: Schemas) -> CommonSchema:
+    """A role's schema, with a problem if the split's key is in types that write one value in several ways.
+
+    A row's side follows the text of its key: rows of before would change their side.
+    """
+    firsts: dict[str, Path] = {}
+    for path, schema in files.items() if any(widened.column == key for widened in role.widened) else ():
+        if key in schema and schema[key] != pl.Null:
+            firsts.setdefault(_writing(schema[key]), path)
+    if key is None or len(firsts) < 2:
+        return role
+    one, other = [*firsts.values()][:2]
+    found = f"`{key}` (`[split] key`) is {files[one][key]} in {one} and {files[other][key]} in {other}"
+    rule = "a row's side follows the text of its key, such as 7 or 7.0: write the files with one type"
+    return replace(role, problems=(*role.problems, f"{found}; {rule}"))
+
+
+def _writing(kind: pl.DataType) -> str:
+    """A name that types share whose equal values have the same text."""
+    if kind.is_integer():
+        return "integer"
+    return "text" if kind in (pl.String, pl.Categorical, pl.Enum) else str(kind)

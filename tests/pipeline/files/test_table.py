@@ -306,8 +306,8 @@ def test_data_that_is_missing_is_a_file_that_cannot_be_read() -> None:
     assert "2 problem(s)" in str(error.value)
     assert "logs/gone.parquet is not a readable Parquet file (No such file" in str(error.value)
     assert "logs/job.parquet is not a readable Parquet file (it is a folder without a Parquet file)" in str(error.value)
-    Path("logs/elsewhere").symlink_to("nowhere")  # of no such name: left out, and named
-    assert find_table("logs").left_out == (Path("logs/elsewhere"),)
+    Path("logs/notes.txt").symlink_to("nowhere")  # of no such name: left out, and named
+    assert find_table("logs").left_out == (Path("logs/notes.txt"),)
 
 
 def test_a_pipe_is_no_file() -> None:
@@ -339,3 +339,13 @@ def test_a_name_that_is_no_text_is_an_error() -> None:
     Path(os.fsdecode(b"logs/\xff.parquet")).touch()
     with pytest.raises(InputError, match="is no name in UTF-8; rename it"):
         find_table("logs")
+
+
+@pytest.mark.parametrize("train", ["logs", "logs/*", "logs/*/*.parquet", "logs/**", "logs/**/*.parquet"])
+def test_a_link_to_a_folder_that_is_gone_is_an_error(train: str) -> None:
+    write(shop_log(), "logs/dt=2026-01-01/part.parquet")
+    Path("logs/dt=2026-01-02").symlink_to("/gone/dt=2026-01-02")
+    with pytest.raises(
+        InputError, match=r"logs/dt=2026-01-02 is a link to nothing \(/gone/dt=2026-01-02\); mount its disk"
+    ):
+        find_table(train)
