@@ -116,11 +116,13 @@ def _with_one_key(key: str | None, role: CommonSchema, files: Schemas) -> Common
 
     A row's side follows the text of its key: rows of before would change their side.
     """
+    if key is None or all(widened.column != key for widened in role.widened):
+        return role
     firsts: dict[str, Path] = {}
-    for path, schema in files.items() if any(widened.column == key for widened in role.widened) else ():
+    for path, schema in files.items():
         if key in schema and schema[key] != pl.Null:
             firsts.setdefault(_writing(schema[key]), path)
-    if key is None or len(firsts) < 2:
+    if len(firsts) < 2:
         return role
     one, other = [*firsts.values()][:2]
     found = f"`{key}` (`[split] key`) is {files[one][key]} in {one} and {files[other][key]} in {other}"
