@@ -97,8 +97,11 @@ def _triple(parts: Mapping[str, str], keys: Sequence[str]) -> dict[str, date | N
 def _day(text: str) -> date | None:
     """The day of a text; Spark writes one from timestamps with its midnight."""
     try:
-        moment = datetime.fromisoformat(text)
+        # Python also reads weeks such as 2026-W05, as their Monday.
+        moment = None if "W" in text else datetime.fromisoformat(text)
     except ValueError:
+        moment = None
+    if moment is None:
         return None
     return moment.date() if moment.time() == time() else None
 

@@ -102,10 +102,10 @@ class Walk:
                 self._nowhere(folder / name)
 
     def _folder(self, folder: Path, above: Folders) -> None:
-        before, inside = len(self.files), self._inside(folder, above)
+        inside = self._inside(folder, above)
         for name in self._names(folder) if inside else ():
             self.visit(folder / name, inside)
-        if _is_called_so(folder) and inside and len(self.files) == before:
+        if _is_called_so(folder) and inside and not any(folder in path.parents for path in self.files):
             self.files.add(folder)
 
     def _inside(self, folder: Path, above: Folders) -> Folders:

@@ -47,6 +47,7 @@ def test_the_usual_folders_name_a_day(folders: str, day: date | None) -> None:
     [
         ("dt=latest", "`dt=latest` looks like a day and is none"),
         ("dt=2026-1-5", "`dt=2026-1-5` looks like a day and is none"),
+        ("dt=2026-W05", "`dt=2026-W05` looks like a day and is none"),
         ("dt=2026-01-31T07%3A00", "looks like a day and is none"),
         ("day=monday", "`day=monday` looks like a day"),
         ("year=2026/month=13/day=01", "`year=2026/month=13/day=01` looks like a day"),

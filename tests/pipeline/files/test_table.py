@@ -349,3 +349,9 @@ def test_a_link_to_a_folder_that_is_gone_is_an_error(train: str) -> None:
         InputError, match=r"logs/dt=2026-01-02 is a link to nothing \(/gone/dt=2026-01-02\); mount its disk"
     ):
         find_table(train)
+
+
+@pytest.mark.parametrize("train", ["logs", "logs/*", "logs/**", "logs/**/*", "logs/**/*.parquet", "logs/*/*"])
+def test_a_folder_called_like_a_file_is_a_folder_however_often_a_pattern_meets_it(train: str) -> None:
+    file = write(shop_log(10), "logs/dt=2026-01-01/clicks.parquet/part-0.parquet")
+    assert find_table(train).files == (file,)
