@@ -17,6 +17,7 @@ from pipeline.data.chunks import Reading, split_into_chunks
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.sample import sample_mask, sampling_step, sampling_units
 from pipeline.files.content import identity
+from pipeline.files.table import Table
 from pipeline.serving.scorer import Scorer
 from pipeline.validation import raw_data
 from pipeline.validation.layout import Layout
@@ -121,8 +122,11 @@ def _metadata(encoder: Encoder, rows: pl.DataFrame) -> pl.DataFrame:
 def _test_rows(config: RunConfig, prepared: Prepared, scorers: Sequence[Scorer]) -> Iterator[pl.DataFrame]:
     """The raw rows of the test split, in their order, with every column that a model reads."""
     columns = tuple({column: None for scorer in scorers for column in scorer.encoder.dtypes})
-    files = list(_files(config, prepared))  # before their columns are compared: files that have changed may have others
-    reading = Reading.of(prepared.encoder().spec, prepared.split_config, _layout(config, columns), columns)
+    sources = raw_data.find_raw_files(config)
+    files = list(
+        _files(config, prepared, sources)
+    )  # before their columns are compared: files that have changed may have others
+    reading = Reading.of(prepared.encoder().spec, prepared.split_config, _layout(config, sources, columns), columns)
     for role, path in files:
         for chunk in split_into_chunks(role, path, path.stem):
             rows = chunk.read(reading).get("test")
@@ -130,9 +134,9 @@ def _test_rows(config: RunConfig, prepared: Prepared, scorers: Sequence[Scorer])
                 yield rows
 
 
-def _layout(config: RunConfig, columns: Sequence[str]) -> Layout:
+def _layout(config: RunConfig, sources: Mapping[str, Table], columns: Sequence[str]) -> Layout:
     """The layout of the raw files, with columns that models read."""
-    layout = Layout.read(config, raw_data.find_raw_files(config), columns)
+    layout = Layout.read(config, sources, columns)
     for role, schema in layout.schemas.items():
         if missing := [column for column in columns if column not in schema]:
             subject = f"data.{role} lacks columns that a registered model reads"
@@ -140,13 +144,13 @@ def _layout(config: RunConfig, columns: Sequence[str]) -> Layout:
     return layout
 
 
-def _files(config: RunConfig, prepared: Prepared) -> Iterator[tuple[str, Path]]:
+def _files(config: RunConfig, prepared: Prepared, sources: Mapping[str, Table]) -> Iterator[tuple[str, Path]]:
     """Role and path of the raw files with test rows.
 
     Raises:
         InputError: If a file has changed since it was prepared.
     """
-    for role, table in raw_data.find_raw_files(config).items():
+    for role, table in sources.items():
         digests, paths = prepared.manifest["sources"][role], table.files
         if len(paths) != len(digests):
             raise InputError(

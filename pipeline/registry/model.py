@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from features.errors import InputError
+from features.nearest import nearest
 from pipeline.registry.packaging import fetched, model_files
 from pipeline.serving.scorer import Scorer
 from pipeline.tracking.store import connect
@@ -56,8 +56,8 @@ class RegisteredModel:
         self.name, self.client = name, connect()
         self._lock = f"{name}.handover"  # configs have no dot in their names, so this name is free
         if self._find(name) is None:
-            near = get_close_matches(name, [model.name for model in self.client.search_registered_models()], n=1)
-            hint = f"did you mean `{near[0]}`?" if near else "`gradops compare` registers models"
+            near = nearest(name, (model.name for model in self.client.search_registered_models()))
+            hint = f"did you mean `{near}`?" if near else "`gradops compare` registers models"
             raise InputError(f"no model `{name}` is registered; {hint}")
 
     @property

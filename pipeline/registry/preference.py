@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from features.errors import InputError
+from features.nearest import nearest
 from pipeline.registry.model import DATA, VAL_AUC, Version
 
 
@@ -97,8 +97,8 @@ def _numbers(option: str, text: str, tasks: Sequence[str]) -> tuple[dict[str, fl
         task, _, number = (piece.strip() for piece in part.partition("="))
         value = _number(number)
         if task not in tasks:
-            near = get_close_matches(task, tasks, n=1)
-            hint = f"did you mean `{near[0]}`?" if near else f"the tasks are {', '.join(tasks)}"
+            near = nearest(task, tasks)
+            hint = f"did you mean `{near}`?" if near else f"the tasks are {', '.join(tasks)}"
             problems.append(f"{option} {part}: there is no task `{task}`; {hint}")
         elif value is None:
             problems.append(f"{option} {part}: write task=number, as {task}=1")
