@@ -35,13 +35,14 @@ def make_tables(file: Path, make: Callable[[], object]) -> None:
     Raises:
         InputError: If the store was left half made, or the file is no SQLite database.
     """
-    if not _tables(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{file}.lock"):
-            if not _tables(file):
-                make()
-    if problem := half_made(file):
-        raise InputError(f"{problem}; {REMEDY}")
+    if _is_whole(file):
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{file}.lock"):  # held until the store is whole: however long a migration takes, others wait for it
+        if not _tables(file):
+            make()
+        if problem := half_made(file):
+            raise InputError(f"{problem}; {REMEDY}")
 
 
 REMEDY = (
@@ -55,14 +56,18 @@ def half_made(file: Path) -> str:
 
     A store that another program is changing at this moment is waited for.
     """
-    while tables := _tables(file):
-        unfinished = any(name.startswith(_UNFINISHED) for name in tables)
-        if not unfinished and _revisions(file, tables) == 1:
-            return ""
+    while _tables(file) and not _is_whole(file):
         if time.time() - file.stat().st_mtime > _PATIENCE:
             return f"{file} was left half made by a process that was stopped, or by two that made its tables at once"
         time.sleep(0.5)
     return ""
+
+
+def _is_whole(file: Path) -> bool:
+    """Whether MLflow's tables are there, and its migrations went well."""
+    tables = _tables(file)
+    unfinished = any(name.startswith(_UNFINISHED) for name in tables)
+    return bool(tables) and not unfinished and _revisions(file, tables) == 1
 
 
 def _tables(file: Path) -> list[str]:

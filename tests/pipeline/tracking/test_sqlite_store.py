@@ -6,7 +6,9 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,8 @@ from mlflow.entities import ViewType
 from features.errors import InputError
 from jobs.console import WRONG_INPUT
 from pipeline.doctor.doctor import examine_stores
-from pipeline.tracking.sqlite_store import half_made
+from pipeline.tracking import sqlite_store
+from pipeline.tracking.sqlite_store import half_made, make_tables
 from pipeline.tracking.store import connect
 from tests.commands import run
 from tests.pipeline.small_shop import shop_config, shop_log, write, write_config
@@ -48,10 +51,29 @@ def test_first_commands_at_the_same_time_all_record() -> None:
     names = ["a", "b", "c"]
     began = [subprocess.Popen([sys.executable, "-c", FIRST, name], stderr=subprocess.PIPE) for name in names]
     errors = [process.communicate()[1].decode() for process in began]
-    assert [process.returncode for process in began] == [0, 0, 0], errors
+    assert [process.returncode for process in began] == [0, 0, 0], [error.strip()[-300:] for error in errors]
     assert half_made(Path("mlflow.db")) == ""
     found = connect().search_experiments(view_type=ViewType.ALL)
     assert {experiment.name for experiment in found} == {"Default", *names}
+
+
+def test_a_command_waits_for_another_that_takes_long_to_make_the_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_store, "_PATIENCE", 0.1)
+    begun, order = threading.Event(), []
+
+    def make_slowly() -> None:
+        store_with(*TABLES)
+        begun.set()
+        time.sleep(1.5)
+        order.append("made")
+        store_with("INSERT INTO alembic_version VALUES ('39d1c3be5f05')")
+
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(make_tables, Path("mlflow.db"), make_slowly)
+        assert begun.wait(30)
+        make_tables(Path("mlflow.db"), lambda: order.append("made twice"))
+        first.result()
+    assert order == ["made"]
 
 
 @pytest.mark.parametrize(
