@@ -14,6 +14,7 @@ from gradops.backward.rules import (
     Concatenation,
     Factor,
     Linear,
+    PairProducts,
     Product,
     Reshape,
     RowProduct,
@@ -194,7 +195,31 @@ def _select(node: Node, axis: int, place: Place) -> Found | None:
     before = _before(node)[0]
     if axis != 0 or _dim(node._saved_dim, len(shape(before))) != 1:
         return None
-    return Found(Selection(node._saved_index, shape(before)[1]), [(before, 0)])
+    return _pairs(node._saved_index, before) or Found(Selection(node._saved_index, shape(before)[1]), [(before, 0)])
+
+
+def _pairs(index: Tensor, before: Node) -> Found | None:
+    """The entries of ``bmm(x, x.mT)`` at an index, if they are the products of all pairs of vectors, each once."""
+    while before.name() in ("ViewBackward0", "UnsafeViewBackward0"):
+        before = _before(before)[0]
+    left, right = _before(before) if before.name() == "BmmBackward0" else (None, None)
+    if right is None or not _turns(right, (0, 2, 1)) or _before(right)[0] is not left:
+        return None
+    place_NN = _places(index, shape(left)[1])
+    return None if place_NN is None else Found(PairProducts(before._saved_self, place_NN), [(left, 0)])
+
+
+def _places(index: Tensor, vectors: int) -> Tensor | None:
+    """For each entry of an N x N matrix, row by row, the place of it or of its mirror image in the index.
+
+    None unless the index has each pair of different vectors once, in either order.
+    """
+    first, second = index // vectors, index % vectors
+    mirrored, pair = second * vectors + first, torch.arange(len(index), device=index.device)
+    place_NN = torch.zeros(vectors * vectors, dtype=torch.int64, device=index.device)
+    place_NN[index], place_NN[mirrored] = pair, pair
+    met = (place_NN[index] == pair) & (place_NN[mirrored] == pair) & (first != second)
+    return place_NN if len(index) == vectors * (vectors - 1) // 2 and bool(met.all()) else None
 
 
 def _dim(saved: int, dims: int) -> int:

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from torch.autograd import grad
 
 from gradops import jacobian
-from gradops.backward.graph import find_backward
+from gradops.backward import rules
+from gradops.backward.graph import BackwardPass, find_backward
+from gradops.backward.rules import PairProducts
 from gradops.jacobian import Roots
 
 BATCH, WIDE = 12, 5
@@ -162,22 +164,56 @@ GRAPHS: dict[str, tuple[Callable[[Tensor], Tensor], list[Tensor]]] = {
 }
 
 
-@pytest.mark.parametrize("name", GRAPHS)
-@pytest.mark.parametrize("rows", [None, 5])
-def test_known_operations_go_back_side_by_side(name: str, rows: int | None) -> None:
+def assert_goes_back(through: Callable[[Tensor], Tensor], shared: Sequence[Tensor], rows: int | None) -> BackwardPass:
+    """Through known operations, all tasks side by side; the gradients of the first rows are autograd's."""
     torch.manual_seed(0)
-    through, shared = GRAPHS[name]
     leaf_BE = leaf()
     starts = roots(through(leaf_BE), 3)
     for cotangent in starts.cotangents:
         cotangent[rows:] *= 1.0 if rows is None else 0.0
-    assert find_backward([starts.outputs], shared, leaf_BE) is not None
+    found = find_backward([starts.outputs], shared, leaf_BE)
+    assert found is not None
     each = jacobian.gradients_apart(starts, shared, leaf_BE, rows)
     *expected, at_leaf_TX = by_autograd(starts, [*shared, leaf_BE])
     for ours, autograds in zip(each.blocks, expected, strict=True):
         torch.testing.assert_close(ours, autograds, rtol=1e-12, atol=1e-13)
     at_leaf_TX = at_leaf_TX.view(3, BATCH, WIDE)[:, :rows]
     torch.testing.assert_close(each.cotangent_BTE.transpose(0, 1), at_leaf_TX, rtol=1e-12, atol=1e-13)
+    return found
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize("rows", [None, 5])
+def test_known_operations_go_back_side_by_side(name: str, rows: int | None) -> None:
+    assert_goes_back(*GRAPHS[name], rows)
+
+
+def products(x: Tensor, entries: Sequence[int]) -> Tensor:
+    """Entries of the 3 x 3 matrix of the products of a row's vectors."""
+    vector_BNW = torch.cat([vector.unsqueeze(1) for vector in (FIRST(x), x, SECOND(x))], dim=1)
+    return torch.bmm(vector_BNW, vector_BNW.transpose(1, 2)).flatten(1).index_select(1, torch.tensor(entries))
+
+
+@pytest.mark.parametrize("rows", [None, 5])
+@pytest.mark.parametrize(
+    ("entries", "together"),
+    [
+        ([3, 6, 7], True),
+        ([5, 1, 6], True),  # either order of two vectors
+        ([1, 3, 6], False),  # one pair in both orders
+        ([6, 6, 7], False),
+        ([0, 3, 6], False),  # a vector with itself
+        ([3, 6], False),
+        ([*range(9)], False),
+    ],
+)
+def test_products_of_all_pairs_are_one_operation(
+    entries: list[int], together: bool, rows: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The matrix of all products is symmetric; where not each pair is read once, its two sides go back apart."""
+    monkeypatch.setattr(rules, "_ROWS_IN_CACHE", 4)
+    found = assert_goes_back(lambda x: products(x, entries), [*FIRST.parameters(), *SECOND.parameters()], rows)
+    assert any(isinstance(step.rule, PairProducts) for step in found.steps.values()) == together
 
 
 @pytest.mark.parametrize("known", [True, False])
