@@ -27,20 +27,20 @@ Courses = Mapping[str, Mapping[str, Course]]
 def curves(result: Result) -> go.Figure | None:
     """The validation AUC of each task after each epoch."""
     panels = {task: {line: _learnt(runs, task) for line, runs in _runs(result).items()} for task in result.tasks}
-    return _figure(panels, "lines+markers")
+    return drawn(panels, "lines+markers")
 
 
 def weights(result: Result) -> go.Figure | None:
     """The weight of each task's gradient (GradOPS, figure 7); values far beyond the others are cut, with a mark."""
-    runs = _of_several(result)
-    panels = {task: {line: _course(found, f"weight.{task}") for line, found in runs.items()} for task in result.tasks}
-    return _figure(panels, "lines", _limit(panels))
+    runs = of_several(result)
+    panels = {task: {line: course(found, f"weight.{task}") for line, found in runs.items()} for task in result.tasks}
+    return drawn(panels, "lines", _limit(panels))
 
 
 def conflicts(result: Result) -> go.Figure | None:
     """The share of pairs of tasks whose gradients point away from each other."""
-    lines = {line: _course(found, "conflict_rate") for line, found in _of_several(result).items()}
-    return _figure({"share of task pairs in conflict": lines}, "lines")
+    lines = {line: course(found, "conflict_rate") for line, found in of_several(result).items()}
+    return drawn({"share of task pairs in conflict": lines}, "lines")
 
 
 def _runs(result: Result) -> dict[str, list[Run]]:
@@ -50,11 +50,12 @@ def _runs(result: Result) -> dict[str, list[Run]]:
     return {label: runs for label, runs in found.items() if runs}
 
 
-def _of_several(result: Result) -> dict[str, list[Run]]:
+def of_several(result: Result) -> dict[str, list[Run]]:
+    """The runs of systems that train several tasks together, by system, as far as they are on this disk and drawn."""
     return {label: runs for label, runs in _runs(result).items() if len(runs[0].tasks) > 1}
 
 
-def _figure(panels: Courses, mode: str, limit: float | None = None) -> go.Figure | None:
+def drawn(panels: Courses, mode: str, limit: float | None = None) -> go.Figure | None:
     """A panel for each name, with a line for each system."""
     lines = list(next(iter(panels.values())))
     if not lines:
@@ -106,7 +107,7 @@ def _learnt(runs: Sequence[Run], task: str) -> Course:
     return np.array(steps, float), np.array([np.mean(found[step]) for step in steps])
 
 
-def _course(runs: Sequence[Run], name: str) -> Course:
+def course(runs: Sequence[Run], name: str) -> Course:
     """Steps, and means over the runs; above a number of steps, neighbouring ones are averaged."""
     found: dict[int, list[float]] = {}
     for epoch in (epoch for run in runs for epoch in run.history):

@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs
 from pipeline.comparison.confidence import BETTER, Interval
 from pipeline.comparison.point import Point
 from pipeline.files.atomic import atomic
-from pipeline.report import charts, courses, tables
+from pipeline.report import charts, courses, experts, tables
 from pipeline.report.results import Result
 from pipeline.runs.plan import REFERENCES, UNIFORM
 
@@ -61,6 +61,8 @@ def write_report(result: Result, target: Path) -> None:
         "curves": courses.curves(result),
         "weights": courses.weights(result),
         "conflicts": courses.conflicts(result),
+        "shares": experts.shares(result),
+        "entropies": experts.entropies(result),
     }
     page = Environment(autoescape=True, undefined=StrictUndefined).from_string(_TEMPLATE.read_text())
     html = page.render(
