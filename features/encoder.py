@@ -51,6 +51,21 @@ class Table:
         return f"table_{self.name}"
 
 
+@dataclass(frozen=True)
+class EncodedValue:
+    """A number that the network encodes.
+
+    Args:
+        place: Its place among the features given as numbers.
+        encoding: The name of the encoding.
+        bin_edges: The edges of its fitted bins in the units of the encoded number, ascending; empty without bins.
+    """
+
+    place: int
+    encoding: str
+    bin_edges: tuple[float, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Encoder:
     """Fitted encoding of a :class:`~features.spec.FeatureSpec`.
@@ -118,6 +133,15 @@ class Encoder:
         for name in self.spec.id_features:
             served.setdefault(self.spec.table(name), []).append(name)
         return [self._table(name, tuple(features)) for name, features in served.items()]
+
+    def encoded_values(self) -> list[EncodedValue]:
+        """The numbers that the network encodes, in the order of ``spec.value_features``."""
+        named = [(i, name, self.spec.features[name]) for i, name in enumerate(self.spec.value_features)]
+        return [
+            EncodedValue(place, feature.value_encoding, tuple(feature.bin_edges(self._fitted(name))))
+            for place, name, feature in named
+            if feature.value_encoding is not None
+        ]
 
     def save(self, folder: Path) -> None:
         """Write ``encoder.json`` and ``vocabulary.parquet``, both readable without pickle."""

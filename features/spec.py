@@ -142,6 +142,11 @@ class FeatureSpec(Declared):
         return any(feature.has_weights or feature.is_mean for feature in self.features.values())
 
     @property
+    def value_encodings(self) -> set[str]:
+        """The encodings of numbers that some feature declares."""
+        return {e for feature in self.features.values() if (e := feature.value_encoding) is not None}
+
+    @property
     def value_features(self) -> list[str]:
         """The features given as numbers."""
         return [name for name, feature in self.features.items() if feature.has_value]

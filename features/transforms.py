@@ -171,6 +171,25 @@ def bucket_edges(values: pl.Series, buckets: int) -> list[float]:
     return sorted({*isolating, *(q for q in quantiles if q is not None)} - {distinct[0]})
 
 
+def bin_edges(values: pl.Series, bins: int) -> list[float]:
+    """Edges of about ``bins`` bins of equal frequency: the lowest known value, :func:`bucket_edges` and the highest.
+
+    Without a known value there are none, and one distinct value is a single edge.
+    """
+    known = values.drop_nulls().sort()
+    return sorted({*known.head(1), *bucket_edges(known, bins), *known.tail(1)})
+
+
+def apart(ascending: Sequence[float]) -> list[float]:
+    """The numbers without those that are so close to the one before that float32 hardly tells them apart."""
+    kept: list[float] = []
+    for number in ascending:
+        # The lower bound keeps one over the distance far inside float32.
+        if not kept or number - kept[-1] > max(1e-6 * max(abs(number), abs(kept[-1])), 1e-8):
+            kept.append(number)
+    return kept
+
+
 def separated(texts: pl.Expr, separator: str) -> pl.Expr:
     """The list of a text's entries, without the spaces around them; empty ones are left out."""
     entry = pl.element().str.strip_chars(" ")

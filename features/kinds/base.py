@@ -29,13 +29,23 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class Scale(BaseModel):
-    """Fitted state of one number: mean and standard deviation of its value, and its bucket edges."""
+    """Fitted state of one number.
+
+    Args:
+        mean: Mean of its value.
+        deviation: Standard deviation of its value.
+        edges: Edges of its buckets.
+        bin_edges: Edges of the bins of a piecewise-linear encoding, the lowest and the highest number among them; empty
+            without such an encoding.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     mean: float
     deviation: float
     edges: tuple[float, ...]
+    # Left out where there are none: encoders made before there were encodings stay the same.
+    bin_edges: Annotated[tuple[float, ...], Field(exclude_if=lambda edges: not edges)] = ()
 
 
 # Largest magnitude of a number that has a mean and a deviation in float64, whatever the number of rows.
@@ -157,6 +167,11 @@ class Kind(Declared):
         return False
 
     @property
+    def value_encoding(self) -> str | None:
+        """The encoding of its number that the network computes, by its name there; None for the number as it is."""
+        return None
+
+    @property
     def has_weights(self) -> bool:
         """Whether the raw rows give each of its ids a weight; only a multi-hot can have weights."""
         return False
@@ -243,3 +258,8 @@ class Kind(Declared):
     def value_expression(self, name: str, schema: pl.Schema, fitted: FittedFeature) -> pl.Expr:
         """Its number in float32, never null; called if :attr:`has_value`."""
         raise NotImplementedError(f"a feature of kind `{self.kind}` has no value")
+
+    def bin_edges(self, fitted: FittedFeature) -> list[float]:
+        """The edges of its fitted bins in the units of :meth:`value_expression`, ascending; empty without bins."""
+        del fitted
+        return []

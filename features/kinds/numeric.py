@@ -13,7 +13,9 @@ from features.kinds.base import DeclaredUnit, Example, FittedFeature, Kind, Scal
 from features.kinds.rules import broken_timestamp, example_timestamp
 from features.naming import NEWEST, Naming
 
-_BUCKETS = 32
+# The files of :mod:`models.encodings`, which this package may not import; a test compares the two.
+ValueEncoding = Literal["piecewise", "periodic"]
+_BUCKETS = _BINS = 32
 
 
 class Numeric(Kind):
@@ -34,6 +36,10 @@ class Numeric(Kind):
         buckets: Upper limit of quantile buckets; 0 for none. A value held by more than ``1 / buckets`` of the rows gets
             its own bucket.
         width: Embedding width of the buckets; by default the spec's, or a width that grows with their number.
+        encoding: Encoding in place of the value, computed by the network: ``"piecewise"`` (piecewise-linear over
+            quantile bins) or ``"periodic"``; see :mod:`models.encodings`. None for the value as it is.
+        bins: Of ``encoding = "piecewise"``, the upper limit of quantile bins. A value held by more than ``1 / bins`` of
+            the rows begins a bin that ends at the next value. Numbers closer than float32 tells apart share an edge.
     """
 
     has_scale: ClassVar[bool] = True
@@ -50,11 +56,18 @@ class Numeric(Kind):
     buckets: Annotated[int, Field(ge=0, le=4096)] = _BUCKETS
     width: Width = None
     unit: DeclaredUnit = None
+    # Left out of fingerprints and encoders where they are not declared, as the unit is.
+    encoding: Annotated[ValueEncoding | None, Field(exclude_if=lambda encoding: encoding is None)] = None
+    bins: Annotated[int, Field(ge=2, le=512, exclude_if=lambda bins: bins == _BINS)] = _BINS
 
     @model_validator(mode="after")
     def _is_used(self) -> Numeric:
         if not self.value and not self.buckets:
             raise ValueError("a numeric feature needs `value = true` or `buckets > 0`, found neither")
+        if self.encoding and not self.value:
+            raise ValueError("`encoding` is that of the value: give it `value = true`")
+        if "bins" in self.model_fields_set and self.encoding != "piecewise":
+            raise ValueError('`bins` are those of `encoding = "piecewise"`; quantile buckets are `buckets`')
         if self.unit is not None and self.until is None:
             raise ValueError("`unit` is that of timestamps: a numeric has it only with `until`")
         if self.clip and not self.clip[0] < self.clip[1]:
@@ -65,7 +78,7 @@ class Numeric(Kind):
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:
-        """A value with buckets, a value alone, buckets alone, and hours between two timestamps or numbers."""
+        """Values with buckets, alone and encoded, buckets alone, and hours between two timestamps or numbers."""
         prices = pl.DataFrame({"price": [0.0, 0.0, 5.0, -3.0, 80.0, float("inf"), None]})
         beyond = pl.DataFrame({"price": [1e300, -1e300, 2.5]})
         last, now = datetime(2026, 1, 5, 22), datetime(2026, 1, 6)
@@ -75,6 +88,8 @@ class Numeric(Kind):
             Example({"kind": "numeric", "column": "price", "log1p": True, "buckets": 3}, prices, beyond),
             Example({"kind": "numeric", "column": "price", "buckets": 0, "clip": [0, 10]}, prices, beyond),
             Example({"kind": "numeric", "column": "price", "value": False, "range": [-10, 100]}, prices, beyond),
+            Example({"kind": "numeric", "column": "price", "encoding": "piecewise", "bins": 4}, prices, beyond),
+            Example({"kind": "numeric", "column": "price", "encoding": "periodic", "buckets": 0}, prices, beyond),
             Example({"kind": "numeric", "column": "last", "until": "now", "raw": True}, visits, visits[:2].reverse()),
             Example({"kind": "numeric", "column": "last", "until": "now", "unit": "s"}, seconds, seconds[:2].reverse()),
         )
@@ -107,6 +122,11 @@ class Numeric(Kind):
     def has_value(self) -> bool:
         """True if the value is declared an input."""
         return self.value
+
+    @property
+    def value_encoding(self) -> str | None:
+        """The declared encoding."""
+        return self.encoding
 
     @property
     def bounds(self) -> tuple[float, float] | None:
@@ -142,7 +162,8 @@ class Numeric(Kind):
     def scale(self, mean: float, deviation: float, sample: pl.Series) -> Scale:
         """The scale of these moments, with edges at the sample's quantiles."""
         edges = transforms.bucket_edges(sample, self.buckets) if self.buckets else []
-        return Scale(mean=mean, deviation=deviation, edges=tuple(edges))
+        bins = transforms.bin_edges(sample, self.bins) if self.encoding == "piecewise" else []
+        return Scale(mean=mean, deviation=deviation, edges=tuple(edges), bin_edges=tuple(bins))
 
     def known_values(self, fitted: FittedFeature) -> int:
         """The number of buckets: one more than edges."""
@@ -154,10 +175,18 @@ class Numeric(Kind):
 
     def value_expression(self, name: str, schema: pl.Schema, fitted: FittedFeature) -> pl.Expr:
         """The number, standardised unless declared raw."""
-        value = self._logarithm(self._clipped(name, schema, fitted.naming))
+        return self._scaled(self._logarithm(self._clipped(name, schema, fitted.naming)), fitted.scale)
+
+    def bin_edges(self, fitted: FittedFeature) -> list[float]:
+        """The edges of the bins, scaled as the value is; edges that are one number then, or nearly, count once."""
+        edges = pl.lit(pl.Series(fitted.scale.bin_edges, dtype=pl.Float64))
+        scaled: list[float] = pl.select(self._scaled(self._logarithm(edges), fitted.scale)).to_series().to_list()
+        return transforms.apart(scaled)
+
+    def _scaled(self, value: pl.Expr, scale: Scale) -> pl.Expr:
         if self.raw:
             return value.fill_null(0.0).cast(pl.Float32)
-        return transforms.standard_value(value, fitted.scale.mean, fitted.scale.deviation)
+        return transforms.standard_value(value, scale.mean, scale.deviation)
 
     def _clipped(self, name: str, schema: pl.Schema, naming: Naming) -> pl.Expr:
         value = self.measured(name, schema, naming)

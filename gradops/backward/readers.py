@@ -13,14 +13,17 @@ from gradops.backward.rules import (
     BatchedLinear,
     Concatenation,
     Factor,
+    JoinedRows,
     Linear,
     PairProducts,
     Product,
     Reshape,
     RowProduct,
     Rule,
+    Scaled,
     Selection,
     Softmax,
+    SplitRows,
     Sum,
     Transpose,
 )
@@ -122,15 +125,34 @@ def _dropout(node: Node, axis: int, place: Place) -> Found | None:
 
 
 def _mul(node: Node, axis: int, place: Place) -> Found | None:
-    del place
     edges = _before(node)
     variable = [edge for edge in edges if edge is not None]
+    constant = node._saved_other if edges[1] is None else node._saved_self
+    if len(variable) == 1 and axis == 0 and shape(variable[0]) == shape(node)[1:]:
+        return _scaled(node, constant, variable[0], place)
     if any(shape(edge) != shape(node) for edge in variable):
         return None
     if len(variable) == 1:
-        constant = node._saved_other if edges[1] is None else node._saved_self
         return Found(_factor(node, constant, axis), [(variable[0], axis)])
     return Found(Product(node._saved_self, node._saved_other, axis), [(edge, axis) for edge in edges])
+
+
+def _scaled(node: Node, constant: Tensor, parameter: Node, place: Place) -> Found | None:
+    """A shared parameter, the same for all rows, that no other operation has."""
+    found = place(parameter)
+    if found is None or constant.dim() != len(shape(node)) or len(constant) != shape(node)[0]:
+        return None
+    return Found(Scaled(constant, found), [])
+
+
+def _cos(node: Node, axis: int, place: Place) -> Found:
+    del place
+    return Found(Factor(node._saved_self.sin().neg_(), axis), [(_before(node)[0], axis)])
+
+
+def _sin(node: Node, axis: int, place: Place) -> Found:
+    del place
+    return Found(Factor(node._saved_self.cos(), axis), [(_before(node)[0], axis)])
 
 
 def _factor(node: Node, constant: Tensor, axis: int, scale: float = 1.0) -> Factor:
@@ -178,9 +200,16 @@ def _cat(node: Node, axis: int, place: Place) -> Found | None:
 def _reshape(node: Node, axis: int, place: Place) -> Found | None:
     del place
     before = _before(node)[0]
-    if axis != 0 or shape(before)[:1] != shape(node)[:1]:
+    if axis != 0:
         return None
-    return Found(Reshape(shape(before)[1:]), [(before, 0)])
+    of, made = shape(before), shape(node)
+    if of[:1] == made[:1]:
+        return Found(Reshape(of[1:]), [(before, 0)])
+    if len(of) == 3 and made == (of[0] * of[1], of[2]):
+        return Found(JoinedRows(of[1]), [(before, 0)])
+    if len(made) == 3 and of == (made[0] * made[1], made[2]):
+        return Found(SplitRows(made[1]), [(before, 0)])
+    return None
 
 
 def _transpose(node: Node, axis: int, place: Place) -> Found:
@@ -235,6 +264,8 @@ READERS: dict[str, Reader] = {
     "NativeDropoutBackward0": _dropout,
     "MulBackward0": _mul,
     "AddBackward0": _add,
+    "CosBackward0": _cos,
+    "SinBackward0": _sin,
     "SoftmaxBackward0": _softmax,
     "BmmBackward0": _bmm,
     "CatBackward0": _cat,

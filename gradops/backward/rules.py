@@ -87,6 +87,24 @@ class Factor:
 
 
 @dataclass(frozen=True)
+class Scaled:
+    """A parameter times a constant of each row, ``y_b = x_b * c``, with its place among the shared parameters.
+
+    The rows are the first dimension, and the parameter has the others.
+    """
+
+    constant: Tensor
+    place: int
+
+    def back(self, cotangent: Tensor, blocks: Sequence[Tensor]) -> Sequence[Tensor]:
+        """One product, added up over the rows."""
+        block = blocks[self.place]
+        found = cotangent.to(block.dtype).mul_(self.constant[: len(cotangent)].unsqueeze(1))
+        torch.sum(found.flatten(2), 0, out=block)
+        return ()
+
+
+@dataclass(frozen=True)
 class Product:
     """The product of two tensors of one shape, entry by entry."""
 
@@ -206,6 +224,32 @@ class Reshape:
         """The same entries."""
         del blocks
         return (cotangent.reshape(*cotangent.shape[:2], *self.inner),)
+
+
+@dataclass(frozen=True)
+class JoinedRows:
+    """The ``parts`` vectors of every row become as many rows, as a layer that reads each of them wants."""
+
+    parts: int
+
+    def back(self, cotangent: Tensor, blocks: Sequence[Tensor]) -> Sequence[Tensor]:
+        """The vectors of a row together again, after the tasks."""
+        del blocks
+        rows, tasks, *inner = cotangent.shape
+        return (cotangent.reshape(rows // self.parts, self.parts, tasks, *inner).transpose(1, 2),)
+
+
+@dataclass(frozen=True)
+class SplitRows:
+    """Every ``parts`` rows become one: the inverse of :class:`JoinedRows`."""
+
+    parts: int
+
+    def back(self, cotangent: Tensor, blocks: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Rows of their own again, each with all tasks."""
+        del blocks
+        rows, tasks, parts, *inner = cotangent.shape
+        return (cotangent.transpose(1, 2).reshape(rows * parts, tasks, *inner),)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from features.declared import Declared
+from features.encoder import EncodedValue
 from features.errors import InputError
 from models.embedding.base import Embedding
 from models.embedding.cut import Bags, TableCut
+from models.encodings import EncodingsConfig
+from models.encodings.base import Encoding
+from models.encodings.numbers import Numbers
 from models.interactions import AnyInteraction
 from models.interactions.base import Interaction
 from models.layers.experts import BatchedLinear
@@ -50,12 +54,14 @@ class Architecture(nn.Module, ABC):
     """
 
     head_transform: HeadTransform | None
+    numbers: Numbers | None
     interaction: Interaction | None
 
     def __init__(self, embedding: Embedding, head_transform: HeadTransform | None = None) -> None:
         super().__init__()
         self.embedding = embedding
         self.head_transform = head_transform
+        self.numbers = None
         self.interaction = None
 
     def through(self, pooled_BE: Tensor, value_BV: Tensor) -> tuple[Tensor, tuple[View, ...]]:
@@ -68,9 +74,10 @@ class Architecture(nn.Module, ABC):
         Returns:
             As :meth:`through_layers`.
         """
+        number_BX = value_BV if self.numbers is None else self.numbers(value_BV)
         if self.interaction is None:
-            return self.through_layers(torch.cat([pooled_BE, value_BV], dim=1))
-        return self.through_layers(self.interaction(pooled_BE, value_BV))
+            return self.through_layers(torch.cat([pooled_BE, number_BX], dim=1))
+        return self.through_layers(self.interaction(pooled_BE, number_BX))
 
     @abstractmethod
     def through_layers(self, input_BX: Tensor) -> tuple[Tensor, tuple[View, ...]]:
@@ -89,7 +96,8 @@ class Architecture(nn.Module, ABC):
 
     def shared_parameters(self) -> list[nn.Parameter]:
         """The parameters, tables apart, that more than one task's loss reaches."""
-        return [*([] if self.interaction is None else self.interaction.parameters()), *self.shared_layers()]
+        below = [module for module in (self.numbers, self.interaction) if module is not None]
+        return [*(parameter for module in below for parameter in module.parameters()), *self.shared_layers()]
 
     @abstractmethod
     def shared_layers(self) -> list[nn.Parameter]:
@@ -164,13 +172,15 @@ class Architecture(nn.Module, ABC):
 
         Tables are normal with the given standard deviation, their special rows (padding, null, out of vocabulary) zero,
         so that an id that was never trained adds nothing. Linear layers are uniform within ``1 / sqrt(inputs)``,
-        torch's default. An architecture with other random parameters extends this.
+        torch's default, encodings of numbers draw their own. An architecture with other random parameters extends this.
         """
         with torch.no_grad():
             self.embedding.initialise(generator, embedding_std)
             for layer in self.modules():
                 if isinstance(layer, nn.Linear | BatchedLinear):
                     draw_uniform(list(layer.parameters()), layer.in_features, generator)
+                elif isinstance(layer, Encoding):
+                    layer.initialise(generator)
 
     def _plain_tensors(self) -> dict[str, Tensor]:
         return {name: value for name, value in self.state_dict().items() if not name.startswith(_TRANSFORM)}
@@ -193,11 +203,13 @@ class ArchitectureConfig(Declared, ABC):
         kind: The architecture: the name of its file in ``models/architectures``.
         embedding_std: Standard deviation of the tables' normal initialisation.
         interaction: Products of features below the architecture, ``[model.interaction]``; None for none.
+        encoding: Sizes of the encodings that numeric features declare, ``[model.encoding]``.
     """
 
     kind: str
     embedding_std: Annotated[float, Field(gt=0)] = 0.05
     interaction: AnyInteraction | None = None
+    encoding: EncodingsConfig = EncodingsConfig()
 
     @property
     def head_width(self) -> int | None:
@@ -234,7 +246,13 @@ class ArchitectureConfig(Declared, ABC):
         """
 
     def build(
-        self, embedding: Embedding, *, values: int, tasks: Sequence[str], head_transform: HeadTransform | None = None
+        self,
+        embedding: Embedding,
+        *,
+        values: int,
+        tasks: Sequence[str],
+        head_transform: HeadTransform | None = None,
+        encoded: Sequence[EncodedValue] = (),
     ) -> Architecture:
         """The network with these keys, before initialisation; training, warm start and serving all build it here.
 
@@ -243,16 +261,19 @@ class ArchitectureConfig(Declared, ABC):
             values: Number of numeric values, V.
             tasks: The names of the T tasks.
             head_transform: Module through which tasks read the shared vector; None for none.
+            encoded: Those of the values that the network encodes.
 
         Raises:
             ValueError: If there is a head transform, and no shared vector to map.
         """
         if head_transform is not None and self.head_width is None:
             raise ValueError(f"`{self.kind}` should have no head transform: tasks share no single vector. Found one.")
-        interaction = None if self.interaction is None else self.interaction.build(embedding.layout, values)
-        columns = values if interaction is None else values + interaction.extra
+        numbers = self.encoding.build(values, encoded)
+        columns = values if numbers is None else numbers.columns
+        interaction = None if self.interaction is None else self.interaction.build(embedding.layout, columns)
+        columns += 0 if interaction is None else interaction.extra
         network = self.network(embedding, values=columns, tasks=tasks, head_transform=head_transform)
-        network.interaction = interaction
+        network.numbers, network.interaction = numbers, interaction
         return network
 
     @property
@@ -274,8 +295,10 @@ class ArchitectureConfig(Declared, ABC):
         return ({} if kind == DEFAULT_KIND else {"kind": kind}) | content | {"embedding_std": std}
 
     def _content(self) -> dict[str, Any]:
-        """The keys; an interaction only if there is one, since runs and models are older than it."""
-        return self.model_dump(mode="json", exclude={"interaction"} if self.interaction is None else set())
+        """The keys; those that runs and models are older than only if they are not their defaults."""
+        later = {"interaction", "encoding"}
+        usual = {key for key in later if getattr(self, key) == type(self).model_fields[key].default}
+        return self.model_dump(mode="json", exclude=usual)
 
 
 def views_of(shared: Tensor, tasks: int) -> tuple[Tensor, ...]:

@@ -6,7 +6,7 @@ A :class:`Resolver` interprets the options after a name, and checks whether a me
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -52,6 +52,9 @@ class Resolver(Protocol):
 
     def unknown_tasks(self, model: Declared, tasks: Sequence[str]) -> Sequence[str]:
         """The names of tasks in the keys of an architecture that are not among these."""
+
+    def unread_encodings(self, model: Declared, encodings: Collection[str]) -> Sequence[str]:
+        """The encodings of numbers whose keys in ``[model]`` are set, though they are none of these."""
 
     def unfit(self, method: str, tasks: int, model: Declared) -> str | None:
         """The reason why a method does not fit a number of tasks or an architecture; None if it fits."""

@@ -60,6 +60,7 @@ def build_model(
         values=len(encoder.spec.value_features),
         tasks=tasks,
         head_transform=rotations,
+        encoded=encoder.encoded_values(),
     )
     model.initialise(torch.Generator().manual_seed(seed), architecture.embedding_std)
     return model

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from features.encoder import ID, Table
+from features.encoder import ID, EncodedValue, Table
 from models.architectures.base import Architecture
 from models.embedding.portable import PortableEmbedding
 from models.table_optimizers.rules import TABLE_OPTIMIZERS
@@ -83,9 +83,10 @@ class Footprint:
         """The footprint of the run that a config describes, on prepared data and the tables of its encoder."""
         with torch.device("meta"):
             embedding, values = PortableEmbedding(tables), len(config.spec.value_features)
-            model = architecture_of(config).build(embedding, values=values, tasks=config.tasks)
+            encoded = _encoded_values(config, prepared)
+            model = architecture_of(config).build(embedding, values=values, tasks=config.tasks, encoded=encoded)
         entries = _entries(prepared)
-        weights = sum(_bytes(p) for p in model.parameters())
+        weights = sum(_bytes(tensor) for tensor in model.state_dict().values())  # fitted bins lie among them
         gradients, state = _optimizer_bytes(config, model, tables, entries)
         held = {name: min(int(split["rows"]), WINDOW) for name, split in prepared.manifest["splits"].items()}
         windows = sum(held.values()) + 3 * held["train"]  # training: two more than the one kept, and a frame
@@ -109,6 +110,11 @@ def largest(tables: Sequence[Table], number: int = 3) -> list[Table]:
 def table_bytes(table: Table) -> int:
     """Bytes of a table's weights."""
     return _NUMBER * table.rows * table.width
+
+
+def _encoded_values(config: RunConfig, prepared: Prepared) -> Sequence[EncodedValue]:
+    """The numbers that the network encodes; an encoder, which may be large, is read only if there are some."""
+    return prepared.encoder().encoded_values() if config.spec.value_encodings else ()
 
 
 def _optimizer_bytes(

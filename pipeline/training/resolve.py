@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,10 @@ class Modules:
     def unknown_tasks(self, model: Declared, tasks: Sequence[str]) -> Sequence[str]:
         """As :meth:`pipeline.config.names.Resolver.unknown_tasks`."""
         return parse_architecture(model.model_dump()).unknown_tasks(tasks)
+
+    def unread_encodings(self, model: Declared, encodings: Collection[str]) -> Sequence[str]:
+        """As :meth:`pipeline.config.names.Resolver.unread_encodings`."""
+        return parse_architecture(model.model_dump()).encoding.unread(encodings)
 
     def unfit(self, method: str, tasks: int, model: Declared) -> str | None:
         """As :meth:`pipeline.config.names.Resolver.unfit`; found by trying the method on one step."""

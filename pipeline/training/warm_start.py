@@ -52,7 +52,8 @@ def can_start(config: RunConfig, prepared: Prepared, run: str) -> bool:
     encoder = prepared.encoder()
     with torch.device("meta"):  # only shapes are compared
         embedding, values = PortableEmbedding(encoder.tables()), len(encoder.spec.value_features)
-        model = architecture_of(config).build(embedding, values=values, tasks=config.tasks)
+        encoded = encoder.encoded_values()
+        model = architecture_of(config).build(embedding, values=values, tasks=config.tasks, encoded=encoded)
     with safe_open(folder / WEIGHTS, framework="pt") as saved:
         shapes = {name: saved.get_slice(name).get_shape() for name in saved.keys()}  # noqa: SIM118  # no mapping
     # A table's width may grow with its vocabulary.

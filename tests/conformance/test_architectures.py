@@ -23,25 +23,29 @@ from torch import Tensor, nn
 from torch.autograd import grad
 
 from features.declared import Declared
-from features.encoder import Table
+from features.encoder import EncodedValue, Table
 from features.errors import InputError
 from gradops import Microbatch, MultiTaskOptimizer, jacobian
 from gradops.backward.graph import find_backward
 from gradops.methods import parse
 from gradops.rotation import Rotation, Rotations
 from models.architectures import ARCHITECTURES, parse_architecture
-from models.architectures.base import Architecture, ArchitectureConfig, View
+from models.architectures.base import Architecture, View
 from models.embedding.cut import Bags, TableCut
 from models.embedding.portable import PortableEmbedding
+from models.encodings import EncodingsConfig
+from models.encodings.periodic import PeriodicConfig
+from models.encodings.piecewise import PiecewiseConfig
 from models.interactions import INTERACTIONS
 from models.loss import cross_entropy, label_shares
 from pipeline.config.run import RunConfig
 from pipeline.config.search import SearchConfig
 from pipeline.config.split import split_by_key
 from pipeline.data.batches import Batches
+from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.runs.run import WEIGHTS, Epoch, Run, architecture_of
-from pipeline.search.space import Space
+from pipeline.search.space import Space, at
 from pipeline.serving.scorer import Scorer
 from pipeline.training.build import build_model
 from pipeline.training.footprint import Footprint
@@ -52,23 +56,32 @@ from tests.gradops import reference
 from tests.models import networks
 from tests.models.networks import NAMES, TASKS, VALUES
 
+ENCODINGS = EncodingsConfig(
+    piecewise=PiecewiseConfig(width=3), periodic=PeriodicConfig(width=2, frequencies=3, sigma=0.5)
+)
+Data = Callable[[str], Prepared]
 Trained = Callable[[str], tuple[RunConfig, Run]]
 # Two epochs, with a checkpoint in the middle of the first.
 LONGER = ("train.max_steps=0", "train.epochs=2", "train.lr=0.01", "train.checkpoint_every=10")
 # So large a rate that the step outweighs the start: a wrong gradient cannot hide behind an unchanged weight.
 BATCH, LR = 48, 10.0
 METHODS = ["uniform", "static(weight=(0.2, 0.8, 2.0))", "mgda", "gradops(alpha=-2.0)"]
-# Every architecture alone, and with an interaction below it, each interaction in turn.
+# Every architecture alone, and with an interaction below it, each interaction in turn; and one over encoded numbers.
 ALONE = {kind: config.example() for kind, config in ARCHITECTURES.items()}
 BELOW = dict(zip(ALONE, itertools.cycle(INTERACTIONS.values()), strict=False))
 EXAMPLES = ALONE | {
     f"{kind} over {BELOW[kind].__name__}": example.model_copy(update={"interaction": BELOW[kind].example()})
     for kind, example in ALONE.items()
 }
+OVER_NUMBERS = "shared_bottom over encoded numbers"
+NUMBERS = [f"spec.features.{name}.encoding=piecewise" for name in ("age", "capital_gains", "weeks_worked")]
+NUMBERS += [f"spec.features.{name}.encoding=periodic" for name in ("capital_losses", "num_emp")]
+EXAMPLES[OVER_NUMBERS] = ALONE["shared_bottom"].model_copy(update={"encoding": ENCODINGS})
 KINDS = pytest.mark.parametrize("kind", EXAMPLES)
 # Whole runs take seconds each.
+DEFAULT = [*ALONE, OVER_NUMBERS]
 RUNS = pytest.mark.parametrize(
-    "kind", [*ALONE, *(pytest.param(kind, marks=pytest.mark.slow) for kind in EXAMPLES if kind not in ALONE)]
+    "kind", [*DEFAULT, *(pytest.param(kind, marks=pytest.mark.slow) for kind in EXAMPLES if kind not in DEFAULT)]
 )
 WITH_A_HEAD = pytest.mark.parametrize(
     "kind", [kind for kind, example in EXAMPLES.items() if example.head_width is not None]
@@ -77,7 +90,7 @@ WITH_A_HEAD = pytest.mark.parametrize(
 
 def network(kind: str, *, tables: Sequence[Table] = networks.TABLES, seed: int = 0) -> Architecture:
     """In float64, with weights large enough for gradients that reach the tables at full size."""
-    model = EXAMPLES[kind].build(PortableEmbedding(tables), values=VALUES, tasks=NAMES)
+    model = EXAMPLES[kind].build(PortableEmbedding(tables), values=VALUES, tasks=NAMES, encoded=encoded(kind))
     model.double().initialise(torch.Generator().manual_seed(seed), embedding_std=0.5)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -86,13 +99,18 @@ def network(kind: str, *, tables: Sequence[Table] = networks.TABLES, seed: int =
     return model
 
 
+def encoded(kind: str) -> Sequence[EncodedValue]:
+    return networks.ENCODED if EXAMPLES[kind].encoding == ENCODINGS else ()
+
+
 def rotated(kind: str, seed: int) -> Architecture:
     example = EXAMPLES[kind]
     assert example.head_width is not None
     rotations = Rotations(Rotation(), tasks=TASKS, width=example.head_width)
     nn.init.normal_(rotations.angles, generator=torch.Generator().manual_seed(seed))
     embedding = PortableEmbedding(networks.TABLES)
-    model = example.build(embedding, values=VALUES, tasks=NAMES, head_transform=rotations).double().eval()
+    model = example.build(embedding, values=VALUES, tasks=NAMES, head_transform=rotations, encoded=encoded(kind))
+    model.double().eval()
     model.initialise(torch.Generator().manual_seed(seed), embedding_std=0.5)
     return model
 
@@ -152,11 +170,11 @@ def combined(jac_TP: reference.Array, method: str) -> reference.Array:
 
 
 def assert_same_change(before: Architecture, ours: Architecture, naive: Architecture) -> None:
-    start = before.state_dict()
-    for name, expected in naive.state_dict().items():
+    start, moved = dict(before.named_parameters()), dict(ours.named_parameters())
+    for name, expected in naive.named_parameters():
         assert (expected - start[name]).abs().max() > 1e-4, f"{name} did not move: the comparison would show nothing"
         # Both are float64 sums of the same numbers in another order.
-        assert (ours.state_dict()[name] - expected).abs().max() <= 1e-11 * expected.abs().max(), name
+        assert (moved[name] - expected).abs().max() <= 1e-11 * expected.abs().max(), name
 
 
 @KINDS
@@ -288,7 +306,8 @@ def test_a_start_depends_on_the_seed_alone(kind: str) -> None:
     for start, seed in ((1, 0), (2, 0), (2, 1)):
         with torch.random.fork_rng():
             torch.manual_seed(start)
-            model = EXAMPLES[kind].build(PortableEmbedding(networks.TABLES), values=VALUES, tasks=NAMES)
+            embedding = PortableEmbedding(networks.TABLES)
+            model = EXAMPLES[kind].build(embedding, values=VALUES, tasks=NAMES, encoded=encoded(kind))
         model.initialise(torch.Generator().manual_seed(seed), embedding_std=0.5)
         states.append(model.state_dict())
     first, again, other = states
@@ -350,36 +369,48 @@ def test_a_config_is_read_from_what_it_writes(kind: str) -> None:
     assert example.kind == kind.partition(" over ")[0]
 
 
-def config_in(folder: Path, few: tuple[RunConfig, Prepared], example: ArchitectureConfig, *overrides: str) -> RunConfig:
-    config = debug_config(folder, f"data.prepared={few[0].data.prepared}", *overrides)
-    return config.model_copy(update={"model": example})
+def config_in(folder: Path, prepared: Prepared, kind: str, *overrides: str) -> RunConfig:
+    spec = NUMBERS if kind == OVER_NUMBERS else ()
+    config = debug_config(folder, f"data.prepared={prepared.folder.parent}", *spec, *overrides)
+    return config.model_copy(update={"model": EXAMPLES[kind]})
 
 
 @pytest.fixture(scope="module")
-def trained(few: tuple[RunConfig, Prepared], tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def data(few: tuple[RunConfig, Prepared], tmp_path_factory: pytest.TempPathFactory) -> Data:
+    """The rows of a kind: the few of all tests, or the same ones with encoded numbers."""
+
+    @cache
+    def numbers() -> Prepared:
+        return prepare(debug_config(tmp_path_factory.mktemp("numbers"), *NUMBERS))
+
+    return lambda kind: numbers() if kind == OVER_NUMBERS else few[1]
+
+
+@pytest.fixture(scope="module")
+def trained(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """The run of a kind, trained once for all tests."""
 
     @cache
     def run_of(kind: str) -> tuple[RunConfig, Run]:
-        config = config_in(tmp_path_factory.mktemp(kind), few, EXAMPLES[kind], *LONGER)
-        return config, train(config, few[1])
+        config = config_in(tmp_path_factory.mktemp(kind), data(kind), kind, *LONGER)
+        return config, train(config, data(kind))
 
     return run_of
 
 
 @RUNS
-def test_a_served_score_is_the_training_score(kind: str, few: tuple[RunConfig, Prepared], trained: Trained) -> None:
+def test_a_served_score_is_the_training_score(kind: str, data: Data, trained: Trained) -> None:
     config, run = trained(kind)
     assert run.architecture == architecture_of(config) == EXAMPLES[kind]
-    encoder, files = few[1].folder / "encoder", Path("scorer")
+    encoder, files = data(kind).folder / "encoder", Path("scorer")
     Scorer.write(
         files, encoder=encoder, weights=run.folder / WEIGHTS, tasks=tuple(run.tasks), architecture=run.architecture
     )
     assert config.data.holdout is not None
     rows = pl.read_parquet(config.data.holdout).filter(split_by_key(config.split, {"val": 0.5, "test": 0.5}) == "test")
-    model = build_model(few[1].encoder(), run.tasks, run.architecture, seed=9).eval()
+    model = build_model(data(kind).encoder(), run.tasks, run.architecture, seed=9).eval()
     model.load_state_dict(load_file(run.folder / WEIGHTS))
-    (whole,) = Batches(few[1].folder / "test", config.spec, run.tasks, batch_size=10_000).in_order()
+    (whole,) = Batches(data(kind).folder / "test", config.spec, run.tasks, batch_size=10_000).in_order()
     with torch.no_grad():
         expected_BT = model(whole.bags, whole.value_BV).sigmoid().double().numpy()
     # TorchRec and plain torch add up a bag in another order.
@@ -391,47 +422,45 @@ class StoppedError(Exception):
 
 
 @RUNS
-def test_a_resumed_run_is_the_uninterrupted_one(
-    kind: str, few: tuple[RunConfig, Prepared], trained: Trained, tmp_path: Path
-) -> None:
+def test_a_resumed_run_is_the_uninterrupted_one(kind: str, data: Data, trained: Trained, tmp_path: Path) -> None:
     _, whole = trained(kind)
-    config = config_in(tmp_path, few, EXAMPLES[kind], *LONGER)
+    config = config_in(tmp_path, data(kind), kind, *LONGER)
 
     def stop(epoch: Epoch) -> None:
         raise StoppedError
 
     with pytest.raises(StoppedError):
-        train(config, few[1], stop)
-    run = train(config, few[1])
+        train(config, data(kind), stop)
+    run = train(config, data(kind))
     ours, theirs = (load_file(r.folder / WEIGHTS) for r in (run, whole))
     assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
     assert run.test == whole.test
 
 
 @RUNS
-def test_its_numbers_can_be_searched(kind: str, few: tuple[RunConfig, Prepared], tmp_path: Path) -> None:
+def test_its_numbers_can_be_searched(kind: str, data: Data, tmp_path: Path) -> None:
     example = EXAMPLES[kind]
-    config = config_in(tmp_path, few, example)
+    config = config_in(tmp_path, data(kind), kind)
     parts: dict[str, Declared] = {"model": example}
     parts |= {} if example.interaction is None else {"model.interaction": example.interaction}
+    parts |= {f"model.encoding.{name}": keys for name, keys in example.encoding if kind == OVER_NUMBERS}
     for section, part in parts.items():
         for key, value in part.model_dump().items():
             if type(value) in (int, float):
                 other = value + 1 if type(value) is int else value / 2 + 0.1
                 found = changed_config(config, {f"{section}.{key}": other})
-                changed = part.model_copy(update={key: other})
-                expected = changed if section == "model" else example.model_copy(update={"interaction": changed})
-                assert found.model == expected
+                assert at(found, f"{section}.{key}") == other
+                assert changed_config(found, {f"{section}.{key}": value}).model == example
                 low, high = (other, other + 1) if type(value) is int else (other / 2, other)
                 ranges = {f"{section}.{key}": {"low": low, "high": high}}
                 Space(config.model_copy(update={"search": SearchConfig.model_validate({"ranges": ranges})}))
 
 
 @RUNS
-def test_the_use_of_experts_is_recorded(kind: str, few: tuple[RunConfig, Prepared], trained: Trained) -> None:
+def test_the_use_of_experts_is_recorded(kind: str, data: Data, trained: Trained) -> None:
     config, run = trained(kind)
     model = architecture_of(config).build(
-        PortableEmbedding(few[1].encoder().tables()), values=len(config.spec.value_features), tasks=run.tasks
+        PortableEmbedding(data(kind).encoder().tables()), values=len(config.spec.value_features), tasks=run.tasks
     )
     first = run.history[0].diagnostics[0]
     recorded = {name.rpartition(".")[0].removeprefix("gate.") for name in first if name.startswith("gate.")}
@@ -443,10 +472,10 @@ def test_the_use_of_experts_is_recorded(kind: str, few: tuple[RunConfig, Prepare
 
 
 @RUNS
-def test_the_bytes_of_a_run_are_foretold(kind: str, few: tuple[RunConfig, Prepared], trained: Trained) -> None:
+def test_the_bytes_of_a_run_are_foretold(kind: str, data: Data, trained: Trained) -> None:
     config, run = trained(kind)
-    foretold = Footprint.of(config, few[1], few[1].encoder().tables())
+    foretold = Footprint.of(config, data(kind), data(kind).encoder().tables())
     weights = load_file(run.folder / WEIGHTS)
     assert foretold.weights == sum(value.numel() * value.element_size() for value in weights.values())
     larger = config.model_copy(update={"train": config.train.model_copy(update={"batch_size": 1024})})
-    assert Footprint.of(larger, few[1], few[1].encoder().tables()).step > foretold.step > 0
+    assert Footprint.of(larger, data(kind), data(kind).encoder().tables()).step > foretold.step > 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from features.encoder import Table
+from features.encoder import EncodedValue, Table
 from models.architectures.base import Architecture, HeadTransform, View
 from models.architectures.shared_bottom import SharedBottom
 from models.embedding.cut import Bags, TableCut
@@ -19,6 +19,8 @@ TABLES = [Table("a", 7, 4, ("a",)), Table("b", 5, 6, ("b",)), Table("c", 11, 4, 
 NAMES = ("income", "marital", "education")  # as Census-income has them
 TASKS = len(NAMES)
 VALUES = 2
+# Both values encoded, one of them by an encoding with fitted bins.
+ENCODED = (EncodedValue(0, "piecewise", (-1.0, -0.2, 0.1, 1.5)), EncodedValue(1, "periodic"))
 
 
 def bags(batch: int, seed: int, *, weighted: bool) -> Bags:
