@@ -7,7 +7,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from jobs.console import Bars, err
 from pipeline.data.prepared import Prepared
 from pipeline.runs.plan import PlannedRun
-from pipeline.runs.run import Epoch, Run, mean_auc
+from pipeline.runs.run import Epoch, Run
 from pipeline.training.distributed import neighbours
 from pipeline.training.resources import ResourceCheck
 
@@ -41,7 +41,9 @@ class TrainingProgress(Bars):
         self._bars.advance(self._tasks[planned.label])
         self._bars.advance(self._all)
         if not err.is_terminal:
-            figures = f"validation AUC {epoch.mean_auc:.4f}, {epoch.seconds:.1f} s"
+            selection = planned.config.train.selection
+            found = f"validation {selection.title} {selection.value(epoch.val):.4f}"
+            figures = f"{found}, {epoch.seconds:.1f} s"
             err.print(
                 f"{planned.label}: epoch {epoch.number + 1}/{planned.config.train.epochs}, {figures}", highlight=False
             )
@@ -55,7 +57,8 @@ class TrainingProgress(Bars):
             self._bars.remove_task(bar)
         self._finish(_steps(planned) - shown, is_work=not (reused or shown))
         how = "found done" if reused else f"best epoch {run.best_epoch + 1}"
-        figures = f"{how}, test AUC {mean_auc(run.test):.4f}"
+        selection = planned.config.train.selection
+        figures = f"{how}, test {selection.title} {selection.value(run.test):.4f}"
         err.print(f"[{self._done}/{self._total}] {planned.label}: {figures}", highlight=False, markup=False)
 
     def _finish(self, epochs: float, *, is_work: bool) -> None:

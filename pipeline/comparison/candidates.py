@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import nan
 from typing import Protocol
@@ -69,3 +70,8 @@ def pareto_optimal(tradeoffs: TradeOffs) -> list[Candidate]:
     """The Pareto-optimal candidates by validation AUC: no other is better on a task without being worse on another."""
     found = tradeoffs.candidates()
     return [one for one, on in zip(found, pareto_mask([[*c.auc.values()] for c in found]), strict=True) if on]
+
+
+def best_run(runs: Sequence[Run], config: RunConfig) -> Run:
+    """The best of several runs of a config's tasks by ``train.select_by`` on the validation rows."""
+    return max(runs, key=lambda run: config.train.selection.score(run.val))

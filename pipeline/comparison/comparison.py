@@ -10,7 +10,7 @@ from statistics import mean, stdev
 
 from pipeline.comparison.boosting import boosting_folder
 from pipeline.comparison.boosting_notes import boosting_notes
-from pipeline.comparison.candidates import Candidate
+from pipeline.comparison.candidates import Candidate, best_run
 from pipeline.comparison.confidence import Confidence, confidence
 from pipeline.comparison.findings import Findings, labels_of, mean_metrics
 from pipeline.comparison.result_path import result_path
@@ -21,7 +21,7 @@ from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import Ties, delta_m_pct, mean_rank
 from pipeline.files.atomic import fingerprint
 from pipeline.runs.plan import BOOSTING, REFERENCES, SINGLE_TASK, UNIFORM, PlannedRun, Split, System
-from pipeline.runs.run import Run, mean_auc, run_folder
+from pipeline.runs.run import Run, run_folder
 
 
 @dataclass(frozen=True)
@@ -130,14 +130,10 @@ class Comparison:
         return result_path(self.config.runs / "comparisons", self.config.name, self.fingerprint)
 
     def candidates(self) -> list[Candidate]:
-        """The methods with their validation AUC, each with the run of its best seed."""
-        return [
-            Candidate(
-                row.system, max(self.systems[row.system], key=lambda r: mean_auc(r.val)), row.auc, row.delta_m_pct
-            )
-            for row in self.table("val")
-            if System.named(row.system).is_registrable
-        ]
+        """The methods with their validation AUC, each with the run of its best seed by ``train.select_by``."""
+        rows = [row for row in self.table("val") if System.named(row.system).is_registrable]
+        best = {row.system: best_run(self.systems[row.system], self.config) for row in rows}
+        return [Candidate(row.system, best[row.system], row.auc, row.delta_m_pct) for row in rows]
 
 
 def plan_networks(config: RunConfig) -> list[PlannedRun]:
@@ -169,7 +165,9 @@ def _seeds(config: RunConfig) -> range:
 
 
 def _changed(config: RunConfig, method: str, tasks: Sequence[str], seed: int) -> RunConfig:
-    train_config = config.train.model_copy(update={"method": method, "tasks": tuple(tasks), "seed": seed})
+    select_by = config.train.selection.among(tuple(tasks) or config.tasks).text
+    changes = {"method": method, "tasks": tuple(tasks), "seed": seed, "select_by": select_by}
+    train_config = config.train.model_copy(update=changes)
     return config.model_copy(update={"train": train_config})
 
 

@@ -9,6 +9,7 @@ from statistics import mean, stdev
 from typing import Literal
 
 from gradops.methods import parse
+from pipeline.evaluation.selection import Selection
 from pipeline.runs.plan import System
 from pipeline.runs.run import Metrics, Run
 
@@ -30,7 +31,8 @@ class Point:
         val_sd: Standard deviation of the validation AUC over the seeds; None with one seed.
         test_sd: The same of the test AUC.
         mlflow_run_ids: Its runs in MLflow.
-        curves: Mean validation AUC after each epoch, one list a seed.
+        selected: Validation metric that ``train.select_by`` names, mean over the seeds; None for points of before it.
+        curves: The same metric after each epoch, one list a seed.
         reason: The reason why the point is not complete; empty if it is.
         pareto: Whether the point is Pareto-optimal, by validation AUC.
     """
@@ -45,6 +47,7 @@ class Point:
     val_sd: dict[str, float] | None = None
     test_sd: dict[str, float] | None = None
     mlflow_run_ids: list[str] = field(default_factory=list)
+    selected: float | None = None
     curves: list[list[float]] = field(default_factory=list)
     reason: str = ""
     pareto: bool = False
@@ -82,8 +85,8 @@ class Point:
             return None
         return None if alpha is None else float(alpha)
 
-    def with_runs(self, runs: Sequence[Run], mlflow_run_ids: list[str]) -> Point:
-        """The point, completed with the results of its runs, one a seed."""
+    def with_runs(self, runs: Sequence[Run], mlflow_run_ids: list[str], selection: Selection) -> Point:
+        """The point, completed with the results of its runs, one a seed, and the metric that chose their epochs."""
         (val, val_sd), (test, test_sd) = (_over_seeds([getattr(r, split) for r in runs]) for split in ("val", "test"))
         undefined = [task for task, auc in val.items() if isnan(auc)]
         return replace(
@@ -96,7 +99,8 @@ class Point:
             val_sd=val_sd,
             test_sd=test_sd,
             mlflow_run_ids=mlflow_run_ids,
-            curves=[[epoch.mean_auc for epoch in run.history] for run in runs],
+            selected=mean(selection.value(run.val) for run in runs),
+            curves=[[selection.value(epoch.val) for epoch in run.history] for run in runs],
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from features.declared import Declared
+from features.nearest import did_you_mean
 from features.spec import FeatureSpec
 from models.embedding.sharding_kinds import Kind, Sharding
 from pipeline.config.contract import ContractConfig
@@ -214,6 +215,7 @@ class RunConfig(Declared):
             for t in self.search.not_below_single_task
             if t not in self.tasks
         ]
+        problems += self._unselectable()
         if resolver := resolver_of(info):
             methods = dict.fromkeys([self.train.method, *self.compare.methods, *self.search.methods])
             problems += [p for text in methods if (p := resolver.unfit(text, len(self.tasks), self.model))]
@@ -224,6 +226,15 @@ class RunConfig(Declared):
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def _unselectable(self) -> Iterator[str]:
+        """The reasons why no epoch could be chosen by ``train.select_by``."""
+        selection = self.train.selection
+        if selection.task and selection.task not in self.tasks:
+            near = did_you_mean(selection.task, self.tasks, "the tasks that are trained")
+            yield f"train.select_by names `{selection.task}`, which is not a task that is trained; {near}"
+        if selection.metric.name == "gauc" and not self.spec.group:
+            yield "train.select_by is `gauc`, the AUC within groups, and `spec.group` names no column to group by"
 
     @property
     def tasks(self) -> tuple[str, ...]:

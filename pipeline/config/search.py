@@ -12,7 +12,7 @@ from pipeline.config.names import known_methods
 from pipeline.config.train import MethodText
 from pipeline.files.redaction import without_passwords
 
-Objective = Literal["auc", "mean_auc", "delta_m_pct", "hypervolume"]
+Objective = Literal["auc", "mean_auc", "selected", "delta_m_pct", "hypervolume"]
 
 
 class Range(Declared):
@@ -46,14 +46,15 @@ class SearchConfig(Declared):
         ranges: Key to range: for numbers of ``[train]`` and ``[model]`` and tasks' weights, such as ``"train.lr"``, and
             for methods' options in place of the declared range, such as ``"gradops.alpha"``.
         objective: ``"auc"``, the validation AUC of each task, several objectives; or one number: ``"mean_auc"``,
-            ``"delta_m_pct"``, or ``"hypervolume"``, the volume that a point adds under the front so far.
+            ``"selected"``, the metric of ``train.select_by``, ``"delta_m_pct"``, or ``"hypervolume"``, the volume that
+            a point adds under the front so far.
         not_below_single_task: Tasks whose mean validation AUC should not be below that of the single-task models.
         trials: Number of points of the curve.
         seeds: Number of runs of a point, with seeds counted up from ``train.seed``.
         sampler: The algorithm that chooses the points.
         sampler_seed: Seed of that choice.
         grid: Number of values of each range under ``sampler = "grid"``.
-        prune: Whether to stop a run early if its validation AUC is behind; see :mod:`pipeline.search.pruning`.
+        prune: Whether to stop a run early if its ``train.select_by`` is behind; see :mod:`pipeline.search.pruning`.
         study: The study's name; by default the config's.
         storage: The study's storage: a database's URL or ``grpc://host:port``; by default a journal file by the runs.
         heartbeat: Seconds between two signs of life of a worker in a database.

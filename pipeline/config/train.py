@@ -9,6 +9,7 @@ from pydantic import AliasChoices, Field, PositiveInt, ValidationInfo, field_val
 from features.declared import Declared
 from models.table_optimizers.names import NAMES, choices
 from pipeline.config.names import known_methods, known_name
+from pipeline.evaluation.selection import Selection
 
 # Equal to :data:`gradops.gram_estimator.Measure`, whose module needs torch; a test compares the two.
 Measure = Literal["parameters", "features"]
@@ -36,7 +37,10 @@ class TrainConfig(Declared):
             rows. The former name ``lanes`` is accepted.
         lr: Adam's learning rate; under a one-cycle schedule the highest rate.
         schedule: ``"constant"``, or ``"one_cycle"`` (a fifth of the steps up, then down to 0 along a cosine).
-        patience: Number of epochs without a better mean validation AUC before an early stop; 0 for no early stop.
+        select_by: The validation metric that the best epoch has, by its name in
+            :mod:`pipeline.evaluation.catalogue`: the mean over the tasks, as ``"auc"``, or a task's own, as
+            ``"logloss.purchase"``. A single-task model is chosen by the same metric of its own task.
+        patience: Number of epochs without a better ``select_by`` before an early stop; 0 for no early stop.
         weight_decay: Decay of the network's matrices: in each step they shrink by this share of the rate, whatever
             the gradient (AdamW). Biases and tables never decay; 0 for no decay.
         clip_norm: Largest norm of the gradient of all dense and table parameters together; 0 for no clipping.
@@ -69,6 +73,7 @@ class TrainConfig(Declared):
     shuffle_shards: Annotated[PositiveInt, Field(validation_alias=AliasChoices("shuffle_shards", "lanes"))] = 1
     lr: Annotated[float, Field(gt=0)] = 1e-3
     schedule: Literal["constant", "one_cycle"] = "constant"
+    select_by: str = "auc"
     patience: Annotated[int, Field(ge=0)] = 0
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     clip_norm: Annotated[float, Field(ge=0)] = 0.0
@@ -88,10 +93,20 @@ class TrainConfig(Declared):
     def _is_method(cls, text: str, info: ValidationInfo) -> str:
         return known_methods((text,), info)[0]
 
+    @field_validator("select_by")
+    @classmethod
+    def _is_selection(cls, text: str) -> str:
+        return Selection.parse(text).text
+
     @field_validator("table_optimizer")
     @classmethod
     def _is_table_optimizer(cls, name: str) -> str:
         return known_name(name, NAMES, "a table optimizer")
+
+    @property
+    def selection(self) -> Selection:
+        """The metric that ``select_by`` names."""
+        return Selection.parse(self.select_by)
 
     @model_validator(mode="after")
     def _fits_together(self) -> TrainConfig:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.evaluation.catalogue import METRICS, Measured, ratio
 from pipeline.evaluation.ranking import NO_GROUP, Curve, Grouped, Ranked, words
 
 LIMIT = 5_000_000
@@ -63,13 +63,8 @@ class Evaluator:
     def result(self, *, deciles: bool = False) -> dict[str, dict[str, float]]:
         """Each task's metrics over the rows whose label was known.
 
-        ``auc`` (NaN with a single class) and ``auc_error``, its greatest possible error, 0 where exact; ``logloss`` in
-        nats; ``normalised_entropy``, the log loss over that of predicting the base rate (He et al. 2014), below 1 where
-        the model beats it; ``calibration``, predicted positives over positives, 1 is best, NaN without a positive;
-        ``calibration_error``, the mean distance, over tenths of the rows by score, between the mean prediction and the
-        share of positives (expected calibration error). Where groups were given: ``gauc``, the mean of the groups' AUC
-        weighted by their rows, over groups with both classes, and ``gauc_share``, the share of groups that
-        it covers: 1, or less for a sample by hash beyond the limit.
+        They are those of :data:`pipeline.evaluation.catalogue.METRICS` by name, those about groups only where groups
+        were given; a metric that needs both classes is NaN without one of them.
 
         Args:
             deciles: Add ``calibration.decile_1`` (the lowest scores) to ``calibration.decile_10``.
@@ -108,34 +103,13 @@ class _Task:
 
     def result(self, deciles: bool) -> dict[str, float]:
         curve = self.ranked.curve()
-        auc, error = curve.auc()
-        logloss, entropy = _over(self._loss, self._rows), _entropy(_over(self._positives, self._rows))
-        metrics = {
-            "auc": auc,
-            "auc_error": error,
-            "logloss": logloss,
-            "normalised_entropy": _over(logloss, entropy),
-            "calibration": _over(self._predicted, self._positives),
-            **_by_decile(curve, deciles),
-        }
-        if self.grouped:
-            metrics |= {"gauc": self.grouped.auc(), "gauc_share": self.grouped.share}
-        return metrics
+        measured = Measured(self._rows, self._positives, self._predicted, self._loss, curve, self.grouped)
+        found = {metric.name: metric.of(measured) for metric in METRICS}
+        metrics = {name: value for name, value in found.items() if value is not None}
+        return metrics | (_by_decile(curve) if deciles else {})
 
 
-def _by_decile(curve: Curve, deciles: bool) -> dict[str, float]:
-    predicted, positives, rows = curve.deciles()
-    metrics = {"calibration_error": _over(float(np.abs(predicted - positives).mean()), rows)}
-    if deciles:
-        pairs = zip(predicted, positives, strict=True)
-        metrics |= {f"calibration.decile_{d}": _over(p, n) for d, (p, n) in enumerate(pairs, 1)}
-    return metrics
-
-
-def _entropy(rate: float) -> float:
-    """Entropy of a coin, in nats."""
-    return rate if math.isnan(rate) else -sum(p * math.log(p) for p in (rate, 1 - rate) if p > 0)
-
-
-def _over(part: float, whole: float) -> float:
-    return float(part / whole) if whole else float("nan")
+def _by_decile(curve: Curve) -> dict[str, float]:
+    predicted, positives, _ = curve.deciles()
+    pairs = zip(predicted, positives, strict=True)
+    return {f"calibration.decile_{d}": ratio(p, n) for d, (p, n) in enumerate(pairs, 1)}

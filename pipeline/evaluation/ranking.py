@@ -70,6 +70,15 @@ class Curve:
         tied = float(positive_L @ negative_L) / 2
         return float(positive_L @ (negatives_L - negative_L / 2)) / pairs, 0.0 if self.exact else tied / pairs
 
+    def average_precision(self) -> float:
+        """The precision among the rows at or above each level, weighted by the level's positives; NaN without any."""
+        positives = float(self.positives_L[-1]) if len(self.positives_L) else 0.0
+        if not positives:
+            return float("nan")
+        own_L, rows_L = _steps(self.positives_L), _steps(self.rows_L)
+        above_L, taken_L = own_L[::-1].cumsum()[::-1], rows_L[::-1].cumsum()[::-1]
+        return float(own_L @ np.divide(above_L, taken_L, out=np.zeros_like(above_L), where=taken_L > 0)) / positives
+
     def deciles(self) -> tuple[Floats, Floats, float]:
         """Predicted positives and positives in each tenth of the rows, lowest scores first; and the rows of a tenth.
 

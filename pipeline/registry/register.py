@@ -127,6 +127,8 @@ def _version_of(candidate: Candidate, tradeoffs: TradeOffs, tracker: Tracker) ->
     tags[SPLIT] = json.dumps(tradeoffs.prepared.split)
     # Six digits are enough for a choice among versions to equal the choice among the runs themselves.
     tags |= {f"{VAL_AUC}{task}": f"{run.val[task]['auc']:.6f}" for task in run.tasks}
+    selection = tradeoffs.config.train.selection
+    tags |= {"selected_by": selection.text, "val.selected": f"{selection.value(run.val):.6f}"}
     tags |= _drop(candidate)
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)

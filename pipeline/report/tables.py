@@ -8,14 +8,9 @@ from statistics import fmean
 
 from pipeline.comparison.point import Point
 from pipeline.data.notes import noted_features
+from pipeline.evaluation.catalogue import METRICS
 from pipeline.report.results import Result
 
-_METRICS = {
-    "gauc": ("GAUC", "the mean of the AUC within the groups of `spec.group`; higher is better"),
-    "logloss": ("Log loss", "in nats; lower is better"),
-    "normalised_entropy": ("Normalised entropy", "log loss over that of the base rate; below 1 a model beats it"),
-    "calibration": ("Calibration", "predicted over actual positives; 1 is best"),
-}
 _SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
@@ -65,13 +60,13 @@ def metrics(result: Result) -> list[Table]:
     """A table for each further metric of the test rows; none for results of before they were kept."""
     found = result.file.metrics.get("test", {})
     tables = []
-    for name, (title, note) in _METRICS.items():
+    for metric in METRICS:
         rows = [
-            [system, *(_figure(of_tasks.get(task, {}).get(name)) for task in result.tasks)]
+            [system, *(_figure(of_tasks.get(task, {}).get(metric.name)) for task in result.tasks)]
             for system, of_tasks in found.items()
-            if any(name in of_task for of_task in of_tasks.values())
+            if metric.is_reported and any(metric.name in of_task for of_task in of_tasks.values())
         ]
-        tables += [Table(title, note, ["system", *result.tasks], rows)] if rows else []
+        tables += [Table(metric.title, metric.note, ["system", *result.tasks], rows)] if rows else []
     return tables
 
 

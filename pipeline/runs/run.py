@@ -24,8 +24,8 @@ RESULT, WEIGHTS, CONFIG, PLACEMENT = "result.json", "weights.safetensors", "conf
 _FORMAT = 2
 # Keys about checkpoints do not change a run's result.
 _SAFETY = {"checkpoint_every", "keep_checkpoints"}
-# Keys that the first runs did not have: without effect, they are left out, so that those runs are still found.
-_LATER = ("start_from", "weight_decay")
+# Keys that the first runs did not have: with their defaults they are left out, so that those runs are still found.
+_LATER = ("start_from", "weight_decay", "select_by")
 # Keys of [train] to the names that they had when the first runs were made: their fingerprints have these.
 _FIRST_NAMES = {"shuffle_shards": "lanes"}
 
@@ -56,7 +56,7 @@ class Epoch:
 
     @property
     def mean_auc(self) -> float:
-        """Mean validation AUC over the tasks, which decides the best epoch."""
+        """Mean validation AUC over the tasks."""
         return mean_auc(self.val)
 
 
@@ -138,7 +138,8 @@ def architecture_of(config: RunConfig) -> ArchitectureConfig:
 
 def depends_on(config: RunConfig, prepared: Prepared) -> dict[str, Any]:
     """Everything that decides a run's result."""
-    excluded = _SAFETY | {key for key in _LATER if not getattr(config.train, key)}
+    default = type(config.train)()
+    excluded = _SAFETY | {key for key in _LATER if getattr(config.train, key) == getattr(default, key)}
     content = config.train.model_dump(mode="json", exclude=excluded)
     train = {_FIRST_NAMES.get(key, key): value for key, value in content.items()}
     parts = {"format": _FORMAT, "data": prepared.fingerprint}

@@ -17,7 +17,7 @@ class BehindError(Exception):
 
 
 class MedianRule:
-    """Gives up a run whose mean validation AUC is below the median of the finished points after the same epoch.
+    """Gives up a run whose ``train.select_by`` is worse than the median of the finished points after the same epoch.
 
     A run is compared with runs of the same seed, and only once five points are finished. The rule skips a run's last
     epoch and runs that are finished already: giving them up would save nothing. A :class:`pipeline.runs.plan.Callback`.
@@ -40,8 +40,10 @@ class MedianRule:
         place = planned.config.train.seed - self._first_seed
         others = [curves[place][epoch.number] for curves in self._curves if len(curves[place]) > epoch.number]
         is_last = epoch.number + 1 >= planned.config.train.epochs
-        if not is_last and len(others) >= _LEAST_POINTS and epoch.mean_auc < median(others):
-            behind = f"validation AUC {epoch.mean_auc:.4f} after epoch {epoch.number + 1}"
+        selection = planned.config.train.selection
+        value = selection.value(epoch.val)
+        if not is_last and len(others) >= _LEAST_POINTS and selection.is_behind(value, median(others)):
+            behind = f"validation {selection.title} {value:.4f} after epoch {epoch.number + 1}"
             raise BehindError(f"{behind} of seed {planned.config.train.seed}, median {median(others):.4f}")
 
     def on_run_end(self, planned: PlannedRun, run: Run, reused: bool) -> None:

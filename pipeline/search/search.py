@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from features.errors import InputError
-from pipeline.comparison.candidates import Candidate
+from pipeline.comparison.candidates import Candidate, best_run
 from pipeline.comparison.compare import train_networks
 from pipeline.comparison.comparison import Comparison
 from pipeline.comparison.point import Point
@@ -21,7 +21,7 @@ from pipeline.config.run import CompareConfig, RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.registry.register import Registered, register
 from pipeline.runs.plan import UNIFORM, Callback
-from pipeline.runs.run import Run, mean_auc
+from pipeline.runs.run import Run
 from pipeline.runtime.processes import LostWorkerError
 from pipeline.search.journal import folder_of
 from pipeline.search.points import Baselines, study_file, with_pareto_front
@@ -67,7 +67,7 @@ class Searched:
         """
         baselines = Baselines.of(self.comparison)
         return [
-            Candidate(p.name, max(self._runs(p), key=lambda run: mean_auc(run.val)), p.val, baselines.delta_m_pct(p))
+            Candidate(p.name, best_run(self._runs(p), self.config), p.val, baselines.delta_m_pct(p))
             for p in self.pareto_front
         ]
 

@@ -48,7 +48,7 @@ class Study:
     def __init__(self, config: RunConfig, prepared: Prepared) -> None:
         self.space = Space(config)
         self._search, self._name = config.search, study_of(config)
-        self._tasks = config.tasks
+        self._tasks, self._selection = config.tasks, config.train.selection
         self._prescribed = self.space.prescribed()
         depends = _decides(config, prepared)
         self.fingerprint = fingerprint([self._name, depends])
@@ -189,7 +189,9 @@ class Study:
     def _directions(self) -> list[StudyDirection]:
         if self._search.objective == "auc":
             return [StudyDirection.MAXIMIZE for _ in self._tasks]
-        return [StudyDirection.MINIMIZE if self._search.objective == "delta_m_pct" else StudyDirection.MAXIMIZE]
+        falls = not self._selection.is_rising if self._search.objective == "selected" else False
+        is_low_best = falls or self._search.objective == "delta_m_pct"
+        return [StudyDirection.MINIMIZE if is_low_best else StudyDirection.MAXIMIZE]
 
 
 def _decides(config: RunConfig, prepared: Prepared) -> dict[str, Any]:

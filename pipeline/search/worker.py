@@ -96,7 +96,8 @@ class Worker:
                 runs=fingerprints,
                 mlflow_run_ids=recorded,
             )
-        return point.with_runs(runs, self.tracker.run_ids([run.fingerprint for run in runs]))
+        run_ids = self.tracker.run_ids([run.fingerprint for run in runs])
+        return point.with_runs(runs, run_ids, self.config.train.selection)
 
     def objectives(self, point: Point) -> list[float]:
         """The values of the search's objectives for a complete point."""
@@ -105,6 +106,9 @@ class Worker:
                 return list(point.val.values())
             case "mean_auc":
                 return [mean(point.val.values())]
+            case "selected":
+                assert point.selected is not None, "a point of a study with this objective has it"
+                return [point.selected]
             case "delta_m_pct":
                 return [self.baselines.delta_m_pct(point)]
             case _:

@@ -90,8 +90,8 @@ class Trainer:
 
     @property
     def best_epoch(self) -> Epoch:
-        """The epoch with the highest mean validation AUC, the first of several."""
-        return max(self.history, key=lambda e: (e.mean_auc, -e.number))
+        """The best epoch by ``train.select_by`` on the validation rows, the first of several."""
+        return max(self.history, key=lambda epoch: (self.config.selection.score(epoch.val), -epoch.number))
 
     @property
     def is_over(self) -> bool:

@@ -25,7 +25,7 @@ def train(
     group: Group = Alone(),
     evaluation_batch: int = EVALUATION_BATCH,
 ) -> Run:
-    """Train one model and keep its best epoch by mean validation AUC.
+    """Train one model and keep its best epoch by the validation metric that ``train.select_by`` names.
 
     The same config and data give the same weights on one machine: initialisation, batch order, dropout and the method's
     randomness each have their own generator, all seeded from ``train.seed``. A run that was interrupted goes on

@@ -55,6 +55,12 @@ def test_overrides_are_toml_values_or_text(tmp_path: Path) -> None:
         ("train.method=gradop", "train.method: A method should be one of"),
         ("compare.methods=['pcgrad', 'nope']", "compare.methods: A method should be one of"),
         ("train.tasks=['incme']", "`incme`, which is not a task"),
+        (
+            "train.select_by=aux",
+            "train.select_by: did you mean `auc`? a model is chosen by one of auc, ap, gauc, log",
+        ),
+        ("train.select_by=auc.incme", "names `incme`, which is not a task that is trained; did you mean `income`?"),
+        ("train.select_by=gauc", "`spec.group` names no column to group by"),
         ("split.test=0.4", "should be 1 of the holdout, found 0.9"),
         ("spec.features.age.range=[3, 3]", "`range` should be a lower and a higher number"),
         ("contract.uniqe=['click']", "contract.uniqe: unknown key; did you mean `unique`?"),

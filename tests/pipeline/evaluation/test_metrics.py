@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 import pytest
-from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
 from pipeline.evaluation.metrics import Evaluator
 from pipeline.evaluation.ranking import BINS, _hash, bins
@@ -72,6 +72,7 @@ def test_few_rows_are_measured_as_scikit_learn_does(make: Make) -> None:
     # Sums of 20,000 terms in another order.
     assert metrics["auc"] == pytest.approx(roc_auc_score(labels, scores), rel=1e-12)
     assert metrics["auc_error"] == 0
+    assert metrics["ap"] == pytest.approx(average_precision_score(labels, scores), rel=1e-12)
     assert metrics["logloss"] == pytest.approx(log_loss(labels, scores.astype(np.float64)), rel=1e-12)
     assert metrics["calibration"] == pytest.approx(scores.sum(dtype=np.float64) / labels.sum(), rel=1e-12)
 
@@ -85,6 +86,7 @@ def test_many_rows_are_measured_within_the_bound(make: Make, limit: int) -> None
     if make in SPREAD.values():
         assert metrics["auc_error"] < 1e-4
         assert metrics["calibration_error"] == pytest.approx(exact["calibration_error"], rel=1e-2)
+        assert metrics["ap"] == pytest.approx(exact["ap"], rel=1e-4)
     assert all(metrics[name] == pytest.approx(exact[name]) for name in ("logloss", "calibration", "normalised_entropy"))
 
 
@@ -208,7 +210,7 @@ def test_unknown_labels_are_left_out_of_their_task_alone() -> None:
 def test_one_class_has_no_auc(label: float, limit: int) -> None:
     metrics = evaluated(np.full(5, label), np.full(5, 0.4), np.arange(5), limit=limit)
     assert {n for n, v in metrics.items() if math.isnan(v)} == {"auc", "auc_error", "normalised_entropy", "gauc"} | (
-        set() if label else {"calibration"}
+        set() if label else {"calibration", "ap"}
     )
     assert metrics["logloss"] == pytest.approx(-math.log(0.4 if label else 0.6))
     assert metrics["calibration_error"] == pytest.approx(0.6 if label else 0.4)

@@ -174,7 +174,7 @@ def test_an_interrupted_search_ends_with_the_same_table(
     assert_whole(config, TRIALS)
 
 
-@pytest.mark.parametrize("objective", ["mean_auc", "delta_m_pct", "hypervolume"])
+@pytest.mark.parametrize("objective", ["mean_auc", "selected", "delta_m_pct", "hypervolume"])
 def test_one_number_can_be_the_objective(done: tuple[RunConfig, Prepared, Searched], objective: str) -> None:
     config, prepared, found = done
     options = (f"search.objective={objective}", f"search.study={objective}")
@@ -189,6 +189,7 @@ def test_one_number_can_be_the_objective(done: tuple[RunConfig, Prepared, Search
         study.finish(trial, found.points[0], values, {})
     expected = {
         "mean_auc": mean(found.points[0].val.values()),
+        "selected": mean(found.points[0].val.values()),
         "delta_m_pct": delta_m_pct(found.points[0].val, baselines.val),
         "hypervolume": prod(auc - 0.5 for auc in found.points[0].val.values()),
     }

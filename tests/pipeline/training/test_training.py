@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from features.errors import InputError
 from pipeline.config.run import RunConfig
 from pipeline.data.batches import Batches
 from pipeline.data.prepared import Prepared
-from pipeline.runs.run import WEIGHTS, Epoch, Run, architecture_of, find_run
+from pipeline.runs.run import WEIGHTS, Epoch, Run, architecture_of, depends_on, find_run
 from pipeline.training.build import build_model, one_cycle
 from pipeline.training.training import train
 from tests.conftest import debug_config
@@ -72,6 +73,21 @@ def test_the_best_epoch_is_kept_and_patience_ends_a_run(tmp_path: Path, few: tup
     assert aucs_of_saved_weights(run, config, few[1]) == pytest.approx({t: m["auc"] for t, m in run.test.items()})
 
 
+@pytest.mark.parametrize("select_by", ["log_loss", "auc.education"])
+def test_another_metric_chooses_the_epoch_and_the_end(
+    tmp_path: Path, few: tuple[RunConfig, Prepared], select_by: str
+) -> None:
+    options = ("train.max_steps=0", "train.epochs=30", "train.lr=0.05", "train.patience=2", "train.batch_size=500")
+    config = config_in(tmp_path, few, *options, f"train.select_by={select_by}")
+    run = train(config, few[1])
+    figures = [-fmean(m["logloss"] for m in epoch.val.values()) for epoch in run.history]
+    if select_by == "auc.education":
+        figures = [epoch.val["education"]["auc"] for epoch in run.history]
+    assert run.best_epoch == figures.index(max(figures)) == len(figures) - 3
+    assert depends_on(config, few[1])["train"]["select_by"] == config.train.selection.text
+    assert "select_by" not in depends_on(config_in(tmp_path, few), few[1])["train"]
+
+
 def aucs_of_saved_weights(run: Run, config: RunConfig, prepared: Prepared) -> dict[str, float]:
     encoder = prepared.encoder()
     model = build_model(encoder, run.tasks, architecture_of(config), seed=9).eval()
@@ -86,7 +102,7 @@ def test_a_split_is_measured_batch_by_batch(tmp_path: Path, few: tuple[RunConfig
     whole = train(config_in(tmp_path / "whole", few), few[1])
     parts = train(config_in(tmp_path / "parts", few), few[1], evaluation_batch=7)
     assert {name for metrics in parts.test.values() for name in metrics} == {
-        *("auc", "auc_error", "logloss", "normalised_entropy", "calibration", "calibration_error")
+        *("auc", "auc_error", "ap", "logloss", "normalised_entropy", "calibration", "calibration_error")
     }
     for task, metrics in parts.test.items():
         # Other batches round the outputs otherwise, and two rows that all but tie may change places.
