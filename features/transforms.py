@@ -146,6 +146,24 @@ def standard_value(value: pl.Expr, mean: float, deviation: float) -> pl.Expr:
     return ((value - mean) / deviation).clip(-1e6, 1e6).fill_null(0.0).cast(pl.Float32)
 
 
+def median_and_range(values: pl.Series) -> tuple[float, float]:
+    """Median and interquartile range of the known values; where that is 0, half of the range of all, and then 1."""
+    known = values.drop_nulls().sort()
+    if known.is_empty():
+        return 0.0, 1.0
+    low, middle, high = (known.quantile(share, interpolation="linear") or 0.0 for share in (0.25, 0.5, 0.75))
+    whole = (known[-1] - known[0]) / 2
+    # As for a deviation: one over the smallest numbers is infinite.
+    return middle, max(high - low or whole or 1.0, 1e-300)
+
+
+def robust_value(value: pl.Expr, median: float, spread: float) -> pl.Expr:
+    """Value in spreads from the median, in float32, clipped smoothly to (-3, 3); the median, 0, where unknown."""
+    # The square of a number beyond 1e154 is infinite.
+    spreads = ((value - median) / spread).clip(-1e6, 1e6)
+    return (spreads / (1 + (spreads / 3) ** 2).sqrt()).fill_null(0.0).cast(pl.Float32)
+
+
 def bucket_id(value: pl.Expr, edges: Sequence[float]) -> pl.Expr:
     """Id of the bucket: ``FIRST_KNOWN`` + the number of edges at or below the value."""
     bucket = pl.lit(pl.Series(edges, dtype=pl.Float64)).search_sorted(value, side="right")

@@ -32,8 +32,8 @@ class Scale(BaseModel):
     """Fitted state of one number.
 
     Args:
-        mean: Mean of its value.
-        deviation: Standard deviation of its value.
+        mean: Mean of its value, or its median if the feature is scaled by that.
+        deviation: Standard deviation of its value, or its interquartile range.
         edges: Edges of its buckets.
         bin_edges: Edges of the bins of a piecewise-linear encoding, the lowest and the highest number among them; empty
             without such an encoding.

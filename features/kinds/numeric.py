@@ -30,7 +30,7 @@ class Numeric(Kind):
         clip: Lowest and highest value; a number outside becomes the nearer of the two.
         range: Lowest and highest number that raw rows may hold, before clipping; a number outside is an error in the
             data. An infinity leaves a side open.
-        log1p: Take ``sign(x) * log(1 + |x|)`` before standardising. Buckets do not depend on it.
+        log1p: Take ``sign(x) * log(1 + |x|)`` before scaling. Buckets do not depend on it.
         value: Whether the network reads the value in addition to the embeddings.
         raw: Whether that value is left unstandardised; it is then 0 where unknown.
         buckets: Upper limit of quantile buckets; 0 for none. A value held by more than ``1 / buckets`` of the rows gets
@@ -40,6 +40,9 @@ class Numeric(Kind):
             quantile bins) or ``"periodic"``; see :mod:`models.encodings`. None for the value as it is.
         bins: Of ``encoding = "piecewise"``, the upper limit of quantile bins. A value held by more than ``1 / bins`` of
             the rows begins a bin that ends at the next value. Numbers closer than float32 tells apart share an edge.
+        robust: Scale the value by median and interquartile range instead of mean and deviation, and clip it smoothly to
+            (-3, 3): ``t / sqrt(1 + (t / 3) ** 2)``, as RealMLP does (Holzmüller et al., NeurIPS 2024). If half of the
+            rows have one value, half the distance from the lowest to the highest number takes the place of the range.
     """
 
     has_scale: ClassVar[bool] = True
@@ -60,12 +63,16 @@ class Numeric(Kind):
     encoding: Annotated[ValueEncoding | None, Field(exclude_if=lambda encoding: encoding is None)] = None
     bins: Annotated[int, Field(ge=2, le=512, exclude_if=lambda bins: bins == _BINS)] = _BINS
 
+    robust: Annotated[bool, Field(exclude_if=lambda robust: not robust)] = False
+
     @model_validator(mode="after")
     def _is_used(self) -> Numeric:
         if not self.value and not self.buckets:
             raise ValueError("a numeric feature needs `value = true` or `buckets > 0`, found neither")
         if self.encoding and not self.value:
             raise ValueError("`encoding` is that of the value: give it `value = true`")
+        if self.robust and (self.raw or not self.value):
+            raise ValueError("`robust` scales the value: give it `value = true` and `raw = false`")
         if "bins" in self.model_fields_set and self.encoding != "piecewise":
             raise ValueError('`bins` are those of `encoding = "piecewise"`; quantile buckets are `buckets`')
         if self.unit is not None and self.until is None:
@@ -90,6 +97,7 @@ class Numeric(Kind):
             Example({"kind": "numeric", "column": "price", "value": False, "range": [-10, 100]}, prices, beyond),
             Example({"kind": "numeric", "column": "price", "encoding": "piecewise", "bins": 4}, prices, beyond),
             Example({"kind": "numeric", "column": "price", "encoding": "periodic", "buckets": 0}, prices, beyond),
+            Example({"kind": "numeric", "column": "price", "robust": True, "buckets": 0}, prices, beyond),
             Example({"kind": "numeric", "column": "last", "until": "now", "raw": True}, visits, visits[:2].reverse()),
             Example({"kind": "numeric", "column": "last", "until": "now", "unit": "s"}, seconds, seconds[:2].reverse()),
         )
@@ -163,6 +171,8 @@ class Numeric(Kind):
         """The scale of these moments, with edges at the sample's quantiles."""
         edges = transforms.bucket_edges(sample, self.buckets) if self.buckets else []
         bins = transforms.bin_edges(sample, self.bins) if self.encoding == "piecewise" else []
+        if self.robust:
+            mean, deviation = transforms.median_and_range(pl.select(self._logarithm(pl.lit(sample))).to_series())
         return Scale(mean=mean, deviation=deviation, edges=tuple(edges), bin_edges=tuple(bins))
 
     def known_values(self, fitted: FittedFeature) -> int:
@@ -186,7 +196,8 @@ class Numeric(Kind):
     def _scaled(self, value: pl.Expr, scale: Scale) -> pl.Expr:
         if self.raw:
             return value.fill_null(0.0).cast(pl.Float32)
-        return transforms.standard_value(value, scale.mean, scale.deviation)
+        scaled = transforms.robust_value if self.robust else transforms.standard_value
+        return scaled(value, scale.mean, scale.deviation)
 
     def _clipped(self, name: str, schema: pl.Schema, naming: Naming) -> pl.Expr:
         value = self.measured(name, schema, naming)

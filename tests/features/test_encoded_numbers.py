@@ -61,7 +61,9 @@ def test_few_values_have_few_edges_and_none_have_none(numbers: list[float], expe
     assert bins(*numbers, raw=True) == expected
 
 
-@pytest.mark.parametrize("keys", [{}, {"log1p": True}, {"clip": [0.0, 50.0], "log1p": True}, {"raw": True}])
+@pytest.mark.parametrize(
+    "keys", [{}, {"log1p": True}, {"clip": [0.0, 50.0], "log1p": True}, {"raw": True}, {"robust": True}]
+)
 def test_an_edge_is_to_the_bit_the_number_that_is_stored_of_its_row(keys: dict[str, Any]) -> None:
     numbers = np.random.default_rng(0).lognormal(3.0, 2.0, 500)
     encoder = fit(spec(encoding="piecewise", bins=8, **keys), rows(*numbers).lazy())
@@ -122,12 +124,40 @@ def test_the_place_is_that_among_the_numbers_of_a_row() -> None:
     assert fit(declared, frame.lazy()).encoded_values() == [EncodedValue(1, "periodic")]
 
 
+@pytest.mark.parametrize("log1p", [False, True])
+def test_a_robust_value_is_realmlps(log1p: bool) -> None:
+    numbers = np.random.default_rng(0).standard_cauchy(301) * 40
+    encoder = fit(spec(robust=True, log1p=log1p), rows(*numbers, None).lazy())
+    taken = np.sign(numbers) * np.log1p(np.abs(numbers)) if log1p else numbers
+    t = (taken - np.median(taken)) / (np.quantile(taken, 0.75) - np.quantile(taken, 0.25))
+    # What is stored is float32.
+    np.testing.assert_allclose(stored(encoder, rows(*numbers, None))[:-1], t / np.sqrt(1 + (t / 3) ** 2), rtol=1e-6)
+    beyond = stored(encoder, rows(None, float("nan"), 1e300, -1e300))
+    assert beyond == [0.0, 0.0, pytest.approx(3, abs=0.01), pytest.approx(-3, abs=0.01)]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        ([0.0] * 9 + [8.0], (0.0, 4.0)),  # its quartiles are equal
+        ([7.0] * 4, (7.0, 1.0)),
+        ([None], (0.0, 1.0)),
+        ([1.0, 2.0, 3.0, 4.0, 5.0], (3.0, 2.0)),
+    ],
+)
+def test_a_robust_scale_is_never_zero(numbers: list[float | None], expected: tuple[float, float]) -> None:
+    scale = fit(spec(robust=True), rows(*numbers).lazy()).scales["x"]
+    assert (scale.mean, scale.deviation) == expected
+
+
 @pytest.mark.parametrize(
     ("keys", "rule"),
     [
         ({"encoding": "piecewise", "value": False}, "give it `value = true`"),
         ({"encoding": "periodic", "bins": 8}, "`bins` are those of"),
         ({"bins": 32}, "`bins` are those of"),
+        ({"robust": True, "raw": True}, "`robust` scales the value"),
+        ({"robust": True, "value": False}, "`robust` scales the value"),
         ({"encoding": "piecewise", "bins": 1}, "greater than or equal to 2"),
         ({"encoding": "linear"}, "'piecewise' or 'periodic'"),
     ],

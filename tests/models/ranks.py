@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.multiprocessing.spawn import start_processes
 from torch.optim.lr_scheduler import LambdaLR
 
-from features.encoder import Table
+from features.encoder import EncodedValue, Table
 from gradops import GramEstimator, Microbatch, MultiTaskOptimizer, Ranks
 from gradops.methods import parse
 from gradops.rotation import Rotations
@@ -55,6 +55,7 @@ class Case:
         doubled: Whether the network is in float64: GradDrop's draws are of the type of the gradients, and PCGrad's
             quotients magnify float32 rounding.
         architecture: What stands on the tables.
+        encoded: The numbers that it encodes.
         broken: What is done wrongly, to be found.
     """
 
@@ -67,6 +68,7 @@ class Case:
     piece: int = 0
     doubled: bool = False
     architecture: str = "shared_bottom"
+    encoded: tuple[EncodedValue, ...] = ()
     broken: str = ""
 
 
@@ -116,7 +118,9 @@ def network(case: Case, embedding: Embedding) -> Architecture:
     if rotation is not None:
         assert config.head_width is not None
         rotations = Rotations(rotation, tasks=networks.TASKS, width=config.head_width)
-    model = config.build(embedding, values=networks.VALUES, tasks=networks.NAMES, head_transform=rotations)
+    model = config.build(
+        embedding, values=networks.VALUES, tasks=networks.NAMES, head_transform=rotations, encoded=case.encoded
+    )
     model.initialise(torch.Generator().manual_seed(1), embedding_std=0.5)
     with torch.no_grad():
         for parameter in above_tables(model):
@@ -190,7 +194,7 @@ def sharded_steps(case: Case, rank: int, world: int) -> Outcome:
 
 
 def without_tables(model: Architecture) -> dict[str, Tensor]:
-    return {k: v.clone() for k, v in model.state_dict().items() if not k.startswith("embedding.")}
+    return {k: v.detach().clone() for k, v in model.named_parameters() if not k.startswith("embedding.")}
 
 
 def optimizer_of(case: Case, model: Architecture, of_tables: Sequence[torch.optim.Optimizer], group: Any) -> Any:

@@ -53,6 +53,7 @@ CASES = [
     Case("rotograd", MIXED, method="rotograd + rotation(leader_lr=0.1)"),
     Case("rotograd_coop", MIXED, method="rotograd_coop + rotation(loss='v1', cooperative_after=2, leader_lr=0.1)"),
     Case("graddrop", MIXED, method="graddrop", doubled=True),
+    Case("encoded numbers", MIXED, encoded=networks.ENCODED),
     *(Case(kind, MIXED, architecture=kind) for kind in OTHERS),
     *(Case(f"{kind} in pieces", MIXED, method="graddrop", piece=7, doubled=True, architecture=kind) for kind in OTHERS),
 ]

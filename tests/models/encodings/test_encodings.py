@@ -23,6 +23,9 @@ from models.encodings.base import Encoding
 from models.encodings.numbers import Numbers
 from models.encodings.periodic import Periodic, PeriodicConfig
 from models.encodings.piecewise import PiecewiseConfig, PiecewiseLinear
+from models.interactions.base import InteractionConfig
+from models.interactions.dcn_v2 import DCNv2Config
+from models.interactions.dot import DotConfig
 from pipeline.training.resolve import load_config
 from tests.conftest import ROOT
 from tests.models import networks
@@ -145,12 +148,15 @@ def test_numbers_without_an_encoding_stand_behind_the_others_as_they_are() -> No
     assert (numbers(other_BV) != read_BX).any(0).nonzero().min() >= 16, "the second periodic number has the third place"
 
 
+@pytest.mark.parametrize("interaction", [None, DCNv2Config.example(), DotConfig.example()])
 @pytest.mark.parametrize("kind", ["piecewise", "periodic"])
-def test_the_exact_step_goes_back_through_an_encoding_at_once(kind: str) -> None:
-    """Through all tasks side by side, with a number that has no encoding beside it."""
+def test_the_exact_step_goes_back_through_an_encoding_at_once(kind: str, interaction: InteractionConfig | None) -> None:
+    """All tasks side by side, with a number that has no encoding beside it."""
     encoded = [EncodedValue(1, kind, (-1.0, 0.0, 1.0) if kind == "piecewise" else ())]
-    model = SharedBottomConfig.example().build(
-        PortableEmbedding(networks.TABLES), values=2, tasks=networks.NAMES, encoded=encoded
+    model = (
+        SharedBottomConfig.example()
+        .model_copy(update={"interaction": interaction})
+        .build(PortableEmbedding(networks.TABLES), values=2, tasks=networks.NAMES, encoded=encoded)
     )
     model.double().initialise(torch.Generator().manual_seed(0), embedding_std=0.5)
     leaf_BE = torch.randn(5, 14, dtype=torch.float64, requires_grad=True)
