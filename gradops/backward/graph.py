@@ -107,6 +107,7 @@ class _Walk:
     def covers(self, sources: Iterable[Node]) -> bool:
         """Whether known operations lead from the sources to the leaf, if there is one, and to all shared parameters."""
         waiting = [(node, 0) for node in sources]
+        batch = max(_rows(node, axis) for node, axis in waiting)
         axes: dict[Node, int] = {}
         while waiting:
             node, axis = waiting.pop()
@@ -115,13 +116,20 @@ class _Walk:
                     return False
                 continue
             axes[node] = axis
-            if axis == 0 and self.leaf is not None and getattr(node, "variable", None) is self.leaf:
+            # Each row of the batch has a number of rows here, one by one: so the first rows are those of the first.
+            if batch and _rows(node, axis) % batch:
+                return False
+            if self._is_leaf(node, axis, batch):
                 self.end = node
             elif (inputs := self._read(node, axis)) is None:
                 return False
             else:
                 waiting += inputs
         return not self.unmet and (self.end is None) == (self.leaf is None)
+
+    def _is_leaf(self, node: Node, axis: int, batch: int) -> bool:
+        is_leaf = self.leaf is not None and getattr(node, "variable", None) is self.leaf
+        return is_leaf and axis == 0 and _rows(node, axis) == batch
 
     def _read(self, node: Node, axis: int) -> list[tuple[Node, int]] | None:
         """Add the operation of a node to the steps, and return the nodes of its inputs; None for an unknown one."""
@@ -188,6 +196,11 @@ def _add(waiting: dict[Node, Tensor], found: Iterable[tuple[Node, Tensor]]) -> N
             waiting[node] = cotangent
         else:
             waiting[node] = there.add_(cotangent) if there.dtype == cotangent.dtype else there + cotangent
+
+
+def _rows(node: Node, axis: int) -> int:
+    """The size of the dimension of the rows in the tensor that the node made; 0 for a scalar."""
+    return int(sum(shape(node)[axis : axis + 1]))
 
 
 def _skipped(node: Node) -> Node:

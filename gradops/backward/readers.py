@@ -13,7 +13,6 @@ from gradops.backward.rules import (
     BatchedLinear,
     Concatenation,
     Factor,
-    JoinedRows,
     Linear,
     PairProducts,
     Product,
@@ -23,7 +22,6 @@ from gradops.backward.rules import (
     Scaled,
     Selection,
     Softmax,
-    SplitRows,
     Sum,
     Transpose,
 )
@@ -121,7 +119,8 @@ def _dropout(node: Node, axis: int, place: Place) -> Found | None:
     del place
     if not node._saved_p < 1:
         return None
-    return Found(_factor(node, node._saved_result1, axis, 1 / (1 - node._saved_p)), [(_before(node)[0], axis)])
+    mask = node._saved_result1.to(node._input_metadata[0].dtype)
+    return Found(_factor(node, mask / (1 - node._saved_p), axis), [(_before(node)[0], axis)])
 
 
 def _mul(node: Node, axis: int, place: Place) -> Found | None:
@@ -155,10 +154,10 @@ def _sin(node: Node, axis: int, place: Place) -> Found:
     return Found(Factor(node._saved_self.cos(), axis), [(_before(node)[0], axis)])
 
 
-def _factor(node: Node, constant: Tensor, axis: int, scale: float = 1.0) -> Factor:
+def _factor(node: Node, constant: Tensor, axis: int) -> Factor:
     """A constant factor: a number, or a mask whose type and device may differ from those of the other factor."""
     made = node._input_metadata[0]
-    return Factor((constant.to(made.device, made.dtype) * scale).expand(shape(node)), axis)
+    return Factor(constant.to(made.device, made.dtype).expand(shape(node)), axis)
 
 
 def _add(node: Node, axis: int, place: Place) -> Found | None:
@@ -200,16 +199,13 @@ def _cat(node: Node, axis: int, place: Place) -> Found | None:
 def _reshape(node: Node, axis: int, place: Place) -> Found | None:
     del place
     before = _before(node)[0]
-    if axis != 0:
+    if axis != 0 or not shape(before) or not shape(node):
         return None
-    of, made = shape(before), shape(node)
-    if of[:1] == made[:1]:
-        return Found(Reshape(of[1:]), [(before, 0)])
-    if len(of) == 3 and made == (of[0] * of[1], of[2]):
-        return Found(JoinedRows(of[1]), [(before, 0)])
-    if len(made) == 3 and of == (made[0] * made[1], made[2]):
-        return Found(SplitRows(made[1]), [(before, 0)])
-    return None
+    inner_rows, rows = shape(before)[0], shape(node)[0]
+    split, joined = (max(of // max(by, 1), 1) for of, by in ((rows, inner_rows), (inner_rows, rows)))
+    if inner_rows * split != rows * joined:
+        return None
+    return Found(Reshape(shape(before)[1:], split, joined), [(before, 0)])
 
 
 def _transpose(node: Node, axis: int, place: Place) -> Found:

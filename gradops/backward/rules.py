@@ -7,6 +7,7 @@ may change them in place.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -216,40 +217,22 @@ class Concatenation:
 
 @dataclass(frozen=True)
 class Reshape:
-    """The entries of every row in another shape, that of the input being ``inner`` without the rows."""
+    """The same entries in another shape, that of the input being ``inner`` without the rows.
+
+    One row may become ``split`` rows, or ``joined`` rows may become one: so does a layer over B x N x units.
+    """
 
     inner: tuple[int, ...]
+    split: int = 1
+    joined: int = 1
 
     def back(self, cotangent: Tensor, blocks: Sequence[Tensor]) -> Sequence[Tensor]:
-        """The same entries."""
+        """The same entries, each row's tasks together."""
         del blocks
-        return (cotangent.reshape(*cotangent.shape[:2], *self.inner),)
-
-
-@dataclass(frozen=True)
-class JoinedRows:
-    """The ``parts`` vectors of every row become as many rows, as a layer that reads each of them wants."""
-
-    parts: int
-
-    def back(self, cotangent: Tensor, blocks: Sequence[Tensor]) -> Sequence[Tensor]:
-        """The vectors of a row together again, after the tasks."""
-        del blocks
-        rows, tasks, *inner = cotangent.shape
-        return (cotangent.reshape(rows // self.parts, self.parts, tasks, *inner).transpose(1, 2),)
-
-
-@dataclass(frozen=True)
-class SplitRows:
-    """Every ``parts`` rows become one: the inverse of :class:`JoinedRows`."""
-
-    parts: int
-
-    def back(self, cotangent: Tensor, blocks: Sequence[Tensor]) -> Sequence[Tensor]:
-        """Rows of their own again, each with all tasks."""
-        del blocks
-        rows, tasks, parts, *inner = cotangent.shape
-        return (cotangent.transpose(1, 2).reshape(rows * parts, tasks, *inner),)
+        (rows, tasks), entries = cotangent.shape[:2], math.prod(self.inner) // self.split
+        rows //= self.split
+        apart = cotangent.reshape(rows, self.split, tasks, self.joined, entries).transpose(1, 3)
+        return (apart.reshape(rows * self.joined, tasks, *self.inner),)
 
 
 @dataclass(frozen=True)

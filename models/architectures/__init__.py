@@ -10,7 +10,9 @@ from inspect import isclass
 from typing import Any
 
 from features.nearest import nearest
+from models.architectures.aitm import AITMConfig as AITMConfig
 from models.architectures.base import DEFAULT_KIND, ArchitectureConfig
+from models.architectures.dbmtl import DBMTLConfig as DBMTLConfig
 from models.architectures.esmm import ESMMConfig as ESMMConfig
 from models.architectures.mmoe import MMoEConfig as MMoEConfig
 from models.architectures.ple import PLEConfig as PLEConfig

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Annotated, Any, Protocol, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from features.declared import Declared
@@ -21,6 +22,7 @@ from models.encodings.numbers import Numbers
 from models.interactions import AnyInteraction
 from models.interactions.base import Interaction
 from models.layers.experts import BatchedLinear
+from models.layers.task_graph import circle_of
 
 # The tensors that one task reads: the shared one, or the shared one and further ones.
 View = Tensor | tuple[Tensor, ...]
@@ -87,11 +89,11 @@ class Architecture(nn.Module, ABC):
             input_BX: Embeddings and numeric values, or what an interaction has made of them.
 
         Returns:
-            Logits B x T, and T distinct views (:func:`views_of`) of the last tensor that several tasks read. Conflict
-            "at the features" is measured there. Where tasks read further tensors that lead to something shared, as
-            gates read the input, each has a tuple: its view of that last tensor, then its views of the others, the same
-            tensors for every task. Loss t reaches everything shared, pooled embeddings included, only through the
-            views of task t.
+            Logits B x T, and T distinct views (:mod:`models.layers.views`) of the last tensor that several tasks read.
+            Conflict "at the features" is measured there. Where tasks read further tensors that lead to something
+            shared, as gates read the input, each has a tuple: its view of that last tensor, then its views of the
+            others, the same tensors for every task. Loss t reaches everything shared, pooled embeddings included, only
+            through the views of task t.
         """
 
     def shared_parameters(self) -> list[nn.Parameter]:
@@ -219,10 +221,22 @@ class ArchitectureConfig(Declared, ABC):
         """
         return None
 
+    @property
+    def relations(self) -> Mapping[str, Sequence[str]]:
+        """Each task that is built on earlier ones, with these, as the architecture's keys name them."""
+        return {}
+
+    @model_validator(mode="after")
+    def _is_no_circle(self) -> Self:
+        if circle := circle_of(self.relations):
+            found = " after ".join(f"`{task}`" for task in circle)
+            raise ValueError(f"no task should be built on itself, found {found}")
+        return self
+
     def unknown_tasks(self, tasks: Sequence[str]) -> Sequence[str]:
         """The names of tasks in the architecture's keys that are not among these, all that the config declares."""
-        del tasks
-        return ()
+        named = [*self.relations, *chain.from_iterable(self.relations.values())]
+        return [name for name in dict.fromkeys(named) if name not in tasks]
 
     @classmethod
     @abstractmethod
@@ -299,19 +313,6 @@ class ArchitectureConfig(Declared, ABC):
         later = {"interaction", "encoding"}
         usual = {key for key in later if getattr(self, key) == type(self).model_fields[key].default}
         return self.model_dump(mode="json", exclude=usual)
-
-
-def views_of(shared: Tensor, tasks: int) -> tuple[Tensor, ...]:
-    """T distinct views of a tensor, one for each task to read, so that its gradient there can be told apart."""
-    return tuple(shared.view_as(shared) for _ in range(tasks))
-
-
-def multilayer(width: int, units: Sequence[int], dropout: float = 0.0) -> nn.Sequential:
-    """Linear layers of these units over an input of a width, each followed by ReLU and, if there is some, dropout."""
-    layers: list[nn.Module] = []
-    for before, after in zip([width, *units], units, strict=False):
-        layers += [nn.Linear(before, after), nn.ReLU()] + [nn.Dropout(dropout)] * (dropout > 0)
-    return nn.Sequential(*layers)
 
 
 def draw_uniform(weights: Sequence[Tensor], inputs: int, generator: torch.Generator) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from models.architectures.base import Architecture, ArchitectureConfig, HeadTransform, View, multilayer, views_of
+from models.architectures.base import Architecture, ArchitectureConfig, HeadTransform, View
 from models.embedding.base import Embedding
+from models.layers.multilayer import multilayer
+from models.layers.related import Read, read_by_tasks
+from models.layers.task_graph import TaskGraph
 
 
 class ESMM(Architecture):
@@ -30,41 +33,31 @@ class ESMM(Architecture):
     def __init__(self, embedding: Embedding, *, values: int, tasks: Sequence[str], config: ESMMConfig) -> None:
         super().__init__(embedding)
         width = sum(embedding.layout.widths) + values
-        self._width, self._detach = config.bottom[-1], config.detach
-        self._given = {tasks.index(t): tasks.index(g) for t, g in config.given.items() if {t, g} <= {*tasks}}
-        self._shared = [] if config.detach else sorted({*self._given.values()})
+        self._graph = TaskGraph.of(config.relations, tasks, detach=config.detach)
         self.bottom = multilayer(width, config.bottom, config.dropout)
-        layers = [self._width, *config.tower]
+        read = config.bottom[-1]
         self.towers = nn.ModuleList(
-            nn.Sequential(multilayer(self._width, config.tower), nn.Linear(layers[-1], 1)) for _ in tasks
+            nn.Sequential(multilayer(read, config.tower), nn.Linear([read, *config.tower][-1], 1)) for _ in tasks
         )
 
     def through_layers(self, input_BX: Tensor) -> tuple[Tensor, tuple[View, ...]]:
         """Logits B x T of the products, and T views of the bottom's output with the logits of shared towers."""
         shared_BD = self.bottom(input_BX)
-        read = torch.cat([shared_BD, *(self.towers[task](shared_BD) for task in self._shared)], dim=1)
-        views = views_of(read, len(self.towers))
-        return torch.cat([self._logit(task, view) for task, view in enumerate(views)], dim=1), views
+        logits = {task: self.towers[task](shared_BD) for task in self._graph.reached}
+        reads, views = read_by_tasks(shared_BD, logits, len(self.towers))
+        return torch.cat([self._logit(task, read) for task, read in enumerate(reads)], dim=1), views
 
-    def _logit(self, task: int, view_BX: Tensor) -> Tensor:
+    def _logit(self, task: int, read: Read) -> Tensor:
         """The logit of a task's probability over all rows, B x 1."""
-        own_B1 = self._own_logit(task, view_BX)
-        if task not in self._given:
-            return own_B1
-        given_B1 = self._logit(self._given[task], view_BX)
-        return logit_of_product(own_B1, given_B1.detach() if self._detach else given_B1)
-
-    def _own_logit(self, task: int, view_BX: Tensor) -> Tensor:
-        """The logit of a task's probability given the earlier task, B x 1."""
-        if task in self._shared:
-            place = self._width + self._shared.index(task)
-            return view_BX[:, place : place + 1]
-        logit_B1: Tensor = self.towers[task](view_BX[:, : self._width])
+        logit_B1 = read.earlier[task] if task in read.earlier else self.towers[task](read.base_BX)
+        for given in self._graph.parents[task]:  # one, or none
+            given_B1 = self._logit(given, read)
+            logit_B1 = logit_of_product(logit_B1, given_B1.detach() if self._graph.detach else given_B1)
         return logit_B1
 
     def shared_layers(self) -> list[nn.Parameter]:
         """The parameters of the bottom, and of the towers of tasks that others are given."""
-        modules = [self.bottom, *(self.towers[task] for task in self._shared)]
+        modules = [self.bottom, *(self.towers[task] for task in self._graph.reached)]
         return [parameter for module in modules for parameter in module.parameters()]
 
 
@@ -99,25 +92,15 @@ class ESMMConfig(ArchitectureConfig):
     tower: tuple[PositiveInt, ...] = ()
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
-    @model_validator(mode="after")
-    def _is_no_circle(self) -> Self:
-        for task in self.given:
-            seen, other = {task}, self.given[task]
-            while other not in seen and other in self.given:
-                seen.add(other)
-                other = self.given[other]
-            if other == task:
-                raise ValueError(f"given: a task should not be given itself, found that of `{task}` after others")
-        return self
-
     @classmethod
     def example(cls) -> Self:
         """A chain of three tasks."""
         return cls(given={"marital": "income", "education": "marital"}, bottom=(8, 6), tower=(4,))
 
-    def unknown_tasks(self, tasks: Sequence[str]) -> Sequence[str]:
-        """As :meth:`ArchitectureConfig.unknown_tasks`."""
-        return [name for name in dict.fromkeys([*self.given, *self.given.values()]) if name not in tasks]
+    @property
+    def relations(self) -> Mapping[str, Sequence[str]]:
+        """Each task that is given another one, with this one."""
+        return {task: (given,) for task, given in self.given.items()}
 
     def network(
         self, embedding: Embedding, *, values: int, tasks: Sequence[str], head_transform: HeadTransform | None

@@ -9,9 +9,11 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from models.architectures.base import Architecture, ArchitectureConfig, HeadTransform, View, multilayer, views_of
+from models.architectures.base import Architecture, ArchitectureConfig, HeadTransform, View
 from models.embedding.base import Embedding
 from models.layers.experts import Experts, Gate, mixed
+from models.layers.multilayer import multilayer
+from models.layers.views import views_of
 
 
 class MMoE(Architecture):

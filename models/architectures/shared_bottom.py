@@ -9,8 +9,10 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from models.architectures.base import Architecture, ArchitectureConfig, HeadTransform, multilayer, views_of
+from models.architectures.base import Architecture, ArchitectureConfig, HeadTransform
 from models.embedding.base import Embedding
+from models.layers.multilayer import multilayer
+from models.layers.views import views_of
 
 
 class SharedBottom(Architecture):

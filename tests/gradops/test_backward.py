@@ -124,6 +124,7 @@ def test_without_a_leaf() -> None:
 
 FIRST, SECOND = nn.Linear(WIDE, WIDE).double(), nn.Linear(WIDE, WIDE).double()
 WIDER = nn.Linear(2 * WIDE, WIDE).double()
+NARROW = nn.Linear(1, 2).double()
 TURNED = nn.Parameter(torch.randn(WIDE, WIDE, dtype=torch.float64))
 WHOLE = nn.Parameter(torch.randn(BATCH, WIDE, dtype=torch.float64))
 DEEP_WEIGHT, DEEP_BIAS = (nn.Parameter(torch.randn(2, 3, *of, dtype=torch.float64)) for of in ([WIDE], []))
@@ -140,6 +141,13 @@ def experts(x: Tensor) -> Tensor:
     return deep(EXPERTS(x).relu().view(len(x), 2, WIDE).transpose(0, 1)).transpose(0, 1).relu()
 
 
+def attention(x: Tensor) -> Tensor:
+    """A layer over two parts of each row, and their mixture by products of the parts."""
+    part_B2D = FIRST(torch.cat([x.unsqueeze(1), (2 * x).unsqueeze(1)], dim=1))
+    score_B2 = torch.bmm(part_B2D.view(-1, 1, WIDE), part_B2D.view(-1, WIDE, 1)).view(-1, 2)
+    return torch.bmm(score_B2.softmax(1)[:, None], part_B2D).squeeze(1)
+
+
 MANY: list[Tensor] = [*EXPERTS.parameters(), DEEP_WEIGHT, DEEP_BIAS]
 GRAPHS: dict[str, tuple[Callable[[Tensor], Tensor], list[Tensor]]] = {
     "residual": (lambda x: x + FIRST(x), [*FIRST.parameters()]),
@@ -152,6 +160,8 @@ GRAPHS: dict[str, tuple[Callable[[Tensor], Tensor], list[Tensor]]] = {
         lambda x: torch.bmm(FIRST(x).softmax(-1).index_select(1, torch.tensor([3, 0]))[:, None], experts(x)).squeeze(1),
         [*FIRST.parameters(), *MANY],
     ),
+    "a layer over parts of a row": (lambda x: NARROW(x.view(-1, WIDE, 1)).relu().flatten(1), [*NARROW.parameters()]),
+    "attention over two parts": (attention, [*FIRST.parameters()]),
     "a layer beside the leaf": (
         lambda x: torch.cat([x.unsqueeze(1), FIRST(x).unsqueeze(1)], dim=1).flatten(1),
         [*FIRST.parameters()],
@@ -249,6 +259,7 @@ UNKNOWN: dict[str, tuple[Callable[[Tensor], Tensor], list[Tensor]]] = {
     "a layer that is not shared": (lambda x: SECOND(FIRST(x)), [*FIRST.parameters()]),
     "a shared layer elsewhere": (lambda x: FIRST(x), [*FIRST.parameters(), *SECOND.parameters()]),
     "a reshape": (lambda x: FIRST(x).view(-1, 2 * WIDE).view(BATCH, WIDE), [*FIRST.parameters()]),
+    "rows joined": (lambda x: WIDER(x.view(-1, 2 * WIDE)), [*WIDER.parameters()]),
     "values first": (lambda x: FIRST(torch.cat([x.detach()[:, :2], x[:, :3]], dim=1)), [*FIRST.parameters()]),
     "a scaled sum": (lambda x: torch.addmm(FIRST.bias, x, FIRST.weight.t(), alpha=2), [*FIRST.parameters()]),
     "a scaled bias": (lambda x: torch.addmm(FIRST.bias, x, FIRST.weight.t(), beta=2), [*FIRST.parameters()]),
@@ -274,6 +285,7 @@ def test_anything_else_goes_by_autograd(name: str) -> None:
 MASK = torch.arange(BATCH * WIDE).view(BATCH, WIDE) % 2 == 0
 CHAINS: dict[str, Callable[[Tensor], Tensor]] = {
     "a whole number": lambda x: FIRST(x) * 2,
+    "a fraction": lambda x: FIRST(x) * 0.1,
     "a whole number before": lambda x: FIRST(2 * x),
     "a mask": lambda x: FIRST(x) * MASK,
     "a number a unit": lambda x: FIRST(x) * torch.arange(WIDE).double(),
