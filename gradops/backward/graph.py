@@ -13,7 +13,7 @@ from graphlib import TopologicalSorter
 
 from torch import Tensor
 
-from gradops.backward.readers import READERS, SAME, Node, shape
+from gradops.backward.readers import READERS, SAME, Node, shape, skipped
 from gradops.backward.rules import Concatenation, Factor, Linear, Rule
 
 _KEEPS_ORDER = (*SAME, "UnsqueezeBackward0")  # the same entries in the same order, perhaps in another shape
@@ -87,7 +87,7 @@ def find_backward(
     outputs = [output for views in read for output in views]
     if any(tensor is not None and tensor._backward_hooks for tensor in (*outputs, *shared, leaf)):
         return None
-    made = [{_skipped(output.grad_fn) for output in views} for views in read]
+    made = [{skipped(output.grad_fn) for output in views} for views in read]
     if any(len(nodes) > 1 for nodes in made):
         return None
     sources, walk = tuple(node for nodes in made for node in nodes), _Walk(shared, leaf)
@@ -137,7 +137,7 @@ class _Walk:
         found = None if reader is None else reader(node, axis, self._place)
         if found is None:
             return None
-        inputs = [(_skipped(before), axis) for before, axis in found.inputs]
+        inputs = [(skipped(before), axis) for before, axis in found.inputs]
         self.steps[node] = Step(found.rule, tuple(before for before, _ in inputs))
         return inputs
 
@@ -201,10 +201,3 @@ def _add(waiting: dict[Node, Tensor], found: Iterable[tuple[Node, Tensor]]) -> N
 def _rows(node: Node, axis: int) -> int:
     """The size of the dimension of the rows in the tensor that the node made; 0 for a scalar."""
     return int(sum(shape(node)[axis : axis + 1]))
-
-
-def _skipped(node: Node) -> Node:
-    """The nearest earlier node that does more than pass entries on."""
-    while node is not None and node.name() in SAME and shape(node) == shape(node.next_functions[0][0]):
-        node = node.next_functions[0][0]
-    return node

@@ -50,6 +50,13 @@ def shape(node: Node) -> tuple[int, ...]:
     return tuple(node._input_metadata[0].shape)
 
 
+def skipped(node: Node) -> Node:
+    """The nearest earlier node that does more than pass entries on."""
+    while node is not None and node.name() in SAME and shape(node) == shape(node.next_functions[0][0]):
+        node = node.next_functions[0][0]
+    return node
+
+
 def _before(node: Node) -> list[Node]:
     return [edge for edge, _ in node.next_functions]
 
@@ -82,6 +89,7 @@ def _linear(
 
 def _baddbmm(node: Node, axis: int, place: Place) -> Found | None:
     bias, before, turned = _before(node)
+    turned = skipped(turned)  # in another precision after it was turned
     plain = node._saved_alpha == node._saved_beta == 1 and node._saved_batch1 is not None
     if axis != 1 or not plain or bias is None or not _turns(turned, (0, 2, 1)):
         return None

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
 
-from gradops import MultiTaskOptimizer, StepReport
+from gradops import Microbatch, MultiTaskOptimizer, StepReport, jacobian
+from gradops.backward.graph import find_backward
 from gradops.methods import METHODS, parse
 from gradops.rotation import Rotations
-from models.architectures.shared_bottom import SharedBottom
+from models.architectures.base import ArchitectureConfig
+from models.architectures.mmoe import MMoEConfig
+from models.architectures.shared_bottom import SharedBottom, SharedBottomConfig
+from models.embedding.portable import PortableEmbedding
 from tests.models import networks
 
-BATCH = 256
+BATCH, FEW = 256, 32
 
 
 def network(method: str) -> SharedBottom:
@@ -51,3 +56,24 @@ def test_a_step_in_half_precision_is_nearly_that_in_single(method: str) -> None:
         return torch.cat([part.flatten() for part in parts])
 
     assert float(torch.cosine_similarity(moved(half), moved(single), dim=0)) > 0.998
+
+
+@pytest.mark.parametrize("config", [SharedBottomConfig.example(), MMoEConfig.example()])
+def test_all_tasks_go_back_at_once_in_half_precision(config: ArchitectureConfig) -> None:
+    """Over encoded numbers: batched layers and layers of parts, whose weights are copied into bfloat16."""
+    model = config.build(
+        PortableEmbedding(networks.TABLES), values=networks.VALUES, tasks=networks.NAMES, encoded=networks.ENCODED
+    )
+    model.initialise(torch.Generator().manual_seed(0), embedding_std=0.5)
+    leaf_BE = torch.randn(FEW, 14, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        logits_BT, views = model.through(leaf_BE, networks.values(FEW, 0).float())
+    read = list(zip(*((view,) if isinstance(view, Tensor) else view for view in views), strict=True))
+    shared = model.shared_parameters()
+    assert find_backward(read, shared, leaf_BE) is not None
+    losses_T = networks.mean_losses(logits_BT.float(), networks.labels(FEW, 0).float())
+    found = jacobian.gradients_apart(jacobian.split(Microbatch(losses_T, views, leaf_BE), []), shared, leaf_BE)
+    for block, expected in zip(found.blocks, torch.autograd.grad(losses_T[1], shared), strict=True):
+        # bfloat16 has three digits, and sums are taken in another order.
+        scale = float(expected.abs().max())
+        torch.testing.assert_close(block[1].view_as(expected), expected, rtol=0, atol=0.03 * scale)

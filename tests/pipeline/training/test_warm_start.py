@@ -43,6 +43,21 @@ def next_config(run: Run, *overrides: str) -> RunConfig:
     return config(4, *QUICK, f"train.start_from={run.fingerprint}", *overrides)
 
 
+def test_encoded_numbers_keep_their_bins_and_weights(days: Days) -> None:
+    """Bins stay as data grows, and the network that starts has those of the earlier run."""
+    keys = [f"spec.features.price.{key}" for key in ('encoding="piecewise"', "bins=4")]
+    before, after = prepare(config(3, *keys)), prepare(config(4, *keys))
+    assert after.encoder().encoded_values() == before.encoder().encoded_values() != []
+    run = train(config(3, *QUICK, *keys), before)
+    chosen = next_config(run, *keys)
+    assert can_start(chosen, after, run.fingerprint)
+    state, saved = trainer_of(chosen, after).model.plain_state(), load_file(run.folder / WEIGHTS)
+    of_numbers = [name for name in saved if name.startswith("numbers.encodings.piecewise.")]
+    assert len(of_numbers) == 6
+    assert all(torch.equal(state[name], saved[name]) for name in of_numbers)
+    assert saved["numbers.encodings.piecewise.weight"][:, :, 1:].any()
+
+
 @pytest.mark.parametrize("method", ["uniform", "rotograd"])
 def test_it_begins_as_the_earlier_run_ended(days: Days, method: str) -> None:
     run = first_run(days, f"train.method={method}")
