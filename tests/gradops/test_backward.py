@@ -129,6 +129,7 @@ TURNED = nn.Parameter(torch.randn(WIDE, WIDE, dtype=torch.float64))
 WHOLE = nn.Parameter(torch.randn(BATCH, WIDE, dtype=torch.float64))
 DEEP_WEIGHT, DEEP_BIAS = (nn.Parameter(torch.randn(2, 3, *of, dtype=torch.float64)) for of in ([WIDE], []))
 EXPERTS = nn.Linear(WIDE, 2 * WIDE).double()
+FREQUENCIES, NUMBERS = nn.Parameter(torch.randn(3, 2).double()), torch.randn(BATCH, 3, 1).double()
 
 
 def deep(input_NBI: Tensor) -> Tensor:
@@ -146,6 +147,12 @@ def attention(x: Tensor) -> Tensor:
     part_B2D = FIRST(torch.cat([x.unsqueeze(1), (2 * x).unsqueeze(1)], dim=1))
     score_B2 = torch.bmm(part_B2D.view(-1, 1, WIDE), part_B2D.view(-1, WIDE, 1)).view(-1, 2)
     return torch.bmm(score_B2.softmax(1)[:, None], part_B2D).squeeze(1)
+
+
+def waves(x: Tensor) -> Tensor:
+    """The leaf beside sines and cosines of a parameter times numbers of each row."""
+    angle_B32 = NUMBERS * FREQUENCIES
+    return torch.cat([x, angle_B32.sin().flatten(1), (angle_B32.cos() + angle_B32).flatten(1)], dim=1)
 
 
 MANY: list[Tensor] = [*EXPERTS.parameters(), DEEP_WEIGHT, DEEP_BIAS]
@@ -166,6 +173,7 @@ GRAPHS: dict[str, tuple[Callable[[Tensor], Tensor], list[Tensor]]] = {
         lambda x: torch.cat([x.unsqueeze(1), FIRST(x).unsqueeze(1)], dim=1).flatten(1),
         [*FIRST.parameters()],
     ),
+    "waves of numbers": (waves, [FREQUENCIES]),
     "a cross layer of low rank": (lambda x: x * SECOND(FIRST(x)) + x, [*FIRST.parameters(), *SECOND.parameters()]),
     "products of pairs": (
         lambda x: torch.bmm(FIRST(x).unsqueeze(2), x.unsqueeze(1)).flatten(1).index_select(1, torch.tensor([0, 7])),
