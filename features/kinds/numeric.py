@@ -38,11 +38,13 @@ class Numeric(Kind):
         width: Embedding width of the buckets; by default the spec's, or a width that grows with their number.
         encoding: Encoding in place of the value, computed by the network: ``"piecewise"`` (piecewise-linear over
             quantile bins) or ``"periodic"``; see :mod:`models.encodings`. None for the value as it is.
-        bins: Of ``encoding = "piecewise"``, the upper limit of quantile bins. A value held by more than ``1 / bins`` of
-            the rows begins a bin that ends at the next value. Numbers closer than float32 tells apart share an edge.
+        bins: Of ``encoding = "piecewise"``, the number of quantile bins; fewer where there are fewer values. A value
+            held by more than ``1 / bins`` of the rows begins a bin that ends at the next value, so that there may be up
+            to twice as many. Numbers closer than float32 tells apart share an edge.
         robust: Scale the value by median and interquartile range instead of mean and deviation, and clip it smoothly to
             (-3, 3): ``t / sqrt(1 + (t / 3) ** 2)``, as RealMLP does (Holzmüller et al., NeurIPS 2024). If half of the
-            rows have one value, half the distance from the lowest to the highest number takes the place of the range.
+            rows have one value, half the distance from the lowest to the highest number takes the place of the range. A
+            constant's is 1, where the authors' code gives 0 for every number that is to be predicted.
     """
 
     has_scale: ClassVar[bool] = True
