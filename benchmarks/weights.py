@@ -37,7 +37,7 @@ def _medians(tasks: int) -> dict[str, float]:
     jacobians = [torch.randn(tasks, 200, generator=generator, dtype=torch.float64) for _ in range(20)]
     grams = [gramian(jac_TP - 0.3 * jac_TP.mean(0)) for jac_TP in jacobians]
     methods = {name: pair.method(tasks) for name, pair in PAIRS.items()}
-    states = {name: method.init(tasks, generator) for name, method in methods.items()}
+    states = {name: method.start(tasks, generator) for name, method in methods.items()}
     taken: dict[str, list[float]] = {name: [] for name in methods}
     for turn in range(ROUNDS):
         for name, method in methods.items():
@@ -49,7 +49,7 @@ def _medians(tasks: int) -> dict[str, float]:
 def _timed(method: GramianMethod, gram_TT: torch.Tensor, state: State) -> tuple[float, State]:
     losses_T = torch.ones(len(gram_TT))
     started = time.perf_counter()
-    _, state = method.weights(gram_TT, losses_T, state)
+    _, state = method.step(gram_TT, losses_T, state)
     return time.perf_counter() - started, state
 
 

@@ -10,7 +10,10 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from gradops.adjusting import Bound, Smooth
 from gradops.rotation import Rotation
+
+_SMOOTHED = "smoothed"
 
 # A method's memory between steps. It is replaced, never changed in place: a resumed run continues exactly, and
 # two trials in one process cannot affect each other. A random generator is stored as its `get_state()`.
@@ -71,6 +74,10 @@ class Method:
         del num_tasks, generator
         return {}
 
+    def start(self, num_tasks: int, generator: torch.Generator) -> State:
+        """State before the first step, with that of the changes of its weights; as :meth:`init`."""
+        return self.init(num_tasks, generator)
+
     def training_rate(self, losses_T: Tensor, state: State) -> Tensor:
         """Factors that stretch each task's gradient by its training rate: above 1 where the task trains slowly.
 
@@ -90,10 +97,55 @@ class Method:
 
 @dataclass(frozen=True, kw_only=True)
 class GramianMethod(Method, ABC):
-    """A method whose update is a weighted sum of the task gradients; the weights follow from their Gram matrix."""
+    """A method whose update is a weighted sum of the task gradients; the weights follow from their Gram matrix.
+
+    A method defines :meth:`init` and :meth:`weights`. A step of training calls :meth:`start` and :meth:`step`, which
+    also change the weights as asked.
+
+    Args:
+        bound: The limit on the size of the weights; None for none.
+        smooth: The moving average of the (bounded) weights; None for none.
+    """
+
+    bound: Bound | None = None
+    smooth: Smooth | None = None
 
     needs_gramian: ClassVar[bool] = True
     """False where the weights do not depend on the gradients, so that one backward pass is enough."""
+
+    reads_losses: ClassVar[bool] = False
+    """Whether the weights depend on the task losses, with some option at least."""
+
+    @property
+    def settling(self) -> int:
+        """The number of first steps in which the method may be another one, such as uniform scaling."""
+        return 0
+
+    def reads_gramian(self, state: State | None) -> bool:
+        """Whether the next step needs the Gram matrix; of a method that can do without after some steps.
+
+        Args:
+            state: The state before the step, the same on all processes; None before the first one.
+        """
+        del state
+        return self.needs_gramian
+
+    def start(self, num_tasks: int, generator: torch.Generator) -> State:
+        """State before the first step, with that of the changes of its weights; as :meth:`init`."""
+        state = self.init(num_tasks, generator)
+        if self.smooth is None:
+            return state
+        return {**state, _SMOOTHED: torch.full((num_tasks,), torch.nan, dtype=torch.float64)}
+
+    def step(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:
+        """Weights of one step as :meth:`weights`, changed as asked; the states are those of :meth:`start`."""
+        weights_T, after = self.weights(gram_TT, losses_T, state)
+        if self.bound is not None:
+            weights_T = self.bound.of(weights_T)
+        if self.smooth is not None:
+            weights_T = self.smooth.of(weights_T, state[_SMOOTHED])
+            after = {**after, _SMOOTHED: weights_T.cpu().clone()}
+        return weights_T, after
 
     @abstractmethod
     def weights(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:

@@ -11,7 +11,7 @@ from inspect import cleandoc, getdoc
 from typing import Any
 
 from gradops.base import GramianMethod, Method
-from gradops.methods import METHODS, own_fields, written_rotation
+from gradops.methods import METHODS, PARTS, own_fields, written_rotation
 from gradops.rotation import Rotation
 
 _SECTION = re.compile(r"^(Args|Raises|References|Example):$", flags=re.MULTILINE)
@@ -33,11 +33,16 @@ prints.
 """
 
 
-def search_space(kind: type[Method]) -> dict[str, tuple[float, float]]:
-    """The options that a trade-off search draws, those of rotations as ``rotation.<name>``, with their ranges."""
-    own = {field.name: field.metadata["search"] for field in own_fields(kind) if "search" in field.metadata}
-    turned = [field for field in fields(Rotation) if "search" in field.metadata] if kind().rotation else []
-    return own | {f"rotation.{field.name}": field.metadata["search"] for field in turned}
+def search_space(method: Method) -> dict[str, tuple[float, float]]:
+    """The options that a trade-off search draws, with their ranges.
+
+    Those of rotations are drawn where the method has rotations of its own, those of a bound or an average where they
+    are written; their names have a prefix, as in ``smooth.share``.
+    """
+    own = {field.name: field.metadata["search"] for field in own_fields(type(method)) if "search" in field.metadata}
+    parts = {part: getattr(type(method)() if part == "rotation" else method, part, None) for part in PARTS}
+    searched = {f"{part}.{f.name}": f for part, value in parts.items() if value for f in fields(value)}
+    return own | {name: field.metadata["search"] for name, field in searched.items() if "search" in field.metadata}
 
 
 def methods_page() -> str:

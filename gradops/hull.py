@@ -40,7 +40,7 @@ def min_norm_point(gram_TT: Array) -> Array:
     scale_T = 1 / np.hypot(1.0, ratio_T)
     share_T = ratio_T * scale_T
     matrix_TT = cosines(gram_TT) * share_T * share_T[:, None] + scale_T * scale_T[:, None]
-    return _shares(_nonnegative_least_squares(matrix_TT, scale_T) * scale_T)
+    return _shares(nonnegative_least_squares(matrix_TT, scale_T) * scale_T)
 
 
 def _shares(values_T: Array) -> Array:
@@ -48,14 +48,14 @@ def _shares(values_T: Array) -> Array:
     return shares_T
 
 
-def _nonnegative_least_squares(matrix_TT: Array, target_T: Array) -> Array:
-    """``argmin_{x >= 0} x'Mx/2 - b'x`` for a positive semi-definite ``M`` with unit diagonal, ``b`` positive."""
+def nonnegative_least_squares(matrix_TT: Array, target_T: Array) -> Array:
+    """``argmin_{x >= 0} x'Mx/2 - b'x`` for a positive semi-definite ``M`` with unit diagonal, ``b`` in its range."""
     # The variables above 0 in the unbounded optimum are nearly always those above 0 in the answer.
     solution_T = np.maximum(pseudo_inverse(matrix_TT) @ target_T, 0.0)
     active_T = solution_T > 0
     if active_T.all():
         return solution_T
-    least_slope = 1e-12 * target_T.max()
+    least_slope = 1e-12 * np.abs(target_T).max()
     for _ in range(3 * len(target_T)):
         solution_T, active_T = _step_to_optimum(matrix_TT, target_T, solution_T, active_T)
         slope_T = np.where(active_T, -np.inf, target_T - matrix_TT @ solution_T)
@@ -71,6 +71,8 @@ def _step_to_optimum(matrix_TT: Array, target_T: Array, solution_T: Array, activ
     while True:
         place = active_T.nonzero()[0]
         optimum_T = np.zeros_like(solution_T)
+        if not len(place):
+            return optimum_T, active_T
         optimum_T[place] = pseudo_inverse(matrix_TT[place[:, None], place]) @ target_T[place]
         blocking_T = active_T & (optimum_T <= 0)
         if not blocking_T.any():

@@ -114,7 +114,7 @@ class Surgery:
         method = state_dict["method"]
         if method is None:
             return
-        expected = self.method.init(state_dict["tasks"], torch.Generator())
+        expected = self.method.start(state_dict["tasks"], torch.Generator())
         if method.keys() != expected.keys():
             kinds = f"{sorted(expected)}, found {sorted(method)}"
             raise ValueError(f"`state_dict` should be of the same method; its state holds {kinds}.")
@@ -129,13 +129,14 @@ class Surgery:
         """The method's state; before the first step its initial one."""
         if self.method_state is None:
             self.tasks = tasks
-            self.method_state = self.method.init(tasks, torch.Generator().manual_seed(self.seed))
+            self.method_state = self.method.start(tasks, torch.Generator().manual_seed(self.seed))
         return self.method_state
 
     @property
     def _reads(self) -> bool:
         """Whether weights come from the gradients of everything shared."""
-        return isinstance(self.method, GramianMethod) and self.method.needs_gramian and not self.at_features
+        weighs = isinstance(self.method, GramianMethod) and self.method.reads_gramian(self.method_state)
+        return weighs and not self.at_features
 
     @property
     def _is_due(self) -> bool:
@@ -187,10 +188,10 @@ class Surgery:
     ) -> Tensor | None:
         """The Gram matrix of the weights; None if the method needs none and the step is not diagnosed."""
         if self.at_features:
-            wanted = diagnose or method.needs_gramian
+            wanted = diagnose or method.reads_gramian(self.method_state)
             cotangent_TX = jacobian.stacked(batch.roots).flatten(1)
             return _in_range(lambda products: self._added(products(cotangent_TX))) if wanted else None
-        if not method.needs_gramian:
+        if not method.reads_gramian(self.method_state):
             return exact_TT
         if self._is_due:
             self.gram_TT, self.served = exact_TT if batch.sampled is None else self._scaled(batch, cut), 0
@@ -212,7 +213,7 @@ class Surgery:
             # The run has diverged: no method has an answer, and the caller sees it in the losses of the next step.
             self.gram_TT = None  # it is used for no other step
             return torch.full_like(gram_TT[0], torch.nan)
-        weights_T, self.method_state = method.weights(gram_TT, losses_T, state)
+        weights_T, self.method_state = method.step(gram_TT, losses_T, state)
         self.group.confirm("weights", weights_T)
         return weights_T
 

@@ -15,6 +15,6 @@ def main(as_json: AsJson = False) -> None:
     from gradops.methods import METHODS
 
     if as_json or out.is_terminal:
-        show(Markdown(methods_page()), {name: search_space(kind) for name, kind in METHODS.items()}, as_json)
+        show(Markdown(methods_page()), {name: search_space(kind()) for name, kind in METHODS.items()}, as_json)
     else:
         sys.stdout.write(methods_page())

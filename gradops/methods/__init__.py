@@ -8,9 +8,14 @@ from difflib import get_close_matches
 from inspect import isclass
 from typing import Any, Literal, TypeVar, get_origin, get_type_hints
 
-from gradops.base import Method
+from gradops.adjusting import Bound, Smooth
+from gradops.base import GramianMethod, Method
+from gradops.elsewhere import ELSEWHERE
+from gradops.methods.aligned_mtl import AlignedMTL as AlignedMTL
 from gradops.methods.cagrad import CAGrad as CAGrad
+from gradops.methods.dualproj import DualProj as DualProj
 from gradops.methods.dw import DW as DW
+from gradops.methods.fairgrad import FairGrad as FairGrad
 from gradops.methods.graddrop import GradDrop as GradDrop
 from gradops.methods.gradnorm import GradNorm as GradNorm
 from gradops.methods.gradops import GradOPS as GradOPS
@@ -28,9 +33,14 @@ from gradops.methods.rotograd_scale import RotoGradScale as RotoGradScale
 from gradops.methods.rotograd_v1 import RotoGradV1 as RotoGradV1
 from gradops.methods.static import Static as Static
 from gradops.methods.uniform import Uniform as Uniform
+from gradops.methods.upgrad import UPGrad as UPGrad
 from gradops.rotation import Rotation
 
-Part = TypeVar("Part", Method, Rotation)
+Part = TypeVar("Part", Method, Rotation, Bound, Smooth)
+
+# What may follow a method's name, by its own name, which is also the method's field. Those for any method that weighs
+# have one option, written without its name.
+PARTS: dict[str, type[Rotation] | type[Bound] | type[Smooth]] = {"rotation": Rotation, "bound": Bound, "smooth": Smooth}
 
 METHODS: dict[str, type[Method]] = {
     kind.__module__.rpartition(".")[2]: kind
@@ -43,7 +53,8 @@ def parse(text: str) -> Method:
     """A method from its written form, the inverse of :func:`format_method`.
 
     ``"pcgrad"``, ``"gradops(alpha=-2)"``; ``"gradops(alpha=-2) + rotation(size=64)"`` lets the towers read through
-    rotations. A method that has rotations of its own keeps what ``rotation(...)`` does not set.
+    rotations, ``"upgrad + bound(10) + smooth(0.9)"`` changes the weights. A method that has rotations of its own keeps
+    what ``rotation(...)`` does not set.
 
     Raises:
         ValueError: If the name or an option is unknown, or an option is not a literal or out of range.
@@ -51,24 +62,37 @@ def parse(text: str) -> Method:
     calls = [_call(node, text) for node in _summands(text)]
     name, options = calls[0]
     if name not in METHODS:
-        near = "".join(f" Did you mean `{n}`?" for n in get_close_matches(name, METHODS, n=1))
-        raise ValueError(f"A method should be one of {', '.join(METHODS)}. Found `{name}`.{near}")
+        raise ValueError(_unknown(name))
     method = _changed(METHODS[name], METHODS[name](), name, options)
+    names = [part for part, _ in calls[1:]]
+    if len(set(names)) < len(names) or not set(names) <= PARTS.keys():
+        listed = " and ".join(f"one `+ {part}(...)`" for part in PARTS)
+        raise ValueError(f"A method should be followed by {listed} at most. Found `{text}`.")
     for part, changes in calls[1:]:
-        if part != "rotation" or len(calls) > 2:
-            raise ValueError(f"A method should be followed by one `+ rotation(...)` at most. Found `{text}`.")
-        method = replace(method, rotation=_changed(Rotation, method.rotation or Rotation(), part, changes))
+        method = _with_part(method, part, changes, text)
     return method
+
+
+def _with_part(method: Method, part: str, changes: dict[str, Any], text: str) -> Method:
+    """A method with rotations, or with its weights changed."""
+    if part == "rotation":
+        return replace(method, rotation=_changed(Rotation, method.rotation or Rotation(), part, changes))
+    if not isinstance(method, GramianMethod):
+        raise ValueError(f"`{part}` should follow a method that weighs. Found `{text}`, which gives no weights.")
+    if part == "bound":
+        return replace(method, bound=_changed(Bound, Bound(), part, changes))
+    return replace(method, smooth=_changed(Smooth, Smooth(), part, changes))
 
 
 def format_method(method: Method) -> str:
     """A method's written form, with its searched options, and other options that differ from their default."""
     name = next(name for name, kind in METHODS.items() if kind is type(method))
     plain = type(method)()
-    written = _written(name, method, plain, [f for f in own_fields(type(method)) if "search" in f.metadata])
-    if method.rotation == plain.rotation:
-        return written
-    return f"{written} + {written_rotation(method.rotation, plain.rotation)}"
+    written = [_written(name, method, plain, [f for f in own_fields(type(method)) if "search" in f.metadata])]
+    if method.rotation != plain.rotation:
+        written.append(written_rotation(method.rotation, plain.rotation))
+    written += [str(part) for part in (getattr(method, n, None) for n in PARTS if n != "rotation") if part is not None]
+    return " + ".join(written)
 
 
 def written_rotation(rotation: Rotation | None, plain: Rotation | None = None) -> str:
@@ -77,24 +101,32 @@ def written_rotation(rotation: Rotation | None, plain: Rotation | None = None) -
     return _written("rotation", rotation, plain or Rotation(), [])
 
 
+def _unknown(name: str) -> str:
+    """The sentence about a name that no method has."""
+    if name in ELSEWHERE:
+        return f"A method should be one of {', '.join(METHODS)}. Found `{name}`, {ELSEWHERE[name]}."
+    near = "".join(f" Did you mean `{n}`?" for n in get_close_matches(name, METHODS, n=1))
+    return f"A method should be one of {', '.join(METHODS)}. Found `{name}`.{near}"
+
+
 def _written(name: str, part: Part, plain: Part, always: list[Field[Any]]) -> str:
     """A name with the options that differ from a plain part's, and those in ``always``."""
     options = [
         f"{f.name}={getattr(part, f.name)!r}"
         for f in fields(part)
-        if f in always or (f.name != "rotation" and getattr(part, f.name) != getattr(plain, f.name))
+        if f in always or (f.name not in PARTS and getattr(part, f.name) != getattr(plain, f.name))
     ]
     return f"{name}({', '.join(options)})" if options else name
 
 
 def own_fields(kind: type[Method]) -> list[Field[Any]]:
-    """The options of a method, without the rotations that all have."""
-    return [f for f in fields(kind) if f.name != "rotation"]
+    """The options of a method, without the rotations and changes of weights that all have."""
+    return [f for f in fields(kind) if f.name not in PARTS]
 
 
 def _changed(kind: type[Part], part: Part, name: str, changes: dict[str, Any]) -> Part:
     """A method or a rotation with some options set."""
-    known = [f.name for f in fields(kind) if f.name != "rotation"]
+    known = [f.name for f in fields(kind) if f.name not in PARTS]
     if unknown := changes.keys() - known:
         listed = ", ".join(known) or "none"
         raise ValueError(f"`{name}` should have options among these: {listed}. Found `{', '.join(sorted(unknown))}`.")
@@ -142,6 +174,8 @@ def _call(node: ast.expr, text: str) -> tuple[str, dict[str, Any]]:
         match node:
             case ast.Name(id=name):
                 return name, {}
+            case ast.Call(func=ast.Name(id="bound" | "smooth" as name), args=[value], keywords=[]):
+                return name, {fields(PARTS[name])[0].name: ast.literal_eval(value)}
             case ast.Call(func=ast.Name(id=name), args=[], keywords=keywords):
                 options = {str(k.arg): ast.literal_eval(k.value) for k in keywords}
                 if len(options) == len(keywords):
@@ -152,5 +186,5 @@ def _call(node: ast.expr, text: str) -> tuple[str, dict[str, Any]]:
 
 
 def _unreadable(text: str) -> ValueError:
-    form = "`name`, `name(option=value)` or either with `+ rotation(option=value)`"
+    form = "`name`, `name(option=value)` or either with `+ rotation(option=value)`, `+ bound(10)` or `+ smooth(0.9)`"
     return ValueError(f"A method should be written {form}. Found `{text}`.")

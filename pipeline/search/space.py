@@ -164,7 +164,7 @@ class Space:
 
     def _of_method(self, method: Method) -> Iterator[Dimension]:
         name = next(name for name, kind in METHODS.items() if kind is type(method))
-        for option, (low, high) in search_space(type(method)).items():
+        for option, (low, high) in search_space(method).items():
             key = f"{name}.{option}"
             written = _option(method, option)
             range_ = self._search.ranges.get(key) or Range(low=min(low, written), high=max(high, written))
@@ -214,13 +214,14 @@ def _reason(error: ValueError) -> str:
 
 
 def _option(method: Method, option: str) -> Any:
-    _, is_of_rotation, name = option.partition("rotation.")
-    return getattr(method.rotation, name) if is_of_rotation else getattr(method, option)
+    part, _, name = option.rpartition(".")
+    return getattr(getattr(method, part) if part else method, name)
 
 
 def _with_options(method: Method, options: dict[str, float]) -> str:
-    turned: Fixed = {name.removeprefix("rotation."): v for name, v in options.items() if name.startswith("rotation.")}
-    own: Fixed = {name: v for name, v in options.items() if not name.startswith("rotation.")}
-    if turned and method.rotation is not None:
-        own["rotation"] = replace(method.rotation, **turned)
+    own: Fixed = {name: v for name, v in options.items() if "." not in name}
+    for part in {name.partition(".")[0] for name in options.keys() - own.keys()}:
+        prefix = f"{part}."
+        changed = {name.removeprefix(prefix): v for name, v in options.items() if name.startswith(prefix)}
+        own[part] = replace(getattr(method, part), **changed)
     return format_method(replace(method, **own))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gradops.methods import parse
+from gradops.methods import PARTS, own_fields, parse
 from pipeline.comparison.boosting import SETTINGS
 from pipeline.comparison.comparison import Row
 from pipeline.config.run import RunConfig
@@ -95,11 +95,11 @@ def _boosting(config: RunConfig) -> dict[str, Any]:
 
 
 def _options(text: str) -> dict[str, object]:
-    """A method's options; those of its rotations have the prefix ``rotation.``."""
-    options = vars(parse(text))
-    turn = options["rotation"]
-    own = {name: value for name, value in options.items() if name != "rotation"}
-    return own if turn is None else own | {f"rotation.{name}": value for name, value in vars(turn).items()}
+    """A method's options; those of its rotations and of the changes of its weights with their names as prefixes."""
+    method = parse(text)
+    parts = {part: value for part in PARTS if (value := getattr(method, part, None)) is not None}
+    own = {field.name: getattr(method, field.name) for field in own_fields(type(method))}
+    return own | {f"{part}.{name}": option for part, value in parts.items() for name, option in vars(value).items()}
 
 
 def _flat(metrics: Metrics) -> dict[str, float]:

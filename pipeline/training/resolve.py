@@ -81,9 +81,9 @@ class Modules:
         width = architecture.head_width
         where = f"{tasks} task(s)" + ("" if width is None else f" and a representation of {width}")
         try:
-            state = parsed.init(tasks, torch.Generator())
+            state = parsed.start(tasks, torch.Generator())
             if isinstance(parsed, GramianMethod):
-                parsed.weights(torch.eye(tasks), torch.ones(tasks), state)
+                parsed.step(torch.eye(tasks), torch.ones(tasks), state)
             if parsed.rotation is not None:
                 if width is None:
                     raise ValueError(

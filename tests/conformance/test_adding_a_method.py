@@ -22,7 +22,7 @@ options = ["train.method=levelled(power=0.2)", "compare.methods=['all']"]
 config = load_config(Path("configs/debug.toml"), options)
 assert config.train.method == "levelled(power=0.2)"
 assert "levelled(power=0.5)" in config.compare.methods
-assert search_space(METHODS["levelled"]) == {"power": (0.0, 1.0)}
+assert search_space(METHODS["levelled"]()) == {"power": (0.0, 1.0)}
 assert "## `levelled`" in methods_page() and "| `power` | `0.5` | [0, 1] | 0 keeps every length" in methods_page()
 """
 

@@ -15,7 +15,10 @@ from gradops.methods import (
     IMTLG,
     MGDA,
     MGDAUB,
+    AlignedMTL,
     CAGrad,
+    DualProj,
+    FairGrad,
     GradNorm,
     GradOPS,
     GradOPSStatic,
@@ -29,9 +32,10 @@ from gradops.methods import (
     RotoGradV1,
     Static,
     Uniform,
+    UPGrad,
 )
 from gradops.methods.pcgrad import random_orders
-from tests.gradops import reference
+from tests.gradops import reference, reference_gradients
 from tests.gradops.reference import Array
 
 
@@ -112,6 +116,14 @@ PAIRS: dict[str, Pair] = {
         lambda tasks: GradOPSStatic(weight=_given(tasks)),
         _each(lambda s: _given(len(s.jac_TP)) @ reference.orthogonal(s.jac_TP)),
     ),
+    "upgrad": Pair(lambda _: UPGrad(), _each(lambda s: reference_gradients.upgrad(s.jac_TP))),
+    "dualproj": Pair(lambda _: DualProj(), _each(lambda s: reference_gradients.dualproj(s.jac_TP))),
+    "aligned_mtl": Pair(lambda _: AlignedMTL(), _each(lambda s: reference_gradients.aligned_mtl(s.jac_TP))),
+    "fairgrad": Pair(
+        lambda _: FairGrad(alpha=2.0),
+        _each(lambda s: reference_gradients.fairgrad(s.jac_TP, alpha=2.0)),
+        tolerance=1e-6,  # as above
+    ),
     # Their weights; the rotations have tests of their own.
     "rotograd": Pair(lambda _: RotoGrad(), _rotograd),
     "rotograd_r": Pair(lambda _: RotoGradR(), _each(_sum)),
@@ -129,10 +141,10 @@ def disagreement(name: str, tasks: int, seeds: int = 5, steps: int = 5) -> float
 def _disagreement(pair: Pair, tasks: int, seed: int, steps: int) -> float:
     run = problem(tasks, seed, steps)
     method = pair.method(tasks)
-    state, worst = method.init(tasks, torch.Generator().manual_seed(seed)), 0.0
+    state, worst = method.start(tasks, torch.Generator().manual_seed(seed)), 0.0
     for step, expected_P in zip(run, pair.reference(run), strict=True):
         gram_TT = gramian(torch.from_numpy(step.jac_TP))
-        weights_T, state = method.weights(gram_TT, torch.from_numpy(step.losses_T), state)
+        weights_T, state = method.step(gram_TT, torch.from_numpy(step.losses_T), state)
         distance = np.linalg.norm(weights_T.numpy() @ step.jac_TP - expected_P)
         worst = max(worst, float(distance / np.linalg.norm(expected_P)))
     return worst

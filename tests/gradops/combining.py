@@ -16,5 +16,5 @@ def gradients(tasks: int, seed: int, common: float = 0.0) -> Tensor:
 
 
 def weights(method: GramianMethod, jac_TP: Tensor, seed: int = 0) -> Tensor:
-    state = method.init(len(jac_TP), torch.Generator().manual_seed(seed))
-    return method.weights(gramian(jac_TP), torch.ones(len(jac_TP)), state)[0]
+    state = method.start(len(jac_TP), torch.Generator().manual_seed(seed))
+    return method.step(gramian(jac_TP), torch.ones(len(jac_TP)), state)[0]

@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 from torchjd import aggregation as peer
+from torchjd.linalg import QuadprogProjector
 
 from gradops.base import GramianMethod
 from gradops.linalg import gramian
-from gradops.methods import IMTLG, MGDA, GradVac, PCGrad, Static, Uniform
+from gradops.methods import IMTLG, MGDA, GradVac, PCGrad, Static, Uniform, parse
 from tests.gradops import reference
 
 
@@ -25,8 +26,8 @@ def gradients(tasks: int, seed: int) -> Tensor:
 
 
 def update(method: GramianMethod, jac_TP: Tensor) -> Tensor:
-    state = method.init(len(jac_TP), torch.Generator().manual_seed(0))
-    return method.weights(gramian(jac_TP), torch.ones(len(jac_TP)), state)[0] @ jac_TP
+    state = method.start(len(jac_TP), torch.Generator().manual_seed(0))
+    return method.step(gramian(jac_TP), torch.ones(len(jac_TP)), state)[0] @ jac_TP
 
 
 def pair_of(name: str, tasks: int) -> tuple[GramianMethod, peer.Aggregator]:
@@ -48,6 +49,52 @@ def test_closed_forms_agree(name: str, tasks: int) -> None:
     for seed in range(10):
         jac_TP = gradients(tasks, seed)
         torch.testing.assert_close(update(ours, jac_TP), theirs(jac_TP), rtol=1e-9, atol=1e-12)
+
+
+# Their quadratic programs without the constants that they add for the solver's sake; it needs a little.
+PROJECTOR = QuadprogProjector(norm_eps=0.0, reg_eps=1e-12)
+# Theirs, and whether it is a mean where ours is a sum.
+SOLVED: dict[str, tuple[peer.Aggregator, bool]] = {
+    "upgrad": (peer.UPGrad(projector=PROJECTOR), True),
+    "dualproj": (peer.DualProj(projector=PROJECTOR), True),
+    "aligned_mtl": (peer.AlignedMTL(), True),
+    "aligned_mtl(scale='median')": (peer.AlignedMTL(scale_mode="median"), True),
+    "aligned_mtl(scale='rmse')": (peer.AlignedMTL(scale_mode="rmse"), True),
+    "imtl_g(length='sum')": (peer.ConFIG(), False),
+    "fairgrad(alpha=0.5)": (peer.FairGrad(0.5), False),
+    "fairgrad(alpha=1)": (peer.FairGrad(1.0), False),
+    "fairgrad(alpha=2)": (peer.FairGrad(2.0), False),
+}
+
+
+@pytest.mark.parametrize("tasks", [2, 3, 8])
+@pytest.mark.parametrize("name", SOLVED)
+def test_solved_problems_agree(name: str, tasks: int) -> None:
+    theirs, is_mean = SOLVED[name]
+    for seed in range(4):
+        jac_TP = gradients(tasks, seed)
+        expected_P = theirs(jac_TP) * (tasks if is_mean else 1)
+        method = parse(name)
+        assert isinstance(method, GramianMethod)
+        # scipy stops at 1e-8, and quadprog's problem is not quite ours.
+        torch.testing.assert_close(update(method, jac_TP), expected_P, rtol=1e-7, atol=1e-8)
+
+
+def test_a_moving_average_of_weights_is_theirs() -> None:
+    ours, theirs = parse("mgda + smooth(0.7)"), peer.CRMOGMWeighting(SmallestFirst(), alpha=0.7)
+    assert isinstance(ours, GramianMethod)
+    state = ours.start(3, torch.Generator())
+    for seed in range(5):
+        gram_TT = gramian(gradients(3, seed))
+        weights_T, state = ours.step(gram_TT, torch.ones(3), state)
+        torch.testing.assert_close(weights_T, theirs(gram_TT), rtol=1e-12, atol=1e-12)
+
+
+class SmallestFirst(peer.Weighting[Tensor]):
+    """Our MGDA as one of their weightings, since theirs is approximate."""
+
+    def forward(self, gram_TT: Tensor, /) -> Tensor:
+        return MGDA().weights(gram_TT, torch.ones(len(gram_TT)), {})[0]
 
 
 def test_imtl_g_differs_between_opposite_gradients() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from gradops.methods import format_method, parse
+from gradops.elsewhere import ELSEWHERE, SAME
+from gradops.methods import METHODS, format_method, parse
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("gradop", "one of cagrad"),
+        ("gradop", "one of aligned_mtl"),
         ("gradops(alpha)", "should be written"),
         ("gradops(beta=1)", "among these: alpha. Found `beta`"),
         ("gradops(alpha='x')", "wrong type"),
@@ -48,6 +49,17 @@ from gradops.methods import format_method, parse
         ("rotograd + rotation(cooperative_after=True)", "wrong type"),
         ("+".join(["a"] * 100_000), "should be"),
         ("", "should be written"),
+        ("nash_mtl", r"which is `fairgrad\(alpha=1, max_norm=1\)` here"),
+        ("moco", "not built: it averages"),
+        ("aligned_mtl(scale='max')", "one of min, median, rmse"),
+        ("imtl_g(length='one')", "one of weights, sum"),
+        ("fairgrad(alpha=0)", r"in \[0.1, 100\]"),
+        ("fairgrad(max_norm=-1)", "at least 0"),
+        ("pcgrad + bound(0)", "above 0"),
+        ("pcgrad + smooth(1)", r"in \[0, 1\)"),
+        ("pcgrad + smooth(0.5, 0.6)", "should be written"),
+        ("pcgrad + smooth(0.5) + smooth(0.6)", "at most"),
+        ("graddrop + smooth(0.5)", "gives no weights"),
     ],
 )
 def test_a_wrong_text_says_what_is_wrong(text: str, message: str) -> None:
@@ -60,6 +72,21 @@ def test_integers_and_floats_are_one_method() -> None:
     assert format_method(parse("gradops")) == "gradops(alpha=0.0)"
     assert format_method(parse("pcgrad(part='both')")) == "pcgrad"
     assert format_method(parse("pcgrad(part='direction')")) == "pcgrad(part='direction')"
+
+
+@pytest.mark.parametrize(
+    "text", ["upgrad + smooth(0.5)", "rotograd + bound(10)", "cagrad + smooth(share=0) + bound(1.5)"]
+)
+def test_changes_of_the_weights_have_one_written_form(text: str) -> None:
+    method = parse(text)
+    assert parse(format_method(method)) == method
+    assert format_method(parse("pcgrad + smooth(share=1e-1) + bound(most=3)")) == "pcgrad + bound(3.0) + smooth(0.1)"
+
+
+def test_every_name_of_another_library_is_one_of_ours() -> None:
+    for here in SAME.values():
+        parse(here.replace("...", "pcgrad"))
+    assert not ELSEWHERE.keys() & METHODS.keys()
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def by_full_passes(case: Case, model: Architecture, world: int) -> Callable[[int
     assert isinstance(method, GramianMethod)
     shared = [*model.shared_parameters(), *tables]
     own = [p for p in model.network_parameters() if all(p is not other for other in shared)]
-    memory = [method.init(networks.TASKS, torch.Generator().manual_seed(0))]
+    memory = [method.start(networks.TASKS, torch.Generator().manual_seed(0))]
 
     def step_of(step: int) -> Report:
         logits_BT, labels_BT = model(bags(case, step), ranks.values(step).double()), ranks.labels(step)
@@ -149,7 +149,7 @@ def by_full_passes(case: Case, model: Architecture, world: int) -> Callable[[int
         seen_TP = full_passes(cross_entropy(logits_BT, labels_BT, share_BT * measured_B1), shared)
         gram_TT = seen_TP @ seen_TP.T / measured_B1.mean() ** 2
         losses_T.sum().backward(inputs=own)
-        weights_T, memory[0] = method.weights(gram_TT, losses_T.detach(), memory[0])
+        weights_T, memory[0] = method.step(gram_TT, losses_T.detach(), memory[0])
         parts = (weights_T @ jac_TP).split([p.numel() for p in shared])
         for parameter, part in zip(shared, parts, strict=True):
             parameter.grad = part.view_as(parameter)

@@ -45,7 +45,7 @@ def test_without_their_modules_options_are_kept_as_written() -> None:
     ("override", "message"),
     [
         ("train.method=gradop(alpha=1)", "Found `gradop`. Did you mean `gradops`?"),
-        ("search.methods=['nope']", "search.methods: A method should be one of cagrad, "),
+        ("search.methods=['nope']", "search.methods: A method should be one of aligned_mtl, "),
         ("model.kind=shared_botom", "model.kind: did you mean `shared_bottom`? an architecture is one of "),
         ("train.table_optimizer=adm", "did you mean `adam`? a table optimizer is one of adam, "),
     ],
