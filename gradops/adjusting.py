@@ -13,7 +13,7 @@ class Bound:
     r"""A limit on the size of the weights: :math:`|\lambda_i| \le c`, whatever the method says.
 
     Methods that bring gradients to one length divide by the length of each. A rare task's gradient can be so short in a
-    batch (no positive row, or a tower that has learned it) that its weight is 10^7: its noise then leads the update.
+    batch (no positive row, or a tower that has learned it) that its weight is 1e7: its noise then leads the update.
     The papers leave that open: RotoGrad's common length follows the tasks that have shrunk least, its authors' package
     and others replace a length below 1e-8 or 1e-15, and Nash-MTL bounds the update's length, not a weight. Under
     uniform scaling every weight is 1. A bounded update may conflict with a task where the method's own would not.
@@ -53,9 +53,9 @@ class Smooth:
         ValueError: If ``share`` is outside [0, 1).
 
     References:
-        Zhou et al., On the Convergence of Stochastic Multi-Objective Gradient Manipulation and Beyond, NeurIPS 2022,
-        algorithm 1 (CR-MOGM). The average starts at the first step's weights, as TorchJD's does, and its share is
-        constant; the paper's corollary lets it rise to 1 as the learning rate falls. A weight that is averaged may
+        Zhou et al., On the Convergence of Stochastic Multi-Objective Gradient Manipulation and Beyond, NeurIPS 2022
+        (CR-MOGM). The average starts at the first step's weights, as TorchJD's does, and its share is
+        constant; the paper's corollary 1 lets it rise to 1 as the learning rate falls. A weight that is averaged may
         conflict with a task where the step's own would not.
     """
 
@@ -69,6 +69,6 @@ class Smooth:
         return f"smooth({self.share!r})"
 
     def of(self, weights_T: Tensor, before_T: Tensor) -> Tensor:
-        """The average with this step's weights; ``before_T`` is NaN before the first step."""
+        """The average with this step's weights; ``before_T`` is infinite before the first step."""
         before_T = before_T.to(weights_T.device)
-        return torch.where(before_T.isnan(), weights_T, self.share * before_T + (1 - self.share) * weights_T)
+        return torch.where(before_T.isinf(), weights_T, self.share * before_T + (1 - self.share) * weights_T)

@@ -135,7 +135,7 @@ class GramianMethod(Method, ABC):
         state = self.init(num_tasks, generator)
         if self.smooth is None:
             return state
-        return {**state, _SMOOTHED: torch.full((num_tasks,), torch.nan, dtype=torch.float64)}
+        return {**state, _SMOOTHED: torch.full((num_tasks,), torch.inf, dtype=torch.float64)}
 
     def step(self, gram_TT: Tensor, losses_T: Tensor, state: State) -> tuple[Tensor, State]:
         """Weights of one step as :meth:`weights`, changed as asked; the states are those of :meth:`start`."""

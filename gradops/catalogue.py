@@ -11,10 +11,18 @@ from inspect import cleandoc, getdoc
 from typing import Any
 
 from gradops.base import GramianMethod, Method
+from gradops.elsewhere import REFUSED, SAME
 from gradops.methods import METHODS, PARTS, own_fields, written_rotation
 from gradops.rotation import Rotation
 
 _SECTION = re.compile(r"^(Args|Raises|References|Example):$", flags=re.MULTILINE)
+
+_PROMISES = {
+    "never_conflicting": "no conflict",
+    "linear_under_scaling": "scale",
+    "permutation_invariant": "order",
+    "simplex": "sum 1",
+}
 
 _INTRODUCTION = """
 # The methods
@@ -26,9 +34,18 @@ backward passes through the shared part instead of one; the method itself is che
 prints its time). `train.measure = "features"` forms the matrix at the shared representation instead, for one pass; it
 is then a different matrix.
 
+The table of all methods has what each reads of a step, the backward passes that it costs, what it promises for any
+gradients (each promise is tested on matrices on which it is hard to keep), and when to choose it:
+
+- *no conflict*: the update has a negative product with no task's gradient;
+- *scale*: gradients in another unit give the same weights;
+- *order*: the order of the tasks does not matter;
+- *sum 1*: weights are at least 0 and sum to 1. Those of most other methods are about 1 each, as of uniform scaling.
+
 Select one by its name, `train.method = "pcgrad"`, with options as `"gradops(alpha=-2)"`; `compare.methods = ["all"]`
 runs every one of them with its defaults. With any of them the towers can read through learned
-[rotations](glossary.md#rotation): `"gradops(alpha=-2) + rotation(map='cayley')"`. This page is what `gradops methods`
+[rotations](glossary.md#rotation): `"gradops(alpha=-2) + rotation(map='cayley')"`; the weights of any method that weighs
+can be limited and averaged over the steps: `"db_mtl + bound(10) + smooth(0.9)"`. This page is what `gradops methods`
 prints.
 """
 
@@ -48,7 +65,57 @@ def search_space(method: Method) -> dict[str, tuple[float, float]]:
 def methods_page() -> str:
     """The page of all methods."""
     sections = [_section(name, kind) for name, kind in METHODS.items()]
-    return "\n\n".join([_INTRODUCTION.strip(), *sections, _rotation()]) + "\n"
+    parts = [_rotation(), *(_changed_weights(part) for part in ("bound", "smooth"))]
+    return "\n\n".join([_INTRODUCTION.strip(), _table(), *sections, *parts, _elsewhere()]) + "\n"
+
+
+def _table() -> str:
+    """A line a method."""
+    rows = ["| method | reads | passes | promises | choose it |", "|---|---|---|---|---|"]
+    for name, kind in METHODS.items():
+        promises = ", ".join(word for claim, word in _PROMISES.items() if claim in kind.claims)
+        chosen = re.search(
+            r"^Choose it (.*?)(?=[.:;](?:\s|\Z))", _sections(kind)["body"], flags=re.DOTALL | re.MULTILINE
+        )
+        when = " ".join(chosen[1].split()).replace("|", r"\|") if chosen else ""
+        rows.append(f"| [`{name}`](#{name}) | {_reads(kind)} | {_passes(kind)} | {promises} | {when} |")
+    return "\n".join(rows)
+
+
+def _reads(kind: type[Method]) -> str:
+    if not issubclass(kind, GramianMethod):
+        return "gradients at the features"
+    gram = ["Gram matrix at the features" if kind.at_features else "Gram matrix"] if kind.needs_gramian else []
+    return ", ".join([*gram, *(["losses"] if kind.reads_losses else [])]) or "nothing"
+
+
+def _passes(kind: type[Method]) -> str:
+    if kind.at_features or (issubclass(kind, GramianMethod) and not kind.needs_gramian):
+        return "1"
+    return "T at first, then 1" if _ends_reading(kind) else "T"
+
+
+def _ends_reading(kind: type[Method]) -> bool:
+    """Whether a method can do without the Gram matrix after some steps."""
+    return issubclass(kind, GramianMethod) and kind.reads_gramian is not GramianMethod.reads_gramian
+
+
+def _changed_weights(part: str) -> str:
+    parts = _sections(PARTS[part])
+    options = _options(list(fields(PARTS[part])), parts["Args"])
+    return "\n\n".join([f"## `+ {part}`", parts["body"], options, *_references(parts)])
+
+
+def _elsewhere() -> str:
+    """Names of other libraries, and what is not built."""
+    same = [f"| `{name}` | `{here}` |" for name, here in SAME.items()]
+    refused = [f"- `{name}`: {reason}." for name, reason in REFUSED.items()]
+    same = ["## Other names", "", "| elsewhere | here |", "|---|---|", *same]
+    intro = (
+        "These need more of a step than its Gram matrix, losses and a few numbers of memory, and would cost what the\n"
+    )
+    intro += "other methods save; or they are made for another problem."
+    return "\n".join([*same, "", "## Not built", "", intro, "", *refused])
 
 
 def _section(name: str, kind: type[Method]) -> str:
@@ -67,8 +134,8 @@ def _rotation() -> str:
 
 def _cost(kind: type[Method]) -> str:
     one, rotated = "one backward pass through the shared part", kind().rotation is not None
-    known = kind.at_features or (issubclass(kind, GramianMethod) and not kind.needs_gramian)
-    passes = one if known else 'T backward passes through the shared part, or one with `measure = "features"`'
+    many = 'T backward passes through the shared part, or one with `measure = "features"`'
+    passes = {"1": one, "T": many}.get(_passes(kind), f"{many}, in the first steps; later one")
     return passes + (", and for each task a rotation, its gradient and two products with the batch" if rotated else "")
 
 

@@ -12,26 +12,37 @@ from gradops.adjusting import Bound, Smooth
 from gradops.base import GramianMethod, Method
 from gradops.elsewhere import ELSEWHERE
 from gradops.methods.aligned_mtl import AlignedMTL as AlignedMTL
+from gradops.methods.autoscale import AutoScale as AutoScale
 from gradops.methods.cagrad import CAGrad as CAGrad
+from gradops.methods.db_mtl import DBMTL as DBMTL
 from gradops.methods.dualproj import DualProj as DualProj
 from gradops.methods.dw import DW as DW
+from gradops.methods.dwa import DWA as DWA
 from gradops.methods.fairgrad import FairGrad as FairGrad
+from gradops.methods.famo import FAMO as FAMO
+from gradops.methods.go4align import GO4Align as GO4Align
+from gradops.methods.gradcraft import GradCraft as GradCraft
 from gradops.methods.graddrop import GradDrop as GradDrop
 from gradops.methods.gradnorm import GradNorm as GradNorm
 from gradops.methods.gradops import GradOPS as GradOPS
 from gradops.methods.gradops_static import GradOPSStatic as GradOPSStatic
 from gradops.methods.gradvac import GradVac as GradVac
 from gradops.methods.imtl_g import IMTLG as IMTLG
+from gradops.methods.log_loss import LogLoss as LogLoss
 from gradops.methods.mgda import MGDA as MGDA
 from gradops.methods.mgda_ub import MGDAUB as MGDAUB
 from gradops.methods.pcgrad import PCGrad as PCGrad
 from gradops.methods.pcgrad_dw import PCGradDW as PCGradDW
+from gradops.methods.pe_ltr import PELTR as PELTR
+from gradops.methods.rlw import RLW as RLW
 from gradops.methods.rotograd import RotoGrad as RotoGrad
 from gradops.methods.rotograd_coop import RotoGradCoop as RotoGradCoop
 from gradops.methods.rotograd_r import RotoGradR as RotoGradR
 from gradops.methods.rotograd_scale import RotoGradScale as RotoGradScale
 from gradops.methods.rotograd_v1 import RotoGradV1 as RotoGradV1
 from gradops.methods.static import Static as Static
+from gradops.methods.stch import STCH as STCH
+from gradops.methods.uncertainty import Uncertainty as Uncertainty
 from gradops.methods.uniform import Uniform as Uniform
 from gradops.methods.upgrad import UPGrad as UPGrad
 from gradops.rotation import Rotation

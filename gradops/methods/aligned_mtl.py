@@ -36,11 +36,11 @@ class AlignedMTL(GramianMethod):
         ValueError: If ``scale`` is none of the three.
 
     References:
-        Senushkin et al., Independent Component Alignment for Multi-Task Learning, CVPR 2023, equation 11 and algorithm
-        1; ``"median"`` and ``"rmse"`` are those of the authors' code. The update is T times that of a preference of
-        1/T each. Eigenvalues below 1e-10 of the largest count as 0, since smaller ones are rounding in their fifth
-        digit; the authors' limit, T times the rounding error of one number, lets the noise of dependent gradients
-        become :math:`s`.
+        Senushkin et al., Independent Component Alignment for Multi-Task Learning, CVPR 2023, algorithm 1; ``"median"``
+        and ``"rmse"`` are those of the authors' code. The update is T times that of a preference of 1/T each.
+        Eigenvalues below 1e-10 of the largest count as 0, since smaller ones are rounding in their fifth digit; the
+        authors' limit, T times the rounding error of one number, lets the noise of dependent gradients become
+        :math:`s`.
 
     Example:
         >>> import torch

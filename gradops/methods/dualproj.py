@@ -24,7 +24,7 @@ class DualProj(GramianMethod):
     decide the update alone.
 
     References:
-        Lopez-Paz and Ranzato, Gradient Episodic Memory, NeurIPS 2017, equations 8 to 11, for the sum of the tasks'
+        Lopez-Paz and Ranzato, Gradient Episodic Memory, NeurIPS 2017, its quadratic program for the sum of the tasks'
         gradients in place of the gradient of the last task, as in TorchJD. The update is T times TorchJD's, and the
         problem is solved exactly; theirs first adds 1e-4 of the trace to the Gram matrix's diagonal.
 

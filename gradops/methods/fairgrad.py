@@ -13,10 +13,11 @@ from gradops.linalg import Array, combined_norm, cosines, norms, to_array, to_te
 
 # Added to the cosine matrix's diagonal, so that opposite gradients have a solution: then a zero update.
 _REGULAR = 1e-12
-_MOST_STEPS = 100
-_PRECISION = 1e-12
-# Exponents further apart would leave float64.
-_WIDEST = 250.0
+_MOST_STEPS = 300
+# From the first on a step doubles the digits, at the second there are no more.
+_NEAR, _PRECISION = 1e-8, 1e-16
+# Exponents that are further from their mean, as a share of 1 / alpha and at most, would leave float64.
+_WIDEST, _MOST = 300.0, 250.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,7 @@ class FairGrad(GramianMethod):
     Choose it where every task should gain at every step and one number should say how evenly.
 
     Args:
-        alpha: Fairness. In [0.1, 100].
+        alpha: Fairness. In [0.1, 10].
         max_norm: Largest length of the update, which is otherwise shortened to it; 0 for none. Nash-MTL's authors take
             1.
 
@@ -61,8 +62,8 @@ class FairGrad(GramianMethod):
     max_norm: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0.1 <= self.alpha <= 100:
-            raise ValueError(f"`alpha` should be in [0.1, 100]. Found `alpha = {self.alpha}`.")
+        if not 0.1 <= self.alpha <= 10:
+            raise ValueError(f"`alpha` should be in [0.1, 10]. Found `alpha = {self.alpha}`.")
         if not 0.0 <= self.max_norm < float("inf"):
             raise ValueError(f"`max_norm` should be a finite number of at least 0. Found `{self.max_norm}`.")
 
@@ -83,7 +84,8 @@ class FairGrad(GramianMethod):
             # For unit gradients and u = w |g|: (C u)_i = |g_i|^(1/alpha - 1) u_i^(-1/alpha). The gradients' mean length
             # m, in logarithms, is a common factor m^((1 - alpha) / (1 + alpha)) of u.
             log_T = np.log(length_T[place])
-            spread_T = np.clip((1 / self.alpha - 1) * (log_T - log_T.mean()), -_WIDEST, _WIDEST)
+            widest = min(_WIDEST / self.alpha, _MOST)
+            spread_T = np.clip((1 / self.alpha - 1) * (log_T - log_T.mean()), -widest, widest)
             unit_T = _balanced(cosines(gram_TT)[place[:, None], place], np.exp(spread_T), 1 / self.alpha)
             common = log_T.mean() * (1 - self.alpha) / (1 + self.alpha)
             weights_T[place] = unit_T * np.exp(common - log_T)
@@ -94,6 +96,7 @@ def _balanced(cosine_TT: Array, share_T: Array, power: float) -> Array:
     """The positive solution of ``(C u)_i = share_i u_i^-power``, by Newton's method on a convex function."""
     matrix_TT = cosine_TT + _REGULAR * np.eye(len(cosine_TT))
     solution_T = share_T ** (1 / (1 + power))  # right for orthogonal gradients
+    before = np.inf
     for _ in range(_MOST_STEPS):
         gain_T = share_T * solution_T**-power
         slope_T = matrix_TT @ solution_T - gain_T
@@ -102,15 +105,20 @@ def _balanced(cosine_TT: Array, share_T: Array, power: float) -> Array:
         scale_T = 1 / np.sqrt(curve_TT.diagonal())
         step_T = -scale_T * np.linalg.solve(curve_TT * scale_T * scale_T[:, None], scale_T * slope_T)
         slope = float(slope_T @ step_T)
-        if not slope < -(_PRECISION**2) * float(solution_T @ gain_T):
+        # Twice the height above the minimum, as a share; where it no longer falls, the rest is rounding.
+        height = -slope / float(solution_T @ gain_T)
+        if not height > 0 or before <= height < _NEAR:
             break
         solution_T = np.add(solution_T, _damped(matrix_TT, share_T, power, solution_T, step_T, slope) * step_T)
+        if height < _PRECISION:
+            break  # one more step has doubled the digits
+        before = height
     return solution_T
 
 
 def _damped(matrix_TT: Array, share_T: Array, power: float, at_T: Array, step_T: Array, slope: float) -> float:
     """The part of Newton's step that stays positive and does not climb again as steeply as it began to fall."""
-    part = min(1.0, 0.95 / max(float((-step_T / at_T).max()), 1e-300))
+    part = min(1.0, 0.999 / max(float((-step_T / at_T).max()), 1e-300))
     for _ in range(60):
         reached_T = at_T + part * step_T
         if step_T @ (matrix_TT @ reached_T - share_T * reached_T**-power) <= -0.9 * slope:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from gradops.adam import adam
 from gradops.base import GramianMethod, State
 from gradops.linalg import Array, combined_norm, norms, to_array, to_tensor
 
@@ -44,6 +45,7 @@ class GradNorm(GramianMethod):
         length. A task's initial loss is its first loss above 0.
     """
 
+    reads_losses: ClassVar[bool] = True
     tau: float = field(default=1.5, metadata={"search": (0.0, 3.0)})
     lr: float = field(default=0.025, metadata={"search": (1e-3, 0.1)})
     target: Target = "mean"
@@ -74,10 +76,8 @@ class GradNorm(GramianMethod):
         step = float(state["step"])
         initial_T = np.where(initial_T > 0, initial_T, np.maximum(to_array(losses_T), 0.0))
         slope_T = self._slope(to_array(gram_TT), weight_T, self._stretch(to_array(losses_T), initial_T))
-        mean_T, square_T = 0.9 * mean_T + 0.1 * slope_T, 0.999 * square_T + 0.001 * slope_T**2
-        size_T = np.sqrt(square_T / (1 - 0.999 ** (step + 1)))
-        moved_T = weight_T - self.lr * (mean_T / (1 - 0.9 ** (step + 1))) / np.maximum(size_T, 1e-300)
-        kept_T = np.maximum(moved_T, _LEAST)
+        step_T, mean_T, square_T = adam(slope_T, mean_T, square_T, step, self.lr)
+        kept_T = np.maximum(weight_T - step_T, _LEAST)
         after = (kept_T * (len(kept_T) / kept_T.sum()), initial_T, mean_T, square_T)
         remembered = {name: torch.from_numpy(value) for name, value in zip(_REMEMBERED, after, strict=True)}
         return to_tensor(weight_T.copy(), like=gram_TT), {**remembered, "step": state["step"] + 1}

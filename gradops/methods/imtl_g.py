@@ -13,6 +13,9 @@ from gradops.linalg import Array, cosines, inverse, norms, pseudo_inverse, to_ar
 
 Length = Literal["weights", "sum"]
 
+# Products that should be 1 and are below this come from gradients that cancel out: there is no direction.
+_LEAST = 1e-6
+
 
 @dataclass(frozen=True, kw_only=True)
 class IMTLG(GramianMethod):
@@ -71,9 +74,9 @@ def _config(gram_TT: Array) -> Array:
     unit_T = pseudo_inverse(cosines(gram_TT)) @ (length_T > 0).astype(np.float64)
     # Products with unit gradients, whose lengths differ by many orders of magnitude less than the gradients' own.
     product_T = cosines(gram_TT) @ unit_T
-    squared = max(float(unit_T @ product_T), 0.0)
-    along = float(length_T @ product_T)
-    weights_T: Array = unit_T * inverse(length_T) * (along / squared if squared > 0 else 0.0)
+    if np.abs(product_T).max() < _LEAST:
+        return np.zeros_like(unit_T)
+    weights_T: Array = unit_T * inverse(length_T) * (length_T @ product_T) / (unit_T @ product_T)
     return weights_T
 
 

@@ -53,6 +53,7 @@ class MGDA(GramianMethod):
     claims: ClassVar[frozenset[str]] = frozenset(
         {"never_conflicting", "permutation_invariant", "linear_under_scaling", "simplex"}
     )
+    reads_losses: ClassVar[bool] = True
     normalise: Normalise = "none"
 
     def __post_init__(self) -> None:

@@ -31,6 +31,7 @@ class MGDAUB(DelegatingMethod):
 
     claims: ClassVar[frozenset[str]] = MGDA.claims
     at_features: ClassVar[bool] = True
+    reads_losses: ClassVar[bool] = True
     normalise: Normalise = "none"
 
     def weigher(self) -> MGDA:

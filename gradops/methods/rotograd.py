@@ -17,6 +17,8 @@ class RotoGrad(DelegatingMethod):
     The weights are those of :class:`gradops.methods.rotograd_scale.RotoGradScale`, the rotations those of
     :class:`gradops.rotation.Rotation` with the loss ``"iclr"``.
 
+    Its weights too have no limit where a task's gradient vanishes; ``+ bound(10)`` sets one.
+
     Choose it where tasks of different scale pull the representation in different directions and a rotation costs
     little compared with the network.
 

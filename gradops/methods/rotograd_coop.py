@@ -31,6 +31,7 @@ class RotoGradCoop(DelegatingMethod):
     """
 
     at_features = True
+    reads_losses = True
     tau: float = field(default=1.5, metadata={"search": (0.0, 3.0)})
     lr: float = field(default=0.025, metadata={"search": (1e-3, 0.1)})
     rotation: Rotation | None = Rotation(loss="v1", cooperative_after=500)

@@ -24,7 +24,8 @@ class UPGrad(GramianMethod):
     Choose it where no step may hurt a task and a longer gradient should count for more.
 
     References:
-        Quinton and Rey, Jacobian Descent for Multi-Objective Optimization, arXiv 2406.16232, 2024, equations 3 and 4.
+        Quinton and Rey, Jacobian Descent for Multi-Objective Optimization, arXiv 2406.16232, 2024, equation 3 and its
+        aggregator UPGrad.
         The update is T times theirs, a sum instead of a mean, so that tasks without conflict give uniform scaling. Each
         of the T problems is solved exactly; TorchJD's first adds 1e-4 of the trace to the Gram matrix's diagonal, for
         its general solver.

@@ -93,7 +93,8 @@ def _heavy_weights(findings: Findings) -> Iterator[str]:
         weight, step, task = max(weights, default=(0.0, 0, ""))
         if weight > HEAVY:
             found = f"`{system}` gave the gradient of {task} a weight of {weight:.2g} at step {step:,}"
-            yield f"{found} (under `uniform` it is 1): look at its weights over the steps before you serve it."
+            fix = "look at its weights over the steps before you serve it, or try it with `+ bound(10)`"
+            yield f"{found} (under `uniform` it is 1): {fix}."
 
 
 def _within_groups(findings: Findings) -> Iterator[str]:

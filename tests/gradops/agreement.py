@@ -11,18 +11,28 @@ import torch
 from gradops.base import GramianMethod
 from gradops.linalg import gramian
 from gradops.methods import (
+    DBMTL,
     DW,
+    DWA,
+    FAMO,
     IMTLG,
     MGDA,
     MGDAUB,
+    PELTR,
+    RLW,
+    STCH,
     AlignedMTL,
+    AutoScale,
     CAGrad,
     DualProj,
     FairGrad,
+    GO4Align,
+    GradCraft,
     GradNorm,
     GradOPS,
     GradOPSStatic,
     GradVac,
+    LogLoss,
     PCGrad,
     PCGradDW,
     RotoGrad,
@@ -31,21 +41,23 @@ from gradops.methods import (
     RotoGradScale,
     RotoGradV1,
     Static,
+    Uncertainty,
     Uniform,
     UPGrad,
 )
 from gradops.methods.pcgrad import random_orders
-from tests.gradops import reference, reference_gradients
+from tests.gradops import reference, reference_gradients, reference_losses
 from tests.gradops.reference import Array
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one step of training gives a method; orders are those a method with random ones will draw."""
+    """What one step of training gives a method; orders and normal numbers are those that a random one will draw."""
 
     jac_TP: Array
     losses_T: Array
     orders: list[list[int]]
+    normal_T: Array
 
 
 @dataclass(frozen=True)
@@ -91,6 +103,15 @@ def _gradnorm(*, combined: bool) -> Callable[[list[Step]], list[Array]]:
     return updates
 
 
+def _by_losses(weights: Callable[[list[Array]], list[Array]]) -> Callable[[list[Step]], list[Array]]:
+    """The updates of weights that follow from the losses of all steps."""
+    return lambda steps: [w @ s.jac_TP for w, s in zip(weights([s.losses_T for s in steps]), steps, strict=True)]
+
+
+def _by_gradients(updates: Callable[[list[Array]], list[Array]]) -> Callable[[list[Step]], list[Array]]:
+    return lambda steps: updates([s.jac_TP for s in steps])
+
+
 def _rotograd(steps: list[Step]) -> list[Array]:
     return reference.rotograd([s.jac_TP for s in steps])
 
@@ -124,6 +145,39 @@ PAIRS: dict[str, Pair] = {
         _each(lambda s: reference_gradients.fairgrad(s.jac_TP, alpha=2.0)),
         tolerance=1e-6,  # as above
     ),
+    "gradcraft": Pair(
+        lambda _: GradCraft(tau=0.6, epsilon=0.01, beta=0.5),
+        _by_gradients(lambda j: reference_losses.gradcraft(j, tau=0.6, epsilon=0.01, beta=0.5)),
+    ),
+    "pe_ltr": Pair(
+        lambda tasks: PELTR(floor=0.4, preference=_given(tasks)),
+        _each(lambda s: reference_losses.pe_ltr(s.jac_TP, 0.4 * np.array(_given(len(s.jac_TP))) / len(s.jac_TP))),
+    ),
+    "autoscale": Pair(
+        lambda _: AutoScale(explore=2), _by_gradients(lambda j: reference_losses.autoscale(j, explore=2))
+    ),
+    "db_mtl": Pair(lambda _: DBMTL(), _each(lambda s: reference_losses.db_mtl(s.jac_TP, s.losses_T))),
+    "rlw": Pair(lambda _: RLW(), _each(lambda s: len(s.normal_T) * reference_losses.softmax(s.normal_T) @ s.jac_TP)),
+    "log_loss": Pair(lambda _: LogLoss(), _each(lambda s: (1 / s.losses_T) @ s.jac_TP)),
+    "uncertainty": Pair(
+        lambda _: Uncertainty(lr=0.05),
+        _by_losses(lambda losses: reference_losses.uncertainty(losses, lr=0.05, rest=0.5)),
+    ),
+    "dwa": Pair(
+        lambda _: DWA(temperature=0.5, window=2),
+        _by_losses(lambda losses: reference_losses.dwa(losses, temperature=0.5, window=2)),
+    ),
+    "famo": Pair(
+        lambda _: FAMO(lr=0.1, decay=0.01), _by_losses(lambda losses: reference_losses.famo(losses, lr=0.1, decay=0.01))
+    ),
+    "stch": Pair(
+        lambda _: STCH(mu=0.3, warmup=1, window=2),
+        _by_losses(lambda losses: reference_losses.stch(losses, mu=0.3, warmup=1, window=2)),
+    ),
+    "go4align": Pair(
+        lambda _: GO4Align(groups=2, eta=0.1),
+        _by_losses(lambda losses: reference_losses.go4align(losses, eta=0.1, groups=2)),
+    ),
     # Their weights; the rotations have tests of their own.
     "rotograd": Pair(lambda _: RotoGrad(), _rotograd),
     "rotograd_r": Pair(lambda _: RotoGradR(), _each(_sum)),
@@ -152,11 +206,13 @@ def _disagreement(pair: Pair, tasks: int, seed: int, steps: int) -> float:
 
 def problem(tasks: int, seed: int, steps: int) -> list[Step]:
     """Random steps; gradients in conflict with each other in some seeds, in agreement in others."""
-    generator, own = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+    generator = np.random.default_rng(seed)
+    own, other = (torch.Generator().manual_seed(seed) for _ in range(2))
     run = []
     for _ in range(steps):
         jac_TP = generator.normal(size=(tasks, 40)) * generator.uniform(0.3, 2.0, size=(tasks, 1))
         jac_TP += (0.5 * (seed % 3) - 0.4) * jac_TP.mean(axis=0)
         orders = random_orders(tasks, own).T.tolist()
-        run.append(Step(jac_TP, generator.uniform(0.2, 2.0, size=tasks), orders))
+        normal_T = torch.randn(tasks, generator=other, dtype=torch.float64).numpy()
+        run.append(Step(jac_TP, generator.uniform(0.2, 2.0, size=tasks), orders, normal_T))
     return run

@@ -53,7 +53,7 @@ from gradops.methods import METHODS, format_method, parse
         ("moco", "not built: it averages"),
         ("aligned_mtl(scale='max')", "one of min, median, rmse"),
         ("imtl_g(length='one')", "one of weights, sum"),
-        ("fairgrad(alpha=0)", r"in \[0.1, 100\]"),
+        ("fairgrad(alpha=0)", r"in \[0.1, 10\]"),
         ("fairgrad(max_norm=-1)", "at least 0"),
         ("pcgrad + bound(0)", "above 0"),
         ("pcgrad + smooth(1)", r"in \[0, 1\)"),

@@ -141,7 +141,7 @@ def test_a_huge_weight_is_said(weight: float, text: str) -> None:
     _, caution = verdicts(findings(EQUAL, runs={"pcgrad": [run(["purchase", "cart"]), heavy]}))
     assert caution == (
         f"`pcgrad` gave the gradient of purchase a weight of {text} at step 350 (under `uniform` it is 1): look at its "
-        "weights over the steps before you serve it."
+        "weights over the steps before you serve it, or try it with `+ bound(10)`."
     )
 
 
