@@ -27,7 +27,7 @@ class STCH(GramianMethod):
     batch's losses tell which task is behind.
 
     Args:
-        mu: Smoothness. Above 0.
+        mu: Smoothness of the maximum. Above 0.
         warmup: Steps before the losses :math:`N` are taken. At least 0.
         window: Steps whose mean losses are :math:`N`. At least 1.
 
