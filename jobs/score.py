@@ -47,6 +47,7 @@ def main(
         summary = Scoring.of(scorer, source, out, kept).run(shown, overwrite=overwrite)
     found = f", {summary['found_done']} of them found done" if summary["found_done"] else ""
     text = f"{out}: {summary['rows']} rows in {summary['parts']} part(s){found}, tasks {', '.join(summary['tasks'])}"
+    text += f", scores {', '.join(summary['outputs'])}" if "outputs" in summary else ""
     notes = feature_notes({name: {"the rows": found} for name, found in summary["features"].items()})
     notes += file_notes(summary["left_out"], summary["widened"])
     show("\n".join([text, *notes]), summary | {"out": out, "model": model}, as_json)

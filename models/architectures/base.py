@@ -76,10 +76,15 @@ class Architecture(nn.Module, ABC):
         Returns:
             As :meth:`through_layers`.
         """
+        return self.through_layers(self.layers_input(pooled_BE, value_BV))
+
+    def layers_input(self, pooled_BE: Tensor, value_BV: Tensor) -> Tensor:
+        """The input of the layers: embeddings and encoded numbers, or what an interaction has made of them."""
         number_BX = value_BV if self.numbers is None else self.numbers(value_BV)
         if self.interaction is None:
-            return self.through_layers(torch.cat([pooled_BE, number_BX], dim=1))
-        return self.through_layers(self.interaction(pooled_BE, number_BX))
+            return torch.cat([pooled_BE, number_BX], dim=1)
+        input_BX: Tensor = self.interaction(pooled_BE, number_BX)
+        return input_BX
 
     @abstractmethod
     def through_layers(self, input_BX: Tensor) -> tuple[Tensor, tuple[View, ...]]:
@@ -119,6 +124,14 @@ class Architecture(nn.Module, ABC):
     def forward(self, bags: Bags, value_BV: Tensor) -> Tensor:
         """Logits B x T, with the tables in the graph."""
         logits_BT, _ = self.through(self.embedding(bags), value_BV)
+        return logits_BT
+
+    def served_logits(self, bags: Bags, value_BV: Tensor) -> Tensor:
+        """Logits of all that a served model gives, B x O: those of the tasks, then those of the further outputs.
+
+        An architecture whose config names :meth:`ArchitectureConfig.further_outputs` extends this.
+        """
+        logits_BT: Tensor = self(bags, value_BV)
         return logits_BT
 
     def cut(self, bags: Bags) -> TableCut:
@@ -237,6 +250,11 @@ class ArchitectureConfig(Declared, ABC):
         """The names of tasks in the architecture's keys that are not among these, all that the config declares."""
         named = [*self.relations, *chain.from_iterable(self.relations.values())]
         return [name for name in dict.fromkeys(named) if name not in tasks]
+
+    def further_outputs(self, tasks: Sequence[str]) -> Sequence[str]:
+        """The names of the probabilities that a served model of these tasks gives beside theirs."""
+        del tasks
+        return ()
 
     @classmethod
     @abstractmethod

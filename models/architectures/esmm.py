@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from pydantic import Field, PositiveInt
@@ -12,6 +12,7 @@ from torch.nn.functional import logsigmoid
 
 from models.architectures.base import Architecture, ArchitectureConfig, HeadTransform, View
 from models.embedding.base import Embedding
+from models.embedding.cut import Bags
 from models.layers.multilayer import multilayer
 from models.layers.related import Read, read_by_tasks
 from models.layers.task_graph import TaskGraph
@@ -33,6 +34,7 @@ class ESMM(Architecture):
     def __init__(self, embedding: Embedding, *, values: int, tasks: Sequence[str], config: ESMMConfig) -> None:
         super().__init__(embedding)
         width = sum(embedding.layout.widths) + values
+        self._conditional = config.conditional
         self._graph = TaskGraph.of(config.relations, tasks, detach=config.detach)
         self.bottom = multilayer(width, config.bottom, config.dropout)
         read = config.bottom[-1]
@@ -42,17 +44,33 @@ class ESMM(Architecture):
 
     def through_layers(self, input_BX: Tensor) -> tuple[Tensor, tuple[View, ...]]:
         """Logits B x T of the products, and T views of the bottom's output with the logits of shared towers."""
+        reads, views = self._reads(input_BX)
+        return torch.cat([self._logit(task, read) for task, read in enumerate(reads)], dim=1), views
+
+    def served_logits(self, bags: Bags, value_BV: Tensor) -> Tensor:
+        """Logits B x O: those of the tasks, then, if the config asks for them, of each task given its earlier one."""
+        reads, _ = self._reads(self.layers_input(self.embedding(bags), value_BV))
+        logits = [self._logit(task, read) for task, read in enumerate(reads)]
+        if self._conditional:
+            logits += [self._own_logit(task, reads[task]) for task, given in enumerate(self._graph.parents) if given]
+        return torch.cat(logits, dim=1)
+
+    def _reads(self, input_BX: Tensor) -> tuple[list[Read], tuple[Tensor, ...]]:
         shared_BD = self.bottom(input_BX)
         logits = {task: self.towers[task](shared_BD) for task in self._graph.reached}
-        reads, views = read_by_tasks(shared_BD, logits, len(self.towers))
-        return torch.cat([self._logit(task, read) for task, read in enumerate(reads)], dim=1), views
+        return read_by_tasks(shared_BD, logits, len(self.towers))
 
     def _logit(self, task: int, read: Read) -> Tensor:
         """The logit of a task's probability over all rows, B x 1."""
-        logit_B1 = read.earlier[task] if task in read.earlier else self.towers[task](read.base_BX)
+        logit_B1 = self._own_logit(task, read)
         for given in self._graph.parents[task]:  # one, or none
             given_B1 = self._logit(given, read)
             logit_B1 = logit_of_product(logit_B1, given_B1.detach() if self._graph.detach else given_B1)
+        return logit_B1
+
+    def _own_logit(self, task: int, read: Read) -> Tensor:
+        """The logit of a task's probability given the earlier task, B x 1."""
+        logit_B1: Tensor = read.earlier[task] if task in read.earlier else self.towers[task](read.base_BX)
         return logit_B1
 
     def shared_layers(self) -> list[nn.Parameter]:
@@ -79,6 +97,7 @@ class ESMMConfig(ArchitectureConfig):
         kind: The architecture.
         given: Task to the task that it is given, such as ``{"purchase": "click"}``: p(purchase) is p(click) times
             p(purchase given click), on every row. Where one of the two is not trained, the other stands alone.
+        conditional: Whether a served model also gives p(purchase given click), as the output ``purchase_given_click``.
         detach: Whether a task's loss leaves the towers of the tasks that it is given alone.
         bottom: Units of each shared layer.
         tower: Units of each hidden layer of a task's tower; empty for one linear layer.
@@ -87,6 +106,7 @@ class ESMMConfig(ArchitectureConfig):
 
     kind: Literal["esmm"] = "esmm"
     given: Annotated[dict[str, str], Field(min_length=1)]
+    conditional: bool = False
     detach: bool = False
     bottom: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (192, 192)
     tower: tuple[PositiveInt, ...] = ()
@@ -102,9 +122,21 @@ class ESMMConfig(ArchitectureConfig):
         """Each task that is given another one, with this one."""
         return {task: (given,) for task, given in self.given.items()}
 
+    def further_outputs(self, tasks: Sequence[str]) -> Sequence[str]:
+        """The tasks given their earlier ones, where both are trained: ``purchase_given_click``."""
+        trained = (task for task in tasks if self.conditional and self.given.get(task) in tasks)
+        return [f"{task}_given_{self.given[task]}" for task in trained]
+
     def network(
         self, embedding: Embedding, *, values: int, tasks: Sequence[str], head_transform: HeadTransform | None
     ) -> ESMM:
         """The network with these keys."""
         del head_transform  # None: there is no vector to map
         return ESMM(embedding, values=values, tasks=tasks, config=self)
+
+    def _content(self) -> dict[str, Any]:
+        """As the base has it; `conditional` only if it is true, since runs and models are older than it."""
+        content = super()._content()
+        if not self.conditional:
+            del content["conditional"]
+        return content

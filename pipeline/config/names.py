@@ -50,8 +50,8 @@ class Resolver(Protocol):
     def architecture_type(self, written: Mapping[str, Any]) -> type[Declared]:
         """The class that declares the keys of the section ``[model]``, for the architecture that it names."""
 
-    def unknown_tasks(self, model: Declared, tasks: Sequence[str]) -> Sequence[str]:
-        """The names of tasks in the keys of an architecture that are not among these."""
+    def misnamed(self, model: Declared, tasks: Sequence[str]) -> Sequence[str]:
+        """The problems of an architecture's keys with the names of these tasks, all that the config declares."""
 
     def unread_encodings(self, model: Declared, encodings: Collection[str]) -> Sequence[str]:
         """The encodings of numbers whose keys in ``[model]`` are set, though they are none of these."""

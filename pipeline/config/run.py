@@ -219,8 +219,7 @@ class RunConfig(Declared):
         if resolver := resolver_of(info):
             methods = dict.fromkeys([self.train.method, *self.compare.methods, *self.search.methods])
             problems += [p for text in methods if (p := resolver.unfit(text, len(self.tasks), self.model))]
-            unknown = resolver.unknown_tasks(self.model, tuple(self.spec.tasks))
-            problems += [f"model names `{t}`, which is not a task ({', '.join(self.spec.tasks)})" for t in unknown]
+            problems += resolver.misnamed(self.model, tuple(self.spec.tasks))
             unread = resolver.unread_encodings(self.model, self.spec.value_encodings)
             problems += [f'model.encoding.{e} is set, but no numeric feature has `encoding = "{e}"`' for e in unread]
         if problems:

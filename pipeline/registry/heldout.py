@@ -103,7 +103,7 @@ class _Scoring:
         if self.problem:
             return
         try:
-            self.parts.append(self.scorer.score(rows).cast(pl.Float32))
+            self.parts.append(self.scorer.score(rows).select(self.scorer.tasks).cast(pl.Float32))
         except InputError as error:
             self.parts, self.problem = [], str(error)
 

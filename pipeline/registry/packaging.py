@@ -66,7 +66,7 @@ def log_model(run: Run, prepared: Prepared, run_id: str) -> str:
             python_model=str(_ROOT / "pipeline" / "serving" / "pyfunc.py"),
             artifacts={ARTIFACT: str(files)},
             code_paths=[str(_ROOT / package) for package in ("features", "models", "pipeline")],
-            signature=signature(fitted, run.tasks),
+            signature=signature(fitted, [*run.tasks, *run.architecture.further_outputs(run.tasks)]),
             input_example=example(fitted),
             pip_requirements=[f"{package}=={_public(version(package))}" for package in _REQUIREMENTS],
         )
@@ -75,8 +75,8 @@ def log_model(run: Run, prepared: Prepared, run_id: str) -> str:
     return str(model.model_id)
 
 
-def signature(encoder: Encoder, tasks: list[str]) -> ModelSignature:
-    """The signature of a model: raw feature columns in, one probability a task out.
+def signature(encoder: Encoder, outputs: list[str]) -> ModelSignature:
+    """The signature of a model: raw feature columns in, the probabilities of these names out.
 
     Every column has MLflow's type "any". MLflow refuses floats where integers are declared, though integers with a gap
     are floats in pandas, and categories and numbers where text is declared. The encoder's own contract checks types.
@@ -85,8 +85,8 @@ def signature(encoder: Encoder, tasks: list[str]) -> ModelSignature:
     inputs: list[ColSpec | TensorSpec] = [
         ColSpec(AnyType(), column, required=column not in optional) for column in encoder.dtypes
     ]
-    outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.double, task) for task in tasks]
-    return ModelSignature(Schema(inputs), Schema(outputs))
+    scores: list[ColSpec | TensorSpec] = [ColSpec(DataType.double, name) for name in outputs]
+    return ModelSignature(Schema(inputs), Schema(scores))
 
 
 def example(encoder: Encoder) -> pd.DataFrame:

@@ -95,6 +95,7 @@ class Scoring:
             self._note(self._identity, complete=True, features=features)
         parts = len(self._parts)
         summary = {"rows": rows, "parts": parts, "found_done": parts - len(missing), "tasks": list(self.scorer.tasks)}
+        summary |= {"outputs": list(self.scorer.outputs)} if self.scorer.further else {}
         summary["features"] = features
         left_out = [str(path) for path in self.source.table.left_out]
         return summary | {"left_out": left_out, "widened": list(map(str, self.source.widened))}

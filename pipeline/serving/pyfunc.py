@@ -1,4 +1,4 @@
-"""The served model: raw columns in, one probability a task out. MLflow runs this file itself (models from code)."""
+"""The served model: raw columns in, probabilities out. MLflow runs this file itself (models from code)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ServedModel(PythonModel):
         except InputError as error:
             # MLflow's server answers this type with the message alone, and any other with a traceback.
             raise MlflowException(str(error), error_code=INVALID_PARAMETER_VALUE) from None
-        return pd.DataFrame({task: scores.get_column(task).to_numpy() for task in self.scorer.tasks}, model_input.index)
+        return pd.DataFrame({column.name: column.to_numpy() for column in scores}, model_input.index)
 
 
 set_model(ServedModel())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +21,7 @@ from features.errors import InputError
 from features.kinds.base import Name
 from models.architectures import parse_architecture
 from models.architectures.base import Architecture, ArchitectureConfig
+from models.embedding.cut import Bags
 from models.embedding.portable import PortableEmbedding
 from pipeline.data.windows import Window
 from pipeline.serving import model_folder
@@ -45,12 +46,14 @@ class Scorer:
         model: The network, in evaluation mode.
         tasks: The tasks that its outputs predict, in order.
         digest: The SHA-256 of all its files.
+        further: The names of further outputs; see :meth:`models.architectures.base.ArchitectureConfig.further_outputs`.
     """
 
     encoder: Encoder
     model: Architecture
     tasks: tuple[str, ...]
     digest: str
+    further: tuple[str, ...] = ()
     _kept: dict[Any, tuple[pl.Schema, list[pl.Expr]]] = field(default_factory=dict, repr=False)
 
     @staticmethod
@@ -79,7 +82,12 @@ class Scorer:
         except (ValueError, pl.exceptions.PolarsError, RecursionError) as error:
             raise InputError(f"{folder} is not a readable model: {error}") from error
         model = load_network(encoder, content.tasks, architecture, folder / WEIGHTS)
-        return cls(encoder, model, content.tasks, digest)
+        return cls(encoder, model, content.tasks, digest, tuple(architecture.further_outputs(content.tasks)))
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of the columns of scores: the tasks, then the further outputs."""
+        return self.tasks + self.further
 
     @property
     def columns(self) -> list[str]:
@@ -94,7 +102,7 @@ class Scorer:
         return {c: f"optional {kind}" if c in optional else kind for c, kind in kinds.items()}
 
     def score(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Probability of each task for each raw row, in float64; never null.
+        """Probability of each task, and the further outputs, for each raw row, in float64; never null.
 
         Raises:
             InputError: If feature columns are missing or of a wrong type, a required value is missing, or numbers are
@@ -120,11 +128,12 @@ class Scorer:
 
     def probabilities(self, window: Window) -> pl.DataFrame:
         """The network's probabilities of encoded rows: the second half of :meth:`score`."""
-        probability_NT = predicted(self.model, window) if len(window) else torch.empty(0, len(self.tasks))
-        if not probability_NT.isfinite().all():
-            row = int((~probability_NT.isfinite().all(1)).nonzero()[0])
+        rows = len(window)
+        probability_NO = predicted(self.model.served_logits, window) if rows else torch.empty(0, len(self.outputs))
+        if not probability_NO.isfinite().all():
+            row = int((~probability_NO.isfinite().all(1)).nonzero()[0])
             raise InputError(f"cannot score row {row}: a number in it is beyond float32; clip it, or declare `clip`")
-        return pl.from_numpy(probability_NT.double().numpy(), schema=list(self.tasks))
+        return pl.from_numpy(probability_NO.double().numpy(), schema=list(self.outputs))
 
     def _steps(self, schema: pl.Schema) -> tuple[pl.Schema, list[pl.Expr]]:
         key = tuple(schema.items())
@@ -175,17 +184,17 @@ def _missing(values: pl.Series) -> int:
     return len(values) - int(values.is_finite().sum()) if values.dtype.is_float() else values.null_count()
 
 
-def predicted(model: Architecture, window: Window) -> Tensor:
-    """Probabilities, rows x tasks, of encoded rows, some rows at a time.
+def predicted(logits: Callable[[Bags, Tensor], Tensor], window: Window) -> Tensor:
+    """Probabilities, rows x outputs, of encoded rows, some rows at a time.
 
     Args:
-        model: A network in evaluation mode.
+        logits: A network in evaluation mode, for the tasks' logits, or its method for those of all that is served.
         window: The rows, at least one.
     """
     starts = range(0, len(window), _BATCH)
     batches = (window.batch(start, min(start + _BATCH, len(window))) for start in starts)
     with torch.inference_mode():
-        return torch.cat([model(batch.bags, batch.value_BV).sigmoid() for batch in batches])
+        return torch.cat([logits(batch.bags, batch.value_BV).sigmoid() for batch in batches])
 
 
 def load_network(

@@ -48,7 +48,7 @@ class Source:
             text: Parquet file, folder or glob.
             out: Folder of the scores, which may not hold the rows.
             keep: Columns to write next to the scores; None for all that the model does not read or reads as names, such
-                as those of users and items, except columns with the name of a task. Without a list, a file may lack
+                as those of users and items, except columns with the name of an output. Without a list, a file may lack
                 a column that the model does not read; it is null there.
 
         Raises:
@@ -66,7 +66,9 @@ class Source:
             problems += [f"column `{c}` of --keep is missing" for c in kept if c not in common.schema]
             problems += _unfit(scorer, common.schema)
         problems += [
-            f"column `{c}` has the same name as a task; leave it out of --keep" for c in kept if c in scorer.tasks
+            f"column `{c}` has the same name as a column of scores; leave it out of --keep"
+            for c in kept
+            if c in scorer.outputs
         ]
         if any(out.resolve() in path.resolve().parents for path in table.files):
             problems.append(f"{out} holds the rows to score; give another folder for the scores")
@@ -99,7 +101,7 @@ def _usual(scorer: Scorer, schema: pl.Schema) -> list[str]:
     spec = scorer.encoder.spec
     names = {column for name, feature in spec.features.items() if feature.is_name for column in spec.columns(name)}
     measures = {*scorer.columns} - names
-    return [column for column in schema if column not in {*measures, *scorer.tasks}]
+    return [column for column in schema if column not in {*measures, *scorer.outputs}]
 
 
 def _unfit(scorer: Scorer, schema: pl.Schema) -> list[str]:

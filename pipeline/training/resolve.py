@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,9 +68,16 @@ class Modules:
         """As :meth:`pipeline.config.names.Resolver.architecture_type`."""
         return ARCHITECTURES[written.get("kind", DEFAULT_KIND)]
 
-    def unknown_tasks(self, model: Declared, tasks: Sequence[str]) -> Sequence[str]:
-        """As :meth:`pipeline.config.names.Resolver.unknown_tasks`."""
-        return parse_architecture(model.model_dump()).unknown_tasks(tasks)
+    def misnamed(self, model: Declared, tasks: Sequence[str]) -> Sequence[str]:
+        """As :meth:`pipeline.config.names.Resolver.misnamed`."""
+        architecture = parse_architecture(model.model_dump())
+        unknown, names = architecture.unknown_tasks(tasks), Counter([*tasks, *architecture.further_outputs(tasks)])
+        problems = [f"model names `{task}`, which is not a task ({', '.join(tasks)})" for task in unknown]
+        return problems + [
+            f"model gives {count} outputs of the name `{name}`, tasks among them; rename a task"
+            for name, count in names.items()
+            if count > 1
+        ]
 
     def unread_encodings(self, model: Declared, encodings: Collection[str]) -> Sequence[str]:
         """As :meth:`pipeline.config.names.Resolver.unread_encodings`."""

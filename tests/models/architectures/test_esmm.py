@@ -13,6 +13,7 @@ from torch import Tensor
 from torch_rechub.models import multi_task
 
 from features.errors import InputError
+from models.architectures import parse_architecture
 from models.architectures.esmm import ESMMConfig, logit_of_product
 from models.embedding.portable import PortableEmbedding
 from pipeline.training.resolve import load_config
@@ -95,6 +96,44 @@ def test_with_detach_a_loss_leaves_earlier_towers_alone() -> None:
         ]
         assert reached == [other == task for other in range(networks.TASKS)]
     assert {id(p) for p in model.shared_parameters()} == {id(p) for p in model.bottom.parameters()}
+
+
+@pytest.mark.parametrize("detach", [False, True])
+@pytest.mark.parametrize(
+    "tasks", [networks.NAMES, ("education", "income", "marital"), ("education", "marital"), ("income",)]
+)
+def test_a_served_model_may_give_conditional_probabilities(tasks: tuple[str, ...], detach: bool) -> None:
+    """Where both tasks are trained; times the earlier task's probability, they are the task's."""
+    config = ESMMConfig.example().model_copy(update={"conditional": True, "detach": detach})
+    model, bags, value_BV = network(config, tasks), networks.bags(9, 0, weighted=False), networks.values(9, 0)
+    names = [*tasks, *config.further_outputs(tasks)]
+    assert set(names[len(tasks) :]) == {f"{t}_given_{g}" for t, g in config.given.items() if {t, g} <= {*tasks}}
+    given = dict(zip(names, model.served_logits(bags, value_BV).sigmoid().T, strict=True))
+    torch.testing.assert_close(torch.stack([given[task] for task in tasks], dim=1), model(bags, value_BV).sigmoid())
+    for name in names[len(tasks) :]:
+        task, _, earlier = name.partition("_given_")
+        assert config.given[task] == earlier
+        torch.testing.assert_close(given[name] * given[earlier], given[task], rtol=1e-12, atol=0)
+    plain = network(config.model_copy(update={"conditional": False}), tasks)
+    assert plain.served_logits(bags, value_BV).shape[1] == len(tasks)
+
+
+def test_conditional_is_part_of_a_run_and_of_a_model_only_if_it_is_true() -> None:
+    config = ESMMConfig.example()
+    assert "conditional" not in config.identity
+    assert "conditional" not in config.layers
+    asked = config.model_copy(update={"conditional": True})
+    assert asked.identity["conditional"] is asked.layers["conditional"] is True
+    assert parse_architecture(asked.layers) == asked
+
+
+def test_an_output_with_the_name_of_a_task_is_refused() -> None:
+    task = "spec.tasks.marital_given_income={positive='income = 1'}"
+    model = ["model.kind=esmm", "model.given={marital='income'}", "model.tower=[]", "model.bottom=[8]"]
+    debug = ROOT / "configs" / "debug.toml"
+    load_config(debug, [task, *model])
+    with pytest.raises(InputError, match="2 outputs of the name `marital_given_income`, tasks among them"):
+        load_config(debug, [task, *model, "model.conditional=true"])
 
 
 @pytest.mark.parametrize("given", [{"a": "a"}, {"a": "b", "b": "a"}, {"a": "b", "b": "c", "c": "b"}])
