@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import Annotated, Any, Protocol, Self
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
-from features.declared import Declared
 from features.encoder import EncodedValue
 from features.errors import InputError
 from models.embedding.base import Embedding
@@ -22,7 +20,7 @@ from models.encodings.numbers import Numbers
 from models.interactions import AnyInteraction
 from models.interactions.base import Interaction
 from models.layers.experts import BatchedLinear
-from models.layers.task_graph import circle_of
+from models.layers.task_names import TaskNames
 
 # The tensors that one task reads: the shared one, or the shared one and further ones.
 View = Tensor | tuple[Tensor, ...]
@@ -129,7 +127,7 @@ class Architecture(nn.Module, ABC):
     def served_logits(self, bags: Bags, value_BV: Tensor) -> Tensor:
         """Logits of all that a served model gives, B x O: those of the tasks, then those of the further outputs.
 
-        An architecture whose config names :meth:`ArchitectureConfig.further_outputs` extends this.
+        An architecture whose config names :meth:`~models.layers.task_names.TaskNames.further_outputs` extends this.
         """
         logits_BT: Tensor = self(bags, value_BV)
         return logits_BT
@@ -209,7 +207,7 @@ class Architecture(nn.Module, ABC):
         return dict(zip(heads, self.head_transform.matrix_TDD(), strict=True))
 
 
-class ArchitectureConfig(Declared, ABC):
+class ArchitectureConfig(TaskNames, ABC):
     """The keys of ``[model]``: a subclass for each architecture, in the same file.
 
     A subclass declares ``kind: Literal["<its file's name>"]`` with that default, and its layers' keys with defaults.
@@ -233,28 +231,6 @@ class ArchitectureConfig(Declared, ABC):
         Methods with rotations map this vector, so they need an architecture that has it.
         """
         return None
-
-    @property
-    def relations(self) -> Mapping[str, Sequence[str]]:
-        """Each task that is built on earlier ones, with these, as the architecture's keys name them."""
-        return {}
-
-    @model_validator(mode="after")
-    def _is_no_circle(self) -> Self:
-        if circle := circle_of(self.relations):
-            found = " after ".join(f"`{task}`" for task in circle)
-            raise ValueError(f"no task should be built on itself, found {found}")
-        return self
-
-    def unknown_tasks(self, tasks: Sequence[str]) -> Sequence[str]:
-        """The names of tasks in the architecture's keys that are not among these, all that the config declares."""
-        named = [*self.relations, *chain.from_iterable(self.relations.values())]
-        return [name for name in dict.fromkeys(named) if name not in tasks]
-
-    def further_outputs(self, tasks: Sequence[str]) -> Sequence[str]:
-        """The names of the probabilities that a served model of these tasks gives beside theirs."""
-        del tasks
-        return ()
 
     @classmethod
     @abstractmethod

@@ -46,7 +46,7 @@ class Scorer:
         model: The network, in evaluation mode.
         tasks: The tasks that its outputs predict, in order.
         digest: The SHA-256 of all its files.
-        further: The names of further outputs; see :meth:`models.architectures.base.ArchitectureConfig.further_outputs`.
+        further: The names of further outputs; see :meth:`models.layers.task_names.TaskNames.further_outputs`.
     """
 
     encoder: Encoder

@@ -66,7 +66,7 @@ class Source:
             problems += [f"column `{c}` of --keep is missing" for c in kept if c not in common.schema]
             problems += _unfit(scorer, common.schema)
         problems += [
-            f"column `{c}` has the same name as a column of scores; leave it out of --keep"
+            f"column `{c}` has the same name as a task or another output; leave it out of --keep"
             for c in kept
             if c in scorer.outputs
         ]

@@ -76,7 +76,8 @@ def test_ranks_step_as_one_process(world: tuple[int, dict[str, Outcome]], case: 
     found, wanted = world[1][case.name], alone(case.name, world[0])
     assert_close("losses", found.losses_ST, wanted.losses_ST, 1e-6)
     if not wanted.weights_ST.isnan().all():
-        assert_close("weights", found.weights_ST, wanted.weights_ST, 1e-6)
+        # Of a Gram matrix of float32 against one of float64; that of one rank's rows is off by more than 1e-3.
+        assert_close("weights", found.weights_ST, wanted.weights_ST, 1e-5)
     start = state_of(dense(case))
     for name, value in wanted.state.items():
         assert (value - start[name]).abs().max() > 1e-4, f"{name} did not move: the comparison would show nothing"

@@ -98,7 +98,7 @@ def test_a_column_of_their_name_is_not_kept(shop: tuple[RunConfig, Prepared]) ->
     scorer = Scorer.load(untrained(*shop))
     write(shop_log(10).with_columns(purchase_given_cart=1), "more/part-0.parquet")
     assert "purchase_given_cart" not in Scoring.of(scorer, "more", Path("out"), None).source.keep
-    with pytest.raises(InputError, match="`purchase_given_cart` has the same name as a column of scores"):
+    with pytest.raises(InputError, match="`purchase_given_cart` has the same name as a task or another output"):
         Scoring.of(scorer, "more", Path("out"), ["purchase_given_cart"])
 
 
