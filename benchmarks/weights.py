@@ -11,6 +11,7 @@ import time
 from statistics import median
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from gradops.base import GramianMethod, State
 from gradops.linalg import gramian
@@ -24,7 +25,8 @@ ROUNDS = 200
 def main() -> None:
     """Print one line a method."""
     torch.set_num_threads(1)
-    columns = [_medians(tasks) for tasks in TIMED]
+    with threadpool_limits(1):  # numpy's, too
+        columns = [_medians(tasks) for tasks in TIMED]
     print(f"{'':16}{'milliseconds':>{10 * len(TIMED)}}{'error':>{10 * len(COMPARED)}}")
     print(f"{'method':16}" + "".join(f"{f'T = {tasks}':>10}" for tasks in (*TIMED, *COMPARED)))
     for name in PAIRS:

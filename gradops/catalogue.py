@@ -112,9 +112,9 @@ def _elsewhere() -> str:
     refused = [f"- `{name}`: {reason}." for name, reason in REFUSED.items()]
     same = ["## Other names", "", "| elsewhere | here |", "|---|---|", *same]
     intro = (
-        "These need more of a step than its Gram matrix, losses and a few numbers of memory, and would cost what the\n"
+        "Most need more of a step than its Gram matrix, losses and a few numbers of memory, and would cost what the\n"
     )
-    intro += "other methods save; or they are made for another problem."
+    intro += "other methods save; some are made for another problem."
     return "\n".join([*same, "", "## Not built", "", intro, "", *refused])
 
 

@@ -13,7 +13,7 @@ from gradops.linalg import Array, Mask, cosines, inverse, norms
 # A slope below this share of the largest is rounding error.
 _LEAST_SLOPE = 1e-12
 # Entries of a solution up to this, for targets of up to 1, are good to 1e-10.
-_LARGEST = 1e6
+LARGEST = 1e6
 _MOST_TURNS = 12
 
 
@@ -56,22 +56,43 @@ def _least_squares(matrix_TT: Array, target_NT: Array) -> Array:
 
 def _pivoted(matrix_TT: Array, target_NT: Array) -> tuple[Array, Mask]:
     """Solutions, and which of them are known to be right: all, but for nearly dependent gradients and rare cycles."""
-    identity_TT = np.eye(len(matrix_TT))
-    rounding_N1 = _LEAST_SLOPE * np.abs(target_NT).max(axis=1, keepdims=True)
-    active_NT = target_NT > 0
+    found_NT, solved_N = np.zeros_like(target_NT), np.array((target_NT <= 0).all(axis=1))
+    row_P = np.flatnonzero(~solved_N)  # the problems that are left
+    active_PT = target_NT[row_P] > 0
     for _ in range(_MOST_TURNS):
-        mask_NTT = active_NT[:, :, None] & active_NT[:, None, :]
-        try:
-            solution_NT1 = np.linalg.solve(
-                np.where(mask_NTT, matrix_TT, identity_TT), np.where(active_NT, target_NT, 0.0)[:, :, None]
-            )
-        except np.linalg.LinAlgError:
-            return np.zeros_like(target_NT), np.zeros(len(target_NT), dtype=bool)
-        solution_NT: Array = solution_NT1[:, :, 0]
-        slope_NT = target_NT - solution_NT @ matrix_TT
-        wrong_NT = (active_NT & (solution_NT <= 0)) | (~active_NT & (slope_NT > rounding_N1))
-        if not wrong_NT.any():
+        if not len(row_P):
             break
-        active_NT = active_NT ^ wrong_NT
-    bounded_NT = np.abs(solution_NT) < _LARGEST
-    return np.maximum(solution_NT, 0.0), ~wrong_NT.any(axis=1) & bounded_NT.all(axis=1)
+        target_PT = target_NT[row_P]
+        solution_PT = solve_within(matrix_TT, active_PT, target_PT)
+        if solution_PT is None:
+            break
+        slope_PT = target_PT - solution_PT @ matrix_TT
+        rounding_P1 = _LEAST_SLOPE * np.abs(target_PT).max(axis=1, keepdims=True)
+        wrong_PT = (active_PT & (solution_PT <= 0)) | (~active_PT & (slope_PT > rounding_P1))
+        right_P = ~wrong_PT.any(axis=1)
+        found_NT[row_P[right_P]] = solution_PT[right_P]
+        solved_N[row_P[right_P]] = (np.abs(solution_PT[right_P]) < LARGEST).all(axis=1)
+        row_P, active_PT = row_P[~right_P], (active_PT ^ wrong_PT)[~right_P]
+    return found_NT, solved_N
+
+
+def solve_within(matrix_TT: Array, within_NT: Mask, target_NT: Array) -> Array | None:
+    """Solutions of systems that each have some of a matrix's rows and columns; 0 elsewhere.
+
+    Args:
+        matrix_TT: The matrix, with a unit diagonal.
+        within_NT: The rows and columns of each of N systems.
+        target_NT: Right-hand sides; those outside a system do not count.
+
+    Returns:
+        The solutions, good to 1e-10 where they are below :data:`LARGEST` times the targets; None if one does not exist.
+    """
+    mask_NTT = within_NT[:, :, None] & within_NT[:, None, :]
+    try:
+        solution_NT1 = np.linalg.solve(
+            np.where(mask_NTT, matrix_TT, np.eye(len(matrix_TT))), np.where(within_NT, target_NT, 0.0)[:, :, None]
+        )
+    except np.linalg.LinAlgError:
+        return None
+    solution_NT: Array = solution_NT1[:, :, 0]
+    return solution_NT

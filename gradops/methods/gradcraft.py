@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from gradops.base import GramianMethod, State
-from gradops.linalg import Array, cosines, inverse, norms, pseudo_inverse, to_array, to_tensor
+from gradops.cone import LARGEST, solve_within
+from gradops.linalg import Array, Mask, cosines, inverse, norms, pseudo_inverse, to_array, to_tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,10 +83,16 @@ class GradCraft(GramianMethod):
         coefficients_TT, conflicts_TT = np.eye(len(cosine_TT)), cosine_TT < 0
         rows = np.flatnonzero(conflicts_TT.any(axis=1))
         if len(rows):
-            facing_NT = conflicts_TT[rows]
-            mask_NTT = facing_NT[:, :, None] & facing_NT[:, None, :]
-            # Outside the conflicting tasks the matrix is the identity and the right-hand side 0: nothing is added.
-            inverse_NTT = pseudo_inverse(np.where(mask_NTT, cosine_TT, np.eye(len(cosine_TT))))
-            wanted_NT = np.where(facing_NT, self.epsilon - cosine_TT[rows], 0.0)
-            coefficients_TT[rows] += (inverse_NTT @ wanted_NT[:, :, None])[:, :, 0]
+            coefficients_TT[rows] += _added(cosine_TT, conflicts_TT[rows], self.epsilon - cosine_TT[rows])
         return coefficients_TT
+
+
+def _added(cosine_TT: Array, facing_NT: Mask, wanted_NT: Array) -> Array:
+    """Coefficients of the conflicting unit gradients that change the products with them by what is wanted."""
+    solution_NT = solve_within(cosine_TT, facing_NT, wanted_NT)
+    if solution_NT is not None and np.abs(solution_NT).max() < LARGEST:
+        return solution_NT
+    mask_NTT = facing_NT[:, :, None] & facing_NT[:, None, :]
+    inverse_NTT = pseudo_inverse(np.where(mask_NTT, cosine_TT, np.eye(len(cosine_TT))))
+    added_NT: Array = (inverse_NTT @ np.where(facing_NT, wanted_NT, 0.0)[:, :, None])[:, :, 0]
+    return added_NT
