@@ -11,7 +11,7 @@ network, on weights of its own: forward, gradients, optimizer. Four tables:
 - `--memory`: the peak memory of a process over its imports, from building the network and three steps, and its excess
   over the uniform step's. It includes weights, optimizer state and gradients; ten MB are noise.
 - `--architectures`: each architecture's uniform step in milliseconds, and the exact step and the one measured at the
-  features as ratios to it, with their floors.
+  features as ratios to it, with their floors. With `--memory` the peak memory of each.
 - `--scaling`: the exact step by number of tasks, by batch and by table rows, with its floor.
 
 How tables are held:
@@ -33,12 +33,12 @@ import argparse
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from statistics import median
 
 import torch
 
-from benchmarks.step.architectures import architectures
-from benchmarks.step.architectures import steps as steps_of
+from benchmarks.step import architectures, ways
 from benchmarks.step.memory import peak
 from benchmarks.step.setting import SETTINGS, Setting
 from benchmarks.step.timing import Quartiles, interleaved, multiplications, ratios
@@ -55,16 +55,22 @@ def main(arguments: Sequence[str] | None = None, tasks: Sequence[int] = TASKS) -
         arguments: The command line.
         tasks: Numbers of tasks in the table of `--scaling`.
     """
-    chosen = _parser().parse_args(arguments)
+    parser = _parser()
+    chosen = parser.parse_args(arguments)
+    if chosen.scaling and (chosen.memory or chosen.architectures):
+        parser.error("--scaling is a table of times, without --memory and --architectures")
     torch.set_num_threads(chosen.threads)
     setting = SETTINGS[chosen.setting].grown(chosen.grow)
     names = [name for name in WAYS if name == UNIFORM or re.search(chosen.ways, name)]
+    built = [name for name in architectures.architectures(setting) if re.search(chosen.ways, name)]
     rows = f"{sum(setting.rows):,} rows of width {setting.width}"
     print(f"{chosen.setting}: {rows}, batch {setting.batch}, {setting.tasks} tasks; {chosen.threads} thread(s)")
-    if chosen.memory:
+    if chosen.memory and chosen.architectures:
+        print_memory_of_architectures(built, setting, chosen.threads)
+    elif chosen.memory:
         print_memory(names, setting, chosen.threads)
     elif chosen.architectures:
-        print_architectures(setting, chosen.rounds)
+        print_architectures(built, setting, chosen.rounds)
     elif chosen.scaling:
         print_scaling(setting, chosen.rounds, tasks)
     else:
@@ -83,18 +89,29 @@ def print_times(names: Sequence[str], setting: Setting, rounds: int) -> None:
 
 def print_memory(names: Sequence[str], setting: Setting, threads: int) -> None:
     """A line a way."""
-    uniform = peak(UNIFORM, setting, threads)
+    uniform = peak(partial(ways.step_of, UNIFORM), setting, threads)
     print(f"{'':34}{'peak MB':>9}{'over uniform':>14}")
     for name in names:
-        found = uniform if name == UNIFORM else peak(name, setting, threads)
-        print(f"{name:34}{found:9.0f}{found - uniform:14.0f}")
+        found = uniform if name == UNIFORM else peak(partial(ways.step_of, name), setting, threads)
+        print(f"{name:34}{found:9.0f}{found - uniform:14.0f}", flush=True)
 
 
-def print_architectures(setting: Setting, rounds: int) -> None:
+def print_memory_of_architectures(names: Sequence[str], setting: Setting, threads: int) -> None:
+    """Two lines an architecture, as :func:`print_architectures`."""
+    print(f"{'':46}{'uniform MB':>12}{'over uniform':>14}")
+    for name in names:
+        found = {way: peak(partial(architectures.step_of, name, way), setting, threads) for way in architectures.WAYS}
+        uniform = found.pop(UNIFORM)
+        for way, megabytes in found.items():
+            what = f"{name}: {way}"
+            print(f"{what:46}{uniform:12.0f}{megabytes - uniform:14.0f}", flush=True)
+
+
+def print_architectures(names: Sequence[str], setting: Setting, rounds: int) -> None:
     """Two lines an architecture: its exact step, and its step measured at the features."""
     print(f"{'':46}{'uniform ms':>12}{'of uniform':>12}{'quartiles':>14}{'floor':>8}")
-    for name, architecture in architectures(setting).items():
-        steps = steps_of(setting, architecture)
+    for name in names:
+        steps = architectures.steps(setting, name)
         floors, taken = _floors(steps, setting), interleaved(steps, setting, rounds)
         for way in steps:
             if way != UNIFORM:
@@ -129,12 +146,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("setting", choices=SETTINGS, nargs="?", default="census")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=30, help="at least 2")
-    parser.add_argument("--ways", default="", help="a regular expression of their names; uniform is always there")
+    parser.add_argument(
+        "--ways", default="", help="a regular expression of ways' or architectures' names; uniform is always there"
+    )
     parser.add_argument("--grow", type=int, default=1, help="times the rows of every table")
-    table = parser.add_mutually_exclusive_group()
-    table.add_argument("--memory", action="store_true")
-    table.add_argument("--architectures", action="store_true")
-    table.add_argument("--scaling", action="store_true")
+    for table in ("--architectures", "--memory", "--scaling"):
+        parser.add_argument(table, action="store_true")
     return parser
 
 

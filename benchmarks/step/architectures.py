@@ -20,7 +20,7 @@ WAYS = {
 
 
 def architectures(setting: Setting) -> dict[str, ArchitectureConfig]:
-    """Every architecture and every interaction, with layers of the setting's size; four experts share its units."""
+    """Every architecture and every interaction, with layers of the setting's size, which experts and streams share."""
     bottom = list(setting.bottom)
     expert = [max(units // 4, 1) for units in bottom]
     cross = {"kind": "dcn_v2", "rank": 32}
@@ -28,6 +28,7 @@ def architectures(setting: Setting) -> dict[str, ArchitectureConfig]:
         "shared_bottom": {"bottom": bottom, "dropout": 0.0},
         "shared_bottom over dcn_v2": {"bottom": bottom, "dropout": 0.0, "interaction": cross},
         "shared_bottom over dot": {"bottom": bottom, "dropout": 0.0, "interaction": {"kind": "dot"}},
+        "finalmlp": {"bottom": [max(units // 2, 1) for units in bottom], "heads": 1},
         "mmoe": {"experts": 4, "expert": expert},
         "ple": {"shared_experts": 2, "own_experts": 1, "expert": expert[:1]},
         "esmm": {"bottom": bottom, "tower": [32], "given": {"task1": "task0"}},
@@ -37,9 +38,12 @@ def architectures(setting: Setting) -> dict[str, ArchitectureConfig]:
     return {name: parse_architecture({"kind": name.partition(" ")[0], **keys}) for name, keys in written.items()}
 
 
-def steps(setting: Setting, architecture: ArchitectureConfig) -> dict[str, Step]:
+def steps(setting: Setting, name: str) -> dict[str, Step]:
     """The ways to make a step of an architecture, each on a network of its own."""
-    return {
-        name: started(setting.network(architecture), method=parse(text), estimator=estimator)
-        for name, (text, estimator) in WAYS.items()
-    }
+    return {way: step_of(name, way, setting) for way in WAYS}
+
+
+def step_of(name: str, way: str, setting: Setting) -> Step:
+    """A way to make a step of an architecture, both by name, on a network of its own."""
+    text, estimator = WAYS[way]
+    return started(setting.network(architectures(setting)[name]), method=parse(text), estimator=estimator)

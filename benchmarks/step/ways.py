@@ -14,7 +14,8 @@ from benchmarks.step.peers import (
     peer,
     plain,
 )
-from benchmarks.step.way import Way
+from benchmarks.step.setting import Setting
+from benchmarks.step.way import Step, Way
 from gradops import GramEstimator
 
 UNIFORM = "uniform"  # the way that all others are compared with
@@ -47,3 +48,8 @@ WAYS: dict[str, Way] = {
     "torchjd autogram, bottom's Gram": peer(by_autogram_of_bottom, SparseTables),
     "torchjd features": peer(by_features, SparseTables),
 }
+
+
+def step_of(name: str, setting: Setting) -> Step:
+    """The step of a way, on a network of its own."""
+    return WAYS[name].on(setting)

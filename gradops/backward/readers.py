@@ -122,6 +122,12 @@ def _relu(node: Node, axis: int, place: Place) -> Found:
     return Found(Factor(node._saved_result.sign(), axis), [(_before(node)[0], axis)])
 
 
+def _sigmoid(node: Node, axis: int, place: Place) -> Found:
+    del place
+    share = node._saved_result
+    return Found(Factor(share * (1 - share), axis), [(_before(node)[0], axis)])
+
+
 def _dropout(node: Node, axis: int, place: Place) -> Found | None:
     """Dropout on CUDA, in training only; elsewhere it is a product with a constant."""
     del place
@@ -265,6 +271,7 @@ READERS: dict[str, Reader] = {
     "MmBackward0": _mm,
     "BaddbmmBackward0": _baddbmm,
     "ReluBackward0": _relu,
+    "SigmoidBackward0": _sigmoid,
     "NativeDropoutBackward0": _dropout,
     "MulBackward0": _mul,
     "AddBackward0": _add,

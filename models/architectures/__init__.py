@@ -14,6 +14,7 @@ from models.architectures.aitm import AITMConfig as AITMConfig
 from models.architectures.base import DEFAULT_KIND, ArchitectureConfig
 from models.architectures.dbmtl import DBMTLConfig as DBMTLConfig
 from models.architectures.esmm import ESMMConfig as ESMMConfig
+from models.architectures.finalmlp import FinalMLPConfig as FinalMLPConfig
 from models.architectures.mmoe import MMoEConfig as MMoEConfig
 from models.architectures.ple import PLEConfig as PLEConfig
 from models.architectures.shared_bottom import SharedBottomConfig as SharedBottomConfig

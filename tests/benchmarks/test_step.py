@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from benchmarks.step.memory import peak
 from benchmarks.step.setting import SETTINGS, Setting
 from benchmarks.step.timing import multiplications
 from benchmarks.step.way import mean_losses
-from benchmarks.step.ways import EXACT, UNIFORM, WAYS
+from benchmarks.step.ways import EXACT, UNIFORM, WAYS, step_of
 from models.architectures import ARCHITECTURES
 from models.architectures.shared_bottom import SharedBottom
 from models.embedding.base import Embedding
@@ -150,7 +152,7 @@ def test_every_architecture_and_interaction_is_measured(capsys: pytest.CaptureFi
     tried = architectures(setting)
     assert {one.kind for one in tried.values()} == {*ARCHITECTURES}
     assert {one.interaction.kind for one in tried.values() if one.interaction} == {*INTERACTIONS}
-    command.print_architectures(setting, rounds=2)
+    command.print_architectures(list(tried), setting, rounds=2)
     lines = capsys.readouterr().out.splitlines()[1:]
     assert [line.partition(":")[0] for line in lines] == [name for name in tried for _ in range(2)]
     exact = [float(line.split()[-1]) for line in lines[::2]]
@@ -162,4 +164,4 @@ def test_every_architecture_and_interaction_is_measured(capsys: pytest.CaptureFi
 def test_memory_is_that_of_the_weights_at_least() -> None:
     """In a process of its own: this one may hold freed memory, which it would use again."""
     grown = TINY.grown(100_000)
-    assert peak(EXACT, grown, threads=1) > 4 * sum(grown.rows) * grown.width / 1e6
+    assert peak(partial(step_of, EXACT), grown, threads=1) > 4 * sum(grown.rows) * grown.width / 1e6

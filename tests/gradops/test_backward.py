@@ -160,6 +160,7 @@ GRAPHS: dict[str, tuple[Callable[[Tensor], Tensor], list[Tensor]]] = {
     "residual": (lambda x: x + FIRST(x), [*FIRST.parameters()]),
     "the leaf and what is made of it": (lambda x: WIDER(torch.cat([x, x * x], dim=1)), [*WIDER.parameters()]),
     "a gate of its own": (lambda x: FIRST(x) * x, [*FIRST.parameters()]),
+    "a gate between 0 and 1": (lambda x: 2 * FIRST(x).sigmoid() * x, [*FIRST.parameters()]),
     "a square": (lambda x: FIRST(x) + x * x, [*FIRST.parameters()]),
     "experts": (experts, MANY),
     "experts one after another": (lambda x: experts(x).flatten(1), MANY),
