@@ -29,7 +29,8 @@ class Microbatch:
         losses_T: The rows' part of the losses of the batch.
         features: The shared representation z of these rows, or T views of it, one read by each task. A task that also
             reads other tensors that lead to something shared, as a gate reads the input, has a sequence of views
-            instead: that of z, then those of the others, the same ones for every task.
+            instead: that of z, then those of the others, the same ones for every task. A row of the batch may have
+            several rows there, one after another, as the members of an ensemble have.
         leaf_BE: These rows of the cut's leaf, as a separate leaf; None if the model has no cut.
     """
 
@@ -167,12 +168,16 @@ def gradients_apart(
         roots: Starting points of the task gradients. The graph behind them stays.
         shared: The parameters with respect to which gradients are taken.
         leaf_BE: The leaf at which cotangents are taken, if there is one.
-        rows: Number of leading rows that count, None for all; a number needs roots at the shared representation.
+        rows: Number of the batch's leading rows that count, None for all; a number needs roots at the shared
+            representation.
     """
     starts = roots.everywhere
+    counted = [_counted(start, leaf_BE, rows) for start in starts]
     backward = find_backward([start.outputs for start in starts], shared, leaf_BE)
     if backward is not None:
-        first = [torch.stack([c[:rows] for c in start.cotangents], dim=1) for start in starts]
+        first = [
+            torch.stack([c[:n] for c in start.cotangents], dim=1) for start, n in zip(starts, counted, strict=True)
+        ]
         blocks, cotangent_BTE = backward.back(first)
         return TaskGradients(
             blocks, [] if cotangent_BTE is None or leaf_BE is None else [cotangent_BTE.to(leaf_BE.dtype)]
@@ -181,7 +186,7 @@ def gradients_apart(
     blocks, cotangents = empty_blocks(len(roots.outputs), shared), []
     for task in range(len(roots.outputs)):
         outputs = [start.outputs[task] for start in starts]
-        first = [_only_first(rows, start.cotangents[task]) for start in starts]
+        first = [_only_first(n, start.cotangents[task]) for start, n in zip(starts, counted, strict=True)]
         found = grad(outputs, inputs, first, retain_graph=True, allow_unused=True)
         grads = [_or_zeros(g, i) for g, i in zip(found, inputs, strict=True)]
         for block, gradient in zip(blocks, grads, strict=False):
@@ -225,6 +230,16 @@ def _or_zeros(gradient: Tensor | None, like: Tensor) -> Tensor:
         shape = tuple(like.shape)
         raise ValueError(f"`shared` should have dense gradients. Found a sparse one of shape {shape}: {fix}.")
     return gradient
+
+
+def batch_of(roots: Roots, leaf_BE: Tensor | None) -> int:
+    """Number of a batch's rows: those of the leaf, of which a tensor that tasks read may have several for each."""
+    return len(roots.outputs[0] if leaf_BE is None else leaf_BE)
+
+
+def _counted(roots: Roots, leaf_BE: Tensor | None, rows: int | None) -> int | None:
+    """Number of an output's leading rows that belong to the batch's leading rows."""
+    return None if rows is None else rows * (len(roots.outputs[0]) // max(batch_of(roots, leaf_BE), 1))
 
 
 def _only_first(rows: int | None, cotangent: Tensor) -> Tensor:

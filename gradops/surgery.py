@@ -164,7 +164,7 @@ class Surgery:
         roots = jacobian.split(part, own)
         batch = _Batch(part.losses_T.detach(), [roots], [] if part.leaf_BE is None else [part.leaf_BE])
         if samples:
-            rows = self.estimator.rows(len(roots.outputs[0]))
+            rows = self.estimator.rows(jacobian.batch_of(roots, part.leaf_BE))
             batch.sampled = jacobian.gradients_apart(roots, self.shared, part.leaf_BE, rows)
         if apart:
             batch.apart = jacobian.gradients_apart(roots, self.shared, part.leaf_BE)
@@ -201,7 +201,7 @@ class Surgery:
     def _scaled(self, batch: _Batch, cut: Cut | None) -> Tensor:
         """The Gram matrix of a share of the rows, scaled to all rows, since gradients are sums over rows."""
         assert batch.sampled is not None
-        rows = len(batch.roots[0].outputs[0])
+        rows = jacobian.batch_of(batch.roots[0], batch.leaves[0] if batch.leaves else None)
         whole, share = (total(n, self.group, batch.losses_T.device) for n in (rows, self.estimator.rows(rows)))
         return self._gramian(batch.sampled, cut) * (whole / share) ** 2
 

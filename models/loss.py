@@ -28,16 +28,19 @@ def label_shares(
     return weight_BT / total_T.where(total_T > 0, 1.0)
 
 
-def cross_entropy(logits_BT: Tensor, labels_BT: Tensor, share_BT: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, labels_BT: Tensor, share_BT: Tensor) -> Tensor:
     """The rows' contribution to the mean binary cross-entropy of each task over a batch.
 
     Args:
-        logits_BT: One logit a row and task.
+        logits: One logit a row and task, B x T; or those of an ensemble's K members, B x K x T.
         labels_BT: 0, 1, or NaN where unknown.
         share_BT: The rows' shares of the mean, by :func:`label_shares` of the whole batch.
 
     Returns:
-        T losses in nats.
+        T losses in nats; of an ensemble, the means of its members' losses.
     """
-    loss_BT = functional.binary_cross_entropy_with_logits(logits_BT, labels_BT.nan_to_num(), reduction="none")
-    return (loss_BT * share_BT.to(loss_BT.dtype)).sum(0)
+    if logits.dim() == 3:
+        labels_BT, share_BT = labels_BT.unsqueeze(1), share_BT.unsqueeze(1) / logits.shape[1]
+    known = labels_BT.nan_to_num().expand_as(logits)
+    loss = functional.binary_cross_entropy_with_logits(logits, known, reduction="none")
+    return (loss * share_BT.to(loss.dtype)).flatten(0, -2).sum(0)

@@ -20,15 +20,17 @@ WAYS = {
 
 
 def architectures(setting: Setting) -> dict[str, ArchitectureConfig]:
-    """Every architecture and every interaction, with layers of the setting's size, which experts and streams share."""
+    """Every architecture, interaction, and an ensemble, of the setting's size, which experts and streams share."""
     bottom = list(setting.bottom)
     expert = [max(units // 4, 1) for units in bottom]
     cross = {"kind": "dcn_v2", "rank": 32}
+    ensemble = {"bottom": bottom, "dropout": 0.0, "ensemble": 8}
     written: dict[str, dict[str, Any]] = {
         "shared_bottom": {"bottom": bottom, "dropout": 0.0},
         "shared_bottom over dcn_v2": {"bottom": bottom, "dropout": 0.0, "interaction": cross},
         "shared_bottom over dot": {"bottom": bottom, "dropout": 0.0, "interaction": {"kind": "dot"}},
         "finalmlp": {"bottom": [max(units // 2, 1) for units in bottom], "heads": 1},
+        "shared_bottom of 8 members": ensemble,
         "mmoe": {"experts": 4, "expert": expert},
         "ple": {"shared_experts": 2, "own_experts": 1, "expert": expert[:1]},
         "esmm": {"bottom": bottom, "tower": [32], "given": {"task1": "task0"}},

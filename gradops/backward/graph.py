@@ -107,7 +107,8 @@ class _Walk:
     def covers(self, sources: Iterable[Node]) -> bool:
         """Whether known operations lead from the sources to the leaf, if there is one, and to all shared parameters."""
         waiting = [(node, 0) for node in sources]
-        batch = max(_rows(node, axis) for node, axis in waiting)
+        # Members of an ensemble are rows of their own at the sources: where there is a leaf, it has the batch's rows.
+        batch = max(_rows(node, axis) for node, axis in waiting) if self.leaf is None else sum(self.leaf.shape[:1])
         axes: dict[Node, int] = {}
         while waiting:
             node, axis = waiting.pop()

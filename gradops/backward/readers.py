@@ -20,6 +20,7 @@ from gradops.backward.rules import (
     RowProduct,
     Rule,
     Scaled,
+    ScaledCopies,
     Selection,
     Softmax,
     Sum,
@@ -144,7 +145,7 @@ def _mul(node: Node, axis: int, place: Place) -> Found | None:
     if len(variable) == 1 and axis == 0 and shape(variable[0]) == shape(node)[1:]:
         return _scaled(node, constant, variable[0], place)
     if any(shape(edge) != shape(node) for edge in variable):
-        return None
+        return _scaled_copies(node, axis, place)
     if len(variable) == 1:
         return Found(_factor(node, constant, axis), [(variable[0], axis)])
     return Found(Product(node._saved_self, node._saved_other, axis), [(edge, axis) for edge in edges])
@@ -166,6 +167,18 @@ def _cos(node: Node, axis: int, place: Place) -> Found:
 def _sin(node: Node, axis: int, place: Place) -> Found:
     del place
     return Found(Factor(node._saved_self.cos(), axis), [(_before(node)[0], axis)])
+
+
+def _scaled_copies(node: Node, axis: int, place: Place) -> Found | None:
+    """A product of one input of each row, B x 1 x X, with a shared parameter, K x X."""
+    before, parameter = _before(node)
+    if axis != 0 or before is None or parameter is None:
+        return None
+    rows, *inner = shape(node)
+    if shape(before) != (rows, 1, *inner[1:]) or shape(parameter) != (*inner,):
+        return None
+    found = place(parameter)
+    return None if found is None else Found(ScaledCopies(node._saved_self, node._saved_other, found), [(before, 0)])
 
 
 def _factor(node: Node, constant: Tensor, axis: int) -> Factor:

@@ -70,7 +70,7 @@ class BatchedLinear:
         if self.weight_NOI is None:
             return ()
         found = torch.bmm(cotangent_NBX.reshape(layers, batch * tasks, units), self.weight_NOI)
-        return (found.view(layers, batch, tasks, -1),)
+        return (found.view(layers, batch, tasks, self.weight_NOI.shape[2]),)
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,27 @@ class Product:
 
 
 @dataclass(frozen=True)
+class ScaledCopies:
+    """K copies of a row's input times a shared parameter, ``y_k = x * r_k``, with its place."""
+
+    input_B1X: Tensor
+    scale_KX: Tensor
+    place: int
+
+    def back(self, cotangent: Tensor, blocks: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Two products a copy, one copy after another, so that no second tensor of the copies' size is made."""
+        batch, tasks, copies, columns = cotangent.shape
+        input_B1X = self.input_B1X[:batch]
+        cotangent, block = cotangent.to(input_B1X.dtype), blocks[self.place].view(tasks, copies, columns)
+        found_BTX = cotangent.new_zeros(batch, tasks, columns)
+        for copy in range(copies):
+            part_BTX = cotangent[:, :, copy]
+            found_BTX.addcmul_(part_BTX, self.scale_KX[copy])
+            block[:, copy] = part_BTX.mul_(input_B1X).sum(0)
+        return (found_BTX,)
+
+
+@dataclass(frozen=True)
 class Sum:
     """The sum of ``parts`` tensors of one shape."""
 
@@ -163,7 +184,7 @@ class RowProduct:
         if self.right_BQR is not None:
             right_BRQ = self.right_BQR[:batch].transpose(1, 2)
             flat_BXR = cotangent.to(right_BRQ.dtype).reshape(batch, tasks * p, r)
-            found.append(torch.bmm(flat_BXR, right_BRQ).view(batch, tasks, p, -1))
+            found.append(torch.bmm(flat_BXR, right_BRQ).view(batch, tasks, p, right_BRQ.shape[2]))
         if self.left_BPQ is not None:
             left_B1QP = self.left_BPQ[:batch].transpose(1, 2)[:, None]
             across = cotangent.to(left_B1QP.dtype)

@@ -16,6 +16,7 @@ from models.layers.experts import mixed
 from models.layers.multilayer import multilayer
 from models.layers.related import related
 from models.layers.task_graph import TaskGraph
+from models.layers.towers import tower
 
 
 class Transfer(nn.Module):
@@ -66,9 +67,7 @@ class AITM(Architecture):
         self.transfers = nn.ModuleDict(
             {str(task): Transfer(read, config.dropout) for task, parents in enumerate(self._graph.parents) if parents}
         )
-        self.towers = nn.ModuleList(
-            nn.Sequential(multilayer(read, config.tower), nn.Linear([read, *config.tower][-1], 1)) for _ in tasks
-        )
+        self.towers = nn.ModuleList(tower(read, config.tower, config.ensemble) for _ in tasks)
 
     def through_layers(self, input_BX: Tensor) -> tuple[Tensor, tuple[View, ...]]:
         """Logits B x T, and T views of the input with the vectors that later losses reach."""

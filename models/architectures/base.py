@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Protocol, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from features.encoder import EncodedValue
@@ -20,6 +20,7 @@ from models.encodings.numbers import Numbers
 from models.interactions import AnyInteraction
 from models.interactions.base import Interaction
 from models.layers.experts import BatchedLinear
+from models.layers.members import MemberHeads, MemberScale, mean_logit
 from models.layers.task_names import TaskNames
 
 # The tensors that one task reads: the shared one, or the shared one and further ones.
@@ -27,6 +28,8 @@ View = Tensor | tuple[Tensor, ...]
 
 DEFAULT_KIND = "shared_bottom"
 _TRANSFORM = "head_transform."
+# Rows of all members that an ensemble evaluates at a time, as many as a batch of evaluation has.
+_AT_ONCE = 8192
 
 
 class HeadTransform(Protocol):
@@ -44,7 +47,7 @@ class Architecture(nn.Module, ABC):
 
     A subclass makes its layers, lists the parameters that tasks share (:meth:`shared_layers`) and turns rows into
     logits (:meth:`through_layers`). Tables apart, each other parameter belongs to one task: no other task's loss may
-    reach it.
+    reach it. Each task's tower is made by :mod:`models.layers.towers`, which knows of an ensemble's members.
     ``tests/conformance/test_architectures.py`` checks all of this for every architecture.
 
     Args:
@@ -56,6 +59,7 @@ class Architecture(nn.Module, ABC):
     head_transform: HeadTransform | None
     numbers: Numbers | None
     interaction: Interaction | None
+    members: MemberScale | None
 
     def __init__(self, embedding: Embedding, head_transform: HeadTransform | None = None) -> None:
         super().__init__()
@@ -63,6 +67,7 @@ class Architecture(nn.Module, ABC):
         self.head_transform = head_transform
         self.numbers = None
         self.interaction = None
+        self.members = None
 
     def through(self, pooled_BE: Tensor, value_BV: Tensor) -> tuple[Tensor, tuple[View, ...]]:
         """Logits and shared views of any rows of a batch: the network above the embedding.
@@ -72,9 +77,13 @@ class Architecture(nn.Module, ABC):
             value_BV: Their numeric values.
 
         Returns:
-            As :meth:`through_layers`.
+            As :meth:`through_layers`. An ensemble of K members has logits B x K x T; the shared tensor has B K rows.
         """
-        return self.through_layers(self.layers_input(pooled_BE, value_BV))
+        input_BX = self.layers_input(pooled_BE, value_BV)
+        if self.members is None:
+            return self.through_layers(input_BX)
+        logits_NT, views = self.through_layers(self.members(input_BX))
+        return self.members.apart(logits_NT), views
 
     def layers_input(self, pooled_BE: Tensor, value_BV: Tensor) -> Tensor:
         """The input of the layers: embeddings and encoded numbers, or what an interaction has made of them."""
@@ -89,7 +98,8 @@ class Architecture(nn.Module, ABC):
         """Logits and shared views from the input of the layers.
 
         Args:
-            input_BX: Embeddings and numeric values, or what an interaction has made of them.
+            input_BX: Embeddings and numeric values, or what an interaction has made of them; of an ensemble, for each
+                row those of all members.
 
         Returns:
             Logits B x T, and T distinct views (:mod:`models.layers.views`) of the last tensor that several tasks read.
@@ -101,14 +111,14 @@ class Architecture(nn.Module, ABC):
 
     def shared_parameters(self) -> list[nn.Parameter]:
         """The parameters, tables apart, that more than one task's loss reaches."""
-        below = [module for module in (self.numbers, self.interaction) if module is not None]
+        below = [module for module in (self.numbers, self.interaction, self.members) if module is not None]
         return [*(parameter for module in below for parameter in module.parameters()), *self.shared_layers()]
 
     @abstractmethod
     def shared_layers(self) -> list[nn.Parameter]:
         """The parameters of the layers that more than one task's loss reaches."""
 
-    def heads(self) -> Sequence[nn.Linear]:
+    def heads(self) -> Sequence[nn.Linear | BatchedLinear]:
         """The first linear layer of each task above the shared vector, which a head transform is folded into.
 
         Empty where tasks read no single vector; the config's :attr:`ArchitectureConfig.head_width` is then None.
@@ -120,9 +130,13 @@ class Architecture(nn.Module, ABC):
         return {}
 
     def forward(self, bags: Bags, value_BV: Tensor) -> Tensor:
-        """Logits B x T, with the tables in the graph."""
-        logits_BT, _ = self.through(self.embedding(bags), value_BV)
-        return logits_BT
+        """Logits B x T, with the tables in the graph; those of an ensemble are of its members' mean probability."""
+        pooled_BE = self.embedding(bags)
+        if self.members is None:
+            return self.through(pooled_BE, value_BV)[0]
+        rows = max(_AT_ONCE // self.members.members, 1)
+        pieces = zip(pooled_BE.split(rows), value_BV.split(rows), strict=True)
+        return torch.cat([mean_logit(self.through(*piece)[0]) for piece in pieces])
 
     def served_logits(self, bags: Bags, value_BV: Tensor) -> Tensor:
         """Logits of all that a served model gives, B x O: those of the tasks, then those of the further outputs.
@@ -192,7 +206,7 @@ class Architecture(nn.Module, ABC):
             for layer in self.modules():
                 if isinstance(layer, nn.Linear | BatchedLinear):
                     draw_uniform(list(layer.parameters()), layer.in_features, generator)
-                elif isinstance(layer, Encoding):
+                elif isinstance(layer, Encoding | MemberScale):
                     layer.initialise(generator)
 
     def _plain_tensors(self) -> dict[str, Tensor]:
@@ -217,12 +231,16 @@ class ArchitectureConfig(TaskNames, ABC):
         embedding_std: Standard deviation of the tables' normal initialisation.
         interaction: Products of features below the architecture, ``[model.interaction]``; None for none.
         encoding: Sizes of the encodings that numeric features declare, ``[model.encoding]``.
+        ensemble: Number of members that differ in a scaling of the architecture's input and in each task's last layer
+            (TabM-mini); 1 for a single network. A task's loss is the mean of its members' losses, its probability the
+            mean of theirs.
     """
 
     kind: str
     embedding_std: Annotated[float, Field(gt=0)] = 0.05
     interaction: AnyInteraction | None = None
     encoding: EncodingsConfig = EncodingsConfig()
+    ensemble: PositiveInt = 1
 
     @property
     def head_width(self) -> int | None:
@@ -272,16 +290,24 @@ class ArchitectureConfig(TaskNames, ABC):
             encoded: Those of the values that the network encodes.
 
         Raises:
-            ValueError: If there is a head transform, and no shared vector to map.
+            ValueError: If there is a head transform, and no shared vector to map, or if members of an ensemble would
+                share the heads of a task.
         """
         if head_transform is not None and self.head_width is None:
             raise ValueError(f"`{self.kind}` should have no head transform: tasks share no single vector. Found one.")
         numbers = self.encoding.build(values, encoded)
-        columns = values if numbers is None else numbers.columns
-        interaction = None if self.interaction is None else self.interaction.build(embedding.layout, columns)
-        columns += 0 if interaction is None else interaction.extra
-        network = self.network(embedding, values=columns, tasks=tasks, head_transform=head_transform)
+        widths = [1] * values if numbers is None else numbers.widths
+        interaction = None if self.interaction is None else self.interaction.build(embedding.layout, sum(widths))
+        extra = 0 if interaction is None else interaction.extra
+        network = self.network(embedding, values=sum(widths) + extra, tasks=tasks, head_transform=head_transform)
         network.numbers, network.interaction = numbers, interaction
+        if self.ensemble > 1:
+            heads = sum(isinstance(layer, MemberHeads) for layer in network.modules())
+            if heads < len(tasks):
+                raise ValueError(
+                    f"`{self.kind}` should make a head of members for each task (models.layers.towers). Found {heads}."
+                )
+            network.members = MemberScale(self.ensemble, [*embedding.layout.widths, *[1] * extra, *widths])
         return network
 
     @property
@@ -304,7 +330,7 @@ class ArchitectureConfig(TaskNames, ABC):
 
     def _content(self) -> dict[str, Any]:
         """The keys; those that runs and models are older than only if they are not their defaults."""
-        later = {"interaction", "encoding"}
+        later = {"interaction", "encoding", "ensemble"}
         usual = {key for key in later if getattr(self, key) == type(self).model_fields[key].default}
         return self.model_dump(mode="json", exclude=usual)
 

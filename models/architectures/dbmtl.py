@@ -14,6 +14,7 @@ from models.embedding.base import Embedding
 from models.layers.multilayer import multilayer
 from models.layers.related import related
 from models.layers.task_graph import TaskGraph
+from models.layers.towers import head
 
 
 class DBMTL(Architecture):
@@ -39,7 +40,7 @@ class DBMTL(Architecture):
         self.relations = nn.ModuleList(
             multilayer(own + len(parents) * read, config.relation) for parents in self._graph.parents
         )
-        self.outputs = nn.ModuleList(nn.Linear(read, 1) for _ in tasks)
+        self.outputs = nn.ModuleList(head(read, config.ensemble) for _ in tasks)
 
     def through_layers(self, input_BX: Tensor) -> tuple[Tensor, tuple[View, ...]]:
         """Logits B x T, and T views of the bottom's output with the vectors that later losses reach."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
@@ -16,6 +16,7 @@ from models.embedding.cut import Bags
 from models.layers.multilayer import multilayer
 from models.layers.related import Read, read_by_tasks
 from models.layers.task_graph import TaskGraph
+from models.layers.towers import tower
 
 
 class ESMM(Architecture):
@@ -37,10 +38,7 @@ class ESMM(Architecture):
         self._conditional = config.conditional
         self._graph = TaskGraph.of(config.relations, tasks, detach=config.detach)
         self.bottom = multilayer(width, config.bottom, config.dropout)
-        read = config.bottom[-1]
-        self.towers = nn.ModuleList(
-            nn.Sequential(multilayer(read, config.tower), nn.Linear([read, *config.tower][-1], 1)) for _ in tasks
-        )
+        self.towers = nn.ModuleList(tower(config.bottom[-1], config.tower, config.ensemble) for _ in tasks)
 
     def through_layers(self, input_BX: Tensor) -> tuple[Tensor, tuple[View, ...]]:
         """Logits B x T of the products, and T views of the bottom's output with the logits of shared towers."""
@@ -49,10 +47,11 @@ class ESMM(Architecture):
 
     def served_logits(self, bags: Bags, value_BV: Tensor) -> Tensor:
         """Logits B x O: those of the tasks, then, if the config asks for them, of each task given its earlier one."""
+        if not self._conditional:
+            return super().served_logits(bags, value_BV)
         reads, _ = self._reads(self.layers_input(self.embedding(bags), value_BV))
         logits = [self._logit(task, read) for task, read in enumerate(reads)]
-        if self._conditional:
-            logits += [self._own_logit(task, reads[task]) for task, given in enumerate(self._graph.parents) if given]
+        logits += [self._own_logit(task, reads[task]) for task, given in enumerate(self._graph.parents) if given]
         return torch.cat(logits, dim=1)
 
     def _reads(self, input_BX: Tensor) -> tuple[list[Read], tuple[Tensor, ...]]:
@@ -111,6 +110,15 @@ class ESMMConfig(ArchitectureConfig):
     bottom: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (192, 192)
     tower: tuple[PositiveInt, ...] = ()
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _is_a_product(self) -> Self:
+        if self.conditional and self.ensemble > 1:
+            raise ValueError(
+                "conditional: members' probabilities are averaged, and a mean of products is no product of means; "
+                f"set `conditional = false` or `ensemble = 1`, found {self.ensemble}"
+            )
+        return self
 
     @classmethod
     def example(cls) -> Self:

@@ -13,6 +13,7 @@ from models.architectures.base import Architecture, ArchitectureConfig, HeadTran
 from models.embedding.base import Embedding
 from models.layers.experts import BatchedLinear
 from models.layers.multilayer import multilayer
+from models.layers.towers import head
 from models.layers.views import views_of
 
 
@@ -39,11 +40,12 @@ class _Fusion(nn.Module):
     Args:
         width: Width of each stream's output, D.
         heads: Number of parts.
+        members: Members of an ensemble, each of which has its own w1, w2 and b.
     """
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, members: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(2 * width, 1)
+        self.linear = head(2 * width, members)
         self.bilinear = BatchedLinear(heads, width // heads, width // heads)
 
     def forward(self, both_BX: Tensor) -> Tensor:
@@ -69,7 +71,7 @@ class FinalMLP(Architecture):
         super().__init__(embedding)
         width = sum(embedding.layout.widths) + values
         self.streams = nn.ModuleList(_Stream(width, config) for _ in range(2))
-        self.towers = nn.ModuleList(_Fusion(config.bottom[-1], config.heads) for _ in range(tasks))
+        self.towers = nn.ModuleList(_Fusion(config.bottom[-1], config.heads, config.ensemble) for _ in range(tasks))
 
     def through_layers(self, input_BX: Tensor) -> tuple[Tensor, tuple[View, ...]]:
         """Logits B x T, and T views of both streams' outputs side by side, B x 2D."""

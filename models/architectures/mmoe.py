@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from models.architectures.base import Architecture, ArchitectureConfig, HeadTransform, View
 from models.embedding.base import Embedding
+from models.layers import towers
 from models.layers.experts import Experts, Gate, mixed
-from models.layers.multilayer import multilayer
 from models.layers.views import views_of
 
 
@@ -28,6 +28,7 @@ class MMoE(Architecture):
         gate: Units of each hidden layer of a gate; empty for one linear layer.
         tower: Units of each hidden layer of a tower; empty for one linear layer.
         dropout: Probability of dropping a unit of the experts while training, in [0, 1).
+        members: Number of members of an ensemble, see :attr:`ArchitectureConfig.ensemble`.
     """
 
     def __init__(
@@ -41,15 +42,14 @@ class MMoE(Architecture):
         gate: Sequence[int] = (),
         tower: Sequence[int] = (),
         dropout: float = 0.0,
+        members: int = 1,
     ) -> None:
         super().__init__(embedding)
         self._tasks = tuple(tasks)
         width, read = sum(embedding.layout.widths) + values, expert[-1]
         self.experts = Experts(width, experts, expert, dropout)
         self.task_gates = nn.ModuleList(Gate(width, experts, gate) for _ in tasks)
-        self.towers = nn.ModuleList(
-            nn.Sequential(multilayer(read, tower), nn.Linear([read, *tower][-1], 1)) for _ in tasks
-        )
+        self.towers = nn.ModuleList(towers.tower(read, tower, members) for _ in tasks)
 
     def through_layers(self, input_BX: Tensor) -> tuple[Tensor, tuple[View, ...]]:
         """Logits B x T, and for each task a view of the experts' outputs B x N x D, and of the input of its gate."""
@@ -110,4 +110,5 @@ class MMoEConfig(ArchitectureConfig):
             gate=self.gate,
             tower=self.tower,
             dropout=self.dropout,
+            members=self.ensemble,
         )

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from models.architectures.base import Architecture, ArchitectureConfig, HeadTransform, View
 from models.embedding.base import Embedding
 from models.layers.experts import Experts, Gate, mixed
-from models.layers.multilayer import multilayer
+from models.layers.towers import tower
 from models.layers.views import views_of
 
 
@@ -60,9 +60,7 @@ class PLE(Architecture):
         self.levels = nn.ModuleList(
             _Level(read if level else width, len(tasks), config, is_last=level == last) for level in range(last + 1)
         )
-        self.towers = nn.ModuleList(
-            nn.Sequential(multilayer(read, config.tower), nn.Linear([read, *config.tower][-1], 1)) for _ in tasks
-        )
+        self.towers = nn.ModuleList(tower(read, config.tower, config.ensemble) for _ in tasks)
 
     def through_layers(self, input_BX: Tensor) -> tuple[Tensor, tuple[View, ...]]:
         """Logits B x T, and each task's views.

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from models.architectures.base import Architecture, ArchitectureConfig, HeadTransform
 from models.embedding.base import Embedding
+from models.layers import towers
+from models.layers.experts import BatchedLinear
 from models.layers.multilayer import multilayer
 from models.layers.views import views_of
 
@@ -27,6 +29,7 @@ class SharedBottom(Architecture):
         bottom: Units of each shared layer, each followed by ReLU and dropout.
         tower: Units of each hidden layer of a tower; empty for one linear layer.
         dropout: Probability of dropping a unit of the shared layers while training, in [0, 1).
+        members: Number of members of an ensemble, see :attr:`ArchitectureConfig.ensemble`.
         head_transform: Module through which the towers read the shared representation; None for none.
     """
 
@@ -39,14 +42,14 @@ class SharedBottom(Architecture):
         bottom: Sequence[int] = (192, 192),
         tower: Sequence[int] = (),
         dropout: float = 0.3,
+        members: int = 1,
         head_transform: HeadTransform | None = None,
     ) -> None:
         super().__init__(embedding, head_transform)
         width = sum(embedding.layout.widths) + values
         self.bottom = multilayer(width, bottom, dropout)
         shared = bottom[-1] if bottom else width
-        towers = (nn.Sequential(multilayer(shared, tower), nn.Linear([shared, *tower][-1], 1)) for _ in range(tasks))
-        self.towers = nn.ModuleList(towers)
+        self.towers = nn.ModuleList(towers.tower(shared, tower, members) for _ in range(tasks))
 
     def through_layers(self, input_BX: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Logits B x T, and T views B x D of the bottom's output, before any head transform."""
@@ -58,9 +61,10 @@ class SharedBottom(Architecture):
         """The parameters of the bottom; each tower is its task's own."""
         return list(self.bottom.parameters())
 
-    def heads(self) -> Sequence[nn.Linear]:
+    def heads(self) -> Sequence[nn.Linear | BatchedLinear]:
         """The first layer of each tower."""
-        return [next(layer for layer in tower.modules() if isinstance(layer, nn.Linear)) for tower in self.towers]
+        kinds = nn.Linear | BatchedLinear
+        return [next(layer for layer in tower.modules() if isinstance(layer, kinds)) for tower in self.towers]
 
 
 class SharedBottomConfig(ArchitectureConfig):
@@ -99,5 +103,6 @@ class SharedBottomConfig(ArchitectureConfig):
             bottom=self.bottom,
             tower=self.tower,
             dropout=self.dropout,
+            members=self.ensemble,
             head_transform=head_transform,
         )

@@ -28,7 +28,8 @@ class Numbers(nn.Module):
         self._runs = {name: _runs([one.place for one in kinds[name]]) for name in made}
         plain = sorted({*range(values)} - {one.place for one in encoded})
         self._plain = _runs(plain)
-        self.columns = len(plain) + sum(encoding.columns for encoding in made.values())
+        # The columns of each number, in the order of the output.
+        self.widths = [made[name].columns // len(kinds[name]) for name in made for _ in kinds[name]] + [1] * len(plain)
 
     def forward(self, value_BV: Tensor) -> Tensor:
         """The encodings' columns, then the numbers without an encoding."""

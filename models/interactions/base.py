@@ -24,7 +24,10 @@ class Interaction(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, pooled_BE: Tensor, value_BV: Tensor) -> Tensor:
-        """The architecture's input, B x (E + V + extra), from pooled embeddings and numeric values."""
+        """The architecture's input, B x (E + V + extra), from pooled embeddings and numeric values.
+
+        Columns of embeddings stand first, then extra ones, then those of numbers.
+        """
 
 
 class InteractionConfig(Declared, ABC):

@@ -33,9 +33,9 @@ def optimizer_of(model: Architecture, config: TrainConfig) -> Optimizer:
     if config.table_kernel == "plain":
         _check_device(config.table_optimizer, network[0].device)
     rate = config.table_lr or config.lr
-    # A layer of experts has its biases in one matrix. Frequencies of periodic encodings are no weights: they would all
-    # decay to 0.
-    biases = [p for p in network if p.dim() < 2 or names[id(p)].endswith(("bias", "frequency_FN"))]
+    # A layer of experts has its biases in one matrix. Frequencies of periodic encodings and factors of an ensemble's
+    # members are no weights: they would all decay to 0.
+    biases = [p for p in network if p.dim() < 2 or names[id(p)].endswith(("bias", "frequency_FN", "members.scale"))]
     optimizer = _of_network(network, biases, config)
     stepping = model.embedding.optimizer(rate)
     if stepping is None:

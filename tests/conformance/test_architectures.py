@@ -77,12 +77,20 @@ OVER_NUMBERS = "shared_bottom over encoded numbers"
 NUMBERS = [f"spec.features.{name}.encoding=piecewise" for name in ("age", "capital_gains", "weeks_worked")]
 NUMBERS += [f"spec.features.{name}.encoding=periodic" for name in ("capital_losses", "num_emp")]
 EXAMPLES[OVER_NUMBERS] = ALONE["shared_bottom"].model_copy(update={"encoding": ENCODINGS})
-KINDS = pytest.mark.parametrize("kind", EXAMPLES)
-# Whole runs take seconds each.
-DEFAULT = [*ALONE, OVER_NUMBERS]
-RUNS = pytest.mark.parametrize(
-    "kind", [*DEFAULT, *(pytest.param(kind, marks=pytest.mark.slow) for kind in EXAMPLES if kind not in DEFAULT)]
-)
+# And as an ensemble.
+MEMBERS = 3
+EXAMPLES |= {f"{kind} of members": example.model_copy(update={"ensemble": MEMBERS}) for kind, example in ALONE.items()}
+
+
+def kinds(by_default: Sequence[str]) -> pytest.MarkDecorator:
+    """All examples, most of them as slow tests."""
+    values = [kind if kind in by_default else pytest.param(kind, marks=pytest.mark.slow) for kind in EXAMPLES]
+    return pytest.mark.parametrize("kind", values)
+
+
+# An ensemble's heads are shared in ESMM and a task's own elsewhere; whole runs take seconds each.
+KINDS = kinds([kind for kind in EXAMPLES if "members" not in kind or kind.startswith(("shared_bottom", "esmm"))])
+RUNS = kinds([*ALONE, OVER_NUMBERS, "shared_bottom of members"])
 WITH_A_HEAD = pytest.mark.parametrize(
     "kind", [kind for kind, example in EXAMPLES.items() if example.head_width is not None]
 )
@@ -119,6 +127,12 @@ def batch(seed: int = 0) -> tuple[Bags, Tensor, Tensor]:
     return networks.bags(BATCH, seed, weighted=True), networks.values(BATCH, seed), networks.labels(BATCH, seed)
 
 
+def losses_of(model: Architecture, seed: int = 0) -> Tensor:
+    """With the tables in the graph."""
+    bags, value_BV, labels_BT = batch(seed)
+    return networks.mean_losses(model.through(model.embedding(bags), value_BV)[0], labels_BT)
+
+
 def logits_of(model: Architecture, seed: int = 0) -> Tensor:
     bags, value_BV, _ = batch(seed)
     logits_BT: Tensor = model(bags, value_BV)
@@ -149,7 +163,7 @@ def our_step(model: Architecture, method: str, size: int, seed: int = 0) -> None
 def naive_step(model: Architecture, method: str, seed: int) -> None:
     """T full backward passes over dense tables; what is shared moves by the paper's combination of them."""
     shared = [*model.shared_parameters(), *model.embedding.tables()]
-    losses_T = networks.mean_losses(logits_of(model, seed), batch(seed)[2])
+    losses_T = losses_of(model, seed)
     rows = [torch.autograd.grad(loss, shared, retain_graph=True) for loss in losses_T]
     jac_TP = torch.stack([torch.cat([gradient.flatten() for gradient in row]) for row in rows])
     losses_T.sum().backward(inputs=own_parameters(model))
@@ -237,7 +251,7 @@ def test_losses_reach_the_parameters_that_the_architecture_says(kind: str) -> No
     """A shared parameter and a table are reached by several tasks' losses, each other parameter by one."""
     model = network(kind)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    losses_T = networks.mean_losses(logits_of(model), batch()[2])
+    losses_T = losses_of(model)
     reached: dict[str, int] = dict.fromkeys(names.values(), 0)
     for loss in losses_T:
         found = torch.autograd.grad(loss, list(model.parameters()), retain_graph=True, allow_unused=True)
@@ -253,9 +267,9 @@ def test_a_loss_reaches_what_is_shared_through_its_own_view_alone(kind: str) -> 
     model = network(kind)
     bags, value_BV, labels_BT = batch()
     cut = model.cut(bags)
-    logits_BT, views = model.through(cut.leaf_BE, value_BV)
-    losses_T = networks.mean_losses(logits_BT, labels_BT)
-    assert logits_BT.shape == (BATCH, TASKS)
+    logits, views = model.through(cut.leaf_BE, value_BV)
+    losses_T = networks.mean_losses(logits, labels_BT)
+    assert logits.shape in [(BATCH, TASKS), (BATCH, EXAMPLES[kind].ensemble, TASKS)]
     read = read_by_tasks(views)
     assert all(len({id(view) for view in tensor}) == len(views) == TASKS for tensor in read)
     inputs = [*model.shared_parameters(), cut.leaf_BE]
@@ -298,6 +312,24 @@ def test_task_gradients_go_back_side_by_side(kind: str) -> None:
     _, views = model.through(cut.leaf_BE, value_BV)
     if find_backward(read_by_tasks(views), model.shared_parameters(), cut.leaf_BE) is None:
         pytest.skip(f"`{kind}` has operations that are not known: autograd goes back once a task")
+
+
+@pytest.mark.parametrize("kind", ALONE)
+def test_a_member_is_a_network_with_its_own_scaling_and_heads(kind: str) -> None:
+    """Nothing else is a member's: one network with the weights of a member has its logits."""
+    together, alone = network(f"{kind} of members"), network(kind)
+    bags, value_BV, _ = batch()
+    pooled_BE = together.embedding(bags)
+    logits_BKT, _ = together.through(pooled_BE, value_BV)
+    state, shapes = together.plain_state(), {name: value.shape for name, value in alone.state_dict().items()}
+    scale_KX = state.pop("members.scale")
+    assert sum(state[name].shape != shape for name, shape in shapes.items()) == 2 * TASKS, "a weight and a bias a task"
+    for member, scale_X in enumerate(scale_KX):
+        mine = {name: v if v.shape == shapes[name] else v[member] for name, v in state.items()}
+        alone.load_plain_state(mine)
+        expected_BT, _ = alone.through_layers(torch.cat([pooled_BE, value_BV], dim=1) * scale_X)
+        torch.testing.assert_close(logits_BKT[:, member], expected_BT, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(together(bags, value_BV).sigmoid(), logits_BKT.sigmoid().mean(1), rtol=1e-12, atol=0)
 
 
 @KINDS
@@ -366,7 +398,7 @@ def test_a_config_is_read_from_what_it_writes(kind: str) -> None:
     for content in (example.model_dump(), example.model_dump(mode="json"), json.loads(example.model_dump_json())):
         assert parse_architecture(content) == example
     assert parse_architecture(example.layers) == example
-    assert example.kind == kind.partition(" over ")[0]
+    assert example.kind == kind.partition(" ")[0]
 
 
 def config_in(folder: Path, prepared: Prepared, kind: str, *overrides: str) -> RunConfig:

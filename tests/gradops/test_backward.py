@@ -151,8 +151,16 @@ def attention(x: Tensor) -> Tensor:
 
 def waves(x: Tensor) -> Tensor:
     """The leaf beside sines and cosines of a parameter times numbers of each row."""
-    angle_B32 = NUMBERS * FREQUENCIES
+    angle_B32 = NUMBERS[: len(x)] * FREQUENCIES
     return torch.cat([x, angle_B32.sin().flatten(1), (angle_B32.cos() + angle_B32).flatten(1)], dim=1)
+
+
+SCALE = nn.Parameter(torch.randn(2, WIDE, dtype=torch.float64))
+
+
+def members(x: Tensor) -> Tensor:
+    """The rows of two members, one after another, each times factors of its own."""
+    return (x.unsqueeze(1) * SCALE).flatten(0, 1)
 
 
 MANY: list[Tensor] = [*EXPERTS.parameters(), DEEP_WEIGHT, DEEP_BIAS]
@@ -176,6 +184,11 @@ GRAPHS: dict[str, tuple[Callable[[Tensor], Tensor], list[Tensor]]] = {
     ),
     "waves of numbers": (waves, [FREQUENCIES]),
     "a cross layer of low rank": (lambda x: x * SECOND(FIRST(x)) + x, [*FIRST.parameters(), *SECOND.parameters()]),
+    "members": (lambda x: FIRST(members(x)).relu(), [SCALE, *FIRST.parameters()]),
+    "members with layers of their own": (
+        lambda x: deep(FIRST(members(x)).view(-1, 2, WIDE).transpose(0, 1)).transpose(0, 1).reshape(-1, 3),
+        [*FIRST.parameters(), DEEP_WEIGHT, DEEP_BIAS, SCALE],
+    ),
     "products of pairs": (
         lambda x: torch.bmm(FIRST(x).unsqueeze(2), x.unsqueeze(1)).flatten(1).index_select(1, torch.tensor([0, 7])),
         [*FIRST.parameters()],
@@ -187,24 +200,34 @@ def assert_goes_back(through: Callable[[Tensor], Tensor], shared: Sequence[Tenso
     """Through known operations, all tasks side by side; the gradients of the first rows are autograd's."""
     torch.manual_seed(0)
     leaf_BE = leaf()
-    starts = roots(through(leaf_BE), 3)
+    output = through(leaf_BE)
+    starts, each = roots(output, 3), len(output) // BATCH
     for cotangent in starts.cotangents:
-        cotangent[rows:] *= 1.0 if rows is None else 0.0
-    found = find_backward([starts.outputs], shared, leaf_BE)
-    assert found is not None
-    each = jacobian.gradients_apart(starts, shared, leaf_BE, rows)
+        cotangent[len(output) if rows is None else rows * each :] = 0.0
+    backward = find_backward([starts.outputs], shared, leaf_BE)
+    assert backward is not None
+    found = jacobian.gradients_apart(starts, shared, leaf_BE, rows)
     *expected, at_leaf_TX = by_autograd(starts, [*shared, leaf_BE])
-    for ours, autograds in zip(each.blocks, expected, strict=True):
+    for ours, autograds in zip(found.blocks, expected, strict=True):
         torch.testing.assert_close(ours, autograds, rtol=1e-12, atol=1e-13)
     at_leaf_TX = at_leaf_TX.view(3, BATCH, WIDE)[:, :rows]
-    torch.testing.assert_close(each.cotangent_BTE.transpose(0, 1), at_leaf_TX, rtol=1e-12, atol=1e-13)
-    return found
+    torch.testing.assert_close(found.cotangent_BTE.transpose(0, 1), at_leaf_TX, rtol=1e-12, atol=1e-13)
+    return backward
 
 
 @pytest.mark.parametrize("name", GRAPHS)
 @pytest.mark.parametrize("rows", [None, 5])
 def test_known_operations_go_back_side_by_side(name: str, rows: int | None) -> None:
     assert_goes_back(*GRAPHS[name], rows)
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_a_process_without_rows_has_gradients_of_zero(name: str) -> None:
+    through, shared = GRAPHS[name]
+    leaf_BE = torch.empty(0, WIDE, dtype=torch.float64, requires_grad=True)
+    each = jacobian.gradients_apart(roots(through(leaf_BE), 3), shared, leaf_BE)
+    assert each.cotangent_BTE.shape == (0, 3, WIDE)
+    assert not any(block.any() for block in each.blocks)
 
 
 def products(x: Tensor, entries: Sequence[int]) -> Tensor:
@@ -257,6 +280,22 @@ def test_tasks_may_read_tensors_beside_the_shared_one(known: bool) -> None:
         torch.testing.assert_close(each.cotangent_BTE[:, task], at_leaf_BE, rtol=1e-12, atol=1e-13)
 
 
+def test_rows_of_members_count_together_where_autograd_goes_back() -> None:
+    torch.manual_seed(0)
+    leaf_BE, shared = leaf(), [SCALE, *FIRST.parameters()]
+    starts = roots(FIRST(members(leaf_BE.exp())), 3)
+    for cotangent in starts.cotangents:
+        cotangent[5 * 2 :] = 0.0
+    expected = by_autograd(starts, [*shared, leaf_BE])
+    for cotangent in starts.cotangents:
+        cotangent[5 * 2 :] = torch.nan
+    assert find_backward([starts.outputs], shared, leaf_BE) is None
+    each = jacobian.gradients_apart(starts, shared, leaf_BE, rows=5)
+    for ours, autograds in zip(each.blocks, expected, strict=False):
+        torch.testing.assert_close(ours, autograds)
+    torch.testing.assert_close(each.cotangent_BTE.transpose(0, 1), expected[-1].view(3, BATCH, WIDE)[:, :5])
+
+
 UNKNOWN: dict[str, tuple[Callable[[Tensor], Tensor], list[Tensor]]] = {
     "another activation": (lambda x: FIRST(x).tanh(), [*FIRST.parameters()]),
     "a layer norm": (lambda x: nn.functional.layer_norm(FIRST(x), (WIDE,)), [*FIRST.parameters()]),
@@ -272,6 +311,9 @@ UNKNOWN: dict[str, tuple[Callable[[Tensor], Tensor], list[Tensor]]] = {
     "values first": (lambda x: FIRST(torch.cat([x.detach()[:, :2], x[:, :3]], dim=1)), [*FIRST.parameters()]),
     "a scaled sum": (lambda x: torch.addmm(FIRST.bias, x, FIRST.weight.t(), alpha=2), [*FIRST.parameters()]),
     "a scaled bias": (lambda x: torch.addmm(FIRST.bias, x, FIRST.weight.t(), beta=2), [*FIRST.parameters()]),
+    "factors that are not shared": (lambda x: FIRST(members(x)), [*FIRST.parameters()]),
+    "factors twice": (lambda x: FIRST(members(x) + members(x)), [SCALE, *FIRST.parameters()]),
+    "factors of several rows": (lambda x: FIRST((x.view(-1, 2, WIDE) * SCALE).view(-1, WIDE)), [SCALE]),
     "no way to the leaf": (lambda x: FIRST(x.detach()), [*FIRST.parameters()]),
 }
 

@@ -56,6 +56,7 @@ class Case:
             quotients magnify float32 rounding.
         architecture: What stands on the tables.
         encoded: The numbers that it encodes.
+        members: Members of an ensemble.
         broken: What is done wrongly, to be found.
     """
 
@@ -69,6 +70,7 @@ class Case:
     doubled: bool = False
     architecture: str = "shared_bottom"
     encoded: tuple[EncodedValue, ...] = ()
+    members: int = 1
     broken: str = ""
 
 
@@ -113,7 +115,8 @@ def part_of(whole: Bags, rows: slice) -> Bags:
 
 
 def network(case: Case, embedding: Embedding) -> Architecture:
-    rotation, config = parse(case.method).rotation, ARCHITECTURES[case.architecture].example()
+    example = ARCHITECTURES[case.architecture].example()
+    rotation, config = parse(case.method).rotation, example.model_copy(update={"ensemble": case.members})
     rotations = None
     if rotation is not None:
         assert config.head_width is not None

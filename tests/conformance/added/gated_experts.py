@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from models.architectures.base import Architecture, ArchitectureConfig, HeadTransform, View
 from models.embedding.base import Embedding
 from models.layers.multilayer import multilayer
+from models.layers.towers import tower
 from models.layers.views import views_of
 
 
@@ -26,16 +27,15 @@ class GatedExperts(Architecture):
         embedding: The embedding of the features.
         values: Number of numeric values beside the embeddings.
         tasks: Number of tasks, T.
-        experts: Number of experts.
-        units: Units of each expert.
+        config: Number and units of the experts.
     """
 
-    def __init__(self, embedding: Embedding, *, values: int, tasks: int, experts: int, units: int) -> None:
+    def __init__(self, embedding: Embedding, *, values: int, tasks: int, config: GatedExpertsConfig) -> None:
         super().__init__(embedding)
         width = sum(embedding.layout.widths) + values
-        self.experts = nn.ModuleList(multilayer(width, [units]) for _ in range(experts))
-        self.gates = nn.ModuleList(nn.Linear(width, experts) for _ in range(tasks))
-        self.towers = nn.ModuleList(nn.Linear(units, 1) for _ in range(tasks))
+        self.experts = nn.ModuleList(multilayer(width, [config.units]) for _ in range(config.experts))
+        self.gates = nn.ModuleList(nn.Linear(width, config.experts) for _ in range(tasks))
+        self.towers = nn.ModuleList(tower(config.units, [], config.ensemble) for _ in range(tasks))
 
     def through_layers(self, input_BX: Tensor) -> tuple[Tensor, tuple[View, ...]]:
         """Logits B x T, and for each task a view of the experts' outputs and one of x, which its gate reads."""
@@ -81,4 +81,4 @@ class GatedExpertsConfig(ArchitectureConfig):
     ) -> GatedExperts:
         """The network with these keys."""
         del head_transform  # None: there is no vector to map
-        return GatedExperts(embedding, values=values, tasks=len(tasks), experts=self.experts, units=self.units)
+        return GatedExperts(embedding, values=values, tasks=len(tasks), config=self)

@@ -57,6 +57,7 @@ CASES = [
     Case("rotograd_coop", MIXED, method="rotograd_coop + rotation(loss='v1', cooperative_after=2, leader_lr=0.1)"),
     Case("graddrop", MIXED, method="graddrop", doubled=True),
     Case("encoded numbers", MIXED, encoded=networks.ENCODED),
+    Case("members on a share", MIXED, method="mgda", estimator=GramEstimator(share=0.4), members=2),
     *(Case(kind, MIXED, architecture=kind) for kind in OTHERS),
     *(Case(f"{kind} in pieces", MIXED, method="graddrop", piece=7, doubled=True, architecture=kind) for kind in OTHERS),
 ]
@@ -146,11 +147,12 @@ def by_full_passes(case: Case, model: Architecture, world: int) -> Callable[[int
     memory = [method.start(networks.TASKS, torch.Generator().manual_seed(0))]
 
     def step_of(step: int) -> Report:
-        logits_BT, labels_BT = model(bags(case, step), ranks.values(step).double()), ranks.labels(step)
+        pooled_BE, labels_BT = model.embedding(bags(case, step)), ranks.labels(step)
+        logits, _ = model.through(pooled_BE, ranks.values(step).double())
         share_BT = label_shares(labels_BT)
-        losses_T = cross_entropy(logits_BT, labels_BT, share_BT)
+        losses_T = cross_entropy(logits, labels_BT, share_BT)
         jac_TP = full_passes(losses_T, shared)
-        seen_TP = full_passes(cross_entropy(logits_BT, labels_BT, share_BT * measured_B1), shared)
+        seen_TP = full_passes(cross_entropy(logits, labels_BT, share_BT * measured_B1), shared)
         gram_TT = seen_TP @ seen_TP.T / measured_B1.mean() ** 2
         losses_T.sum().backward(inputs=own)
         weights_T, memory[0] = method.step(gram_TT, losses_T.detach(), memory[0])
