@@ -10,7 +10,7 @@ from benchmarks.step.way import Step
 from gradops import GramEstimator
 from gradops.methods import parse
 from models.architectures import parse_architecture
-from models.architectures.base import ArchitectureConfig
+from models.architectures.base_config import ArchitectureConfig
 
 WAYS = {
     "uniform": ("uniform", GramEstimator()),

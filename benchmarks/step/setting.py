@@ -10,7 +10,8 @@ from torch import Tensor
 
 from features.encoder import Table
 from gradops.rotation import Rotations
-from models.architectures.base import Architecture, ArchitectureConfig
+from models.architectures.base import Architecture
+from models.architectures.base_config import ArchitectureConfig
 from models.architectures.shared_bottom import SharedBottom
 from models.embedding.base import Embedding
 from models.embedding.cut import Bags

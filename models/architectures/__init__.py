@@ -1,6 +1,7 @@
 """Every architecture by name. A new one is one file here and the line that imports its config.
 
-The file's name is the architecture's ``kind``; :mod:`models.architectures.base` is its interface.
+The file's name is the architecture's ``kind``; its interface is :mod:`models.architectures.base` and
+:mod:`models.architectures.base_config`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 from features.nearest import nearest
 from models.architectures.aitm import AITMConfig as AITMConfig
-from models.architectures.base import DEFAULT_KIND, ArchitectureConfig
+from models.architectures.base_config import DEFAULT_KIND, ArchitectureConfig
 from models.architectures.dbmtl import DBMTLConfig as DBMTLConfig
 from models.architectures.esmm import ESMMConfig as ESMMConfig
 from models.architectures.finalmlp import FinalMLPConfig as FinalMLPConfig

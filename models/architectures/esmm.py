@@ -10,7 +10,8 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from models.architectures.base import Architecture, ArchitectureConfig, HeadTransform, View
+from models.architectures.base import Architecture, HeadTransform, View
+from models.architectures.base_config import ArchitectureConfig
 from models.embedding.base import Embedding
 from models.embedding.cut import Bags
 from models.layers.multilayer import multilayer

@@ -9,7 +9,8 @@ import torch
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from models.architectures.base import Architecture, ArchitectureConfig, HeadTransform, View
+from models.architectures.base import Architecture, HeadTransform, View
+from models.architectures.base_config import ArchitectureConfig
 from models.embedding.base import Embedding
 from models.layers.experts import BatchedLinear
 from models.layers.multilayer import multilayer

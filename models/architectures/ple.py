@@ -10,7 +10,8 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from models.architectures.base import Architecture, ArchitectureConfig, HeadTransform, View
+from models.architectures.base import Architecture, HeadTransform, View
+from models.architectures.base_config import ArchitectureConfig
 from models.embedding.base import Embedding
 from models.layers.experts import Experts, Gate, mixed
 from models.layers.towers import tower

@@ -19,7 +19,8 @@ _ROOT = Path(__file__).parents[2]
 
 
 def _files(folder: str) -> tuple[str, ...]:
-    return tuple(sorted(path.stem for path in (_ROOT / folder).glob("*.py") if path.stem not in ("__init__", "base")))
+    files = (_ROOT / folder).glob("*.py")
+    return tuple(sorted(path.stem for path in files if not path.stem.startswith(("__", "base"))))
 
 
 METHOD_NAMES = _files("gradops/methods")

@@ -31,7 +31,7 @@ from pipeline.config.train import MethodText, TrainConfig
 from pipeline.files.days import DayKeys
 from pipeline.files.partitions import PartitionType
 
-# Equal to :data:`models.architectures.base.DEFAULT_KIND`, whose module needs torch; a test compares the two.
+# Equal to :data:`models.architectures.base_config.DEFAULT_KIND`, whose module needs torch; a test compares the two.
 DEFAULT_KIND = "shared_bottom"
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from features.errors import InputError
 from models.architectures import parse_architecture
-from models.architectures.base import ArchitectureConfig
+from models.architectures.base_config import ArchitectureConfig
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.files.atomic import durable, fingerprint

@@ -20,7 +20,8 @@ from features.encoder import ID, WEIGHT, Encoder
 from features.errors import InputError
 from features.kinds.base import Name
 from models.architectures import parse_architecture
-from models.architectures.base import Architecture, ArchitectureConfig
+from models.architectures.base import Architecture
+from models.architectures.base_config import ArchitectureConfig
 from models.embedding.cut import Bags
 from models.embedding.portable import PortableEmbedding
 from pipeline.data.windows import Window

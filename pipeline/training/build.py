@@ -18,7 +18,8 @@ from gradops.gram_estimator import GramEstimator
 from gradops.group import Alone, Group
 from gradops.methods import parse
 from gradops.rotation import Rotation, Rotations
-from models.architectures.base import Architecture, ArchitectureConfig
+from models.architectures.base import Architecture
+from models.architectures.base_config import ArchitectureConfig
 from models.embedding.base import Embedding
 from models.embedding.fused import FusedEmbedding
 from models.embedding.sharded import ShardedEmbedding

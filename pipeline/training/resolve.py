@@ -15,7 +15,7 @@ from gradops.base import GramianMethod
 from gradops.methods import METHODS, format_method, parse
 from gradops.rotation import Rotations
 from models.architectures import ARCHITECTURES, parse_architecture
-from models.architectures.base import DEFAULT_KIND, ArchitectureConfig
+from models.architectures.base_config import DEFAULT_KIND, ArchitectureConfig
 from pipeline.config.run import RunConfig
 from pipeline.config.toml import read_config
 

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.slow
 def project(tmp_path: Path) -> Path:
     """A copy of the project with the architecture added, and a shop's clicks to train it on."""
     line = "from models.architectures.gated_experts import GatedExpertsConfig as GatedExpertsConfig"
-    project_with(tmp_path, "gated_experts.py", "models/architectures", line, after="architectures.base import")
+    project_with(tmp_path, "gated_experts.py", "models/architectures", line, after="architectures.base_config import")
     (tmp_path / "log").mkdir()
     clicks(1500).write_parquet(tmp_path / "log" / "clicks.parquet")
     content = TOML.format(folder=tmp_path, log="log").replace("bottom = [16]\ndropout = 0.0\n", _ADDED)

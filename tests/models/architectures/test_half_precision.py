@@ -10,7 +10,7 @@ from gradops import Microbatch, MultiTaskOptimizer, StepReport, jacobian
 from gradops.backward.graph import find_backward
 from gradops.methods import METHODS, parse
 from gradops.rotation import Rotations
-from models.architectures.base import ArchitectureConfig
+from models.architectures.base_config import ArchitectureConfig
 from models.architectures.mmoe import MMoEConfig
 from models.architectures.shared_bottom import SharedBottom, SharedBottomConfig
 from models.embedding.portable import PortableEmbedding

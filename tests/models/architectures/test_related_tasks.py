@@ -16,7 +16,7 @@ from torch_rechub.models import multi_task
 from features.errors import InputError
 from models.architectures import parse_architecture
 from models.architectures.aitm import AITMConfig
-from models.architectures.base import ArchitectureConfig
+from models.architectures.base_config import ArchitectureConfig
 from models.architectures.dbmtl import DBMTLConfig
 from models.embedding.portable import PortableEmbedding
 from models.layers.task_graph import TaskGraph

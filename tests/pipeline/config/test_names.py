@@ -10,7 +10,7 @@ import pytest
 from features.errors import InputError
 from gradops.gram_estimator import Measure as MeasureOfGradops
 from gradops.methods import METHODS
-from models.architectures import ARCHITECTURES, base
+from models.architectures import ARCHITECTURES, base_config
 from models.table_optimizers.names import NAMES
 from models.table_optimizers.rules import TABLE_OPTIMIZERS
 from pipeline.config.names import ARCHITECTURE_NAMES, METHOD_NAMES
@@ -28,7 +28,7 @@ def test_names_are_those_of_the_modules() -> None:
     assert list(ARCHITECTURES) == list(ARCHITECTURE_NAMES)
     assert list(TABLE_OPTIMIZERS) == list(NAMES)
     assert get_args(Measure) == get_args(MeasureOfGradops)
-    assert DEFAULT_KIND == base.DEFAULT_KIND
+    assert DEFAULT_KIND == base_config.DEFAULT_KIND
 
 
 def test_without_their_modules_options_are_kept_as_written() -> None:
