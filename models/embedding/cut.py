@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Protocol
 
 import torch
@@ -53,11 +54,21 @@ class Layout:
         places = [i for i, table in enumerate(tables) for _ in table.features]
         return cls([tables[i].width for i in places], places, [table.rows for table in tables])
 
+    def starts(self) -> list[int]:
+        """The number of each table's row 0, the rows of all tables numbered consecutively; and the number of rows."""
+        return [0, *accumulate(self.rows)]
+
     def first_row_F(self) -> Tensor:
         """The number of row 0 of each feature's table, the rows of all tables numbered consecutively."""
-        starts = torch.tensor([0, *self.rows]).cumsum(0)
+        starts = torch.tensor(self.starts())
         # Sorting rows is the largest cost of a Gram matrix of tables; it takes half the time in 32 bits.
         return starts[torch.tensor(self.tables)].to(torch.int32 if starts[-1] < 1 << 31 else torch.int64)
+
+    def row_N(self, bags: Bags) -> Tensor:
+        """The row of every entry of a batch's bags, the rows of all tables numbered consecutively."""
+        first_row_F = self.first_row_F().to(bags.ids_N.device)
+        counts_F = bags.lengths_FB.view(len(first_row_F), -1).sum(1) if len(bags.lengths_FB) else 0 * first_row_F
+        return bags.ids_N + first_row_F.repeat_interleave(counts_F, output_size=len(bags.ids_N))
 
     def number_F(self, width: int) -> Tensor:
         """The number of each feature among those of this width; -1 for features of other widths."""

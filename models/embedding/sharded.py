@@ -28,7 +28,7 @@ from features.encoder import Table
 from features.errors import InputError
 from features.transforms import FIRST_KNOWN
 from models.embedding import torchrec
-from models.embedding.base import Embedding
+from models.embedding.base import Embedding, Part
 from models.embedding.cut import Bags, Layout, TableCut
 from models.embedding.fused import EPS, check_widths, fused_rule
 from models.embedding.row_owners import RowOwners
@@ -177,6 +177,28 @@ class ShardedEmbedding(Embedding):
             Local.from_tensor_and_offsets(part, [shard.row, shard.column][: len(size)], rank) for shard, part in held
         ]
         return init_from_local_shards(local, size, process_group=self.processes)
+
+    def parts(self) -> list[Part]:
+        """This rank's parts of the tables, copies included."""
+        starts, numbers = self.layout.starts(), {name: number for number, name in enumerate(self.declared)}
+        places = [(numbers[shard.table.name], shard) for shard in self.shards()]
+        return [Part(number, starts[number] + shard.row, shard.weights) for number, shard in places]
+
+    def rows_read(self, bags: Bags) -> Tensor:
+        """The distinct rows that any rank reads, in order, the rows of all tables numbered consecutively."""
+        row_U = super().rows_read(bags)
+        most = self._most(len(row_U), row_U.device)
+        padded_U = functional.pad(row_U, (0, most - len(row_U)), value=-1)
+        all_RU = padded_U.new_empty(dist.get_world_size(self.processes) * most)
+        dist.all_gather_into_tensor(all_RU, padded_U, group=self.processes)
+        read_U: Tensor = torch.unique(all_RU)
+        return read_U[read_U >= 0]
+
+    def spread_parts(self, values: Sequence[Tensor]) -> dict[int, Tensor]:
+        """A tensor for each table, spread like the table; all ranks take part."""
+        held = super().spread_parts(values)
+        tables = enumerate(self.declared.values())
+        return {i: self.spread(table, torch.Size((table.rows, table.width)), held.get(i)) for i, table in tables}
 
     def whole_state(self) -> dict[str, Tensor]:
         """The unsharded embedding's state dict on the first rank; the other ranks take part and get an empty one."""

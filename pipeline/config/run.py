@@ -220,6 +220,10 @@ class RunConfig(Declared):
             methods = dict.fromkeys([self.train.method, *self.compare.methods, *self.search.methods])
             problems += [p for text in methods if (p := resolver.unfit(text, len(self.tasks), self.model))]
             problems += resolver.misnamed(self.model, tuple(self.spec.tasks))
+            if self.train.dropout_schedule != "constant" and not getattr(self.model, "dropout", 0):
+                problems.append(
+                    'train.dropout_schedule changes model.dropout, which is 0: give it, or leave "constant"'
+                )
             unread = resolver.unread_encodings(self.model, self.spec.value_encodings)
             problems += [f'model.encoding.{e} is set, but no numeric feature has `encoding = "{e}"`' for e in unread]
         if problems:

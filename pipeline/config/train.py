@@ -43,6 +43,12 @@ class TrainConfig(Declared):
         patience: Number of epochs without a better ``select_by`` before an early stop; 0 for no early stop.
         weight_decay: Decay of the network's matrices: in each step they shrink by this share of the rate, whatever
             the gradient (AdamW). Biases and tables never decay; 0 for no decay.
+        decay_schedule: Course of ``weight_decay`` over the steps: ``"constant"``, or ``"flat_cosine"`` (unchanged for
+            half of the steps, then down to 0 along a cosine); see :mod:`pipeline.training.schedules`.
+        dropout_schedule: Course of the architecture's ``dropout``, likewise.
+        ema: Decay in a step of the exponential moving average of the weights, which validation, the best epoch, the
+            file of weights and serving use in place of the last ones; see
+            :class:`pipeline.training.weight_average.WeightAverage`. 0 for no average.
         clip_norm: Largest norm of the gradient of all dense and table parameters together; 0 for no clipping.
         table_optimizer: The optimizer of the embedding tables, by name (:mod:`models.table_optimizers.names`); Adam
             steps the rest of the network.
@@ -76,6 +82,9 @@ class TrainConfig(Declared):
     select_by: str = "auc"
     patience: Annotated[int, Field(ge=0)] = 0
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    decay_schedule: Literal["constant", "flat_cosine"] = "constant"
+    dropout_schedule: Literal["constant", "flat_cosine"] = "constant"
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     clip_norm: Annotated[float, Field(ge=0)] = 0.0
     table_optimizer: str = "adam"
     table_kernel: Literal["plain", "fused"] = "plain"
@@ -112,6 +121,10 @@ class TrainConfig(Declared):
     def _fits_together(self) -> TrainConfig:
         if self.measure == "features" and (self.gram_share < 1 or self.gram_every > 1):
             raise ValueError('train.gram_share and train.gram_every save nothing with measure "features"; leave them 1')
+        if self.decay_schedule != "constant" and not self.weight_decay:
+            raise ValueError(
+                'train.decay_schedule changes train.weight_decay, which is 0: give it, or leave "constant"'
+            )
         if self.micro_batch and self.gram_share < 1:
             raise ValueError("train.micro_batch and train.gram_share exclude each other: a share is of one pass")
         return self

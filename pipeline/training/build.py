@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import torch
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+from torch.optim.lr_scheduler import LambdaLR
 
 from features.encoder import Encoder
 from features.errors import InputError
@@ -31,8 +29,10 @@ from pipeline.data.batches import Batches
 from pipeline.data.prepared import Prepared
 from pipeline.runs.run import architecture_of
 from pipeline.training.optimizers import optimizer_of
+from pipeline.training.schedules import SCHEDULES, Regularisation
 from pipeline.training.trainer import EpochSoFar, Trainer
 from pipeline.training.warm_start import warm_start
+from pipeline.training.weight_average import WeightAverage
 
 EVALUATION_BATCH = 8192  # rows
 
@@ -122,9 +122,14 @@ def trainer_of(
         seed=train.seed,
         group=group,
     )
-    schedule = _schedule(optimizer, train, len(splits["train"]))
+    total = _total(train, len(splits["train"]))
+    schedule = LambdaLR(optimizer, lambda step: SCHEDULES[train.schedule](step, total))
+    regularisation = Regularisation(model, optimizer, train, total)
     weight_T = torch.tensor([config.spec.tasks[task].weight for task in tasks], device=device)
-    return Trainer(train, tasks, device, model, optimizer, schedule, splits, weight_T, EpochSoFar.of(len(tasks)), group)
+    present, average = EpochSoFar.of(len(tasks)), WeightAverage(model, train)
+    return Trainer(
+        train, tasks, device, model, optimizer, schedule, splits, weight_T, present, average, regularisation, group
+    )
 
 
 def _splits(
@@ -172,15 +177,7 @@ def device_of(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _schedule(optimizer: MultiTaskOptimizer, config: TrainConfig, steps_per_epoch: int) -> LRScheduler:
+def _total(config: TrainConfig, steps_per_epoch: int) -> int:
+    """Number of steps if no early stop ends the run."""
     steps = config.epochs * steps_per_epoch
-    total = min(steps, config.max_steps or steps)
-    return LambdaLR(optimizer, partial(one_cycle, total=total) if config.schedule == "one_cycle" else lambda _: 1.0)
-
-
-def one_cycle(step: int, total: int) -> float:
-    """Share of the highest rate: along a cosine from 4 % up to 1 over the first fifth of the steps, then down to 0."""
-    up = total / 5
-    if step < up:
-        return 0.04 + 0.96 * (1 - math.cos(math.pi * step / up)) / 2
-    return (1 + math.cos(math.pi * (step - up) / (total - up))) / 2
+    return min(steps, config.max_steps or steps)

@@ -33,7 +33,9 @@ class Footprint:
         weights: The weights of tables and network.
         gradients: Their gradients: sparse ones of the rows that a batch can read, none of tables in a fused kernel.
         state: The optimizer's state.
-        copies: Two copies of the weights: the best so far, and a better one or the file while it is written.
+        average: The moving average of the weights, if there is one.
+        copies: Two copies of the weights: the best so far, and a better one or the file while it is written. With a
+            moving average, a third one: the weights themselves while the average is evaluated.
         reader: Windows of encoded rows.
         step: Activations and per-task gradients of one batch.
         disk: The file of the weights.
@@ -43,6 +45,7 @@ class Footprint:
     weights: int
     gradients: int
     state: int
+    average: int
     copies: int
     reader: int
     step: int
@@ -52,7 +55,7 @@ class Footprint:
     @property
     def memory(self) -> int:
         """Bytes of everything in memory at the same time."""
-        return self.weights + self.gradients + self.state + self.copies + self.reader + self.step
+        return self.weights + self.gradients + self.state + self.average + self.copies + self.reader + self.step
 
     @classmethod
     def on_ranks(
@@ -73,9 +76,9 @@ class Footprint:
         bare = cls.of(config, prepared, [replace(table, rows=0) for table in tables])
         shares = {
             name: here * getattr(bare, name) + math.ceil((getattr(whole, name) - getattr(bare, name)) * here / ranks)
-            for name in ("weights", "gradients", "state")
+            for name in ("weights", "gradients", "state", "average")
         }
-        copies = shares["weights"] + whole.weights
+        copies = shares["weights"] + shares["average"] + whole.weights
         return replace(whole, **shares, copies=copies, reader=here * whole.reader, step=here * whole.step)
 
     @classmethod
@@ -89,16 +92,19 @@ class Footprint:
         weights = sum(_bytes(tensor) for tensor in model.state_dict().values())  # fitted bins lie among them
         gradients, state = _optimizer_bytes(config, model, tables, entries)
         held = {name: min(int(split["rows"]), WINDOW) for name, split in prepared.manifest["splits"].items()}
+        average = weights if config.train.ema else 0
         windows = sum(held.values()) + 3 * held["train"]  # training: two more than the one kept, and a frame
         return cls(
             weights=weights,
             gradients=gradients,
             state=state,
-            copies=2 * weights,
+            average=average,
+            copies=2 * weights + average,
             reader=math.ceil(_NUMBER * windows * sum(entries.values())),
             step=_step_bytes(config, model),
             disk=weights,
-            checkpoints=(config.train.keep_checkpoints + 1) * (2 * weights + state),  # each also has the best weights
+            # Each also has the best weights.
+            checkpoints=(config.train.keep_checkpoints + 1) * (2 * weights + state + average),
         )
 
 

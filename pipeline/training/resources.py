@@ -127,6 +127,7 @@ class ResourceCheck:
     @property
     def _parts(self) -> str:
         parts = {"weights": self.run.weights, "gradients": self.run.gradients, "optimizer": self.run.state}
+        parts |= {"average": self.run.average} if self.run.average else {}
         parts |= {"copies of the weights": self.run.copies, "batches": self.run.reader + self.run.step}
         return "each: " + ", ".join(f"{name} {size(number)}" for name, number in parts.items())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -26,6 +27,8 @@ from pipeline.data.windows import Batch
 from pipeline.evaluation.metrics import Evaluator
 from pipeline.runs.run import Epoch, Metrics
 from pipeline.training.expert_use import ExpertUse
+from pipeline.training.schedules import Regularisation
+from pipeline.training.weight_average import WeightAverage
 
 
 class DivergedError(InputError):
@@ -67,6 +70,8 @@ class Trainer:
         schedule: The schedule of the optimizer's rate.
         splits: The batches of each split.
         weight_T: Factor of each task's loss.
+        average: The moving average of the weights; evaluation uses it, if the config has one.
+        regularisation: Dropout and weight decay at each step.
         group: The ranks that train together. All have the same losses and metrics, and stop at the same step.
         step: Number of steps done.
         present: The unfinished epoch.
@@ -83,6 +88,8 @@ class Trainer:
     splits: dict[str, Batches]
     weight_T: Tensor
     present: EpochSoFar
+    average: WeightAverage
+    regularisation: Regularisation
     group: Group = Alone()
     step: int = 0
     history: list[Epoch] = field(default_factory=list)
@@ -122,15 +129,17 @@ class Trainer:
         mean_T = present.losses_T / (present.steps * self.weight_T.cpu())  # comparable for any weights of tasks
         losses = dict(zip(self.tasks, mean_T.tolist(), strict=True))
         number, lr = len(self.history), float(self.schedule.get_last_lr()[0])
-        val = self.evaluate("val", on_step)
-        self.history.append(Epoch(number, self.step, present.seconds, lr, losses, val, present.diagnostics))
-        self.present = EpochSoFar.of(len(self.tasks))
-        if self.best_epoch is self.history[-1]:
-            self.best = {name: value.clone() for name, value in self.model.state_dict().items()}
+        with self.average.used():
+            # An interruption saves the weights themselves.
+            val = self.evaluate("val", partial(self.average.around, on_step))
+            self.history.append(Epoch(number, self.step, present.seconds, lr, losses, val, present.diagnostics))
+            self.present = EpochSoFar.of(len(self.tasks))
+            if self.best_epoch is self.history[-1]:
+                self.best = {name: value.clone() for name, value in self.model.state_dict().items()}
         return self.history[-1]
 
     def evaluate(self, split: str, on_step: Callable[[], None] = lambda: None) -> Metrics:
-        """Metrics of the present weights on a split of any size; ``on_step`` is called after each batch."""
+        """Metrics of the network's present weights on a split of any size; ``on_step`` is called after each batch."""
         self.model.eval()
         evaluator = Evaluator(self.tasks)
         with torch.no_grad():
@@ -149,10 +158,11 @@ class Trainer:
         Raises:
             InputError: If weights are no longer finite, since such a state is useless.
         """
+        self.average.put_back()
         lost = sum(not bool(parameter.isfinite().all()) for parameter in self.model.parameters())
         if total(lost, self.group, self.device):
             raise _diverged(self.step)
-        state = {name: getattr(self, name).state_dict() for name in ("model", "optimizer", "schedule")}
+        state = {name: getattr(self, name).state_dict() for name in ("model", "optimizer", "schedule", "average")}
         history = [asdict(epoch) for epoch in self.history]
         present = {name: getattr(self.present, name) for name in ("losses_T", "steps", "seconds", "diagnostics")}
         beside = {"step": self.step, "history": history, "best": self.best, "present": present}
@@ -162,6 +172,7 @@ class Trainer:
         """Restore a state of :meth:`state_dict`: the next step is the one that would have followed, bit by bit."""
         for name in ("model", "optimizer", "schedule"):
             getattr(self, name).load_state_dict(state[name])
+        self.average.load_state_dict(state.get("average", {}))  # checkpoints of before have none
         self.step, self.history = state["step"], [Epoch(**epoch) for epoch in state["history"]]
         self.best = {name: value.to(self.device) for name, value in state["best"].items()}
         self.present = EpochSoFar(**state["present"])
@@ -203,11 +214,14 @@ class Trainer:
 
     def _train_on(self, batch: Batch) -> Tensor:
         """Take one step and return its losses."""
+        self.regularisation.prepare(self.step)
+        self.average.before(batch.bags)
         cut = self.model.cut(batch.bags)
         diagnose = self.step % self.config.diagnose_every == 0
         use = ExpertUse(self.model.expert_gates() if diagnose else {})
         with use.recorded():
             report = self.optimizer.step(self._parts(batch, cut), pooled=cut, diagnose=diagnose)
+        self.average.after()
         if diagnose:
             self.present.diagnostics[self.step] = report.scalars(self.tasks) | use.scalars(self.group)
         self.schedule.step()

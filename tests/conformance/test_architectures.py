@@ -61,8 +61,8 @@ ENCODINGS = EncodingsConfig(
 )
 Data = Callable[[str], Prepared]
 Trained = Callable[[str], tuple[RunConfig, Run]]
-# Two epochs, with a checkpoint in the middle of the first.
-LONGER = ("train.max_steps=0", "train.epochs=2", "train.lr=0.01", "train.checkpoint_every=10")
+# Two epochs, with a checkpoint in the middle of the first, and a moving average of the weights.
+LONGER = ("train.max_steps=0", "train.epochs=2", "train.lr=0.01", "train.checkpoint_every=10", "train.ema=0.9")
 # So large a rate that the step outweighs the start: a wrong gradient cannot hide behind an unchanged weight.
 BATCH, LR = 48, 10.0
 METHODS = ["uniform", "static(weight=(0.2, 0.8, 2.0))", "mgda", "gradops(alpha=-2.0)"]

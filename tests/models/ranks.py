@@ -24,6 +24,7 @@ from models.architectures import ARCHITECTURES
 from models.architectures.base import Architecture
 from models.embedding.base import Embedding
 from models.embedding.cut import Bags, TableCut
+from models.embedding.row_average import RowAverage
 from models.embedding.sharded import ShardedEmbedding
 from models.embedding.sharded_optimizer import ShardedOptimizer
 from models.embedding.sharding_kinds import Kind, Sharding
@@ -37,6 +38,7 @@ BATCH, STEPS = 48, 5
 # By how many ranks there are: uneven ones, and one without rows.
 ROWS = {1: [48], 2: [29, 19], 4: [20, 0, 17, 11]}
 # Rates large enough for a step to show.
+DECAY = 0.6  # of the tables' average
 LR, TABLE_LR = 0.2, {"sgd": 5.0, "adagrad": 0.1, "rowwise_adagrad": 0.1}
 
 
@@ -82,11 +84,13 @@ class Outcome:
         weights_ST: The methods' weights of each step.
         losses_ST: The losses of each step.
         state: The network's weights, and the tables by their names.
+        averages: The moving averages of the tables, by their names.
     """
 
     weights_ST: Tensor
     losses_ST: Tensor
     state: dict[str, Tensor]
+    averages: dict[str, Tensor]
 
 
 def bags(seed: int, pooling: str) -> Bags:
@@ -181,19 +185,25 @@ def sharded_steps(case: Case, rank: int, world: int) -> Outcome:
     if case.broken == "scale":
         embedding._ranks = 1
     optimizer = optimizer_of(case, model, [ShardedOptimizer(embedding, TABLE_LR[case.rule])], Ranks(checked=True))
-    following = LambdaLR(optimizer, schedule)
+    following, average = LambdaLR(optimizer, schedule), RowAverage(embedding, DECAY)
     reports = []
     for step in range(STEPS):
+        average.before(part_of(bags(step, case.pooling), mine))
         cut = model.cut(part_of(bags(step, case.pooling), mine))
         if case.broken == "owners":
             cut = replace(cut, owners=None)
         reports.append(optimizer.step(parts(case, model, cut, step, mine), pooled=cut))
+        average.after(step + 1)
         following.step()
     network_state = without_tables(model)
     assert_equal_on_ranks(network_state, world)
     weights, losses = (torch.stack([getattr(r, name) for r in reports]) for name in ("weights_T", "losses_T"))
     whole = embedding.whole_state()
-    return Outcome(weights, losses, network_state | (tables_of(whole) if rank == 0 else {}))
+    tables = tables_of(whole) if rank == 0 else {}
+    assert average.state_dict()["tables"].keys() == set(range(len(TABLES)))
+    average.add(STEPS)
+    averages = embedding.whole_state()
+    return Outcome(weights, losses, network_state | tables, tables_of(averages) if rank == 0 else {})
 
 
 def without_tables(model: Architecture) -> dict[str, Tensor]:

@@ -83,6 +83,9 @@ def test_ranks_step_as_one_process(world: tuple[int, dict[str, Outcome]], case: 
     for name, value in wanted.state.items():
         assert (value - start[name]).abs().max() > 1e-4, f"{name} did not move: the comparison would show nothing"
         assert_close(name, found.state[name], value, 1e-5)
+    for name, value in wanted.averages.items():
+        assert (value - wanted.state[name]).abs().max() > 1e-4
+        assert_close(f"average of {name}", found.averages[name], value, 1e-5)
 
 
 @pytest.mark.parametrize("case", BROKEN, ids=lambda case: case.name)
@@ -116,6 +119,7 @@ def alone(name: str, world: int) -> Outcome:
     case = next(case for case in [*CASES, *BROKEN] if case.name == name)
     model, sums = dense(case), [torch.zeros(())] * len(ranks.TABLES)
     reports: list[Report] = []
+    moving: dict[str, Tensor] = {}
     at_features = parse(case.method).at_features or case.estimator.measure == "features"
     step_of = by_our_optimizer(case, model) if at_features else by_full_passes(case, model, world)
     for step in range(STEPS):
@@ -126,8 +130,11 @@ def alone(name: str, world: int) -> Outcome:
             sums[place] = sums[place] + squares(table.grad, case.rule)
             with torch.no_grad():
                 table.sub_(rate * table.grad / (1.0 if case.rule == "sgd" else sums[place].sqrt() + 1e-8))
+                name = ranks.TABLES[place].name
+                moving[name] = ranks.DECAY * moving.get(name, 0 * table) + (1 - ranks.DECAY) * table
     weights, losses = zip(*reports, strict=True)
-    return Outcome(torch.stack(weights), torch.stack(losses), state_of(model))
+    averages = {name: value / (1 - ranks.DECAY**STEPS) for name, value in moving.items()}
+    return Outcome(torch.stack(weights), torch.stack(losses), state_of(model), averages)
 
 
 def squares(gradient: Tensor, rule: str) -> Tensor:

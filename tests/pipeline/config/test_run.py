@@ -61,6 +61,8 @@ def test_overrides_are_toml_values_or_text(tmp_path: Path) -> None:
         ),
         ("train.select_by=auc.incme", "names `incme`, which is not a task that is trained; did you mean `income`?"),
         ("train.select_by=gauc", "`spec.group` names no column to group by"),
+        ("train.decay_schedule=flat_cosine", "train.decay_schedule changes train.weight_decay, which is 0"),
+        ("train.ema=1", "train.ema: should be a number below 1, found 1"),
         ("split.test=0.4", "should be 1 of the holdout, found 0.9"),
         ("spec.features.age.range=[3, 3]", "`range` should be a lower and a higher number"),
         ("contract.uniqe=['click']", "contract.uniqe: unknown key; did you mean `unique`?"),

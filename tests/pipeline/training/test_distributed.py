@@ -43,6 +43,7 @@ OPTIONS = (
     "train.method=gradops(alpha=-2)",
     "train.schedule=one_cycle",
     "train.epochs=3",
+    "train.ema=0.9",
     "train.max_steps=40",
     "train.checkpoint_every=8",
     "train.shuffle_shards=2",

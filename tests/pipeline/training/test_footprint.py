@@ -117,6 +117,15 @@ def test_what_grows_with_what(few: tuple[RunConfig, Prepared]) -> None:
     assert Footprint.of(pieces, prepared, tables).step < larger_step
 
 
+def test_a_moving_average_is_a_copy_of_the_weights_and_keeps_another_while_it_is_evaluated(
+    few: tuple[RunConfig, Prepared],
+) -> None:
+    one, two = footprint(*few), footprint(few[0].changed({"train.ema": 0.999}), few[1])
+    assert (one.average, two.average) == (0, two.weights)
+    assert (two.memory - one.memory, two.copies - one.copies) == (2 * two.weights, two.weights)
+    assert two.checkpoints - one.checkpoints == 3 * two.weights
+
+
 def test_the_largest_tables_are_those_with_most_weights() -> None:
     tables = [Table("a", 10, 4, ()), Table("b", 5, 64, ()), Table("c", 100, 1, ())]
     assert [table.name for table in largest(tables, 2)] == ["b", "c"]

@@ -43,15 +43,16 @@ FUSED = ("train.method=pcgrad", "train.table_kernel=fused", "train.schedule=one_
     [
         pytest.param(("train.method=uniform",), marks=pytest.mark.slow),
         ("train.method=gradops(alpha=-2)", "train.schedule=one_cycle", "train.clip_norm=0.5"),
+        ("train.weight_decay=0.1", "train.decay_schedule=flat_cosine", "train.dropout_schedule=flat_cosine"),
         ("train.method=gradvac",),
         ("train.method=graddrop",),
         ("train.method=rotograd_v1",),
         pytest.param(("train.method=pcgrad + rotation(map='cayley', cooperative_after=9)",), marks=pytest.mark.slow),
         ("train.method=pcgrad", "train.gram_every=7"),
         ("train.method=pcgrad", "train.precision=bfloat16", "train.micro_batch=37"),
-        ("train.method=mgda", "train.table_optimizer=lazy_adam"),
+        ("train.method=mgda", "train.table_optimizer=lazy_adam", "train.ema=0.9"),
         pytest.param(("train.method=mgda", "train.table_optimizer=rowwise_adagrad"), marks=pytest.mark.slow),
-        (*FUSED, "train.table_optimizer=adagrad"),
+        (*FUSED, "train.table_optimizer=adagrad", "train.ema=0.5"),
         *(
             pytest.param((*FUSED, f"train.table_optimizer={name}"), marks=pytest.mark.slow)
             for name in ("sgd", "rowwise_adagrad")

@@ -16,7 +16,8 @@ from pipeline.config.run import RunConfig
 from pipeline.data.batches import Batches
 from pipeline.data.prepared import Prepared
 from pipeline.runs.run import WEIGHTS, Epoch, Run, architecture_of, depends_on, find_run
-from pipeline.training.build import build_model, one_cycle
+from pipeline.training.build import build_model
+from pipeline.training.schedules import one_cycle
 from pipeline.training.training import train
 from tests.conftest import debug_config
 
