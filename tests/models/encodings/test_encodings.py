@@ -140,8 +140,8 @@ def test_numbers_without_an_encoding_stand_behind_the_others_as_they_are() -> No
     numbers = initialised(EncodingsConfig(), encoded, 6)
     value_BV = torch.randn(7, 6)
     read_BX = numbers(value_BV)
-    assert read_BX.shape == (7, numbers.columns)
-    assert numbers.columns == 3 * 8 + 3
+    assert read_BX.shape == (7, sum(numbers.widths))
+    assert sum(numbers.widths) == 3 * 8 + 3
     torch.testing.assert_close(read_BX[:, 24:], value_BV[:, [0, 3, 5]], rtol=0, atol=0)
     other_BV = value_BV.clone()
     other_BV[:, 4] += 1.0
