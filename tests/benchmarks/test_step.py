@@ -146,6 +146,7 @@ def test_the_command_prints_a_line_a_way_or_size(table: list[str], capsys: pytes
         assert [line[:34].strip() for line in lines[2:]] == list(WAYS)
 
 
+@pytest.mark.slow
 def test_every_architecture_and_interaction_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     """And none does more work than the passes of its tasks would one after another."""
     setting = Setting(rows=(7,) * 8, width=8, bottom=(64, 32), batch=256)

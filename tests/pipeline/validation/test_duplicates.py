@@ -57,7 +57,7 @@ def counted(
     return found
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(
     train=FILES,
     holdout=FILES,
