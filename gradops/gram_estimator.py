@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from torch import Tensor
+
 Measure = Literal["parameters", "features"]
 
 
@@ -19,6 +21,9 @@ class GramEstimator:
         share: Share of the batch's rows, the first ones, from which the matrix is taken, in (0, 1]. Below 1 it is an
             approximation: products are scaled to all rows, and noise of the smaller sample inflates the norms.
         every: Number of steps that use one matrix, at least 1. Above 1 it is an approximation by an older matrix.
+        smoothing: Decay of a moving average of the matrices, in [0, 1): a new one counts ``1 - smoothing``, and the
+            first ones count equally. 0 for none. It steadies the noise that a small ``share`` brings; on exact matrices
+            it is an approximation by older ones.
 
     Raises:
         ValueError: If an option is outside its range, or approximates where that would save nothing.
@@ -27,6 +32,7 @@ class GramEstimator:
     measure: Measure = "parameters"
     share: float = 1.0
     every: int = 1
+    smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         measures = " or ".join(f'"{name}"' for name in get_args(Measure))
@@ -35,6 +41,7 @@ class GramEstimator:
             (self.measure in get_args(Measure), f"`measure` should be {measures}. Found `{self.measure}`."),
             (0 < self.share <= 1, f"`share` should be in (0, 1]. Found `share = {self.share}`."),
             (self.every >= 1, f"`every` should be at least 1. Found `every = {self.every}`."),
+            (0 <= self.smoothing < 1, f"`smoothing` should be in [0, 1). Found `smoothing = {self.smoothing}`."),
             (
                 saves,
                 "`share` and `every` should be 1 at the features, where they save nothing. "
@@ -47,3 +54,15 @@ class GramEstimator:
     def rows(self, batch: int) -> int:
         """Number of a batch's rows from which the matrix is taken."""
         return min(batch, max(1, round(self.share * batch)))
+
+    def averaged(self, gram_TT: Tensor, before_TT: Tensor | None, count: int) -> Tensor:
+        """The moving average after a new matrix.
+
+        Args:
+            gram_TT: The new matrix.
+            before_TT: The average of the matrices before it; None if there is none.
+            count: Number of these.
+        """
+        if before_TT is None or not self.smoothing:
+            return gram_TT
+        return before_TT.lerp(gram_TT, (1 - self.smoothing) / (1 - self.smoothing ** (count + 1)))

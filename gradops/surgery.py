@@ -65,9 +65,9 @@ class Surgery:
         self.at_features = method.at_features or estimator.measure == "features"
         self.method_state: State | None = None
         self.tasks = 1
-        # The Gram matrix of the last weights, and the number of steps that have used it.
+        # The Gram matrix of the last weights, and the numbers of steps that used it and of matrices averaged in it.
         self.gram_TT: Tensor | None = None
-        self.served = 0
+        self.served = self.measured = 0
 
     def run(
         self, parts: Iterable[Microbatch], own: Sequence[Tensor], cut: Cut | None, *, diagnose: bool
@@ -103,7 +103,8 @@ class Surgery:
     def state_dict(self) -> dict[str, Any]:
         """The state that the next step depends on."""
         method = None if self.method_state is None else dict(self.method_state)
-        return {"method": method, "tasks": self.tasks, "gram_TT": self.gram_TT, "served": self.served}
+        gram = {"gram_TT": self.gram_TT, "served": self.served, "measured": self.measured}
+        return {"method": method, "tasks": self.tasks, **gram}
 
     def check_state(self, state_dict: dict[str, Any]) -> None:
         """Refuse the state of another method.
@@ -123,6 +124,7 @@ class Surgery:
         """Restore the state that :meth:`state_dict` gave."""
         self.method_state = deepcopy(state_dict["method"])
         self.gram_TT, self.served = deepcopy(state_dict["gram_TT"]), state_dict["served"]
+        self.measured = state_dict.get("measured", 0)  # states of before averaged nothing
         self.tasks = state_dict["tasks"]
 
     def state(self, tasks: int) -> State:
@@ -190,12 +192,22 @@ class Surgery:
         if self.at_features:
             wanted = diagnose or method.reads_gramian(self.method_state)
             cotangent_TX = jacobian.stacked(batch.roots).flatten(1)
-            return _in_range(lambda products: self._added(products(cotangent_TX))) if wanted else None
+            found_TT = _in_range(lambda products: self._added(products(cotangent_TX))) if wanted else None
+            return found_TT if found_TT is None or not method.reads_gramian(self.method_state) else self._use(found_TT)
         if not method.reads_gramian(self.method_state):
             return exact_TT
         if self._is_due:
-            self.gram_TT, self.served = exact_TT if batch.sampled is None else self._scaled(batch, cut), 0
+            self.served = 0
+            measured_TT = exact_TT if batch.sampled is None else self._scaled(batch, cut)
+            assert measured_TT is not None, "task gradients are taken in every step that is due"
+            self._use(measured_TT)
         self.served += 1
+        return self.gram_TT
+
+    def _use(self, measured_TT: Tensor) -> Tensor:
+        """The matrix of the next weights: a new one, or the moving average that it joins."""
+        self.gram_TT = self.estimator.averaged(measured_TT, self.gram_TT, self.measured)
+        self.measured += 1
         return self.gram_TT
 
     def _scaled(self, batch: _Batch, cut: Cut | None) -> Tensor:
@@ -211,7 +223,7 @@ class Surgery:
             gram_TT = torch.eye(len(losses_T), dtype=torch.float64, device=losses_T.device)
         if not gram_TT.isfinite().all():
             # The run has diverged: no method has an answer, and the caller sees it in the losses of the next step.
-            self.gram_TT = None  # it is used for no other step
+            self.gram_TT, self.measured = None, 0  # it is used for no other step
             return torch.full_like(gram_TT[0], torch.nan)
         weights_T, self.method_state = method.step(gram_TT, losses_T, state)
         self.group.confirm("weights", weights_T)

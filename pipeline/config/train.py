@@ -24,6 +24,7 @@ class TrainConfig(Declared):
         measure: The place where conflict is measured; see :class:`gradops.GramEstimator`.
         gram_share: Share of a batch's rows on which conflict is measured; below 1 it is an approximation.
         gram_every: Number of steps between two measurements of conflict; above 1 it is an approximation.
+        gram_smoothing: Decay of a moving average of the measurements; above 0 it is an approximation.
         tasks: The tasks trained together; empty for all.
         epochs: Largest number of passes over the training rows.
         max_steps: Largest number of steps, even within an epoch; 0 for no limit.
@@ -70,6 +71,7 @@ class TrainConfig(Declared):
     measure: Measure = "parameters"
     gram_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     gram_every: PositiveInt = 1
+    gram_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     tasks: tuple[str, ...] = ()
     epochs: PositiveInt = 10
     max_steps: Annotated[int, Field(ge=0)] = 0

@@ -117,7 +117,9 @@ def trainer_of(
         optimizer_of(model, train),
         method,
         shared=model.shared_parameters(),
-        estimator=GramEstimator(measure=train.measure, share=train.gram_share, every=train.gram_every),
+        estimator=GramEstimator(
+            measure=train.measure, share=train.gram_share, every=train.gram_every, smoothing=train.gram_smoothing
+        ),
         rotations=rotations,
         seed=train.seed,
         group=group,

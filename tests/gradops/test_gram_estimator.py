@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from gradops import GramEstimator, MultiTaskOptimizer, StepReport, jacobian
 from gradops.base import Method
+from gradops.gram_estimator import Measure
 from gradops.linalg import gramian
 from gradops.methods import GradOPS, Uniform
 from gradops.methods.rotograd_scale import RotoGradScale
@@ -81,6 +82,24 @@ def test_a_matrix_serves_several_steps() -> None:
         assert not torch.allclose(gram_of(net, number), exact_TT, rtol=1e-3)
 
 
+@pytest.mark.parametrize("measure", ["parameters", "features"])
+def test_smoothing_is_a_mean_in_which_older_matrices_count_less(measure: Measure) -> None:
+    nets = [Net(nn.ReLU()) for _ in range(2)]
+    alone, smooth = (
+        net.optimizer(GramEstimator(measure=measure, smoothing=smoothing))
+        for net, smoothing in zip(nets, (0.0, 0.75), strict=True)
+    )
+    found: list[torch.Tensor] = []
+    for number in range(4):
+        nets[0].load_state_dict(nets[1].state_dict())
+        gram_TT = step(nets[0], alone, number).gram_TT
+        assert gram_TT is not None
+        found.append(gram_TT)
+        share_N = 0.75 ** torch.arange(number, -1, -1, dtype=torch.float64)
+        mean_TT = torch.einsum("n,nij->ij", share_N / share_N.sum(), torch.stack(found))
+        torch.testing.assert_close(step(nets[1], smooth, number).gram_TT, mean_TT)
+
+
 def test_other_steps_pay_for_no_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
     each = Mock(wraps=jacobian.gradients_apart)
     monkeypatch.setattr(jacobian, "gradients_apart", each)
@@ -106,11 +125,11 @@ def test_a_matrix_that_is_not_finite_serves_one_step() -> None:
 
 def test_it_goes_on_where_it_was_saved() -> None:
     net = Net(nn.ReLU())
-    optimizer = net.optimizer(GramEstimator(every=3, share=0.5))
+    optimizer = net.optimizer(GramEstimator(every=2, share=0.5, smoothing=0.6))
     for number in range(2):
         step(net, optimizer, number)
     resumed = copy.deepcopy(net)
-    second = resumed.optimizer(GramEstimator(every=3, share=0.5))
+    second = resumed.optimizer(GramEstimator(every=2, share=0.5, smoothing=0.6))
     second.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     for number in range(2, 6):
         step(net, optimizer, number)
