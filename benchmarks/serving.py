@@ -47,7 +47,7 @@ from pipeline.training.resolve import load_config
 
 ROOT = Path(__file__).parents[1]
 MODEL = "models:/clicklog@balanced"
-ROUNDS, BATCH, WARM_UP = 3, 8192, 60
+ROUNDS, WARM_UP = 3, 60
 
 
 def main(rows: int = 500_000, seconds: float = 10, soak: float = 0, threads: int = 1) -> None:
@@ -89,13 +89,10 @@ def _files() -> None:
     rows = pl.read_parquet("data/clicklog/**/*.parquet")
     rows.write_parquet("rows.parquet", row_group_size=1 << 16)
     window = scorer.window(rows)
-    batches = [window.batch(start, min(start + BATCH, len(window))) for start in range(0, len(window), BATCH)]
     rounds = count()
 
     def forward() -> None:
-        with torch.inference_mode():
-            for batch in batches:
-                scorer.model(batch.bags, batch.value_BV).sigmoid()
+        scorer.probabilities(window)
 
     def whole() -> None:
         Scoring.of(scorer, "rows.parquet", Path(f"scores-{next(rounds)}"), None).run(_Silent())

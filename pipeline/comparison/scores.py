@@ -22,7 +22,7 @@ from pipeline.evaluation.sample import sampled, sampling_step, sampling_units
 from pipeline.files.atomic import atomic
 from pipeline.runs.plan import Split
 from pipeline.runs.run import WEIGHTS, Run
-from pipeline.serving.scorer import load_network, predicted
+from pipeline.serving.kinds.network import load_network, predicted
 
 SCORES = "scores.safetensors"
 LIMIT = 500_000  # most test rows whose scores are kept: 2 MB a task and run

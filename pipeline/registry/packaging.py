@@ -22,6 +22,7 @@ from features.encoder import Encoder
 from features.errors import InputError
 from pipeline.data.prepared import Prepared
 from pipeline.runs.run import WEIGHTS, Run
+from pipeline.serving.kinds.network import NetworkContent
 from pipeline.serving.model_folder import MANIFEST
 from pipeline.serving.scorer import ARTIFACT, Scorer
 from pipeline.tracking.connection import is_away
@@ -59,7 +60,8 @@ def log_model(run: Run, prepared: Prepared, run_id: str) -> str:
     with TemporaryDirectory() as folder:
         files = Path(folder) / ARTIFACT
         weights = run.folder / WEIGHTS
-        Scorer.write(files, encoder=encoder, weights=weights, tasks=tuple(run.tasks), architecture=run.architecture)
+        packed = NetworkContent.packed(weights=weights, tasks=run.tasks, architecture=run.architecture)
+        Scorer.write(files, encoder=encoder, packed=packed)
         info = mlflow.pyfunc.log_model(
             model_id=model.model_id,
             # Given a path, MLflow runs the file when it loads the model, and pickles nothing.

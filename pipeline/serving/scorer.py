@@ -2,70 +2,60 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import polars as pl
 import torch
-from pydantic import Field
-from safetensors import safe_open
-from safetensors.torch import load_file
-from torch import Tensor
 
-from features.declared import Declared
 from features.encoder import ID, WEIGHT, Encoder
 from features.errors import InputError
-from features.kinds.base import Name
-from models.architectures import parse_architecture
-from models.architectures.base import Architecture
-from models.architectures.base_config import ArchitectureConfig
-from models.embedding.cut import Bags
-from models.embedding.portable import PortableEmbedding
 from pipeline.data.windows import Window
 from pipeline.serving import model_folder
-from pipeline.serving.model_folder import ENCODER, MODEL, WEIGHTS
+from pipeline.serving.kinds import parse_content
+from pipeline.serving.kinds.base import Packed, Predictor
+from pipeline.serving.model_folder import ENCODER, MODEL
 
 # Name of a model's files among the artifacts of its MLflow model.
 ARTIFACT = "scorer"
-_BATCH, _KEPT = 8192, 64
-
-
-class _Model(Declared):
-    tasks: Annotated[tuple[Name, ...], Field(min_length=1)]
-    network: dict[str, Any]  # `ArchitectureConfig.layers`; without a `kind`, of a shared bottom
+_KEPT, _SHOWN = 64, 10
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """A trained model and the encoder of its training rows, in plain torch.
+    """A trained model and the encoder of its training rows.
 
     Args:
         encoder: The encoder of the training rows.
-        model: The network, in evaluation mode.
+        predictor: The model, of any kind, which gives the probabilities of encoded rows.
         tasks: The tasks that its outputs predict, in order.
         digest: The SHA-256 of all its files.
-        further: The names of further outputs; see :meth:`models.layers.task_names.TaskNames.further_outputs`.
     """
 
     encoder: Encoder
-    model: Architecture
+    predictor: Predictor
     tasks: tuple[str, ...]
     digest: str
-    further: tuple[str, ...] = ()
     _kept: dict[Any, tuple[pl.Schema, list[pl.Expr]]] = field(default_factory=dict, repr=False)
 
     @staticmethod
-    def write(
-        folder: Path, *, encoder: Path, weights: Path, tasks: tuple[str, ...], architecture: ArchitectureConfig
-    ) -> None:
-        """Collect the files of a model: the encoder's folder, safetensors weights and the network's layers in JSON."""
+    def write(folder: Path, *, encoder: Path, packed: Packed) -> None:
+        """Collect the files of a model: the encoder's folder, the kind's own files, and what is said of them in JSON.
+
+        Args:
+            folder: The folder to make.
+            encoder: The folder of the encoder.
+            packed: The model.
+        """
         folder.mkdir(parents=True)
         shutil.copytree(encoder, folder / ENCODER)
-        shutil.copyfile(weights, folder / WEIGHTS)
-        (folder / MODEL).write_text(_Model(tasks=tasks, network=architecture.layers).model_dump_json(indent=1))
+        for name, source in packed.files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, folder / name)
+        (folder / MODEL).write_text(packed.content.written())
         model_folder.seal(folder)
 
     @classmethod
@@ -78,12 +68,18 @@ class Scorer:
         digest = model_folder.check_folder(folder)
         try:
             encoder = Encoder.load(folder / ENCODER)
-            content = _Model.model_validate_json((folder / MODEL).read_bytes())
-            architecture = parse_architecture(content.network)
+            content = parse_content(json.loads((folder / MODEL).read_bytes()))
+            if differing := sorted(model_folder.other_files(folder) ^ {*content.files}):
+                rule = "its kind has other files than it names or holds"
+                raise ValueError(f"{rule}: {', '.join(f'`{name}`' for name in differing[:_SHOWN])}")
         except (ValueError, pl.exceptions.PolarsError, RecursionError) as error:
             raise InputError(f"{folder} is not a readable model: {error}") from error
-        model = load_network(encoder, content.tasks, architecture, folder / WEIGHTS)
-        return cls(encoder, model, content.tasks, digest, tuple(architecture.further_outputs(content.tasks)))
+        return cls(encoder, content.load(folder, encoder), content.tasks, digest)
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """The names of further outputs; see :meth:`models.layers.task_names.TaskNames.further_outputs`."""
+        return self.predictor.further
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -128,9 +124,8 @@ class Scorer:
         return typed, encoded
 
     def probabilities(self, window: Window) -> pl.DataFrame:
-        """The network's probabilities of encoded rows: the second half of :meth:`score`."""
-        rows = len(window)
-        probability_NO = predicted(self.model.served_logits, window) if rows else torch.empty(0, len(self.outputs))
+        """The model's probabilities of encoded rows: the second half of :meth:`score`."""
+        probability_NO = self.predictor.probabilities(window) if len(window) else torch.empty(0, len(self.outputs))
         if not probability_NO.isfinite().all():
             row = int((~probability_NO.isfinite().all(1)).nonzero()[0])
             raise InputError(f"cannot score row {row}: a number in it is beyond float32; clip it, or declare `clip`")
@@ -183,53 +178,3 @@ class Scorer:
 def _missing(values: pl.Series) -> int:
     """The number of rows without a value; NaN and infinities of floats count as missing."""
     return len(values) - int(values.is_finite().sum()) if values.dtype.is_float() else values.null_count()
-
-
-def predicted(logits: Callable[[Bags, Tensor], Tensor], window: Window) -> Tensor:
-    """Probabilities, rows x outputs, of encoded rows, some rows at a time.
-
-    Args:
-        logits: A network in evaluation mode, for the tasks' logits, or its method for those of all that is served.
-        window: The rows, at least one.
-    """
-    starts = range(0, len(window), _BATCH)
-    batches = (window.batch(start, min(start + _BATCH, len(window))) for start in starts)
-    with torch.inference_mode():
-        return torch.cat([logits(batch.bags, batch.value_BV).sigmoid() for batch in batches])
-
-
-def load_network(
-    encoder: Encoder, tasks: Sequence[str], architecture: ArchitectureConfig, weights: Path
-) -> Architecture:
-    """A trained network in plain torch, in evaluation mode.
-
-    Args:
-        encoder: The encoder of its rows.
-        tasks: The tasks that its outputs predict.
-        architecture: Its architecture and layers.
-        weights: A safetensors file.
-
-    Raises:
-        InputError: If the weights belong to another network or are not finite. No memory is allocated for them then.
-    """
-    values, encoded = len(encoder.spec.value_features), encoder.encoded_values()
-    try:
-        with torch.device("meta"):  # nothing is allocated before the declared sizes match the file
-            model = architecture.build(PortableEmbedding(encoder.tables()), values=values, tasks=tasks, encoded=encoded)
-    except (TypeError, RuntimeError) as error:
-        raise InputError(f"{weights} belongs to a network whose declared sizes exceed those of any tensor") from error
-    wanted = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
-    with safe_open(weights, framework="pt") as file:
-        found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  # no mapping
-        shapes = {name: part.get_shape() for name, part in found.items() if part.get_dtype() == "F32"}
-    if shapes != wanted:
-        names = [name for name in dict.fromkeys([*wanted, *found]) if shapes.get(name) != wanted.get(name)]
-        lines = [
-            f"`{n}` is {shapes.get(n, 'not there in float32')}, expected {wanted.get(n, 'nothing')}" for n in names
-        ]
-        raise InputError.of(f"{weights} holds the weights of another network", lines[:10])
-    state = load_file(weights)
-    if infinite := [name for name, tensor in state.items() if not tensor.isfinite().all()]:
-        raise InputError.of(f"{weights} holds NaN or infinite weights; train the run again", infinite[:10])
-    model.load_state_dict(state, assign=True)
-    return model.eval().requires_grad_(requires_grad=False)

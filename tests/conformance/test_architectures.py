@@ -46,6 +46,7 @@ from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.runs.run import WEIGHTS, Epoch, Run, architecture_of
 from pipeline.search.space import Space, at
+from pipeline.serving.kinds.network import NetworkContent
 from pipeline.serving.scorer import Scorer
 from pipeline.training.build import build_model
 from pipeline.training.footprint import Footprint
@@ -435,9 +436,8 @@ def test_a_served_score_is_the_training_score(kind: str, data: Data, trained: Tr
     config, run = trained(kind)
     assert run.architecture == architecture_of(config) == EXAMPLES[kind]
     encoder, files = data(kind).folder / "encoder", Path("scorer")
-    Scorer.write(
-        files, encoder=encoder, weights=run.folder / WEIGHTS, tasks=tuple(run.tasks), architecture=run.architecture
-    )
+    packed = NetworkContent.packed(weights=run.folder / WEIGHTS, tasks=run.tasks, architecture=run.architecture)
+    Scorer.write(files, encoder=encoder, packed=packed)
     assert config.data.holdout is not None
     rows = pl.read_parquet(config.data.holdout).filter(split_by_key(config.split, {"val": 0.5, "test": 0.5}) == "test")
     model = build_model(data(kind).encoder(), run.tasks, run.architecture, seed=9).eval()

@@ -12,6 +12,7 @@ from pipeline.config.run import RunConfig
 from pipeline.config.split import split_by_key
 from pipeline.data.prepared import Prepared
 from pipeline.runs.run import Run
+from pipeline.serving.kinds.network import NetworkContent
 from pipeline.serving.scorer import Scorer
 
 CLICKS_TOML = """
@@ -74,9 +75,8 @@ def click_log(rows: int, seed: int) -> pl.DataFrame:
 def served_with_test_rows(config: RunConfig, prepared: Prepared, run: Run) -> tuple[Scorer, pl.DataFrame]:
     """A run's served model, and the raw rows of its test split."""
     weights, encoder = run.folder / "weights.safetensors", prepared.folder / "encoder"
-    Scorer.write(
-        Path("scorer"), encoder=encoder, weights=weights, tasks=tuple(run.tasks), architecture=run.architecture
-    )
+    packed = NetworkContent.packed(weights=weights, tasks=run.tasks, architecture=run.architecture)
+    Scorer.write(Path("scorer"), encoder=encoder, packed=packed)
     raw = pl.read_parquet("log/*/*.parquet")
     sides = split_by_key(config.split, {"train": 0.6, "val": 0.2, "test": 0.2})
     return Scorer.load(Path("scorer")), raw.filter(sides == "test")

@@ -32,6 +32,7 @@ from pipeline.evaluation.multitask import delta_m_pct, task_metrics
 from pipeline.registry.register import register_comparison
 from pipeline.runs.plan import SINGLE_TASK, UNIFORM, PlannedRun
 from pipeline.runs.run import Epoch, Run, architecture_of
+from pipeline.serving.kinds.network import NetworkContent
 from pipeline.serving.scorer import Scorer
 from pipeline.tracking.group import RunGroup
 from pipeline.tracking.names import metric_safe
@@ -353,7 +354,8 @@ def test_a_rotated_model_is_served_as_it_was_trained(done: Done, tmp_path: Path,
         files = Path(folder) / "scorer"
         weights, encoder = run.folder / "weights.safetensors", done.prepared.folder / "encoder"
         tasks, architecture = tuple(run.tasks), run.architecture
-        Scorer.write(files, encoder=encoder, weights=weights, tasks=tasks, architecture=architecture)
+        packed = NetworkContent.packed(weights=weights, tasks=tasks, architecture=architecture)
+        Scorer.write(files, encoder=encoder, packed=packed)
         scores = Scorer.load(files).score(raw_test_rows(done))
     source = Batches(done.prepared.folder / "test", done.prepared.encoder().spec, run.tasks, batch_size=64)
     labels = torch.cat([batch.labels_BT for batch in source.in_order()]).numpy()

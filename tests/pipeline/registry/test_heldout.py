@@ -19,6 +19,7 @@ from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import task_metrics
 from pipeline.registry.heldout import held_out
 from pipeline.runs.run import WEIGHTS, Run
+from pipeline.serving.kinds.network import Network, NetworkContent
 from pipeline.serving.scorer import Scorer
 from pipeline.training.resolve import load_config
 from pipeline.training.training import train
@@ -29,7 +30,8 @@ from tests.pipeline.shop import TOML, clicks
 
 def scorer_of(config: RunConfig, prepared: Prepared, run: Run, folder: Path) -> Scorer:
     encoder, weights = prepared.folder / "encoder", run.folder / WEIGHTS
-    Scorer.write(folder, encoder=encoder, weights=weights, tasks=tuple(run.tasks), architecture=run.architecture)
+    packed = NetworkContent.packed(weights=weights, tasks=run.tasks, architecture=run.architecture)
+    Scorer.write(folder, encoder=encoder, packed=packed)
     return Scorer.load(folder)
 
 
@@ -121,8 +123,9 @@ def test_of_few_groups_so_few_rows_may_be_none(shops: Shops) -> None:
 
 def test_a_model_that_cannot_score_the_rows_keeps_none_from_it(shops: Shops) -> None:
     config, prepared, _, scorer = shops[0]
-    spoilt = Scorer(scorer.encoder, copy.deepcopy(scorer.model), scorer.tasks, "")
-    for weight in spoilt.model.parameters():
+    spoilt = Scorer(scorer.encoder, copy.deepcopy(scorer.predictor), scorer.tasks, "")
+    assert isinstance(spoilt.predictor, Network)
+    for weight in spoilt.predictor.model.parameters():
         weight.fill_(3e38)  # finite, and no sum of them is
     found = held_out(config, prepared, [scorer, spoilt], 10_000, at_a_time=200)
     assert found.scores[0].height == len(found)

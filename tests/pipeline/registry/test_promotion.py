@@ -23,7 +23,7 @@ from pipeline.registry.promotion import decide, promote, rollback
 from pipeline.registry.register import register_run
 from pipeline.runs.run import find_run
 from pipeline.serving import model_folder
-from pipeline.serving.model_folder import WEIGHTS
+from pipeline.serving.kinds.network import WEIGHTS
 from pipeline.serving.scorer import ARTIFACT
 from pipeline.tracking.tracker import Tracker
 from tests.pipeline.shop import Shop

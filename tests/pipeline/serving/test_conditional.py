@@ -24,6 +24,7 @@ from pipeline.runs.plan import PlannedRun, System
 from pipeline.runs.run import architecture_of
 from pipeline.serving.batch import Scoring
 from pipeline.serving.http_server import Answers
+from pipeline.serving.kinds.network import NetworkContent
 from pipeline.serving.pyfunc import ServedModel
 from pipeline.serving.requests import Limits
 from pipeline.serving.scorer import ARTIFACT, Scorer
@@ -48,13 +49,8 @@ def untrained(config: RunConfig, prepared: Prepared) -> Path:
     architecture = architecture_of(config)
     model = build_model(prepared.encoder(), config.tasks, architecture, seed=0)
     save_file(model.plain_state(), "weights.safetensors")
-    Scorer.write(
-        Path("scorer"),
-        encoder=prepared.folder / "encoder",
-        weights=Path("weights.safetensors"),
-        tasks=config.tasks,
-        architecture=architecture,
-    )
+    packed = NetworkContent.packed(weights=Path("weights.safetensors"), tasks=config.tasks, architecture=architecture)
+    Scorer.write(Path("scorer"), encoder=prepared.folder / "encoder", packed=packed)
     return Path("scorer")
 
 

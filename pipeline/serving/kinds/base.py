@@ -1,0 +1,81 @@
+"""The interface of every kind of served model: what its `model.json` says, and the predictor that its files become."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from torch import Tensor
+
+from features.declared import Declared
+from features.encoder import Encoder
+from features.kinds.base import Name
+from pipeline.data.windows import Window
+
+
+class Predictor(ABC):
+    """A loaded model."""
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """The names of outputs beside the tasks; see :meth:`models.layers.task_names.TaskNames.further_outputs`."""
+        return ()
+
+    @abstractmethod
+    def probabilities(self, window: Window) -> Tensor:
+        """Probabilities of encoded rows: rows x outputs, the tasks first, in floats of any width.
+
+        A row that the model cannot score has a number that is not finite.
+
+        Args:
+            window: The rows, at least one.
+        """
+
+
+class Content(Declared, ABC):
+    """What a model's ``model.json`` says. It is read from untrusted places: a file's sizes are checked against it.
+
+    Args:
+        tasks: The tasks that its outputs predict, in order.
+    """
+
+    tasks: Annotated[tuple[Name, ...], Field(min_length=1)]
+
+    @property
+    @abstractmethod
+    def files(self) -> Sequence[str]:
+        """The names of its files, relative to its folder; ``model.json`` and the encoder's are not among them."""
+
+    @abstractmethod
+    def load(self, folder: Path, encoder: Encoder) -> Predictor:
+        """Read its files.
+
+        Args:
+            folder: The folder of the files.
+            encoder: The encoder of the rows.
+
+        Raises:
+            InputError: If the files do not fit the content, or hold numbers that are not finite. No memory is allocated
+                for them then.
+        """
+
+    def written(self) -> str:
+        """The text of ``model.json``."""
+        return self.model_dump_json(indent=1)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A model before it is written to a folder of its own.
+
+    Args:
+        content: What ``model.json`` will say.
+        files: Each of its files by name, with the place of a copy.
+    """
+
+    content: Content
+    files: Mapping[str, Path]

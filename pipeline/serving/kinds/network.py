@@ -1,0 +1,144 @@
+"""A network: all tasks from one file of weights. Folders of before the other kinds hold networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import field_validator
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from features.encoder import Encoder
+from features.errors import InputError
+from models.architectures import parse_architecture
+from models.architectures.base import Architecture
+from models.architectures.base_config import ArchitectureConfig
+from models.embedding.cut import Bags
+from models.embedding.portable import PortableEmbedding
+from pipeline.data.windows import Window
+from pipeline.serving.kinds.base import Content, Packed, Predictor
+
+WEIGHTS = "weights.safetensors"
+_BATCH = 8192
+
+
+class NetworkContent(Content):
+    """What ``model.json`` says of a network.
+
+    Args:
+        network: :attr:`models.architectures.base_config.ArchitectureConfig.layers`; without a ``kind``, of a shared
+            bottom.
+        kind: ``"network"``; left out of the file, as folders of before the other kinds have none.
+    """
+
+    network: dict[str, Any]
+    kind: Literal["network"] = "network"
+
+    @field_validator("network")
+    @classmethod
+    def _is_architecture(cls, network: dict[str, Any]) -> dict[str, Any]:
+        parse_architecture(network)
+        return network
+
+    @property
+    def files(self) -> Sequence[str]:
+        """See :attr:`pipeline.serving.kinds.base.Content.files`."""
+        return [WEIGHTS]
+
+    def load(self, folder: Path, encoder: Encoder) -> Network:
+        """See :meth:`pipeline.serving.kinds.base.Content.load`."""
+        architecture = parse_architecture(self.network)
+        model = load_network(encoder, self.tasks, architecture, folder / WEIGHTS)
+        return Network(model, tuple(architecture.further_outputs(self.tasks)))
+
+    def written(self) -> str:
+        """See :meth:`pipeline.serving.kinds.base.Content.written`."""
+        return self.model_dump_json(indent=1, exclude={"kind"})
+
+    @classmethod
+    def packed(cls, *, weights: Path, tasks: Sequence[str], architecture: ArchitectureConfig) -> Packed:
+        """A trained network.
+
+        Args:
+            weights: Its safetensors weights.
+            tasks: The tasks that its outputs predict.
+            architecture: Its architecture.
+        """
+        return Packed(cls(tasks=tuple(tasks), network=architecture.layers), {WEIGHTS: weights})
+
+
+@dataclass(frozen=True)
+class Network(Predictor):
+    """A network in plain torch.
+
+    Args:
+        model: The network, in evaluation mode.
+        outputs_beside: The names of its further outputs.
+    """
+
+    model: Architecture
+    outputs_beside: tuple[str, ...] = ()
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """See :attr:`pipeline.serving.kinds.base.Predictor.further`."""
+        return self.outputs_beside
+
+    def probabilities(self, window: Window) -> Tensor:
+        """See :meth:`pipeline.serving.kinds.base.Predictor.probabilities`."""
+        return predicted(self.model.served_logits, window)
+
+
+def predicted(logits: Callable[[Bags, Tensor], Tensor], window: Window) -> Tensor:
+    """Probabilities, rows x outputs, of encoded rows, some rows at a time.
+
+    Args:
+        logits: A network in evaluation mode, for the tasks' logits, or its method for those of all that is served.
+        window: The rows, at least one.
+    """
+    starts = range(0, len(window), _BATCH)
+    batches = (window.batch(start, min(start + _BATCH, len(window))) for start in starts)
+    with torch.inference_mode():
+        return torch.cat([logits(batch.bags, batch.value_BV).sigmoid() for batch in batches])
+
+
+def load_network(
+    encoder: Encoder, tasks: Sequence[str], architecture: ArchitectureConfig, weights: Path
+) -> Architecture:
+    """A trained network in plain torch, in evaluation mode.
+
+    Args:
+        encoder: The encoder of its rows.
+        tasks: The tasks that its outputs predict.
+        architecture: Its architecture and layers.
+        weights: A safetensors file.
+
+    Raises:
+        InputError: If the weights belong to another network or are not finite. No memory is allocated for them then.
+    """
+    values, encoded = len(encoder.spec.value_features), encoder.encoded_values()
+    try:
+        with torch.device("meta"):  # nothing is allocated before the declared sizes match the file
+            model = architecture.build(PortableEmbedding(encoder.tables()), values=values, tasks=tasks, encoded=encoded)
+    except (TypeError, RuntimeError) as error:
+        raise InputError(f"{weights} belongs to a network whose declared sizes exceed those of any tensor") from error
+    wanted = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+    with safe_open(weights, framework="pt") as file:
+        found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+        shapes = {name: part.get_shape() for name, part in found.items() if part.get_dtype() == "F32"}
+    if shapes != wanted:
+        names = [name for name in dict.fromkeys([*wanted, *found]) if shapes.get(name) != wanted.get(name)]
+        lines = [
+            f"`{n}` is {shapes.get(n, 'not there in float32')}, expected {wanted.get(n, 'nothing')}" for n in names
+        ]
+        raise InputError.of(f"{weights} holds the weights of another network", lines[:10])
+    state = load_file(weights)
+    if infinite := [name for name, tensor in state.items() if not tensor.isfinite().all()]:
+        raise InputError.of(f"{weights} holds NaN or infinite weights; train the run again", infinite[:10])
+    model.load_state_dict(state, assign=True)
+    return model.eval().requires_grad_(requires_grad=False)
