@@ -21,10 +21,11 @@ How tables are held:
 - rows: the batch's distinct rows are handed to the peer as small dense tables, its answer becomes sparse gradients, and
   Adagrad steps: the code that a careful user would write around the peer.
 
-"A quarter of the rows" and "every fourth step" are approximations of the Gram matrix; for the latter the median shows
-the cheap step and the mean the cost. The rest of the network has fused Adam everywhere. "bottom's Gram" leaves the
-tables out of the Gram matrix, so it is not exact. The others fill the gradients of a naive float64 step
-(tests/benchmarks/test_step.py; for the fused kernel and for RotoGrad tests/models).
+"A quarter" or "a sixteenth of the rows" and "every fourth step" are approximations of the Gram matrix; for the latter
+the median shows the cheap step and the mean the cost. Those of a sixteenth average their matrices over steps. The rest
+of the network has fused Adam everywhere. "bottom's Gram" leaves the tables out of the Gram matrix, so it is not exact.
+The others fill the gradients of a naive float64 step (tests/benchmarks/test_step.py; for the fused kernel and for
+RotoGrad tests/models).
 """
 
 from __future__ import annotations

@@ -26,6 +26,8 @@ WAYS: dict[str, Way] = {
     EXACT: ours("gradops(alpha=-1)"),
     "pcgrad, exact": ours("pcgrad"),
     "gradops, a quarter of the rows": ours("gradops(alpha=-1)", GramEstimator(share=0.25)),
+    "gradops, a sixteenth of the rows": ours("gradops(alpha=-1)", GramEstimator(share=1 / 16, smoothing=0.9)),
+    "gradops, a sixteenth, 4th steps": ours("gradops(alpha=-1)", GramEstimator(share=1 / 16, every=4, smoothing=0.9)),
     "gradops, every fourth step": ours("gradops(alpha=-1)", GramEstimator(every=4)),
     "gradops, features": ours("gradops(alpha=-1)", GramEstimator(measure="features")),
     "rotograd, cayley": ours("rotograd + rotation(map='cayley')"),
