@@ -216,6 +216,7 @@ class RunConfig(Declared):
             if t not in self.tasks
         ]
         problems += self._unselectable()
+        problems += self._unknown_tables()
         if resolver := resolver_of(info):
             methods = dict.fromkeys([self.train.method, *self.compare.methods, *self.search.methods])
             problems += [p for text in methods if (p := resolver.unfit(text, len(self.tasks), self.model))]
@@ -229,6 +230,14 @@ class RunConfig(Declared):
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def _unknown_tables(self) -> Iterator[str]:
+        """The tables that ``[train.ids]`` names and no feature reads."""
+        tables = [self.spec.table(name) for name in self.spec.id_features]
+        for name in self.train.ids:
+            if name not in tables:
+                near = did_you_mean(name, dict.fromkeys(tables), "the tables")
+                yield f"train.ids names `{name}`, which is no table of the features; {near}"
 
     def _unselectable(self) -> Iterator[str]:
         """The reasons why no epoch could be chosen by ``train.select_by``."""

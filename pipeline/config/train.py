@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
 from features.declared import Declared
 from models.table_optimizers.names import NAMES, choices
+from pipeline.config.ids import IdsConfig
 from pipeline.config.names import known_methods, known_name
 from pipeline.evaluation.selection import Selection
 
@@ -56,6 +58,7 @@ class TrainConfig(Declared):
         table_kernel: The kernel of the tables: ``"plain"`` steps them from their gradients, ``"fused"`` inside the
             backward pass, without clipping; :mod:`models.table_optimizers.names` lists the optimizers of each.
         table_lr: The tables' rate, under the same schedule; 0 for ``lr``.
+        ids: Table to its ids that the run reads as out of vocabulary; see :mod:`pipeline.config.ids`.
         start_from: Fingerprint of the finished run that gives the initial weights; its data must be an ancestor of this
             run's data. Empty for a start from the seed.
         seed: Seed of initialisation, batch order, dropout and the method's own randomness.
@@ -91,6 +94,7 @@ class TrainConfig(Declared):
     table_optimizer: str = "adam"
     table_kernel: Literal["plain", "fused"] = "plain"
     table_lr: Annotated[float, Field(ge=0)] = 0.0
+    ids: Mapping[str, IdsConfig] = Field(default_factory=dict)
     start_from: Annotated[str, Field(pattern=r"^([0-9a-f]{16})?$")] = ""
     seed: Annotated[int, Field(ge=0)] = 0
     diagnose_every: PositiveInt = 50

@@ -25,7 +25,16 @@ _FORMAT = 2
 # Keys about checkpoints do not change a run's result.
 _SAFETY = {"checkpoint_every", "keep_checkpoints"}
 # Keys that the first runs did not have: with their defaults they are left out, so that those runs are still found.
-_LATER = ("start_from", "weight_decay", "select_by", "decay_schedule", "dropout_schedule", "ema", "gram_smoothing")
+_LATER = (
+    "start_from",
+    "weight_decay",
+    "select_by",
+    "decay_schedule",
+    "dropout_schedule",
+    "ema",
+    "gram_smoothing",
+    "ids",
+)
 # Keys of [train] to the names that they had when the first runs were made: their fingerprints have these.
 _FIRST_NAMES = {"shuffle_shards": "lanes"}
 

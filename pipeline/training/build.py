@@ -28,6 +28,7 @@ from pipeline.config.train import TrainConfig
 from pipeline.data.batches import Batches
 from pipeline.data.prepared import Prepared
 from pipeline.runs.run import architecture_of
+from pipeline.training.known_ids import KnownIds
 from pipeline.training.optimizers import optimizer_of
 from pipeline.training.schedules import SCHEDULES, Regularisation
 from pipeline.training.trainer import EpochSoFar, Trainer
@@ -129,8 +130,9 @@ def trainer_of(
     regularisation = Regularisation(model, optimizer, train, total)
     weight_T = torch.tensor([config.spec.tasks[task].weight for task in tasks], device=device)
     present, average = EpochSoFar.of(len(tasks)), WeightAverage(model, train)
+    ids = KnownIds(train, encoder, prepared, group.rank)
     return Trainer(
-        train, tasks, device, model, optimizer, schedule, splits, weight_T, present, average, regularisation, group
+        train, tasks, device, model, optimizer, schedule, splits, weight_T, present, average, regularisation, ids, group
     )
 
 

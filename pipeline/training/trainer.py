@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -27,6 +27,7 @@ from pipeline.data.windows import Batch
 from pipeline.evaluation.metrics import Evaluator
 from pipeline.runs.run import Epoch, Metrics
 from pipeline.training.expert_use import ExpertUse
+from pipeline.training.known_ids import KnownIds
 from pipeline.training.schedules import Regularisation
 from pipeline.training.weight_average import WeightAverage
 
@@ -72,6 +73,7 @@ class Trainer:
         weight_T: Factor of each task's loss.
         average: The moving average of the weights; evaluation uses it, if the config has one.
         regularisation: Dropout and weight decay at each step.
+        ids: The ids that the run knows.
         group: The ranks that train together. All have the same losses and metrics, and stop at the same step.
         step: Number of steps done.
         present: The unfinished epoch.
@@ -90,6 +92,7 @@ class Trainer:
     present: EpochSoFar
     average: WeightAverage
     regularisation: Regularisation
+    ids: KnownIds
     group: Group = Alone()
     step: int = 0
     history: list[Epoch] = field(default_factory=list)
@@ -122,7 +125,8 @@ class Trainer:
         self.model.train()
         present, started = self.present, time.perf_counter() - self.present.seconds
         for batch in self._left():
-            present.losses_T += self._train_on(batch.to(self.device))
+            read = replace(batch, bags=self.ids.dropped(batch.bags, self.step))
+            present.losses_T += self._train_on(read.to(self.device))
             present.steps += 1
             present.seconds = time.perf_counter() - started
             on_step()
@@ -208,7 +212,7 @@ class Trainer:
         return islice(train.epoch(len(self.history), skip=done), left)
 
     def _logits(self, batch: Batch) -> Tensor:
-        batch = batch.to(self.device)
+        batch = replace(batch, bags=self.ids.known(batch.bags)).to(self.device)
         logits: Tensor = self.model(batch.bags, batch.value_BV)
         return logits
 

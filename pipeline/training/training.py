@@ -141,5 +141,6 @@ def _finished(trainer: Trainer, config: RunConfig, prepared: Prepared, on_step: 
         history=trainer.history,
         features=prepared.features,
     )
-    weights = {name: value.cpu().contiguous() for name, value in trainer.model.plain_state().items()}
+    state = trainer.ids.settled(trainer.model.plain_state())
+    weights = {name: value.cpu().contiguous() for name, value in state.items()}
     return once(lambda: run.save(config, WEIGHTS, weights, trainer.model.embedding.placement()), trainer.group)

@@ -50,7 +50,12 @@ FUSED = ("train.method=pcgrad", "train.table_kernel=fused", "train.schedule=one_
         pytest.param(("train.method=pcgrad + rotation(map='cayley', cooperative_after=9)",), marks=pytest.mark.slow),
         ("train.method=pcgrad", "train.gram_every=7", "train.gram_smoothing=0.5"),
         ("train.method=pcgrad", "train.precision=bfloat16", "train.micro_batch=37"),
-        ("train.method=mgda", "train.table_optimizer=lazy_adam", "train.ema=0.9"),
+        (
+            "train.method=mgda",
+            "train.table_optimizer=lazy_adam",
+            "train.ema=0.9",
+            "train.ids={country_father={dropout=0.5}}",
+        ),
         pytest.param(("train.method=mgda", "train.table_optimizer=rowwise_adagrad"), marks=pytest.mark.slow),
         (*FUSED, "train.table_optimizer=adagrad", "train.ema=0.5"),
         *(
