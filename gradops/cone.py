@@ -39,13 +39,13 @@ def project(gram_TT: Array, start_NT: Array) -> Array:
     size_N1 = np.abs(unit_NT).max(axis=1, keepdims=True)
     unit_NT = unit_NT * inverse(size_N1)
     # cosines() gives a zero gradient a 1 on the diagonal; its target is 0 as its weight here is.
-    added_NT = _least_squares(cosine_TT, -unit_NT @ cosine_TT)
+    added_NT = least_squares(cosine_TT, -unit_NT @ cosine_TT)
     projected_NT: Array = start_NT + added_NT * size_N1 * inverse(length_T)
     return projected_NT
 
 
-def _least_squares(matrix_TT: Array, target_NT: Array) -> Array:
-    """``argmin_{x >= 0} x'Mx/2 - b'x`` for N targets at once."""
+def least_squares(matrix_TT: Array, target_NT: Array) -> Array:
+    """``argmin_{x >= 0} x'Mx/2 - b'x`` for N targets ``b`` at once, ``M`` positive semi-definite with unit diagonal."""
     if (target_NT <= 0).all():
         return np.zeros_like(target_NT)
     solution_NT, solved_N = _pivoted(matrix_TT, target_NT)

@@ -28,8 +28,6 @@ REFUSED: dict[str, str] = {
     "step (Xiao et al., NeurIPS 2023)",
     "excessmtl": "it sums the squares of every entry of every task's gradient: T more copies of everything shared, and "
     "weights that are no function of the Gram matrix (He et al., ICML 2024)",
-    "pcd": "it follows one leading task and keeps a least gain for the others, and no config names such a task; its "
-    "weights are a function of the Gram matrix, so nothing else stands in its way (TMLR 2026, arXiv 2606.29521)",
     "krum": "it is a defence against workers that lie, and leaves out whole tasks (Blanchard et al., NeurIPS 2017)",
     "trimmed_mean": "it is a defence against workers that lie, and sorts every entry (Yin et al., ICML 2018)",
 }

@@ -31,6 +31,7 @@ from gradops.methods.imtl_g import IMTLG as IMTLG
 from gradops.methods.log_loss import LogLoss as LogLoss
 from gradops.methods.mgda import MGDA as MGDA
 from gradops.methods.mgda_ub import MGDAUB as MGDAUB
+from gradops.methods.pcd import PCD as PCD
 from gradops.methods.pcgrad import PCGrad as PCGrad
 from gradops.methods.pcgrad_dw import PCGradDW as PCGradDW
 from gradops.methods.pe_ltr import PELTR as PELTR

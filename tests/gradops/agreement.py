@@ -18,6 +18,7 @@ from gradops.methods import (
     IMTLG,
     MGDA,
     MGDAUB,
+    PCD,
     PELTR,
     RLW,
     STCH,
@@ -155,6 +156,11 @@ PAIRS: dict[str, Pair] = {
     ),
     "autoscale": Pair(
         lambda _: AutoScale(explore=2), _by_gradients(lambda j: reference_losses.autoscale(j, explore=2))
+    ),
+    "pcd": Pair(
+        lambda tasks: PCD(primary=tasks - 1, tau=0.2, beta=0.5),
+        _by_gradients(lambda j: reference_gradients.pcd(j, tau=0.2, beta=0.5)),
+        tolerance=1e-5,  # as above
     ),
     "db_mtl": Pair(lambda _: DBMTL(), _each(lambda s: reference_losses.db_mtl(s.jac_TP, s.losses_T))),
     "rlw": Pair(lambda _: RLW(), _each(lambda s: len(s.normal_T) * reference_losses.softmax(s.normal_T) @ s.jac_TP)),

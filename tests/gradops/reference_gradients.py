@@ -46,3 +46,24 @@ def fairgrad(jac_TP: Array, alpha: float) -> Array:
     found = minimize(value, start, jac=True, method="BFGS", options={"gtol": 1e-13, "maxiter": 5000})
     update: Array = np.exp(found.x) @ jac_TP
     return update
+
+
+def pcd(jacs: list[Array], tau: float, beta: float) -> list[Array]:
+    """Priority-constrained descent as a quadratic program in the direction; the last task is the primary one."""
+    updates, square = [], np.zeros(len(jacs[0]))
+    for number, jac_TP in enumerate(jacs, 1):
+        square = beta * square + (1 - beta) * (jac_TP**2).sum(axis=1)
+        unit_TP = jac_TP / np.sqrt(square / (1 - beta**number))[:, None]
+        *others, primary = unit_TP
+        limits = [{"type": "ineq", "fun": lambda d, g=g: g @ d - tau * g @ g, "jac": lambda d, g=g: g} for g in others]
+        found = minimize(
+            lambda d, g=primary: (d - g) @ (d - g) / 2,
+            primary,
+            jac=lambda d, g=primary: d - g,
+            constraints=limits,
+            method="SLSQP",
+            options={"ftol": 1e-15, "maxiter": 1000},
+        )
+        direction = found.x if found.success else primary
+        updates.append(direction / np.linalg.norm(direction) * np.linalg.norm(jac_TP[-1]))
+    return updates

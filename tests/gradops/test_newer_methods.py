@@ -49,6 +49,9 @@ def run(text: str, losses: list[list[float]]) -> list[list[float]]:
         ("pe_ltr(floor=0)", [60 / 100, 40 / 100]),
         ("pe_ltr(floor=0.9)", [0.55, 0.45]),
         ("db_mtl", [(38 / 18) ** 0.5, 1.0]),
+        # At unit lengths the cosine -c leaves g1 + c g2 across g2, of length (1 - c^2)^(1/2), stretched to that of g1.
+        ("pcd(tau=0)", [(1 - 22**2 / (18 * 38)) ** -0.5, 22 / 38 * (1 - 22**2 / (18 * 38)) ** -0.5]),
+        ("pcd(primary=1, tau=0)", [22 / 18 * (1 - 22**2 / (18 * 38)) ** -0.5, (1 - 22**2 / (18 * 38)) ** -0.5]),
     ],
 )
 def test_weights_by_hand(text: str, expected: list[float]) -> None:
@@ -94,6 +97,13 @@ def test_a_negative_loss_is_refused(name: str) -> None:
 
 def update(text: str, jac_TP: Tensor) -> Tensor:
     return weights(weigher(text), jac_TP) @ jac_TP
+
+
+def test_pcd_follows_the_primary_task_where_the_others_cannot_all_progress() -> None:
+    jac_TP = torch.tensor([[1.0, 1.0], [0.0, 2.0], [0.0, -3.0]], dtype=torch.float64)
+    assert weights(weigher("pcd(tau=0.1)"), jac_TP).tolist() == pytest.approx([1.0, 0.0, 0.0])
+    with pytest.raises(ValueError, match="`primary` should be below 3"):
+        weights(weigher("pcd(primary=3)"), jac_TP)
 
 
 @pytest.mark.parametrize("tasks", [2, 3, 8])

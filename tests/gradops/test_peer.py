@@ -14,7 +14,7 @@ from torchjd.linalg import QuadprogProjector
 
 from gradops.base import GramianMethod
 from gradops.linalg import gramian
-from gradops.methods import IMTLG, MGDA, GradVac, PCGrad, Static, Uniform, parse
+from gradops.methods import IMTLG, MGDA, PCD, GradVac, PCGrad, Static, Uniform, parse
 from tests.gradops import reference
 
 
@@ -78,6 +78,16 @@ def test_solved_problems_agree(name: str, tasks: int) -> None:
         assert isinstance(method, GramianMethod)
         # scipy stops at 1e-8, and quadprog's problem is not quite ours.
         torch.testing.assert_close(update(method, jac_TP), expected_P, rtol=1e-7, atol=1e-8)
+
+
+@pytest.mark.parametrize("tasks", [2, 3, 8])
+def test_pcd_agrees_over_steps(tasks: int) -> None:
+    ours, theirs = PCD(tau=0.3, beta=0.9), peer.PCD(tau=0.3, beta=0.9, eps=0.0)
+    state = ours.start(tasks, torch.Generator())
+    for seed in range(8):
+        jac_TP = gradients(tasks, seed) * torch.linspace(1, 1 + seed, tasks, dtype=torch.float64)[:, None]
+        weights_T, state = ours.step(gramian(jac_TP), torch.ones(tasks), state)
+        torch.testing.assert_close(weights_T @ jac_TP, theirs(jac_TP), rtol=1e-9, atol=1e-10)
 
 
 def test_a_moving_average_of_weights_is_theirs() -> None:
