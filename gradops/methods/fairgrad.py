@@ -14,8 +14,8 @@ from gradops.linalg import Array, combined_norm, cosines, norms, to_array, to_te
 # Added to the cosine matrix's diagonal, so that opposite gradients have a solution: then a zero update.
 _REGULAR = 1e-12
 _MOST_STEPS = 300
-# From the first on a step doubles the digits, at the second there are no more.
-_NEAR, _PRECISION = 1e-8, 1e-16
+# From the first on a step that gains nothing is rounding; at the second there are no more digits.
+_NEAR, _PRECISION = 1e-6, 1e-12
 # Exponents that are further from their mean, as a share of 1 / alpha and at most, would leave float64.
 _WIDEST, _MOST = 300.0, 250.0
 
@@ -105,14 +105,14 @@ def _balanced(cosine_TT: Array, share_T: Array, power: float) -> Array:
         scale_T = 1 / np.sqrt(curve_TT.diagonal())
         step_T = -scale_T * np.linalg.solve(curve_TT * scale_T * scale_T[:, None], scale_T * slope_T)
         slope = float(slope_T @ step_T)
-        # Twice the height above the minimum, as a share; where it no longer falls, the rest is rounding.
-        height = -slope / float(solution_T @ gain_T)
-        if not height > 0 or before <= height < _NEAR:
-            break
+        # Each equation counts: a task of tiny weight hardly changes the function, and may still conflict with the rest.
+        miss = float((np.abs(slope_T) / (np.abs(matrix_TT) @ solution_T + gain_T)).max())
+        if not slope < 0 or before <= miss < _NEAR:
+            break  # the rest is rounding
         solution_T = np.add(solution_T, _damped(matrix_TT, share_T, power, solution_T, step_T, slope) * step_T)
-        if height < _PRECISION:
-            break  # one more step has doubled the digits
-        before = height
+        if miss < _PRECISION:
+            break
+        before = miss
     return solution_T
 
 
