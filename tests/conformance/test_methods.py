@@ -73,7 +73,8 @@ def assert_permutation_invariant(method: GramianMethod, jac_TP: Tensor) -> None:
     order = torch.randperm(len(jac_TP), generator=torch.Generator().manual_seed(1))
     permuted_T = torch.empty(len(jac_TP), dtype=torch.float64)
     permuted_T[order] = weigh(method, jac_TP[order], losses(len(jac_TP))[order])
-    assert_same_update(jac_TP, weigh(method, jac_TP), permuted_T, tolerance=1e-6)
+    # The Gram matrix holds squares: gradients a million apart are known to 1e-16 * 1e12 in it, relative to the shorter.
+    assert_same_update(jac_TP, weigh(method, jac_TP), permuted_T, tolerance=1e-5)
 
 
 def assert_linear_under_scaling(method: GramianMethod, jac_TP: Tensor) -> None:
