@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -37,7 +37,7 @@ class AutoScale(GramianMethod):
     """
 
     claims: ClassVar[frozenset[str]] = frozenset({"permutation_invariant", "linear_under_scaling"})
-    explore: int = 200
+    explore: int = field(default=200, metadata={"search": (50, 1000)})
 
     def __post_init__(self) -> None:
         if self.explore < 1:
