@@ -12,6 +12,10 @@ def main() -> None:
     try:
         from jobs.cli import app  # takes a moment, in which Ctrl-C should print no traceback
 
+        if "_GRADOPS_COMPLETE" in os.environ:
+            from jobs.completion import know_shells  # asked by a shell at the press of its key
+
+            know_shells()
         app(prog_name="gradops")
     except KeyboardInterrupt:
         os.write(2, b"interrupted\n")

@@ -6,12 +6,14 @@ run holds the lock; 130: interrupted by Ctrl-C or SIGTERM, with everything saved
 
 from __future__ import annotations
 
+import ast
 import atexit
 import gc
 import os
-from importlib import import_module
+import re
+from importlib import import_module, metadata
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -20,12 +22,14 @@ from features.nearest import did_you_mean
 from jobs.failures import in_plain_words, report
 from pipeline.runtime.signals import interruptible
 
-# Each command is the file of its name in this folder; its help is the docstring of the file's `main`.
+# Each command is the file of its name in this folder; its help is the docstring of the file's `main`, and the commands
+# in the file's docstring are its examples.
 COMMANDS = (
     "doctor",
     "fetch",
     "synth",
     "label",
+    "import",
     "methods",
     "prepare",
     "train",
@@ -37,6 +41,7 @@ COMMANDS = (
     "score",
     "daily",
     "clean",
+    "completion",
 )
 
 # Set before any command imports MLflow: a training job sends no telemetry unless its user asks for it.
@@ -51,7 +56,8 @@ class _Command(TyperCommand):
     def make_context(self, *args: Any, **options: Any) -> Any:
         """Import the file, and parse the options of its `main`."""
         app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        app.command(self.name)(import_module(f"jobs.{self.name}").main)
+        name = str(self.name)
+        app.command(name, epilog=_examples(name))(import_module(f"jobs.{name}").main)
         return typer.main.get_command(app).make_context(*args, **options)
 
 
@@ -65,6 +71,12 @@ class _Commands(TyperGroup):
         for name, command in self.commands.items():
             command.help = _help(name)
         super().format_help(ctx, formatter)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """The commands that begin with a word, each with its help where the shell shows one."""
+        for name, command in self.commands.items():
+            command.help = _help(name)
+        return super().shell_complete(ctx, incomplete)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command that the user gives; an unknown one is told with the nearest, or with all."""
@@ -88,18 +100,34 @@ class _Commands(TyperGroup):
         raise typer.Exit(code)
 
 
-def _help(name: str) -> str:
+def _help(command: str) -> str:
     """The docstring of a command's `main`, read from its file without importing the file."""
-    import ast  # needed only for the list of commands
-
-    source = ast.parse(Path(__file__).with_name(f"{name}.py").read_text())
-    (main,) = (part for part in source.body if isinstance(part, ast.FunctionDef) and part.name == "main")
+    (main,) = (part for part in _source(command).body if isinstance(part, ast.FunctionDef) and part.name == "main")
     return ast.get_docstring(main) or ""
+
+
+def _examples(command: str) -> str:
+    """The command lines in the docstring of a command's file, for the end of its help."""
+    lines = re.findall(r"`((?:gradops|torchrun) [^`]+)`", ast.get_docstring(_source(command)) or "")
+    return "\n\n".join(f"Example: {line}" for line in lines)
+
+
+def _source(command: str) -> ast.Module:
+    return ast.parse(Path(__file__).with_name(f"{command}.py").read_text())
+
+
+def _print_version(wanted: bool) -> None:  # typer calls it so
+    if wanted:
+        typer.echo(f"gradops {metadata.version('gradops')}")
+        raise typer.Exit
 
 
 app = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
+_version = typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+
+
 @app.callback()
-def _gradops() -> None:
+def _gradops(version: Annotated[bool, _version] = False) -> None:  # its callback prints it
     """Multi-task learning on tabular click data with gradient surgery, from log to served model."""

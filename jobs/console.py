@@ -14,6 +14,8 @@ from filelock import FileLock
 from rich.console import Console
 from rich.progress import Progress, ProgressColumn
 
+from jobs.only_config import only_config
+
 if TYPE_CHECKING:
     from pipeline.config.run import RunConfig
 
@@ -25,7 +27,10 @@ FAILED, WRONG_INPUT, REFUSED, LOCKED = 1, 2, 3, 4
 out = Console(width=None if sys.stdout.isatty() else 10_000)
 err = Console(stderr=True)
 
-Config = Annotated[Path, typer.Argument(help="TOML file of the run.", show_default=False)]
+_config = typer.Argument(
+    help="TOML file of the run.", default_factory=only_config, show_default="the only one in this folder"
+)
+Config = Annotated[Path, _config]
 _set = typer.Option(
     "--set",
     help="Override a value, as section.key=value.",

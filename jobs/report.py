@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobs.console import AsJson, Overrides, show
+from jobs.only_config import only_config
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +18,8 @@ _Subject = Annotated[
     typer.Argument(
         help="Result file (JSON) of a comparison or a search; or a config (TOML), or its name with --runs, for its "
         "newest result.",
-        show_default=False,
+        default_factory=lambda: str(only_config()),
+        show_default="the only config in this folder",
     ),
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Collection
 from pathlib import Path
 
@@ -38,9 +39,9 @@ def text_problem(path: Path) -> str | None:
     kind = next((e for e in reversed(endings) if e not in _PACKED), "")
     if kind not in _TEXTS or holds_parquet(path):
         return None
-    read = "ndjson" if "json" in kind else "csv"
-    convert = f'`pl.scan_{read}("{path}").sink_parquet("{path.name.partition(".")[0]}.parquet")`'
-    return f"{path} is text ({kind}), and rows are read from Parquet files only; convert it, in polars: {convert}"
+    folder = f"{path.name.partition('.')[0]}-parquet"
+    convert = shlex.join(["gradops", "import", str(path), folder])
+    return f"{path} is text ({kind}), and rows are read from Parquet files only; convert it: `{convert}`"
 
 
 def table_problem(folder: Path, names: Collection[str]) -> str | None:

@@ -26,6 +26,24 @@ def test_every_command_explains_itself() -> None:
         code, out, _ = run(command, "--help")
         assert code == 0
         assert "--json" in out
+        assert f"Example: gradops {command}" in " ".join(out.split())
+
+
+def test_a_command_without_a_config_takes_the_only_one_of_the_folder() -> None:
+    code, _, err = run("prepare")
+    assert code == 2
+    assert "no config is named, and" in err
+    assert "has none; give its path, or write one with `gradops init DATA`" in err
+    Path("pyproject.toml").write_text("[project]\nname = 'other'\n")
+    Path("shop.toml").write_text(f"extends = '{DEBUG}'\n")
+    code, _, err = run("prepare", *places())
+    assert code == 0, err
+    assert "config: shop.toml" in err
+    Path("other.toml").write_text("[data\n")
+    for command in ("prepare", "report"):
+        code, _, err = run(command)
+        assert code == 2
+        assert "has several: other.toml, shop.toml; give one of them" in err
 
 
 @pytest.mark.parametrize("command", ["prepare", "train", "compare", "search"])

@@ -49,7 +49,8 @@ def imported(*arguments: str) -> tuple[int, str, set[str]]:
         ([], 2, "Train one model"),
         (["compre"], 2, "did you mean `compare`?"),
         (["train", "--help"], 0, "torchrun spreads it over ranks"),
-        (["train"], 2, "Missing argument"),
+        (["train"], 2, "error: no config is named"),
+        (["--version"], 0, "gradops "),
         (["compare", DEBUG, "--no-such-option"], 2, "No such option"),
     ],
 )
@@ -95,3 +96,16 @@ def test_training_is_started_by_module_under_its_old_name_too(module: str, tmp_p
     assert done.returncode == 2
     assert "error: missing.toml cannot be read" in done.stderr
     assert "Warning" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "said"), [("gradops comp", "compare completion"), ("gradops compare --me", "--methods")]
+)
+def test_a_shell_completes_commands_and_options(line: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = subprocess.run([*GRADOPS, "completion", "bash"], capture_output=True, text=True, check=True).stdout
+    # The shell's own function, with the words that bash would give it; `gradops` is this Python's.
+    called = f'gradops() {{ "{sys.executable}" -m jobs "$@"; }}\n{script}\nCOMP_WORDS=({line})\n'
+    called += "COMP_CWORD=$((${#COMP_WORDS[@]} - 1))\nexport -f gradops\n"
+    shell = called.replace("$1 )", "bash -c gradops )") + '_gradops_completion gradops\necho "${COMPREPLY[*]}"'
+    done = subprocess.run(["bash", "--norc", "-c", shell], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == said.split(), done.stderr

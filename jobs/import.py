@@ -1,0 +1,71 @@
+"""Files of other formats as Parquet: `gradops import clicks.csv logs` or `gradops import raw logs --type zip=text`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobs.console import AsJson, err, show
+from jobs.tables import Figures
+
+if TYPE_CHECKING:
+    from pipeline.ingestion.importing import Imported
+
+_Types = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--type",
+        help="NAME=TYPE: text, integer, number, boolean, date, time, or s, ms, us, ns for numbers since 1970 that "
+        "become times; may be repeated.",
+        metavar="NAME=TYPE",
+        show_default="found from all values",
+    ),
+]
+_Nulls = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--null", help="A text that means a missing value.", metavar="TEXT", show_default="empty, \\\\N, null"
+    ),
+]
+
+
+def main(
+    source: Annotated[
+        str, typer.Argument(help="CSV, TSV, JSON lines, Arrow or Parquet: a file, folder or glob.", show_default=False)
+    ],
+    folder: Annotated[Path, typer.Argument(help="New folder of Parquet files.", show_default=False)],
+    types: _Types = None,
+    null: _Nulls = None,
+    separator: Annotated[
+        str | None, typer.Option(help="Text between columns.", show_default="found in the first line")
+    ] = None,
+    encoding: Annotated[str, typer.Option(help="Encoding of text.")] = "utf-8",
+    as_json: AsJson = False,
+) -> None:
+    """Write Parquet from CSV, TSV, JSON lines or Arrow, packed or not, and print every column's type and evidence."""
+    from pipeline.ingestion.base import Reading
+    from pipeline.ingestion.importing import import_files, parse_types
+
+    # A shell hands `\\t` on as two characters.
+    reading = Reading(tuple(null or ()), "\t" if separator == "\\t" else separator, encoding)
+    imported = import_files(source, folder, parse_types(types or []), reading, _print_file)
+    show(_table(imported, folder), _data(imported, folder), as_json)
+
+
+def _print_file(path: Path) -> None:
+    err.print(f"reading {path}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _table(imported: Imported, folder: Path) -> Figures:
+    title = f"{folder}: {imported.rows:,} rows in {len(imported.files)} file(s)"
+    rows = [[column.name, column.type, column.evidence] for column in imported.columns]
+    notes = [f"{len(imported.left_out)} file(s) left out, as {imported.left_out[0]}"] if imported.left_out else []
+    return Figures(("column", "type", "seen"), rows, title, [*notes, f"next: gradops init {folder}"], are_texts=True)
+
+
+def _data(imported: Imported, folder: Path) -> dict[str, object]:
+    columns = {column.name: {"type": column.type, "seen": column.evidence} for column in imported.columns}
+    files = {str(path): str(target) for path, target in imported.files.items()}
+    return {"folder": folder, "rows": imported.rows, "columns": columns, "files": files, "left_out": imported.left_out}

@@ -1,0 +1,236 @@
+"""Imports files of other formats: each becomes Parquet of its own, below the same folders, all with one schema.
+
+Columns of text are read twice: first to find the type that takes every value of every file, then to write. No type is
+guessed from the first rows, none is guessed in silence, and memory does not grow with the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from features.errors import InputError
+from features.nearest import did_you_mean
+from pipeline.files.atomic import atomic
+from pipeline.files.schemas import common_schema
+from pipeline.files.walk import is_hidden
+from pipeline.ingestion.base import Format, Reading, UnreadableError
+from pipeline.ingestion.formats import FORMATS, format_of, stem_of
+from pipeline.ingestion.types import COLUMN_TYPES, ColumnType, Seen, as_type, kind_of, merged
+
+_MOST_TOLD = 20
+
+
+@dataclass(frozen=True)
+class ImportedColumn:
+    """A column of the Parquet that was written.
+
+    Args:
+        name: Its name.
+        type: Its type in words.
+        evidence: What was seen, or who said so.
+    """
+
+    name: str
+    type: str
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Imported:
+    """The result of an import.
+
+    Args:
+        files: The files that were read, and the Parquet file of each.
+        rows: The number of rows.
+        columns: The columns.
+        left_out: Files of the same folders in no format that can be read.
+    """
+
+    files: Mapping[Path, Path]
+    rows: int
+    columns: Sequence[ImportedColumn]
+    left_out: Sequence[Path]
+
+
+def import_files(
+    source: str,
+    folder: Path,
+    types: Mapping[str, ColumnType],
+    reading: Reading = Reading(),
+    on_file: Callable[[Path], None] = lambda _: None,
+) -> Imported:
+    """Write a folder of Parquet from a file, a folder (with all folders in it) or a glob.
+
+    Args:
+        source: The files.
+        folder: A new folder, or an empty one.
+        types: Column to its type; the others are found from their values, or are those of the files.
+        reading: How text is read.
+        on_file: Called with each file before it is read for the first time.
+
+    Raises:
+        InputError: If there is no file that can be read, files differ, or values are not of the declared types. All
+            problems are listed, and nothing is written then.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} is not empty, and nothing is overwritten; name a new folder, or remove it")
+    files, left_out = _find(source)
+    schema, seen = _examine(files, reading, on_file)
+    if unknown := [name for name in types if name not in schema]:
+        listed = [f"--type {name}: there is no such column; {did_you_mean(name, schema, 'it has')}" for name in unknown]
+        raise InputError.of(f"`{source}` has other columns", listed)
+    chosen = {name: seen[name].found for name in seen} | dict(types)
+    base = _base(source, list(files))
+    targets = _targets(list(files), base, folder)
+    problems: dict[str, str] = {}
+    rows = 0
+    with atomic(folder) as draft:
+        for path, form in files.items():
+            target = draft / targets[path].relative_to(folder)
+            rows += _write(path, form.pieces(path, schema, reading), target, schema, chosen, problems)
+        if problems:
+            raise InputError.of("values are not of their types", list(problems.values())[:_MOST_TOLD])
+    columns = [_column(name, kind, chosen.get(name), seen.get(name), name in types) for name, kind in schema.items()]
+    return Imported(targets, rows, columns, left_out)
+
+
+def parse_types(texts: Sequence[str]) -> dict[str, ColumnType]:
+    """Types as a command has them, each ``NAME=TYPE``.
+
+    Raises:
+        InputError: If one is of another form.
+    """
+    found: dict[str, ColumnType] = {}
+    for text in texts:
+        name, _, written = text.rpartition("=")
+        kind = next((one for one in COLUMN_TYPES if one == written.strip()), None)
+        if not name or kind is None:
+            raise InputError(f"--type is NAME=TYPE, its type {', '.join(COLUMN_TYPES)}; found `{text}`")
+        found[name] = kind
+    return found
+
+
+def _find(source: str) -> tuple[dict[Path, Format], list[Path]]:
+    """The files with their formats, and those in no format that can be read."""
+    path = Path(source)
+    if path.is_file():
+        found = [path]
+    elif path.is_dir():
+        found = [one for one in sorted(path.rglob("*")) if one.is_file() and not _is_hidden(one, path)]
+    else:
+        found = [one for one in sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor)))) if one.is_file()]
+    formats = {one: form for one in found if (form := format_of(one)) is not None}
+    if not formats:
+        endings = ", ".join(ending for form in FORMATS for ending in form.endings)
+        has = f"; {len(found)} file(s) have other endings, as {found[0]}" if found else ""
+        rule = f"files end in {endings}, also packed as .gz, .zst or .bz2"
+        raise InputError(f"no file at `{source}` can be imported (in {Path.cwd()}){has}; {rule}")
+    return formats, [one for one in found if one not in formats]
+
+
+def _is_hidden(path: Path, above: Path) -> bool:
+    return any(map(is_hidden, path.relative_to(above).parts))
+
+
+def _examine(
+    files: Mapping[Path, Format], reading: Reading, on_file: Callable[[Path], None]
+) -> tuple[pl.Schema, dict[str, Seen]]:
+    """The one schema of all files, and what the values of the columns are that no file has a type for."""
+    schemas: dict[Path, pl.Schema] = {}
+    problems: list[str] = []
+    for path, form in files.items():
+        try:
+            on_file(path)
+            schemas[path] = form.schema(path, reading)
+        except UnreadableError as error:
+            problems.append(str(error))
+    common = common_schema(schemas, [name for schema in schemas.values() for name in schema])
+    problems += dict.fromkeys(common.problems)
+    if problems:
+        raise InputError.of("files cannot be read as one table", problems[:_MOST_TOLD])
+    seen: dict[str, Seen] = {}
+    for path, form in files.items():
+        texts = [name for name, kind in schemas[path].items() if kind == pl.String and form.found_types]
+        of_file = {name: Seen(form.found_types) for name in texts}
+        for piece in form.pieces(path, schemas[path], reading) if texts else ():
+            of_file = {name: one.add(piece.get_column(name)) for name, one in of_file.items()}
+        seen = {**seen, **{name: merged(seen[name], one) if name in seen else one for name, one in of_file.items()}}
+    return common.schema, {name: one for name, one in seen.items() if common.schema[name] == pl.String}
+
+
+def _base(source: str, files: Sequence[Path]) -> Path:
+    """The folder below which the folders of files are kept."""
+    path = Path(source)
+    if path.is_dir():
+        return path
+    parents = [set(file.parents) for file in files]
+    return max(set.intersection(*parents), key=lambda one: len(one.parts))
+
+
+def _targets(files: Sequence[Path], base: Path, folder: Path) -> dict[Path, Path]:
+    """The Parquet file of each file: below the same folders, named alike."""
+    found: dict[Path, Path] = {}
+    for path in files:
+        place = folder / path.relative_to(base).parent
+        target, number = place / f"{stem_of(path)}.parquet", 2
+        while target in found.values():
+            target, number = place / f"{stem_of(path)}-{number}.parquet", number + 1
+        found[path] = target
+    return found
+
+
+def _write(
+    path: Path,
+    pieces: Iterable[pl.DataFrame],
+    target: Path,
+    schema: pl.Schema,
+    chosen: Mapping[str, ColumnType],
+    problems: MutableMapping[str, str],
+) -> int:
+    """Write a file's rows, and note the first value of each column that is not of its type.
+
+    Returns:
+        The number of rows.
+    """
+    kinds = pl.Schema({name: kind_of(chosen[name]) if name in chosen else kind for name, kind in schema.items()})
+    target.parent.mkdir(parents=True, exist_ok=True)
+    arrow, rows = pl.DataFrame(schema=kinds).to_arrow().schema, 0
+    with pq.ParquetWriter(target, arrow, compression="zstd") as writer:
+        for piece in pieces:
+            typed = [_typed(path, piece.get_column(name), chosen.get(name), problems) for name in schema]
+            frame = pl.DataFrame(typed).cast(kinds)
+            writer.write_table(frame.to_arrow().cast(arrow))
+            rows += frame.height
+    return rows
+
+
+def _typed(path: Path, values: pl.Series, declared: ColumnType | None, problems: MutableMapping[str, str]) -> pl.Series:
+    if declared is None or values.dtype == pl.Null:
+        return values
+    found = as_type(values, declared)
+    lost = values.filter(found.is_null() & values.is_not_null())
+    if len(lost):
+        rule = f"as {str(lost.item(0))[:40]!r} in {path}, is no {_word(declared)}"
+        fix = f"`--null {str(lost.item(0))[:40]!r}` if it means missing, or `--type {values.name}=text`"
+        problems.setdefault(values.name, f"`{values.name}`: a value, {rule}; {fix}")
+    return found
+
+
+def _word(declared: ColumnType) -> str:
+    """A type in words."""
+    return f"time in {declared} since 1970" if declared in ("s", "ms", "us", "ns") else declared
+
+
+def _column(
+    name: str, kind: pl.DataType, chosen: ColumnType | None, seen: Seen | None, is_declared: bool
+) -> ImportedColumn:
+    if is_declared and chosen is not None:
+        return ImportedColumn(name, chosen, "declared")
+    if seen is not None:
+        return ImportedColumn(name, seen.found, seen.evidence)
+    return ImportedColumn(name, str(kind), "the type that the files have")
