@@ -30,6 +30,7 @@ COMMANDS = (
     "synth",
     "label",
     "import",
+    "init",
     "methods",
     "prepare",
     "train",
