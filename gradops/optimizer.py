@@ -138,6 +138,21 @@ class MultiTaskOptimizer(Optimizer):
         if self._leader is not None:
             self._leader.optimizer.zero_grad(set_to_none)
 
+    def restart(self) -> None:
+        """Forget the method's state: the next step may have another number of tasks.
+
+        Shared parameters that no longer require a gradient are left as they are from then on; the wrapped optimizer
+        keeps its groups and its state.
+
+        Raises:
+            ValueError: If the method has rotations, which are of a number of tasks.
+        """
+        if self._leader is not None:
+            raise ValueError("`restart` should not be called with rotations: they are of one number of tasks.")
+        before = self._surgery
+        self._shared = [parameter for parameter in self._shared if parameter.requires_grad]
+        self._surgery = Surgery(self.method, self._shared, before.estimator, before.seed, before.group)
+
     def state_dict(self) -> dict[str, Any]:
         """The states of the wrapped optimizer, of the surgery and of the rotations' leader."""
         leader = None if self._leader is None else self._leader.state_dict()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -41,7 +42,8 @@ class Architecture(nn.Module, ABC):
 
     A subclass makes its layers, lists the parameters that tasks share (:meth:`shared_layers`) and turns rows into
     logits (:meth:`through_layers`). Tables apart, each other parameter belongs to one task: no other task's loss may
-    reach it. Each task's tower is made by :mod:`models.layers.towers`, which knows of an ensemble's members.
+    reach it. Each task's tower is made by :mod:`models.layers.towers`, which knows of an ensemble's members; the last
+    layer of ``towers[t]`` makes task t's logit, unless :meth:`output_layers` says otherwise.
     ``tests/conformance/test_architectures.py`` checks all of this for every architecture.
 
     Args:
@@ -51,6 +53,7 @@ class Architecture(nn.Module, ABC):
     """
 
     head_transform: HeadTransform | None
+    towers: nn.ModuleList
     numbers: Numbers | None
     interaction: Interaction | None
     members: MemberScale | None
@@ -118,6 +121,28 @@ class Architecture(nn.Module, ABC):
         Empty where tasks read no single vector; the config's ``head_width`` is then None.
         """
         return ()
+
+    def output_layers(self) -> list[nn.Linear | BatchedLinear]:
+        """The layer of each task that makes its logit, of an ensemble those of all members: its tower's last one."""
+        kinds = nn.Linear | BatchedLinear
+        return [[layer for layer in tower.modules() if isinstance(layer, kinds)][-1] for tower in self.towers]
+
+    def own_prevalences(self, prevalence: Sequence[float]) -> list[float]:
+        """The prevalence of what each output layer predicts, the tasks' own unless tasks are products."""
+        return list(prevalence)
+
+    @torch.no_grad()
+    def start_at(self, prevalence: Sequence[float]) -> None:
+        """Give each output layer the bias of its log-odds, so that training starts at the tasks' prevalences.
+
+        Weights keep their draws, so that rows differ from the start; without them each row has the prevalence exactly.
+        This is the prior of Lin et al. (Focal loss, ICCV 2017, section 4.1), one for each task.
+
+        Args:
+            prevalence: The share of positives of each task, in (0, 1).
+        """
+        for layer, rate in zip(self.output_layers(), self.own_prevalences(prevalence), strict=True):
+            layer.bias.fill_(math.log(rate) - math.log1p(-rate))
 
     def expert_gates(self) -> Mapping[str, nn.Module]:
         """The modules that mix experts, by name: each gives a row's shares, B x N. Empty without experts."""

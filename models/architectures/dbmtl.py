@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from models.architectures.base import Architecture, HeadTransform, View
 from models.architectures.base_config import ArchitectureConfig
 from models.embedding.base import Embedding
+from models.layers.experts import BatchedLinear
 from models.layers.multilayer import multilayer
 from models.layers.related import related
 from models.layers.task_graph import TaskGraph
@@ -51,6 +52,10 @@ class DBMTL(Architecture):
     def _vector(self, task: int, shared_BD: Tensor, of_parents: Sequence[Tensor]) -> Tensor:
         vector_BD: Tensor = self.relations[task](torch.cat([self.towers[task](shared_BD), *of_parents], dim=1))
         return vector_BD
+
+    def output_layers(self) -> list[nn.Linear | BatchedLinear]:
+        """The layer above each task's relation network."""
+        return [layer for layer in self.outputs if isinstance(layer, nn.Linear | BatchedLinear)]
 
     def shared_layers(self) -> list[nn.Parameter]:
         """The parameters of the bottom, and of towers and relation networks of parents."""

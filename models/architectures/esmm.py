@@ -73,6 +73,18 @@ class ESMM(Architecture):
         logit_B1: Tensor = read.earlier[task] if task in read.earlier else self.towers[task](read.base_BX)
         return logit_B1
 
+    def own_prevalences(self, prevalence: Sequence[float]) -> list[float]:
+        """Of a task that is given another one, the share of the other's positives that are its own, at most 0.95.
+
+        The limit is for labels that do not follow one another: where a task has nearly as many positives as the one
+        that it is given, or more, the log-odds would leave the range in which a tower learns.
+        """
+        found = list(prevalence)
+        for task, parents in enumerate(self._graph.parents):
+            for given in parents:  # one, or none
+                found[task] = min(prevalence[task] / prevalence[given], 0.95)
+        return found
+
     def shared_layers(self) -> list[nn.Parameter]:
         """The parameters of the bottom, and of the towers of tasks that others are given."""
         modules = [self.bottom, *(self.towers[task] for task in self._graph.reached)]

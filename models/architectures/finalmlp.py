@@ -79,6 +79,11 @@ class FinalMLP(Architecture):
         views = views_of(torch.cat([stream(input_BX) for stream in self.streams], dim=1), len(self.towers))
         return torch.cat([tower(view) for tower, view in zip(self.towers, views, strict=True)], dim=1), views
 
+    def output_layers(self) -> list[nn.Linear | BatchedLinear]:
+        """The linear part of each fusion, whose bias is that of the whole."""
+        parts = (fusion.get_submodule("linear") for fusion in self.towers)
+        return [layer for layer in parts if isinstance(layer, nn.Linear | BatchedLinear)]
+
     def shared_layers(self) -> list[nn.Parameter]:
         """The parameters of the streams and their gates; each fusion is its task's own."""
         return list(self.streams.parameters())

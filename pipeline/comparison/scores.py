@@ -126,5 +126,5 @@ def computed_scores(run: Run, rows: TestRows) -> npt.NDArray[np.float32]:
     """Probabilities, rows x tasks, by the network in the form that is served; nothing is kept."""
     encoder = rows.prepared.encoder()
     model = load_network(encoder, run.tasks, run.architecture, run.folder / WEIGHTS)
-    probability_NT: npt.NDArray[np.float32] = predicted(model, Window.of(rows.features, encoder.spec, ())).numpy()
-    return probability_NT
+    probability_NT = predicted(model, Window.of(rows.features, encoder.spec, ()), run.calibrators)
+    return probability_NT.float().numpy()

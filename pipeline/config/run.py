@@ -225,6 +225,11 @@ class RunConfig(Declared):
                 problems.append(
                     'train.dropout_schedule changes model.dropout, which is 0: give it, or leave "constant"'
                 )
+            if self.train.calibration != "none" and getattr(self.model, "conditional", False):
+                problems.append(
+                    "train.calibration changes the tasks' probabilities, of which model.conditional gives quotients: "
+                    'set `conditional = false` or `calibration = "none"`'
+                )
             unread = resolver.unread_encodings(self.model, self.spec.value_encodings)
             problems += [f'model.encoding.{e} is set, but no numeric feature has `encoding = "{e}"`' for e in unread]
         if problems:

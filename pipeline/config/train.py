@@ -39,11 +39,25 @@ class TrainConfig(Declared):
             as many as the largest number of ranks that will ever share the run, ranks need not read each other's
             rows. The former name ``lanes`` is accepted.
         lr: Adam's learning rate; under a one-cycle schedule the highest rate.
-        schedule: ``"constant"``, or ``"one_cycle"`` (a fifth of the steps up, then down to 0 along a cosine).
+        schedule: ``"constant"``, ``"one_cycle"`` (a fifth of the steps up, then down to 0 along a cosine), or
+            ``"warmup"`` (a straight line up over the first twentieth of the steps, then constant).
+        task_weights: Factors of the tasks' losses by their training prevalence, on top of each task's own weight;
+            see :mod:`pipeline.training.task_weights`.
+        prior_bias: Whether each task's output layer starts at the log-odds of its training prevalence, instead of at a
+            probability near one half; see :meth:`models.architectures.base.Architecture.start_at`.
+        keep_negatives: Share of the training rows without a positive label that are trained on, drawn by the seed;
+            probabilities stay those of all rows, see :class:`pipeline.training.negatives.NegativeSampling`. Validation
+            and test always have all rows.
+        calibration: Kind of calibrator that is fitted to each task's validation rows after training and is part of the
+            run: ``"none"``, ``"platt"`` or ``"isotonic"``; see :mod:`pipeline.evaluation.calibration`.
         select_by: The validation metric that the best epoch has, by its name in
             :mod:`pipeline.evaluation.catalogue`: the mean over the tasks, as ``"auc"``, or a task's own, as
             ``"logloss.purchase"``. A single-task model is chosen by the same metric of its own task.
         patience: Number of epochs without a better ``select_by`` before an early stop; 0 for no early stop.
+        task_patience: Number of epochs without a better ``select_by`` of a task's own before the task leaves the
+            training; 0 for never. See :class:`pipeline.training.task_epochs.TaskEpochs`.
+        task_snapshots: Whether the run also keeps, for each task, the weights after the task's own best epoch, with
+            their figures.
         weight_decay: Decay of the network's matrices: in each step they shrink by this share of the rate, whatever
             the gradient (AdamW). Biases and tables never decay; 0 for no decay.
         decay_schedule: Course of ``weight_decay`` over the steps: ``"constant"``, or ``"flat_cosine"`` (unchanged for
@@ -83,9 +97,15 @@ class TrainConfig(Declared):
     precision: Literal["float32", "bfloat16"] = "float32"
     shuffle_shards: Annotated[PositiveInt, Field(validation_alias=AliasChoices("shuffle_shards", "lanes"))] = 1
     lr: Annotated[float, Field(gt=0)] = 1e-3
-    schedule: Literal["constant", "one_cycle"] = "constant"
+    schedule: Literal["constant", "one_cycle", "warmup"] = "constant"
+    task_weights: Literal["equal", "inverse_rate", "sqrt_inverse_rate", "inverse_entropy"] = "equal"
+    prior_bias: bool = False
+    keep_negatives: Annotated[float, Field(gt=0, le=1)] = 1.0
+    calibration: Literal["none", "platt", "isotonic"] = "none"
     select_by: str = "auc"
     patience: Annotated[int, Field(ge=0)] = 0
+    task_patience: Annotated[int, Field(ge=0)] = 0
+    task_snapshots: bool = False
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     decay_schedule: Literal["constant", "flat_cosine"] = "constant"
     dropout_schedule: Literal["constant", "flat_cosine"] = "constant"

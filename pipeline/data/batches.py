@@ -12,6 +12,7 @@ import polars as pl
 
 from features.encoder import GROUP, ID, LABEL, SAMPLE_WEIGHT, VALUE, WEIGHT
 from features.spec import FeatureSpec
+from pipeline.data.kept_rows import KeptRows
 from pipeline.data.windows import Batch, Window
 from pipeline.files.parquet import scan_folder
 from pipeline.runtime.prefetch import prefetch
@@ -43,6 +44,8 @@ class Batches:
         shuffle_shards: Number of stretches of a window, each shuffled by itself and with an even share of every batch.
         shard: Rank, counted from 0, and number of ranks. A rank's batch is empty where a batch has fewer rows than
             ranks.
+        keep_negatives: Share of the rows without a positive label that are among the batches; see
+            :class:`pipeline.data.kept_rows.KeptRows`. A window is then that of all rows: it has fewer batches.
 
     Raises:
         ValueError: If the rank is not below the number of ranks, or there is no shuffle shard.
@@ -59,6 +62,7 @@ class Batches:
         window: int = WINDOW,
         shuffle_shards: int = 1,
         shard: tuple[int, int] = (0, 1),
+        keep_negatives: float = 1.0,
     ) -> None:
         if not 0 <= shard[0] < shard[1]:
             raise ValueError(f"`shard` should be a rank from 0 and the number of ranks. Found `shard = {shard}`.")
@@ -71,6 +75,11 @@ class Batches:
         self._schema = self._rows.collect_schema().names()
         self.rows = int(self._rows.select(pl.len()).collect().item())
         self._held: dict[bool, pl.DataFrame] = {}
+        self._kept: KeptRows | None = None
+        if keep_negatives < 1:
+            self._kept = KeptRows(
+                self._rows, total=self.rows, tasks=tasks, share=keep_negatives, seed=seed, window=window
+            )
 
     def __len__(self) -> int:
         """Number of batches of an epoch."""
@@ -94,7 +103,7 @@ class Batches:
             skip = 0
 
     def in_order(self) -> Iterator[Batch]:
-        """Every row once, in the order of the files, with its group if the spec has one."""
+        """Every row of the batches once, in the order of the files, with its group if the spec has one."""
         for start, window in self._windows(self._starts()):
             yield from self._parts(start, window)
 
@@ -102,7 +111,7 @@ class Batches:
         return list(range(0, self.rows, self._window))
 
     def _rows_of(self, start: int) -> int:
-        return min(self._window, self.rows - start)
+        return min(self._window, self.rows - start) if self._kept is None else self._kept.count(start)
 
     def _batches_of(self, start: int) -> int:
         return -(-self._rows_of(start) // self._batch_size)
@@ -132,13 +141,20 @@ class Batches:
     def _load(self, start: int, generators: Sequence[np.random.Generator]) -> Window:
         """This rank's rows of one window, in the order that its batches take them."""
         if generators:
-            row_N = self._shuffled(start, self._orders(start, generators))
-            first, end = (int(row_N.min()), int(row_N.max()) + 1) if len(row_N) else (start, start)
-            # Polars gathers on every core and moves lists with their rows, so that a batch is a slice.
-            frame = self._read(range(first, end), in_order=False)[row_N - first]
-        else:
+            frame = self._picked(start, self._shuffled(start, self._orders(start, generators)), in_order=False)
+        elif self._kept is None:
             frame = self._read(self._stretch(start, self._rank, self._ranks), in_order=True)
+        else:
+            frame = self._picked(start, np.asarray(self._stretch(start, self._rank, self._ranks)), in_order=True)
         return Window.of(frame, self._spec, self._tasks)
+
+    def _picked(self, start: int, row_N: Rows, *, in_order: bool) -> pl.DataFrame:
+        """Rows of a window in any order; where rows are left out, they are counted without those."""
+        if self._kept is not None:
+            row_N = self._kept.numbers(start)[row_N - start]
+        first, end = (int(row_N.min()), int(row_N.max()) + 1) if len(row_N) else (start, start)
+        # Polars gathers on every core and moves lists with their rows, so that a batch is a slice.
+        return self._read(range(first, end), in_order=in_order)[row_N - first]
 
     def _orders(self, start: int, generators: Sequence[np.random.Generator]) -> list[Rows]:
         """The rows of each shuffle shard of a window, in a random order."""

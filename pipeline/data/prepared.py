@@ -56,6 +56,14 @@ class Prepared:
         """The number of rows of each split."""
         return {split: int(found["rows"]) for split, found in self.manifest["splits"].items()}
 
+    def prevalence(self, task: str) -> float:
+        """The share of positives among a task's known training labels, strictly between 0 and 1.
+
+        Preparing refuses a task without both classes.
+        """
+        labels = self.manifest["splits"]["train"]["tasks"][task]
+        return float(labels["positives"] / labels["known"])
+
     @property
     def split(self) -> dict[str, Any]:
         """The rule that decided which rows are held out; another day's data may have the same rule."""

@@ -60,7 +60,9 @@ def log_model(run: Run, prepared: Prepared, run_id: str) -> str:
     with TemporaryDirectory() as folder:
         files = Path(folder) / ARTIFACT
         weights = run.folder / WEIGHTS
-        packed = NetworkContent.packed(weights=weights, tasks=run.tasks, architecture=run.architecture)
+        packed = NetworkContent.packed(
+            weights=weights, tasks=run.tasks, architecture=run.architecture, calibrators=run.calibrators
+        )
         Scorer.write(files, encoder=encoder, packed=packed)
         info = mlflow.pyfunc.log_model(
             model_id=model.model_id,

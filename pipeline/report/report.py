@@ -74,7 +74,7 @@ def write_report(result: Result, target: Path) -> None:
         notes=_notes(result),
         labels=tables.labels(result),
         features=tables.features(result),
-        metrics=tables.metrics(result),
+        metrics=tables.metrics(result) + tables.calibration(result),
         cost=tables.cost(result),
         config=json.dumps(result.made["config"], indent=1),
         **{name: figure and _html(figure, name) for name, figure in figures.items()},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -10,6 +10,7 @@ from pipeline.comparison.point import Point
 from pipeline.data.notes import noted_features
 from pipeline.evaluation.catalogue import METRICS
 from pipeline.report.results import Result
+from pipeline.runs.run import Run
 
 _SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
@@ -68,6 +69,31 @@ def metrics(result: Result) -> list[Table]:
         ]
         tables += [Table(metric.title, metric.note, ["system", *result.tasks], rows)] if rows else []
     return tables
+
+
+def calibration(result: Result) -> list[Table]:
+    """Log loss and calibration error of the test rows without and with the calibrators; of calibrated runs alone."""
+    tables = []
+    for name, title in (("logloss", "Log loss"), ("calibration_error", "Calibration error")):
+        rows = [
+            [point.label, *(_before_and_after(runs, task, name) for task in result.tasks)]
+            for point in result.complete
+            if (runs := [run for run in result.runs(point) if run.uncalibrated])
+        ]
+        note = "of the network alone → with its calibrators, which were fitted to validation rows"
+        tables += [Table(f"{title}, calibrated", note, ["system", *result.tasks], rows)] if rows else []
+    return tables
+
+
+def _before_and_after(runs: Sequence[Run], task: str, metric: str) -> str:
+    found = [run for run in runs if task in run.tasks]
+    if not found:
+        return "-"
+    before, after = (
+        fmean(metrics[task][metric] for metrics in split)
+        for split in ([run.uncalibrated["test"] for run in found], [run.test for run in found])
+    )
+    return f"{before:.4f} → {after:.4f}"
 
 
 def cost(result: Result) -> Table | None:

@@ -17,6 +17,7 @@ from models.architectures import parse_architecture
 from models.architectures.base_config import ArchitectureConfig
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
+from pipeline.evaluation.calibration import Isotonic, Platt, parse_calibrators
 from pipeline.files.atomic import durable, fingerprint
 
 RESULT, WEIGHTS, CONFIG, PLACEMENT = "result.json", "weights.safetensors", "config.json", "placement.json"
@@ -34,6 +35,12 @@ _LATER = (
     "ema",
     "gram_smoothing",
     "ids",
+    "task_weights",
+    "prior_bias",
+    "keep_negatives",
+    "calibration",
+    "task_patience",
+    "task_snapshots",
 )
 # Keys of [train] to the names that they had when the first runs were made: their fingerprints have these.
 _FIRST_NAMES = {"shuffle_shards": "lanes"}
@@ -83,6 +90,12 @@ class Run:
         test: Test metrics of those weights.
         history: Every epoch.
         left_out: Features of the spec that it does not read; only boosting may leave some out.
+        calibration: Task to its calibrator in JSON's types; empty without calibration. ``val`` and ``test`` are then of
+            the calibrated probabilities.
+        uncalibrated: The metrics that ``val`` and ``test`` would have without the calibrators, by these names; empty
+            without calibration.
+        snapshots: Task to its own best epoch (``epoch``) and to its metrics of these weights (``val``, ``test``), whose
+            file is :func:`snapshot_file`; empty without ``train.task_snapshots``. They are not calibrated.
         features: For each feature the rows of its data that are unknown or unseen; empty if that was not counted. See
             :func:`pipeline.data.counts.feature_counts`.
     """
@@ -97,6 +110,9 @@ class Run:
     history: list[Epoch] = field(repr=False)
     left_out: list[str] = field(default_factory=list)
     features: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
+    calibration: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
+    uncalibrated: dict[str, Metrics] = field(default_factory=dict, repr=False)
+    snapshots: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
 
     @property
     def fingerprint(self) -> str:
@@ -108,12 +124,19 @@ class Run:
         """The network's architecture, as the run's own config has it: a search may change its keys from run to run."""
         return parse_architecture(json.loads((self.folder / CONFIG).read_text())["model"])
 
+    @property
+    def calibrators(self) -> list[Platt | Isotonic]:
+        """The calibrator of each task, in order; empty without calibration."""
+        found = parse_calibrators(self.calibration)
+        return [found[task] for task in self.tasks] if found else []
+
     def save(
         self,
         config: RunConfig,
         file: str,
         tensors: Mapping[str, Tensor],
         placement: Mapping[str, Any] = MappingProxyType({}),
+        snapshots: Mapping[str, Mapping[str, Tensor]] = MappingProxyType({}),
     ) -> Run:
         """Write the run to its folder, which appears only when it is complete.
 
@@ -122,10 +145,13 @@ class Run:
             file: Name of the file for the tensors.
             tensors: The tensors that the run leaves behind, such as its weights.
             placement: The ranks that held each table, if there were several.
+            snapshots: Task to the weights after its own best epoch.
         """
         with durable(self.folder) as draft:
             draft.mkdir(parents=True)
             save_file(dict(tensors), draft / file)
+            for task, weights in snapshots.items():
+                save_file(dict(weights), draft / snapshot_file(task))
             (draft / CONFIG).write_text(config.model_dump_json(indent=1))
             if placement:
                 (draft / PLACEMENT).write_text(json.dumps(placement, indent=1))
@@ -138,6 +164,11 @@ class Run:
         """Read a run that :meth:`save` wrote."""
         content: dict[str, Any] = json.loads((folder / RESULT).read_text())
         return cls(folder=folder, **content | {"history": [_epoch(e) for e in content["history"]]})
+
+
+def snapshot_file(task: str) -> str:
+    """The file, in a run's folder, of the weights after a task's own best epoch."""
+    return f"weights.{task}.safetensors"
 
 
 def architecture_of(config: RunConfig) -> ArchitectureConfig:

@@ -29,8 +29,11 @@ from pipeline.data.batches import Batches
 from pipeline.data.prepared import Prepared
 from pipeline.runs.run import architecture_of
 from pipeline.training.known_ids import KnownIds
+from pipeline.training.negatives import NegativeSampling
 from pipeline.training.optimizers import optimizer_of
 from pipeline.training.schedules import SCHEDULES, Regularisation
+from pipeline.training.task_epochs import TaskEpochs
+from pipeline.training.task_weights import task_weights
 from pipeline.training.trainer import EpochSoFar, Trainer
 from pipeline.training.warm_start import warm_start
 from pipeline.training.weight_average import WeightAverage
@@ -111,6 +114,8 @@ def trainer_of(
     rotations = _rotations(method.rotation, len(tasks), architecture, device)
     embedding = embedding_of(encoder, config, group)
     model = build_model(encoder, tasks, architecture, train.seed, rotations, embedding=embedding)
+    if train.prior_bias:
+        model.start_at([prepared.prevalence(task) for task in tasks])
     if train.start_from:
         warm_start(model, config, prepared, group)
     model = model.to(device)
@@ -128,11 +133,24 @@ def trainer_of(
     total = _total(train, len(splits["train"]))
     schedule = LambdaLR(optimizer, lambda step: SCHEDULES[train.schedule](step, total))
     regularisation = Regularisation(model, optimizer, train, total)
-    weight_T = torch.tensor([config.spec.tasks[task].weight for task in tasks], device=device)
-    present, average = EpochSoFar.of(len(tasks)), WeightAverage(model, train)
     ids = KnownIds(train, encoder, prepared, group.rank)
+    weight_T = torch.tensor(task_weights(config, prepared), device=device)
     return Trainer(
-        train, tasks, device, model, optimizer, schedule, splits, weight_T, present, average, regularisation, ids, group
+        train,
+        tasks,
+        device,
+        model,
+        optimizer,
+        schedule,
+        splits,
+        weight_T,
+        EpochSoFar.of(len(tasks)),
+        WeightAverage(model, train),
+        regularisation,
+        ids,
+        NegativeSampling(train.keep_negatives),
+        TaskEpochs.of(model, train, tasks, len(encoder.spec.value_features)),
+        group,
     )
 
 
@@ -150,6 +168,7 @@ def _splits(
             seed=train.seed,
             shuffle_shards=train.shuffle_shards,
             shard=shard,
+            keep_negatives=train.keep_negatives if name == "train" else 1.0,
         )
         for name, size in sizes.items()
     }

@@ -35,7 +35,8 @@ class Footprint:
         state: The optimizer's state.
         average: The moving average of the weights, if there is one.
         copies: Two copies of the weights: the best so far, and a better one or the file while it is written. With a
-            moving average, a third one: the weights themselves while the average is evaluated.
+            moving average, a third one: the weights themselves while the average is evaluated. With
+            ``train.task_snapshots`` two more for each task: those kept, and as they are written.
         reader: Windows of encoded rows.
         step: Activations and per-task gradients of one batch.
         disk: The file of the weights.
@@ -78,7 +79,8 @@ class Footprint:
             name: here * getattr(bare, name) + math.ceil((getattr(whole, name) - getattr(bare, name)) * here / ranks)
             for name in ("weights", "gradients", "state", "average")
         }
-        copies = shares["weights"] + shares["average"] + whole.weights
+        snapshots = whole.copies - 2 * whole.weights - whole.average
+        copies = shares["weights"] + shares["average"] + whole.weights + snapshots
         return replace(whole, **shares, copies=copies, reader=here * whole.reader, step=here * whole.step)
 
     @classmethod
@@ -93,18 +95,19 @@ class Footprint:
         gradients, state = _optimizer_bytes(config, model, tables, entries)
         held = {name: min(int(split["rows"]), WINDOW) for name, split in prepared.manifest["splits"].items()}
         average = weights if config.train.ema else 0
+        snapshots = len(config.tasks) * weights if config.train.task_snapshots else 0
         windows = sum(held.values()) + 3 * held["train"]  # training: two more than the one kept, and a frame
         return cls(
             weights=weights,
             gradients=gradients,
             state=state,
             average=average,
-            copies=2 * weights + average,
+            copies=2 * weights + average + 2 * snapshots,
             reader=math.ceil(_NUMBER * windows * sum(entries.values())),
             step=_step_bytes(config, model),
-            disk=weights,
-            # Each also has the best weights.
-            checkpoints=(config.train.keep_checkpoints + 1) * (2 * weights + state + average),
+            disk=weights + snapshots,
+            # Each also has the best weights, and those of each task's best epoch.
+            checkpoints=(config.train.keep_checkpoints + 1) * (2 * weights + state + average + snapshots),
         )
 
 

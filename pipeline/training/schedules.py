@@ -32,6 +32,14 @@ def one_cycle(step: int, total: int) -> float:
     return (1 + math.cos(math.pi * (step - up) / (total - up))) / 2
 
 
+def warmup(step: int, total: int) -> float:
+    """In a straight line up to 1 over the first twentieth of the steps, at least one, then 1.
+
+    The first step has a rate above 0: it is the line's first point after its beginning.
+    """
+    return min((step + 1) / max(total // 20, 1), 1.0)
+
+
 def flat_cosine(step: int, total: int) -> float:
     """1 for the first half of the steps, then along a cosine down to 0.
 
@@ -42,7 +50,12 @@ def flat_cosine(step: int, total: int) -> float:
     return 1.0 if done <= 0.5 else (1 + math.cos(math.pi * (2 * done - 1))) / 2
 
 
-SCHEDULES: dict[str, Schedule] = {"constant": constant, "one_cycle": one_cycle, "flat_cosine": flat_cosine}
+SCHEDULES: dict[str, Schedule] = {
+    "constant": constant,
+    "one_cycle": one_cycle,
+    "warmup": warmup,
+    "flat_cosine": flat_cosine,
+}
 
 
 class Regularisation:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -24,12 +24,19 @@ from models.loss import cross_entropy, label_shares
 from pipeline.config.train import TrainConfig
 from pipeline.data.batches import Batches
 from pipeline.data.windows import Batch
-from pipeline.evaluation.metrics import Evaluator
+from pipeline.evaluation.calibration import Isotonic, Platt, calibrated
+from pipeline.evaluation.calibration_fit import fit_calibrators
+from pipeline.evaluation.metrics import LIMIT, Evaluator
+from pipeline.evaluation.sample import sampling_step
 from pipeline.runs.run import Epoch, Metrics
 from pipeline.training.expert_use import ExpertUse
 from pipeline.training.known_ids import KnownIds
+from pipeline.training.negatives import NegativeSampling
 from pipeline.training.schedules import Regularisation
+from pipeline.training.task_epochs import TaskEpochs
 from pipeline.training.weight_average import WeightAverage
+
+Calibrators = Sequence[Platt | Isotonic]
 
 
 class DivergedError(InputError):
@@ -74,6 +81,8 @@ class Trainer:
         average: The moving average of the weights; evaluation uses it, if the config has one.
         regularisation: Dropout and weight decay at each step.
         ids: The ids that the run knows.
+        sampling: The share of the training rows without a positive label that are in the batches.
+        task_epochs: Each task's best epoch, and the tasks that stop there.
         group: The ranks that train together. All have the same losses and metrics, and stop at the same step.
         step: Number of steps done.
         present: The unfinished epoch.
@@ -93,6 +102,8 @@ class Trainer:
     average: WeightAverage
     regularisation: Regularisation
     ids: KnownIds
+    sampling: NegativeSampling
+    task_epochs: TaskEpochs
     group: Group = Alone()
     step: int = 0
     history: list[Epoch] = field(default_factory=list)
@@ -110,8 +121,13 @@ class Trainer:
             return False
         limit, patience = self.config.max_steps, self.config.patience
         waited = self.history[-1].number - self.best_epoch.number
-        out_of_steps = bool(limit) and self.step >= limit
+        out_of_steps = (bool(limit) and self.step >= limit) or not self.active
         return len(self.history) >= self.config.epochs or out_of_steps or (patience > 0 and waited >= patience)
+
+    @property
+    def active(self) -> list[int]:
+        """The places of the tasks that have not stopped, in order."""
+        return self.task_epochs.active(self.history)
 
     def epoch(self, on_step: Callable[[], None] = lambda: None) -> Epoch:
         """Train on the remaining rows of the present epoch, then validate.
@@ -130,31 +146,89 @@ class Trainer:
             present.steps += 1
             present.seconds = time.perf_counter() - started
             on_step()
-        mean_T = present.losses_T / (present.steps * self.weight_T.cpu())  # comparable for any weights of tasks
-        losses = dict(zip(self.tasks, mean_T.tolist(), strict=True))
+        active = self.active
+        # Comparable for any weights of tasks.
+        mean_T = present.losses_T / (present.steps * self.weight_T[active].cpu())
+        losses = dict(zip([self.tasks[place] for place in active], mean_T.tolist(), strict=True))
         number, lr = len(self.history), float(self.schedule.get_last_lr()[0])
         with self.average.used():
             # An interruption saves the weights themselves.
             val = self.evaluate("val", partial(self.average.around, on_step))
             self.history.append(Epoch(number, self.step, present.seconds, lr, losses, val, present.diagnostics))
-            self.present = EpochSoFar.of(len(self.tasks))
+            self.present = EpochSoFar.of(len(self.active))
             if self.best_epoch is self.history[-1]:
                 self.best = {name: value.clone() for name, value in self.model.state_dict().items()}
+            self.task_epochs.keep(self.history, self.model.state_dict)
+        if self.active != active:
+            self._leave(restored=True)
         return self.history[-1]
+
+    def _leave(self, *, restored: bool) -> None:
+        """Go on without the tasks that have stopped.
+
+        Args:
+            restored: Whether their own parameters go back to the tasks' best epochs; a checkpoint has them there.
+        """
+        back = self.task_epochs.stop(self.model, self.active)
+        if restored:
+            named = dict(self.model.named_parameters())
+            with torch.no_grad():
+                for name, value in back.items():
+                    named[name].copy_(value)
+            self.average.hold(back)
+        self.optimizer.restart()
 
     def evaluate(self, split: str, on_step: Callable[[], None] = lambda: None) -> Metrics:
         """Metrics of the network's present weights on a split of any size; ``on_step`` is called after each batch."""
+        (metrics,) = self.evaluate_as(split, [()], on_step)
+        return metrics
+
+    def evaluate_as(
+        self, split: str, versions: Sequence[Calibrators], on_step: Callable[[], None] = lambda: None
+    ) -> list[Metrics]:
+        """Metrics of several versions of the network's probabilities, in one pass over a split.
+
+        Args:
+            split: The split.
+            versions: For each version, the tasks' calibrators; an empty one for the probabilities as they are.
+            on_step: Called after each batch.
+        """
+        evaluators = [Evaluator(self.tasks) for _ in versions]
+        for logits_BT, batch in self._judged(split, on_step):
+            group_B = None if batch.group_B is None else self._everybodys(batch.group_B)
+            labels_BT = self._everybodys(batch.labels_BT)
+            for evaluator, calibrators in zip(evaluators, versions, strict=True):
+                every_BT = self._everybodys(logits_BT if calibrators else logits_BT.sigmoid())
+                evaluator.update(labels_BT, calibrated(every_BT, calibrators) if calibrators else every_BT, group_B)
+        return [evaluator.result() for evaluator in evaluators]
+
+    def calibrators(self, on_step: Callable[[], None] = lambda: None) -> list[Platt | Isotonic]:
+        """The calibrator of each task, fitted to the present weights on validation rows; none without calibration.
+
+        Of more than five million rows, every n-th is used.
+        """
+        if self.config.calibration == "none":
+            return []
+        step, first, pairs = sampling_step(self.splits["val"].rows, LIMIT), 0, []
+        for logits_BT, batch in self._judged("val", on_step):
+            both = self._everybodys(logits_BT), self._everybodys(batch.labels_BT)
+            pairs.append([part[-first % step :: step] for part in both])
+            first += len(both[0])
+        logit_NT, labels_NT = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+        if not np.isfinite(logit_NT).all():
+            raise _diverged(self.step)
+        return fit_calibrators(self.config.calibration, logit_NT, labels_NT)
+
+    def _judged(self, split: str, on_step: Callable[[], None]) -> Iterator[tuple[Tensor, Batch]]:
+        """This rank's rows of a split in order, batch by batch, with the logits of the present weights."""
         self.model.eval()
-        evaluator = Evaluator(self.tasks)
-        with torch.no_grad():
-            for batch in self.splits[split].in_order():
-                probability_BT = self._everybodys(self._logits(batch).sigmoid())
-                if not np.isfinite(probability_BT).all():
-                    raise _diverged(self.step)
-                group_B = None if batch.group_B is None else self._everybodys(batch.group_B)
-                evaluator.update(self._everybodys(batch.labels_BT), probability_BT, group_B)
-                on_step()
-        return evaluator.result()
+        for batch in self.splits[split].in_order():
+            with torch.no_grad():
+                logits_BT = self._logits(batch)
+            if total(int(bool(logits_BT.isnan().any())), self.group, self.device):
+                raise _diverged(self.step)
+            yield logits_BT, batch
+            on_step()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on, and the results so far.
@@ -170,14 +244,22 @@ class Trainer:
         history = [asdict(epoch) for epoch in self.history]
         present = {name: getattr(self.present, name) for name in ("losses_T", "steps", "seconds", "diagnostics")}
         beside = {"step": self.step, "history": history, "best": self.best, "present": present}
+        if self.task_epochs.weights:
+            beside["task_weights"] = self.task_epochs.weights
         return state | beside | {"random": self._random()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a state of :meth:`state_dict`: the next step is the one that would have followed, bit by bit."""
+        self.step, self.history = state["step"], [Epoch(**epoch) for epoch in state["history"]]
+        self.task_epochs.weights = {
+            task: {name: value.to(self.device) for name, value in weights.items()}
+            for task, weights in state.get("task_weights", {}).items()
+        }
+        if len(self.active) < len(self.tasks):
+            self._leave(restored=False)
         for name in ("model", "optimizer", "schedule"):
             getattr(self, name).load_state_dict(state[name])
         self.average.load_state_dict(state.get("average", {}))  # checkpoints of before have none
-        self.step, self.history = state["step"], [Epoch(**epoch) for epoch in state["history"]]
         self.best = {name: value.to(self.device) for name, value in state["best"].items()}
         self.present = EpochSoFar(**state["present"])
         self._draw_on(state["random"])
@@ -227,7 +309,8 @@ class Trainer:
             report = self.optimizer.step(self._parts(batch, cut), pooled=cut, diagnose=diagnose)
         self.average.after()
         if diagnose:
-            self.present.diagnostics[self.step] = report.scalars(self.tasks) | use.scalars(self.group)
+            names = [self.tasks[place] for place in self.active]
+            self.present.diagnostics[self.step] = report.scalars(names) | use.scalars(self.group)
         self.schedule.step()
         self.step += 1
         losses_T = report.losses_T.cpu()
@@ -237,7 +320,8 @@ class Trainer:
 
     def _parts(self, batch: Batch, cut: TableCut) -> Iterator[Microbatch]:
         """The batch's pass through the network, in micro-batches if declared; each is released before the next."""
-        share_BT = self.weight_T * label_shares(batch.labels_BT, batch.weight_BT, self.group.sum)
+        weight_BT = self.sampling.weights(batch.labels_BT, batch.weight_BT)
+        share_BT = self.weight_T * label_shares(batch.labels_BT, weight_BT, self.group.sum)
         size = self.config.micro_batch or max(len(share_BT), 1)
         for start in range(0, max(len(share_BT), 1), size):  # a batch without rows is one piece
             yield self._part(batch, cut, share_BT, slice(start, start + size))
@@ -246,7 +330,11 @@ class Trainer:
         leaf_BE = cut.leaf_BE[rows].detach().requires_grad_()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
             logits_BT, views = self.model.through(leaf_BE, batch.value_BV[rows])
-        losses_T = cross_entropy(logits_BT.float(), batch.labels_BT[rows], share_BT[rows])
+        sampled_BT = self.sampling.logits(logits_BT.float())
+        losses_T = cross_entropy(sampled_BT, batch.labels_BT[rows], share_BT[rows])
+        active = self.active
+        if len(active) < len(self.tasks):
+            losses_T, views = losses_T[active], tuple(views[place] for place in active)
         return Microbatch(losses_T, views, leaf_BE)
 
 

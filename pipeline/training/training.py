@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from gradops.group import Alone, Group, total
 from pipeline.config.run import RunConfig
@@ -15,7 +17,7 @@ from pipeline.runtime.signals import uninterrupted
 from pipeline.training.build import EVALUATION_BATCH, trainer_of
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.distributed import once
-from pipeline.training.trainer import Trainer, generator_seed
+from pipeline.training.trainer import Calibrators, Trainer, generator_seed
 
 
 def train(
@@ -122,25 +124,64 @@ def _checkpoints(config: RunConfig, prepared: Prepared, group: Group = Alone()) 
 
 
 def _resume(trainer: Trainer, checkpoints: Checkpoints) -> None:
-    state = checkpoints.newest(like=lambda: trainer.state_dict() | {"best": trainer.model.state_dict()})
+    def like() -> dict[str, Any]:
+        state = trainer.model.state_dict()
+        return trainer.state_dict() | {"best": state, "task_weights": dict.fromkeys(trainer.tasks, state)}
+
+    state = checkpoints.newest(like=like)
     if state is not None:
         trainer.load_state_dict(state)
 
 
 def _finished(trainer: Trainer, config: RunConfig, prepared: Prepared, on_step: Callable[[], None]) -> Run:
     """The run of the trainer's best epoch, written to its folder."""
+    snapshots = _snapshots(trainer, on_step)
     trainer.model.load_state_dict(trainer.best)
+    calibrators = trainer.calibrators(on_step)
+    versions: list[Calibrators] = [(), calibrators] if calibrators else [()]
+    # Without calibrators the validation rows have been measured at the end of the best epoch.
+    val = trainer.evaluate_as("val", versions, on_step) if calibrators else [trainer.best_epoch.val]
+    test = trainer.evaluate_as("test", versions, on_step)
     run = Run(
         folder=run_folder(config, prepared),
         tasks=trainer.tasks,
         method=config.train.method,
         seed=config.train.seed,
         best_epoch=trainer.best_epoch.number,
-        val=trainer.best_epoch.val,
-        test=trainer.evaluate("test", on_step),
+        val=val[-1],
+        test=test[-1],
         history=trainer.history,
         features=prepared.features,
+        calibration={t: c.model_dump(mode="json") for t, c in zip(trainer.tasks, calibrators, strict=False)},
+        uncalibrated={"val": val[0], "test": test[0]} if calibrators else {},
+        snapshots={task: snapshot.figures for task, snapshot in snapshots.items()},
     )
+    weights, others = _plain_weights(trainer), {task: snapshot.weights for task, snapshot in snapshots.items()}
+    placement = trainer.model.embedding.placement()
+    return once(lambda: run.save(config, WEIGHTS, weights, placement, others), trainer.group)
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    """The network after a task's own best epoch, and the task's figures there."""
+
+    figures: dict[str, Any]
+    weights: dict[str, Tensor]
+
+
+def _snapshots(trainer: Trainer, on_step: Callable[[], None]) -> dict[str, _Snapshot]:
+    """Task to its snapshot; empty without ``train.task_snapshots``."""
+    found = {}
+    for task in trainer.tasks if trainer.config.task_snapshots else ():
+        best = trainer.task_epochs.best(trainer.history, task)
+        trainer.model.load_state_dict(trainer.task_epochs.weights[task])
+        figures = {"epoch": best.number, "val": best.val[task], "test": trainer.evaluate("test", on_step)[task]}
+        found[task] = _Snapshot(figures, _plain_weights(trainer))
+    return found
+
+
+def _plain_weights(trainer: Trainer) -> dict[str, Tensor]:
+    """The present weights in the form that is served."""
     state = trainer.ids.settled(trainer.model.plain_state())
-    weights = {name: value.cpu().contiguous() for name, value in state.items()}
-    return once(lambda: run.save(config, WEIGHTS, weights, trainer.model.embedding.placement()), trainer.group)
+    # A copy of each: the next weights are loaded into the same memory.
+    return {name: value.cpu().clone(memory_format=torch.contiguous_format) for name, value in state.items()}

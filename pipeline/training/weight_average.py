@@ -56,6 +56,12 @@ class WeightAverage:
         if self._rows is not None:
             self._rows.after(self._step)
 
+    def hold(self, values: Mapping[str, Tensor]) -> None:
+        """Let the averages of weights that move no more be these values; ``values`` are the weights themselves."""
+        for name, value in values.items():
+            if name in self._averages:
+                self._averages[name].copy_(value)
+
     @contextmanager
     def used(self) -> Iterator[None]:
         """The network has the averages while the block runs, and its own weights afterwards, to the bit."""

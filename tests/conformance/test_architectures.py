@@ -192,6 +192,18 @@ def assert_same_change(before: Architecture, ours: Architecture, naive: Architec
         assert (moved[name] - expected).abs().max() <= 1e-11 * expected.abs().max(), name
 
 
+@pytest.mark.parametrize("kind", EXAMPLES)
+def test_training_may_start_at_the_prevalence_of_each_task(kind: str) -> None:
+    model, rates = network(kind), [0.3, 0.02, 0.001]
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    model.start_at(rates)
+    predicted_BT = model(networks.bags(4, 0, weighted=False), networks.values(4, 1)).sigmoid()
+    torch.testing.assert_close(predicted_BT, torch.tensor(rates, dtype=torch.float64).expand(4, 3))
+    assert len({id(layer) for layer in model.output_layers()}) == len(rates)
+
+
 @KINDS
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(("size", "seed"), [(BATCH, 0), (20, 1)])

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
-from pydantic import field_validator
+from pydantic import Field, field_validator, model_validator
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
@@ -21,6 +21,7 @@ from models.architectures.base_config import ArchitectureConfig
 from models.embedding.cut import Bags
 from models.embedding.portable import PortableEmbedding
 from pipeline.data.windows import Window
+from pipeline.evaluation.calibration import Calibrator, Isotonic, Platt, calibrated
 from pipeline.serving.kinds.base import Content, Packed, Predictor
 
 WEIGHTS = "weights.safetensors"
@@ -33,10 +34,12 @@ class NetworkContent(Content):
     Args:
         network: :attr:`models.architectures.base_config.ArchitectureConfig.layers`; without a ``kind``, of a shared
             bottom.
+        calibration: Task to its calibrator, for every task; empty, and left out of the file, without calibration.
         kind: ``"network"``; left out of the file, as folders of before the other kinds have none.
     """
 
     network: dict[str, Any]
+    calibration: dict[str, Calibrator] = Field(default_factory=dict)
     kind: Literal["network"] = "network"
 
     @field_validator("network")
@@ -44,6 +47,15 @@ class NetworkContent(Content):
     def _is_architecture(cls, network: dict[str, Any]) -> dict[str, Any]:
         parse_architecture(network)
         return network
+
+    @model_validator(mode="after")
+    def _calibrates_every_task(self) -> Self:
+        if self.calibration and {*self.calibration} != {*self.tasks}:
+            tasks, found = (", ".join(sorted(names)) for names in (self.tasks, self.calibration))
+            raise ValueError(f"`calibration` should be of every task ({tasks}), found {found}")
+        if self.calibration and parse_architecture(self.network).further_outputs(self.tasks):
+            raise ValueError("`calibration` is of the tasks alone, and this network gives further outputs")
+        return self
 
     @property
     def files(self) -> Sequence[str]:
@@ -54,22 +66,33 @@ class NetworkContent(Content):
         """See :meth:`pipeline.serving.kinds.base.Content.load`."""
         architecture = parse_architecture(self.network)
         model = load_network(encoder, self.tasks, architecture, folder / WEIGHTS)
-        return Network(model, tuple(architecture.further_outputs(self.tasks)))
+        calibrators = [self.calibration[task] for task in self.tasks] if self.calibration else []
+        return Network(model, tuple(architecture.further_outputs(self.tasks)), calibrators)
 
     def written(self) -> str:
         """See :meth:`pipeline.serving.kinds.base.Content.written`."""
-        return self.model_dump_json(indent=1, exclude={"kind"})
+        return self.model_dump_json(indent=1, exclude={"kind"} if self.calibration else {"kind", "calibration"})
 
     @classmethod
-    def packed(cls, *, weights: Path, tasks: Sequence[str], architecture: ArchitectureConfig) -> Packed:
+    def packed(
+        cls,
+        *,
+        weights: Path,
+        tasks: Sequence[str],
+        architecture: ArchitectureConfig,
+        calibrators: Sequence[Platt | Isotonic] = (),
+    ) -> Packed:
         """A trained network.
 
         Args:
             weights: Its safetensors weights.
             tasks: The tasks that its outputs predict.
             architecture: Its architecture.
+            calibrators: The calibrator of each task; empty for none.
         """
-        return Packed(cls(tasks=tuple(tasks), network=architecture.layers), {WEIGHTS: weights})
+        calibration = dict(zip(tasks, calibrators, strict=True)) if calibrators else {}
+        content = cls(tasks=tuple(tasks), network=architecture.layers, calibration=calibration)
+        return Packed(content, {WEIGHTS: weights})
 
 
 @dataclass(frozen=True)
@@ -79,10 +102,12 @@ class Network(Predictor):
     Args:
         model: The network, in evaluation mode.
         outputs_beside: The names of its further outputs.
+        calibrators: The calibrator of each task; empty for none.
     """
 
     model: Architecture
     outputs_beside: tuple[str, ...] = ()
+    calibrators: Sequence[Platt | Isotonic] = ()
 
     @property
     def further(self) -> tuple[str, ...]:
@@ -91,20 +116,24 @@ class Network(Predictor):
 
     def probabilities(self, window: Window) -> Tensor:
         """See :meth:`pipeline.serving.kinds.base.Predictor.probabilities`."""
-        return predicted(self.model.served_logits, window)
+        return predicted(self.model.served_logits, window, self.calibrators)
 
 
-def predicted(logits: Callable[[Bags, Tensor], Tensor], window: Window) -> Tensor:
+def predicted(
+    logits: Callable[[Bags, Tensor], Tensor], window: Window, calibrators: Sequence[Platt | Isotonic] = ()
+) -> Tensor:
     """Probabilities, rows x outputs, of encoded rows, some rows at a time.
 
     Args:
         logits: A network in evaluation mode, for the tasks' logits, or its method for those of all that is served.
         window: The rows, at least one.
+        calibrators: The calibrator of each output; empty for the sigmoid of the logits.
     """
     starts = range(0, len(window), _BATCH)
     batches = (window.batch(start, min(start + _BATCH, len(window))) for start in starts)
     with torch.inference_mode():
-        return torch.cat([logits(batch.bags, batch.value_BV).sigmoid() for batch in batches])
+        logit_NO = torch.cat([logits(batch.bags, batch.value_BV) for batch in batches])
+        return torch.from_numpy(calibrated(logit_NO.numpy(), calibrators)) if calibrators else logit_NO.sigmoid()
 
 
 def load_network(

@@ -51,6 +51,10 @@ OPTIONS = (
     "sharding.row_wise_from=300",
     "sharding.data_parallel_below=100",
 )
+RARE = (
+    *("train.keep_negatives=0.8", "train.prior_bias=true", "train.task_weights=inverse_entropy"),
+    *("train.task_patience=1", "train.task_snapshots=true", "train.calibration=platt", "train.epochs=4"),
+)
 Few = tuple[RunConfig, Prepared]
 Go = Callable[[RunConfig], Run]
 
@@ -91,6 +95,15 @@ class Story:
         assert newest_step(self.config(), self.few[1]) == 22
         torch.rand(7)  # another process has drawn other numbers
         self.go(self.config())
+
+    def rare(self) -> None:
+        """With the second epoch's end behind it, by which tasks have left."""
+        self.go(self.config(*RARE))
+
+    def rare_begun(self) -> None:
+        with at_step(38, kill), pytest.raises(KilledError):
+            self.go(self.config(*RARE))
+        self.go(self.config(*RARE))
 
     def begun(self) -> None:
         with at_step(10, kill), pytest.raises(KilledError):
@@ -215,6 +228,17 @@ def test_a_rank_may_have_no_rows(lived: Path, few: Few, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["stopped", "truncated"])
 def test_what_goes_on_ends_as_the_unbroken_run(lived: Path, few: Few, name: str) -> None:
     assert_same(run_of(name, lived, few), run_of("unbroken", lived, few))
+
+
+@pytest.mark.slow
+def test_rare_tasks_are_trained_alike_by_two_ranks(few: Few, tmp_path: Path) -> None:
+    on_two_ranks(tmp_path, few, [Story.rare, Story.rare_begun])
+    together, begun = (run_of(name, tmp_path, few, *RARE) for name in ("rare", "rare_begun"))
+    assert_same(begun, together)
+    alone = train(config_in(tmp_path / "alone", few, *RARE), few[1])
+    assert_close(together, alone)
+    assert [epoch.losses.keys() for epoch in together.history] == [epoch.losses.keys() for epoch in alone.history]
+    assert {t: s["epoch"] for t, s in together.snapshots.items()} == {t: s["epoch"] for t, s in alone.snapshots.items()}
 
 
 def test_another_number_of_ranks_goes_on(lived: Path, few: Few) -> None:

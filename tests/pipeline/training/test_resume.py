@@ -21,7 +21,7 @@ from pipeline.runs.run import Epoch, checkpoints_of, find_run
 from pipeline.training import trainer
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.runner import find_or_train
-from pipeline.training.trainer import Trainer
+from pipeline.training.trainer import Calibrators, Trainer
 from pipeline.training.training import train
 from tests.pipeline.training.stopping import (
     KilledError,
@@ -35,6 +35,13 @@ from tests.pipeline.training.stopping import (
     unbroken_run,
 )
 
+# Tasks leave after the first and after the second epoch.
+LEAVING = ("train.task_patience=1", "train.task_snapshots=true", "train.select_by=logloss", "train.method=gradvac")
+RARE = (
+    ("train.keep_negatives=0.6", "train.prior_bias=true", "train.task_weights=inverse_rate", "train.schedule=warmup"),
+    (*LEAVING, "train.calibration=platt", "train.ema=0.9"),
+    (*LEAVING, "train.table_kernel=fused", "train.table_optimizer=rowwise_adagrad"),
+)
 FUSED = ("train.method=pcgrad", "train.table_kernel=fused", "train.schedule=one_cycle")
 
 
@@ -62,6 +69,7 @@ FUSED = ("train.method=pcgrad", "train.table_kernel=fused", "train.schedule=one_
             pytest.param((*FUSED, f"train.table_optimizer={name}"), marks=pytest.mark.slow)
             for name in ("sgd", "rowwise_adagrad")
         ),
+        *(pytest.param(options, marks=pytest.mark.slow) for options in RARE),
     ],
 )
 def test_a_stopped_run_ends_as_an_unbroken_one(
@@ -86,20 +94,20 @@ def test_an_interruption_does_not_wait_for_an_evaluation(
 ) -> None:
     unbroken = unbroken_run(tmp_path, few)
     config, seen = config_in(tmp_path / "stopped", few, "train.checkpoint_every=1000"), list[Epoch]()
-    update, evaluate = Evaluator.update, Trainer.evaluate
+    update, evaluate = Evaluator.update, Trainer.evaluate_as
 
     def updated(*args: Any) -> None:
         interrupt()
         update(*args)
 
-    def interrupted(self: Trainer, name: str, on_step: Callable[[], None]) -> object:
+    def interrupted(self: Trainer, name: str, versions: list[Calibrators], on_step: Callable[[], None]) -> object:
         with pytest.MonkeyPatch.context() as patch:
             if name == split:
                 patch.setattr(Evaluator, "update", updated)
-            return evaluate(self, name, on_step)
+            return evaluate(self, name, versions, on_step)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "evaluate", interrupted)
+        patch.setattr(Trainer, "evaluate_as", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(config, few[1])
     assert newest_step(config, few[1]) == done
