@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -227,3 +227,19 @@ class Cut(Protocol):
 
     def backward(self, cotangent_BE: Tensor) -> None:
         """Send one cotangent into the tables."""
+
+
+@runtime_checkable
+class OwnLeaf(Protocol):
+    """The part of a :class:`Cut` for tables of which each is one task's own: no other task's loss reaches it.
+
+    They get the plain gradient of the losses, as a task's own parameters do, and no conflict is measured there.
+    """
+
+    @property
+    def own_BX(self) -> Tensor | None:
+        """Their pooled embeddings as a leaf that requires grad; None if there are none.
+
+        Its ``.grad`` is filled before ``backward`` is called, which sends it into these tables with the cotangent of
+        the others: the cut of several processes adds up the rows of all.
+        """

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gradops import jacobian
-from gradops.base import Cut, ElementwiseMethod, GramianMethod, Method, State
+from gradops.base import Cut, ElementwiseMethod, GramianMethod, Method, OwnLeaf, State
 from gradops.diagnostics import StepReport
 from gradops.gram_estimator import GramEstimator
 from gradops.group import Group, gathered, total
@@ -88,7 +88,7 @@ class Surgery:
         Raises:
             ValueError: If there is no part, or a share of the rows is measured and there are several parts.
         """
-        batch = self._take(parts, own, diagnose)
+        batch = self._take(parts, own, _own_leaves(cut), diagnose)
         with torch.no_grad():
             if isinstance(self.method, ElementwiseMethod):
                 return self._elementwise(self.method, batch, cut, diagnose), batch.roots
@@ -145,13 +145,18 @@ class Surgery:
         """Whether the Gram matrix of this step is to be taken."""
         return self.gram_TT is None or self.served >= self.estimator.every
 
-    def _take(self, parts: Iterable[Microbatch], own: Sequence[Tensor], diagnose: bool) -> _Batch:
-        """Go back through the towers and, if task gradients are needed, task by task through the shared part."""
+    def _take(
+        self, parts: Iterable[Microbatch], own: Sequence[Tensor], leaves: Sequence[Tensor], diagnose: bool
+    ) -> _Batch:
+        """Go back through the towers and, if task gradients are needed, task by task through the shared part.
+
+        The own leaves of a cut get their gradients as own parameters do, but keep those of this process's rows.
+        """
         due = self._reads and self._is_due
         samples = due and self.estimator.share < 1
         apart = (due and not samples) or (diagnose and not self.method.at_features)
         # No loop over parts, since its variable would keep the last part alive while the next is made.
-        followed = map(partial(self._follow, own=own, apart=apart, samples=samples), parts)
+        followed = map(partial(self._follow, own=[*own, *leaves], apart=apart, samples=samples), parts)
         batch = next(followed, None)
         if batch is None:
             raise ValueError("A step should have at least one micro-batch. Found none.")
@@ -283,3 +288,8 @@ def _in_range(formed: Callable[[Products], Tensor]) -> Tensor:
     """
     gram_TT = formed(gramian)
     return formed(scaled_gramian) if is_out_of_range(to_array(gram_TT)) else gram_TT
+
+
+def _own_leaves(cut: Cut | None) -> list[Tensor]:
+    """The leaf of a cut's tables that are a task's own; none if there are none."""
+    return [cut.own_BX] if isinstance(cut, OwnLeaf) and cut.own_BX is not None else []

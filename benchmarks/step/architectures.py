@@ -33,6 +33,7 @@ def architectures(setting: Setting) -> dict[str, ArchitectureConfig]:
         "shared_bottom of 8 members": ensemble,
         "mmoe": {"experts": 4, "expert": expert},
         "ple": {"shared_experts": 2, "own_experts": 1, "expert": expert[:1]},
+        "stem": {"shared_experts": 2, "own_experts": 1, "expert": expert[:1]},
         "esmm": {"bottom": bottom, "tower": [32], "given": {"task1": "task0"}},
         "aitm": {"bottom": expert, "chain": [f"task{place}" for place in range(setting.tasks)]},
         "dbmtl": {"bottom": bottom, "parents": {"task1": ["task0"]}},

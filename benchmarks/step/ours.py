@@ -47,7 +47,7 @@ def started(
     def step(bags: Bags, labels_BT: Tensor) -> object:
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             cut = model.cut(bags)
-            logits_BT, views = model.through(cut.leaf_BE, torch.empty(len(labels_BT), 0))
+            logits_BT, views = model.through(cut.leaf_BE, torch.empty(len(labels_BT), 0), cut.own_BX)
         losses_T = mean_losses(logits_BT.float() if half else logits_BT, labels_BT)
         return optimizer.step(losses_T, features=views, pooled=cut)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -43,9 +44,13 @@ class Setting:
         """This setting with the rows of every table multiplied."""
         return replace(self, rows=tuple(factor * rows for rows in self.rows))
 
-    def embedding(self, held: Tables) -> Embedding:
-        """The tables."""
-        tables = [Table(f"t{i}", rows, self.width, (f"t{i}",)) for i, rows in enumerate(self.rows)]
+    @property
+    def tables(self) -> list[Table]:
+        """The tables, each read by one feature."""
+        return [Table(f"t{i}", rows, self.width, (f"t{i}",)) for i, rows in enumerate(self.rows)]
+
+    def embedding(self, held: Tables, tables: Sequence[Table]) -> Embedding:
+        """The embedding of tables."""
         if held == "fused":
             return FusedEmbedding(tables, "adagrad")
         return TorchRecEmbedding(tables, "adagrad" if held == "sparse" else "adam")
@@ -53,7 +58,12 @@ class Setting:
     def model(self, held: Tables, rotations: Rotations | None = None) -> SharedBottom:
         """The network, from one seed."""
         model = SharedBottom(
-            self.embedding(held), values=0, tasks=self.tasks, bottom=self.bottom, dropout=0.0, head_transform=rotations
+            self.embedding(held, self.tables),
+            values=0,
+            tasks=self.tasks,
+            bottom=self.bottom,
+            dropout=0.0,
+            head_transform=rotations,
         )
         model.initialise(torch.Generator().manual_seed(0), embedding_std=0.05)
         return model
@@ -61,7 +71,8 @@ class Setting:
     def network(self, architecture: ArchitectureConfig) -> Architecture:
         """A network of another architecture over fused tables, from the same seed."""
         tasks = [f"task{i}" for i in range(self.tasks)]
-        model = architecture.build(self.embedding("fused"), values=0, tasks=tasks)
+        embedding = self.embedding("fused", architecture.tables(self.tables, tasks))
+        model = architecture.build(embedding, values=0, tasks=tasks)
         model.initialise(torch.Generator().manual_seed(0), embedding_std=0.05)
         return model
 

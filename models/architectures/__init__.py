@@ -19,6 +19,7 @@ from models.architectures.finalmlp import FinalMLPConfig as FinalMLPConfig
 from models.architectures.mmoe import MMoEConfig as MMoEConfig
 from models.architectures.ple import PLEConfig as PLEConfig
 from models.architectures.shared_bottom import SharedBottomConfig as SharedBottomConfig
+from models.architectures.stem import STEMConfig as STEMConfig
 
 ARCHITECTURES: dict[str, type[ArchitectureConfig]] = {
     config.__module__.rpartition(".")[2]: config

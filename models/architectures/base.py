@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from features.errors import InputError
 from models.embedding.base import Embedding
-from models.embedding.cut import Bags, TableCut
+from models.embedding.cut import Bags, Layout, TableCut
 from models.encodings.base import Encoding
 from models.encodings.numbers import Numbers
 from models.interactions.base import Interaction
@@ -57,6 +57,7 @@ class Architecture(nn.Module, ABC):
     numbers: Numbers | None
     interaction: Interaction | None
     members: MemberScale | None
+    own_tables: int
 
     def __init__(self, embedding: Embedding, head_transform: HeadTransform | None = None) -> None:
         super().__init__()
@@ -65,17 +66,23 @@ class Architecture(nn.Module, ABC):
         self.numbers = None
         self.interaction = None
         self.members = None
+        self.own_tables = 0  # number of tasks that have tables of their own
 
-    def through(self, pooled_BE: Tensor, value_BV: Tensor) -> tuple[Tensor, tuple[View, ...]]:
+    def through(
+        self, pooled_BE: Tensor, value_BV: Tensor, own_BX: Tensor | None = None
+    ) -> tuple[Tensor, tuple[View, ...]]:
         """Logits and shared views of any rows of a batch: the network above the embedding.
 
         Args:
-            pooled_BE: The rows' pooled embeddings.
+            pooled_BE: The rows' pooled embeddings, those of the tables that tasks share.
             value_BV: Their numeric values.
+            own_BX: The pooled embeddings of the tasks' own tables, one task's after another's; None where tasks have
+                none (:attr:`~models.architectures.base_config.ArchitectureConfig.has_own_tables`).
 
         Returns:
             As :meth:`through_layers`. An ensemble of K members has logits B x K x T; the shared tensor has B K rows.
         """
+        assert own_BX is None, "an architecture with tables of tasks' own extends this"
         input_BX = self.layers_input(pooled_BE, value_BV)
         if self.members is None:
             return self.through_layers(input_BX)
@@ -150,12 +157,13 @@ class Architecture(nn.Module, ABC):
 
     def forward(self, bags: Bags, value_BV: Tensor) -> Tensor:
         """Logits B x T, with the tables in the graph; those of an ensemble are of its members' mean probability."""
-        pooled_BE = self.embedding(bags)
+        pooled_BE, own_BX = self.pooled(bags)
         if self.members is None:
-            return self.through(pooled_BE, value_BV)[0]
-        rows = max(_AT_ONCE // self.members.members, 1)
-        pieces = zip(pooled_BE.split(rows), value_BV.split(rows), strict=True)
-        return torch.cat([mean_logit(self.through(*piece)[0]) for piece in pieces])
+            return self.through(pooled_BE, value_BV, own_BX)[0]
+        size = max(_AT_ONCE // self.members.members, 1)
+        pieces = [slice(start, start + size) for start in range(0, max(len(value_BV), 1), size)]
+        logits = (self.through(pooled_BE[p], value_BV[p], None if own_BX is None else own_BX[p])[0] for p in pieces)
+        return torch.cat([mean_logit(logits_BKT) for logits_BKT in logits])
 
     def served_logits(self, bags: Bags, value_BV: Tensor) -> Tensor:
         """Logits of all that a served model gives, B x O: those of the tasks, then those of the further outputs.
@@ -165,9 +173,27 @@ class Architecture(nn.Module, ABC):
         logits_BT: Tensor = self(bags, value_BV)
         return logits_BT
 
+    @property
+    def shared_layout(self) -> Layout:
+        """Columns and tables of the features in the tables that tasks share."""
+        return self.embedding.layout.first(1 + self.own_tables)
+
+    def bags_of_tables(self, bags: Bags) -> Bags:
+        """The bags that all tables read: those of the features, once more for each task with tables of its own."""
+        return bags.repeated(1 + self.own_tables) if self.own_tables else bags
+
+    def pooled(self, bags: Bags) -> tuple[Tensor, Tensor | None]:
+        """The pooled embeddings of a batch, attached to their tables: those that tasks share, and tasks' own."""
+        pooled_BX: Tensor = self.embedding(self.bags_of_tables(bags))
+        if not self.own_tables:
+            return pooled_BX, None
+        shared_BE, own_BX = pooled_BX.tensor_split([sum(self.shared_layout.widths)], dim=1)
+        return shared_BE, own_BX
+
     def cut(self, bags: Bags) -> TableCut:
         """The pooled embeddings of a batch, cut from their tables: the input of :meth:`through`."""
-        return self.embedding.cut(bags)
+        whole = self.embedding.cut(self.bags_of_tables(bags))
+        return whole.with_own(bags, self.shared_layout) if self.own_tables else whole
 
     def network_parameters(self) -> list[nn.Parameter]:
         """Every parameter except those of the head transform, which has its own optimizer."""

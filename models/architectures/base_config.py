@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Annotated, Any, Self
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, PositiveInt
 
-from features.encoder import EncodedValue
+from features.encoder import EncodedValue, Table
 from models.architectures.base import Architecture, HeadTransform
 from models.embedding.base import Embedding
 from models.encodings import EncodingsConfig
@@ -17,6 +18,8 @@ from models.layers.members import MemberHeads, MemberScale
 from models.layers.task_names import TaskNames
 
 DEFAULT_KIND = "shared_bottom"
+# Between a table's name and that of the task whose own copy it is: no feature and no task has it in its name.
+OWNED_BY = "-"
 
 
 class ArchitectureConfig(TaskNames, ABC):
@@ -34,6 +37,9 @@ class ArchitectureConfig(TaskNames, ABC):
             mean of theirs.
     """
 
+    # Whether each task has tables of its own beside those that all share, of the same features and sizes.
+    has_own_tables: ClassVar[bool] = False
+
     kind: str
     embedding_std: Annotated[float, Field(gt=0)] = 0.05
     interaction: AnyInteraction | None = None
@@ -47,6 +53,20 @@ class ArchitectureConfig(TaskNames, ABC):
         Methods with rotations map this vector, so they need an architecture that has it.
         """
         return None
+
+    def tables(self, tables: Sequence[Table], tasks: Sequence[str]) -> list[Table]:
+        """The tables of the network; whoever builds, sizes, saves or serves one asks here.
+
+        Args:
+            tables: The tables of the encoder.
+            tasks: The names of the tasks.
+
+        Returns:
+            These, which tasks share, and after them, where tasks have tables of their own, a copy of all for each task,
+            such as ``user_id-click``.
+        """
+        owners = tasks if self.has_own_tables else ()
+        return [*tables, *(replace(table, name=f"{table.name}{OWNED_BY}{task}") for task in owners for table in tables)]
 
     @classmethod
     @abstractmethod
@@ -81,7 +101,7 @@ class ArchitectureConfig(TaskNames, ABC):
         """The network with these keys, before initialisation; training, warm start and serving all build it here.
 
         Args:
-            embedding: Its embedding.
+            embedding: Its embedding, of the tables of :meth:`tables`.
             values: Number of numeric values, V.
             tasks: The names of the T tasks.
             head_transform: Module through which tasks read the shared vector; None for none.
@@ -95,7 +115,8 @@ class ArchitectureConfig(TaskNames, ABC):
             raise ValueError(f"`{self.kind}` should have no head transform: tasks share no single vector. Found one.")
         numbers = self.encoding.build(values, encoded)
         widths = [1] * values if numbers is None else numbers.widths
-        interaction = None if self.interaction is None else self.interaction.build(embedding.layout, sum(widths))
+        layout = embedding.layout.first(1 + len(tasks)) if self.has_own_tables else embedding.layout
+        interaction = None if self.interaction is None else self.interaction.build(layout, sum(widths))
         extra = 0 if interaction is None else interaction.extra
         network = self.network(embedding, values=sum(widths) + extra, tasks=tasks, head_transform=head_transform)
         network.numbers, network.interaction = numbers, interaction
@@ -105,7 +126,7 @@ class ArchitectureConfig(TaskNames, ABC):
                 raise ValueError(
                     f"`{self.kind}` should make a head of members for each task (models.layers.towers). Found {heads}."
                 )
-            network.members = MemberScale(self.ensemble, [*embedding.layout.widths, *[1] * extra, *widths])
+            network.members = MemberScale(self.ensemble, [*layout.widths, *[1] * extra, *widths])
         return network
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Protocol
 
@@ -33,6 +33,11 @@ class Bags:
         weight_N = None if self.weight_N is None else self.weight_N.to(device)
         return Bags(self.ids_N.to(device), self.lengths_FB.to(device), weight_N)
 
+    def repeated(self, times: int) -> Bags:
+        """The bags of all features several times one after another, for tables that read them several times."""
+        weight_N = None if self.weight_N is None else self.weight_N.repeat(times)
+        return Bags(self.ids_N.repeat(times), self.lengths_FB.repeat(times), weight_N)
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -53,6 +58,11 @@ class Layout:
         """The layout of tables whose features stand one after another."""
         places = [i for i, table in enumerate(tables) for _ in table.features]
         return cls([tables[i].width for i in places], places, [table.rows for table in tables])
+
+    def first(self, parts: int) -> Layout:
+        """The layout of the first part of the tables, where they are the same features' tables several times."""
+        features, tables = len(self.widths) // parts, len(self.rows) // parts
+        return Layout(self.widths[:features], self.tables[:features], self.rows[:tables])
 
     def starts(self) -> list[int]:
         """The number of each table's row 0, the rows of all tables numbered consecutively; and the number of rows."""
@@ -109,14 +119,17 @@ class Owners(Protocol):
 
 @dataclass(frozen=True)
 class TableCut:
-    """One batch's cut; implements :class:`gradops.base.Cut`.
+    """One batch's cut; implements :class:`gradops.base.Cut` and :class:`gradops.base.OwnLeaf`.
 
     Args:
         pooled_BE: Pooled embeddings, attached to the tables.
-        leaf_BE: The same values as a leaf that requires grad.
-        bags: The rows that the batch read.
-        layout: Columns and tables of the features.
+        leaf_BE: The same values as a leaf that requires grad; where tasks have tables of their own, the columns of the
+            tables that they share, which come first.
+        bags: The rows of these tables that the batch read.
+        layout: Columns and tables of the features, again those that tasks share.
         owners: The processes that read the tables together and sum the gradients of their rows; None for one process.
+        own_BX: The columns of the tables of which each is one task's own, as a leaf that requires grad; None without
+            any.
     """
 
     pooled_BE: Tensor
@@ -124,14 +137,38 @@ class TableCut:
     bags: Bags
     layout: Layout
     owners: Owners | None = None
+    own_BX: Tensor | None = None
 
     @classmethod
     def of(cls, pooled_BE: Tensor, bags: Bags, layout: Layout, owners: Owners | None = None) -> TableCut:
         """Cut the graph at the pooled embeddings."""
         return cls(pooled_BE, pooled_BE.detach().requires_grad_(), bags, layout, owners)
 
+    def with_own(self, bags: Bags, layout: Layout) -> TableCut:
+        """The cut of the same tables, of which all but the first are a task's own.
+
+        Args:
+            bags: The rows that the batch read in the tables that tasks share.
+            layout: Columns and tables of these.
+        """
+        leaf_BE, own_BX = self.pooled_BE.detach().tensor_split([sum(layout.widths)], dim=1)
+        leaves = (leaf_BE.requires_grad_(), own_BX.requires_grad_())
+        return replace(self, leaf_BE=leaves[0], own_BX=leaves[1], bags=bags, layout=layout)
+
+    def piece(self, rows: slice) -> tuple[Tensor, Tensor | None]:
+        """What a micro-batch of some rows reads: a leaf of its own, and its rows of the tasks' own columns."""
+        own_BX = None if self.own_BX is None else self.own_BX[rows]
+        return self.leaf_BE[rows].detach().requires_grad_(), own_BX
+
     def backward(self, cotangent_BE: Tensor) -> None:
-        """Send one cotangent into the tables: each is touched exactly once a step."""
+        """Send one cotangent into the tables: each is touched exactly once a step.
+
+        Args:
+            cotangent_BE: That of the leaf; the cotangent of the tasks' own columns is that leaf's ``.grad``.
+        """
+        if self.own_BX is not None:
+            own_BX = torch.zeros_like(self.own_BX) if self.own_BX.grad is None else self.own_BX.grad
+            cotangent_BE = torch.cat([cotangent_BE, own_BX], dim=1)
         self.pooled_BE.backward(cotangent_BE)
 
     def task_gradients(self, cotangent_BTE: Tensor) -> Iterator[Tensor]:

@@ -49,16 +49,18 @@ class TorchRecEmbedding(Embedding):
 
 
 def feature_keys(tables: Sequence[Table]) -> list[str]:
-    """The features, in the order of the pooled columns."""
-    return [name for table in tables for name in table.features]
+    """A key for each pooled feature, in the order of the columns: several tables may read one feature."""
+    return [key for table in tables for key in _keys_of(table)]
+
+
+def _keys_of(table: Table) -> list[str]:
+    return [f"{table.name}:{feature}" for feature in table.features]
 
 
 def collection(tables: Sequence[Table], *, weighted: bool, device: torch.device) -> EmbeddingBagCollection:
     """TorchRec's module of tables."""
     configs = [
-        EmbeddingBagConfig(
-            name=t.weights_name, feature_names=list(t.features), num_embeddings=t.rows, embedding_dim=t.width
-        )
+        EmbeddingBagConfig(name=t.weights_name, feature_names=_keys_of(t), num_embeddings=t.rows, embedding_dim=t.width)
         for t in tables
     ]
     return EmbeddingBagCollection(tables=configs, is_weighted=weighted, device=device)

@@ -12,6 +12,7 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
+from features.encoder import Encoder, Table
 from features.errors import InputError
 from models.architectures import parse_architecture
 from models.architectures.base_config import ArchitectureConfig
@@ -174,6 +175,11 @@ def snapshot_file(task: str) -> str:
 def architecture_of(config: RunConfig) -> ArchitectureConfig:
     """The architecture that the section ``[model]`` of a config describes."""
     return parse_architecture(config.model.model_dump())
+
+
+def tables_of(config: RunConfig, encoder: Encoder) -> list[Table]:
+    """The tables of a run's network: those of the encoder, and copies where tasks have tables of their own."""
+    return architecture_of(config).tables(encoder.tables(), config.tasks)
 
 
 def depends_on(config: RunConfig, prepared: Prepared) -> dict[str, Any]:

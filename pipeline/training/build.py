@@ -27,7 +27,7 @@ from pipeline.config.run import RunConfig
 from pipeline.config.train import TrainConfig
 from pipeline.data.batches import Batches
 from pipeline.data.prepared import Prepared
-from pipeline.runs.run import architecture_of
+from pipeline.runs.run import architecture_of, tables_of
 from pipeline.training.known_ids import KnownIds
 from pipeline.training.negatives import NegativeSampling
 from pipeline.training.optimizers import optimizer_of
@@ -61,7 +61,7 @@ def build_model(
         embedding: The embedding; TorchRec's plain one unless given.
     """
     model = architecture.build(
-        embedding or TorchRecEmbedding(encoder.tables(), weighted=encoder.spec.weighted),
+        embedding or TorchRecEmbedding(architecture.tables(encoder.tables(), tasks), weighted=encoder.spec.weighted),
         values=len(encoder.spec.value_features),
         tasks=tasks,
         head_transform=rotations,
@@ -78,7 +78,7 @@ def embedding_of(encoder: Encoder, config: RunConfig, group: Group = Alone()) ->
         InputError: If the kernel cannot hold one of the tables, or several ranks would share tables that are not
             fused.
     """
-    train, tables, weighted = config.train, encoder.tables(), encoder.spec.weighted
+    train, tables, weighted = config.train, tables_of(config, encoder), encoder.spec.weighted
     if train.table_kernel == "plain":
         if group.size > 1:
             raise _not_fused(train, group.size)

@@ -67,7 +67,7 @@ class Footprint:
         Args:
             config: The run.
             prepared: Its data.
-            tables: Its tables.
+            tables: Its tables, by :func:`pipeline.runs.run.tables_of`.
             here: Number of ranks on this machine; one is the first of all, which writes the file of whole tables.
             ranks: Number of all ranks.
         """
@@ -85,7 +85,7 @@ class Footprint:
 
     @classmethod
     def of(cls, config: RunConfig, prepared: Prepared, tables: Sequence[Table]) -> Footprint:
-        """The footprint of the run that a config describes, on prepared data and the tables of its encoder."""
+        """The footprint of the run that a config describes, on prepared data and its tables, as :meth:`on_ranks`."""
         with torch.device("meta"):
             embedding, values = PortableEmbedding(tables), len(config.spec.value_features)
             encoded = _encoded_values(config, prepared)
@@ -150,17 +150,16 @@ def _row_gradient_bytes(table: Table, batch: int, entries: Mapping[str, float]) 
 
 def _step_bytes(config: RunConfig, model: Architecture) -> int:
     """Bytes of activations, pooled embeddings, and every task's gradient of shared parameters, cotangents and rows."""
-    pooled, tasks = sum(model.embedding.layout.widths), len(config.tasks)
-    batch = config.train.batch_size
+    layout, tasks, batch = model.embedding.layout, len(config.tasks), config.train.batch_size
     rows = min(batch, config.train.micro_batch or batch)
-    activations = _activations(model, rows, pooled, len(config.spec.value_features))
+    activations = _activations(model, rows, len(config.spec.value_features))
     shared = sum(_bytes(p) for p in model.shared_parameters())
-    pooled_bytes = _NUMBER * batch * pooled
-    apart = shared + 2 * pooled_bytes + 2 * max(map(_bytes, activations), default=0)
-    return 2 * pooled_bytes + sum(map(_bytes, activations)) + tasks * apart
+    of_all, of_shared = (_NUMBER * batch * sum(widths) for widths in (layout.widths, model.shared_layout.widths))
+    apart = shared + 2 * of_shared + 2 * max(map(_bytes, activations), default=0)
+    return 2 * of_all + sum(map(_bytes, activations)) + tasks * apart
 
 
-def _activations(model: Architecture, rows: int, pooled: int, values: int) -> list[Tensor]:
+def _activations(model: Architecture, rows: int, values: int) -> list[Tensor]:
     """The tensors that a pass of some rows keeps until its backward pass, each once; the model is on device meta."""
     kept: dict[int, Tensor] = {}
     weights = {p.untyped_storage()._cdata for p in model.parameters()}
@@ -169,10 +168,12 @@ def _activations(model: Architecture, rows: int, pooled: int, values: int) -> li
         kept.setdefault(tensor.untyped_storage()._cdata, tensor)
         return tensor
 
-    pooled_BE = torch.empty(rows, pooled, device="meta", requires_grad=True)
+    shared, columns = sum(model.shared_layout.widths), sum(model.embedding.layout.widths)
+    pooled_BE = torch.empty(rows, shared, device="meta", requires_grad=True)
+    own_BX = torch.empty(rows, columns - shared, device="meta", requires_grad=True) if columns > shared else None
     value_BV = torch.empty(rows, values, device="meta")
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        model.train().through(pooled_BE, value_BV)
+        model.train().through(pooled_BE, value_BV, own_BX)
     return [tensor for place, tensor in kept.items() if place not in weights]
 
 

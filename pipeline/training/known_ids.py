@@ -13,6 +13,7 @@ from torch import Tensor
 
 from features.encoder import ID, Encoder, Table
 from features.transforms import FIRST_KNOWN, OUT_OF_VOCABULARY, PADDING
+from models.architectures.base_config import OWNED_BY
 from models.embedding.cut import Bags, Layout
 from pipeline.config.train import TrainConfig
 from pipeline.data.prepared import Prepared
@@ -76,11 +77,14 @@ class KnownIds:
         return replace(known, ids_N=known.ids_N.masked_fill(is_out_N, OUT_OF_VOCABULARY))
 
     def settled(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """A network's plain state, in which rows of unknown ids equal the row that was read in their place."""
+        """A network's plain state, in which rows of unknown ids equal the row that was read in their place.
+
+        Copies of a table that are a task's own read the same ids.
+        """
         rows = {table.weights_name: self._read_as[table.name] for table in self._tables}
         found = dict(state)
         for name, value in state.items():
-            for part in set(name.split(".")) & rows.keys():
+            for part in {part.partition(OWNED_BY)[0] for part in name.split(".")} & rows.keys():
                 found[name] = value[rows[part].to(value.device, torch.int64)]
         return found
 

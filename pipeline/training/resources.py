@@ -11,7 +11,7 @@ from features.errors import InputError
 from models.table_optimizers.names import choices
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.runs.run import find_run
+from pipeline.runs.run import find_run, tables_of
 from pipeline.training.footprint import Footprint, largest, table_bytes
 from pipeline.training.memory import available_memory, free_disk
 from pipeline.training.runner import concurrency
@@ -66,7 +66,8 @@ class ResourceCheck:
         """
         missing = sum(find_run(config, prepared) is None for config in configs)
         number = concurrency(workers, missing)
-        config, tables = max(configs, key=lambda c: len(c.tasks)), prepared.encoder().tables()
+        config = max(configs, key=lambda c: len(c.tasks))
+        tables = tables_of(config, prepared.encoder())
         others = {
             name: _needed(Footprint.on_ranks(_stepped_by(config, name), prepared, tables, *ranks), number)
             for name in choices(config.train.table_kernel, config.train.device)

@@ -327,9 +327,9 @@ class Trainer:
             yield self._part(batch, cut, share_BT, slice(start, start + size))
 
     def _part(self, batch: Batch, cut: TableCut, share_BT: Tensor, rows: slice) -> Microbatch:
-        leaf_BE = cut.leaf_BE[rows].detach().requires_grad_()
+        leaf_BE, own_BX = cut.piece(rows)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
-            logits_BT, views = self.model.through(leaf_BE, batch.value_BV[rows])
+            logits_BT, views = self.model.through(leaf_BE, batch.value_BV[rows], own_BX)
         sampled_BT = self.sampling.logits(logits_BT.float())
         losses_T = cross_entropy(sampled_BT, batch.labels_BT[rows], share_BT[rows])
         active = self.active

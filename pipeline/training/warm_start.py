@@ -14,7 +14,7 @@ from models.architectures.base import Architecture
 from models.embedding.portable import PortableEmbedding
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.runs.run import CONFIG, WEIGHTS, architecture_of, run_folder
+from pipeline.runs.run import CONFIG, WEIGHTS, architecture_of, run_folder, tables_of
 
 
 def warm_start(model: Architecture, config: RunConfig, prepared: Prepared, group: Group = Alone()) -> None:
@@ -51,7 +51,7 @@ def can_start(config: RunConfig, prepared: Prepared, run: str) -> bool:
         return False
     encoder = prepared.encoder()
     with torch.device("meta"):  # only shapes are compared
-        embedding, values = PortableEmbedding(encoder.tables()), len(encoder.spec.value_features)
+        embedding, values = PortableEmbedding(tables_of(config, encoder)), len(encoder.spec.value_features)
         encoded = encoder.encoded_values()
         model = architecture_of(config).build(embedding, values=values, tasks=config.tasks, encoded=encoded)
     with safe_open(folder / WEIGHTS, framework="pt") as saved:

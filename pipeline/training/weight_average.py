@@ -40,12 +40,13 @@ class WeightAverage:
         self._weights = {name: p.detach() for name, p in named if id(p) not in tables}
         self._averages = {name: value.clone() for name, value in self._weights.items()}
         self._rows = RowAverage(model.embedding, self._decay) if is_by_row else None
+        self._bags_of_tables = model.bags_of_tables
         self._is_used = False
 
     def before(self, bags: Bags) -> None:
         """Prepare for a step on a batch; among ranks, all take part."""
         if self._rows is not None:
-            self._rows.before(bags)
+            self._rows.before(self._bags_of_tables(bags))
 
     def after(self) -> None:
         """Add the weights after a step."""

@@ -30,7 +30,7 @@ from gradops.backward.graph import find_backward
 from gradops.methods import parse
 from gradops.rotation import Rotation, Rotations
 from models.architectures import ARCHITECTURES, parse_architecture
-from models.architectures.base import Architecture, View
+from models.architectures.base import Architecture, HeadTransform, View
 from models.embedding.cut import Bags, TableCut
 from models.embedding.portable import PortableEmbedding
 from models.encodings import EncodingsConfig
@@ -44,7 +44,7 @@ from pipeline.config.split import split_by_key
 from pipeline.data.batches import Batches
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
-from pipeline.runs.run import WEIGHTS, Epoch, Run, architecture_of
+from pipeline.runs.run import WEIGHTS, Epoch, Run, architecture_of, tables_of
 from pipeline.search.space import Space, at
 from pipeline.serving.kinds.network import NetworkContent
 from pipeline.serving.scorer import Scorer
@@ -99,13 +99,22 @@ WITH_A_HEAD = pytest.mark.parametrize(
 
 def network(kind: str, *, tables: Sequence[Table] = networks.TABLES, seed: int = 0) -> Architecture:
     """In float64, with weights large enough for gradients that reach the tables at full size."""
-    model = EXAMPLES[kind].build(PortableEmbedding(tables), values=VALUES, tasks=NAMES, encoded=encoded(kind))
+    model = built(kind, tables)
     model.double().initialise(torch.Generator().manual_seed(seed), embedding_std=0.5)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if not name.startswith("embedding."):
                 parameter.mul_(3)
     return model
+
+
+def built(
+    kind: str, tables: Sequence[Table] = networks.TABLES, head_transform: HeadTransform | None = None
+) -> Architecture:
+    embedding = PortableEmbedding(EXAMPLES[kind].tables(tables, NAMES))
+    return EXAMPLES[kind].build(
+        embedding, values=VALUES, tasks=NAMES, encoded=encoded(kind), head_transform=head_transform
+    )
 
 
 def encoded(kind: str) -> Sequence[EncodedValue]:
@@ -117,8 +126,7 @@ def rotated(kind: str, seed: int) -> Architecture:
     assert example.head_width is not None
     rotations = Rotations(Rotation(), tasks=TASKS, width=example.head_width)
     nn.init.normal_(rotations.angles, generator=torch.Generator().manual_seed(seed))
-    embedding = PortableEmbedding(networks.TABLES)
-    model = example.build(embedding, values=VALUES, tasks=NAMES, head_transform=rotations, encoded=encoded(kind))
+    model = built(kind, head_transform=rotations)
     model.double().eval()
     model.initialise(torch.Generator().manual_seed(seed), embedding_std=0.5)
     return model
@@ -131,7 +139,13 @@ def batch(seed: int = 0) -> tuple[Bags, Tensor, Tensor]:
 def losses_of(model: Architecture, seed: int = 0) -> Tensor:
     """With the tables in the graph."""
     bags, value_BV, labels_BT = batch(seed)
-    return networks.mean_losses(model.through(model.embedding(bags), value_BV)[0], labels_BT)
+    return networks.mean_losses(through(model, bags, value_BV)[0], labels_BT)
+
+
+def through(model: Architecture, bags: Bags, value_BV: Tensor) -> tuple[Tensor, tuple[View, ...]]:
+    """With the tables in the graph."""
+    pooled_BE, own_BX = model.pooled(bags)
+    return model.through(pooled_BE, value_BV, own_BX)
 
 
 def logits_of(model: Architecture, seed: int = 0) -> Tensor:
@@ -140,8 +154,13 @@ def logits_of(model: Architecture, seed: int = 0) -> Tensor:
     return logits_BT
 
 
+def shared_tables(model: Architecture) -> list[nn.Parameter]:
+    """All tables, without those that are a task's own."""
+    return list(model.embedding.tables())[: len(networks.TABLES)]
+
+
 def own_parameters(model: Architecture) -> list[nn.Parameter]:
-    others = {id(p) for p in [*model.shared_parameters(), *model.embedding.parameters()]}
+    others = {id(p) for p in [*model.shared_parameters(), *shared_tables(model)]}
     return [p for p in model.network_parameters() if id(p) not in others]
 
 
@@ -149,8 +168,8 @@ def parts(model: Architecture, cut: TableCut, size: int, seed: int) -> Iterator[
     _, value_BV, labels_BT = batch(seed)
     for start in range(0, BATCH, size):
         rows = slice(start, start + size)
-        leaf_BE = cut.leaf_BE[rows].detach().requires_grad_()
-        logits_BT, views = model.through(leaf_BE, value_BV[rows])
+        leaf_BE, own_BX = cut.piece(rows)
+        logits_BT, views = model.through(leaf_BE, value_BV[rows], own_BX)
         yield Microbatch(cross_entropy(logits_BT, labels_BT[rows], label_shares(labels_BT)[rows]), views, leaf_BE)
 
 
@@ -163,7 +182,7 @@ def our_step(model: Architecture, method: str, size: int, seed: int = 0) -> None
 
 def naive_step(model: Architecture, method: str, seed: int) -> None:
     """T full backward passes over dense tables; what is shared moves by the paper's combination of them."""
-    shared = [*model.shared_parameters(), *model.embedding.tables()]
+    shared = [*model.shared_parameters(), *shared_tables(model)]
     losses_T = losses_of(model, seed)
     rows = [torch.autograd.grad(loss, shared, retain_graph=True) for loss in losses_T]
     jac_TP = torch.stack([torch.cat([gradient.flatten() for gradient in row]) for row in rows])
@@ -222,7 +241,7 @@ def test_a_step_measured_at_the_features_is_the_naive_one(kind: str, method: str
     before, ours, naive = (network(kind) for _ in range(3))
     our_step(ours, method, BATCH)
     bags, value_BV, labels_BT = batch()
-    logits_BT, views = naive.through(naive.embedding(bags), value_BV)
+    logits_BT, views = through(naive, bags, value_BV)
     losses_T = networks.mean_losses(logits_BT, labels_BT)
     features, *beside = read_by_tasks(views)
     at_features = [grad(loss, view, retain_graph=True)[0] for loss, view in zip(losses_T, features, strict=True)]
@@ -235,7 +254,7 @@ def test_a_step_measured_at_the_features_is_the_naive_one(kind: str, method: str
         weight_T = torch.linalg.lstsq(torch.from_numpy(jac_TP).T, update_P[:, None]).solution.squeeze(1)
     others = [view for tensor in beside for view in tensor]
     moved = [w * g for tensor in beside for w, g in zip(weight_T, gradients(losses_T, tensor), strict=True)]
-    shared = [*naive.shared_parameters(), *naive.embedding.tables()]
+    shared = [*naive.shared_parameters(), *shared_tables(naive)]
     torch.autograd.backward([features[0], *others], [update_P.view_as(features[0]), *moved], inputs=shared)
     torch.optim.SGD(naive.parameters(), lr=LR).step()
     assert_same_change(before, ours, naive)
@@ -270,7 +289,7 @@ def test_losses_reach_the_parameters_that_the_architecture_says(kind: str) -> No
         found = torch.autograd.grad(loss, list(model.parameters()), retain_graph=True, allow_unused=True)
         for name, gradient in zip(reached, found, strict=True):
             reached[name] += gradient is not None and bool(gradient.any())
-    shared = {names[id(p)] for p in [*model.shared_parameters(), *model.embedding.tables()]}
+    shared = {names[id(p)] for p in [*model.shared_parameters(), *shared_tables(model)]}
     assert {name for name, tasks in reached.items() if tasks > 1} == shared
     assert all(reached.values()), f"no loss reaches {[name for name, tasks in reached.items() if not tasks]}"
 
@@ -280,7 +299,7 @@ def test_a_loss_reaches_what_is_shared_through_its_own_view_alone(kind: str) -> 
     model = network(kind)
     bags, value_BV, labels_BT = batch()
     cut = model.cut(bags)
-    logits, views = model.through(cut.leaf_BE, value_BV)
+    logits, views = model.through(cut.leaf_BE, value_BV, cut.own_BX)
     losses_T = networks.mean_losses(logits, labels_BT)
     assert logits.shape in [(BATCH, TASKS), (BATCH, EXAMPLES[kind].ensemble, TASKS)]
     read = read_by_tasks(views)
@@ -306,7 +325,7 @@ def test_task_gradients_are_those_of_autograd(kind: str) -> None:
     model = network(kind)
     bags, value_BV, labels_BT = batch()
     cut = model.cut(bags)
-    logits_BT, views = model.through(cut.leaf_BE, value_BV)
+    logits_BT, views = model.through(cut.leaf_BE, value_BV, cut.own_BX)
     shared, losses_T = model.shared_parameters(), networks.mean_losses(logits_BT, labels_BT)
     roots = jacobian.split(Microbatch(losses_T, views, cut.leaf_BE), [])
     expected = [torch.autograd.grad(loss, [*shared, cut.leaf_BE], retain_graph=True) for loss in losses_T]
@@ -322,7 +341,7 @@ def test_task_gradients_go_back_side_by_side(kind: str) -> None:
     model = network(kind)
     bags, value_BV, _ = batch()
     cut = model.cut(bags)
-    _, views = model.through(cut.leaf_BE, value_BV)
+    _, views = model.through(cut.leaf_BE, value_BV, cut.own_BX)
     if find_backward(read_by_tasks(views), model.shared_parameters(), cut.leaf_BE) is None:
         pytest.skip(f"`{kind}` has operations that are not known: autograd goes back once a task")
 
@@ -332,15 +351,17 @@ def test_a_member_is_a_network_with_its_own_scaling_and_heads(kind: str) -> None
     """Nothing else is a member's: one network with the weights of a member has its logits."""
     together, alone = network(f"{kind} of members"), network(kind)
     bags, value_BV, _ = batch()
-    pooled_BE = together.embedding(bags)
-    logits_BKT, _ = together.through(pooled_BE, value_BV)
+    pooled_BE, own_BX = together.pooled(bags)
+    logits_BKT, _ = together.through(pooled_BE, value_BV, own_BX)
     state, shapes = together.plain_state(), {name: value.shape for name, value in alone.state_dict().items()}
-    scale_KX = state.pop("members.scale")
+    scale_KE, scale_KV = state.pop("members.scale").split([pooled_BE.shape[1], VALUES], dim=1)
+    of_own = [state.pop(name) for name in list(state) if name.endswith("members.scale")]
     assert sum(state[name].shape != shape for name, shape in shapes.items()) == 2 * TASKS, "a weight and a bias a task"
-    for member, scale_X in enumerate(scale_KX):
+    for member in range(MEMBERS):
         mine = {name: v if v.shape == shapes[name] else v[member] for name, v in state.items()}
         alone.load_plain_state(mine)
-        expected_BT, _ = alone.through_layers(torch.cat([pooled_BE, value_BV], dim=1) * scale_X)
+        scaled_BX = None if own_BX is None else own_BX * torch.cat([scale_KE[member] for scale_KE in of_own])
+        expected_BT, _ = alone.through(pooled_BE * scale_KE[member], value_BV * scale_KV[member], scaled_BX)
         torch.testing.assert_close(logits_BKT[:, member], expected_BT, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(together(bags, value_BV).sigmoid(), logits_BKT.sigmoid().mean(1), rtol=1e-12, atol=0)
 
@@ -351,8 +372,7 @@ def test_a_start_depends_on_the_seed_alone(kind: str) -> None:
     for start, seed in ((1, 0), (2, 0), (2, 1)):
         with torch.random.fork_rng():
             torch.manual_seed(start)
-            embedding = PortableEmbedding(networks.TABLES)
-            model = EXAMPLES[kind].build(embedding, values=VALUES, tasks=NAMES, encoded=encoded(kind))
+            model = built(kind)
         model.initialise(torch.Generator().manual_seed(seed), embedding_std=0.5)
         states.append(model.state_dict())
     first, again, other = states
@@ -400,7 +420,7 @@ def test_a_network_without_a_head_takes_no_transform(kind: str) -> None:
     if example.head_width is None:
         rotations = Rotations(Rotation(), tasks=TASKS, width=4)
         with pytest.raises(ValueError, match="should have no head transform"):
-            example.build(PortableEmbedding(networks.TABLES), values=VALUES, tasks=NAMES, head_transform=rotations)
+            built(kind, head_transform=rotations)
     else:
         assert {head.in_features for head in rotated(kind, 0).heads()} == {example.head_width}
 
@@ -503,9 +523,8 @@ def test_its_numbers_can_be_searched(kind: str, data: Data, tmp_path: Path) -> N
 @RUNS
 def test_the_use_of_experts_is_recorded(kind: str, data: Data, trained: Trained) -> None:
     config, run = trained(kind)
-    model = architecture_of(config).build(
-        PortableEmbedding(data(kind).encoder().tables()), values=len(config.spec.value_features), tasks=run.tasks
-    )
+    embedding = PortableEmbedding(tables_of(config, data(kind).encoder()))
+    model = architecture_of(config).build(embedding, values=len(config.spec.value_features), tasks=run.tasks)
     first = run.history[0].diagnostics[0]
     recorded = {name.rpartition(".")[0].removeprefix("gate.") for name in first if name.startswith("gate.")}
     assert recorded == model.expert_gates().keys()
@@ -518,8 +537,9 @@ def test_the_use_of_experts_is_recorded(kind: str, data: Data, trained: Trained)
 @RUNS
 def test_the_bytes_of_a_run_are_foretold(kind: str, data: Data, trained: Trained) -> None:
     config, run = trained(kind)
-    foretold = Footprint.of(config, data(kind), data(kind).encoder().tables())
+    tables = tables_of(config, data(kind).encoder())
+    foretold = Footprint.of(config, data(kind), tables)
     weights = load_file(run.folder / WEIGHTS)
     assert foretold.weights == sum(value.numel() * value.element_size() for value in weights.values())
     larger = config.model_copy(update={"train": config.train.model_copy(update={"batch_size": 1024})})
-    assert Footprint.of(larger, data(kind), data(kind).encoder().tables()).step > foretold.step > 0
+    assert Footprint.of(larger, data(kind), tables).step > foretold.step > 0

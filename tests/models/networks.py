@@ -84,7 +84,7 @@ class Passed:
 
 def passed(model: Architecture, bags: Bags, value_BV: Tensor, labels_BT: Tensor) -> Passed:
     cut = model.cut(bags)
-    logits_BT, views = model.through(cut.leaf_BE, value_BV)
+    logits_BT, views = model.through(cut.leaf_BE, value_BV, cut.own_BX)
     return Passed(logits_BT, mean_losses(logits_BT, labels_BT), views, cut)
 
 

@@ -118,6 +118,16 @@ def part_of(whole: Bags, rows: slice) -> Bags:
     return Bags(whole.ids_N[mine_N], whole.lengths_FB.view(-1, BATCH)[:, rows].flatten(), weight_N)
 
 
+def tables(case: Case) -> list[Table]:
+    """Those of a case's network: an architecture may give tasks tables of their own."""
+    return ARCHITECTURES[case.architecture].example().tables(TABLES, networks.NAMES)
+
+
+def kinds(case: Case) -> dict[str, Kind]:
+    """What each of them is: a task's own is what the shared one is."""
+    return {table.name: case.kinds[table.name.partition("-")[0]] for table in tables(case)}
+
+
 def network(case: Case, embedding: Embedding) -> Architecture:
     example = ARCHITECTURES[case.architecture].example()
     rotation, config = parse(case.method).rotation, example.model_copy(update={"ensemble": case.members})
@@ -136,8 +146,8 @@ def network(case: Case, embedding: Embedding) -> Architecture:
 
 
 def above_tables(model: Architecture) -> list[torch.nn.Parameter]:
-    tables = {id(table) for table in model.embedding.parameters()}
-    return [parameter for parameter in model.network_parameters() if id(parameter) not in tables]
+    below = {id(table) for table in model.embedding.parameters()}
+    return [parameter for parameter in model.network_parameters() if id(parameter) not in below]
 
 
 def schedule(step: int) -> float:
@@ -171,9 +181,9 @@ def sharded_steps(case: Case, rank: int, world: int) -> Outcome:
     rows = ROWS[world]
     mine = slice(sum(rows[:rank]), sum(rows[: rank + 1]))
     embedding = ShardedEmbedding(
-        TABLES,
+        tables(case),
         case.rule,
-        Sharding(kinds=case.kinds),
+        Sharding(kinds=kinds(case)),
         weighted=case.pooling != "sum",
         drawn_at_once=256,  # tables are drawn in several pieces
     )
@@ -188,7 +198,7 @@ def sharded_steps(case: Case, rank: int, world: int) -> Outcome:
     following, average = LambdaLR(optimizer, schedule), RowAverage(embedding, DECAY)
     reports = []
     for step in range(STEPS):
-        average.before(part_of(bags(step, case.pooling), mine))
+        average.before(model.bags_of_tables(part_of(bags(step, case.pooling), mine)))
         cut = model.cut(part_of(bags(step, case.pooling), mine))
         if case.broken == "owners":
             cut = replace(cut, owners=None)
@@ -199,11 +209,11 @@ def sharded_steps(case: Case, rank: int, world: int) -> Outcome:
     assert_equal_on_ranks(network_state, world)
     weights, losses = (torch.stack([getattr(r, name) for r in reports]) for name in ("weights_T", "losses_T"))
     whole = embedding.whole_state()
-    tables = tables_of(whole) if rank == 0 else {}
-    assert average.state_dict()["tables"].keys() == set(range(len(TABLES)))
+    whole_tables = tables_of(case, whole) if rank == 0 else {}
+    assert average.state_dict()["tables"].keys() == set(range(len(tables(case))))
     average.add(STEPS)
     averages = embedding.whole_state()
-    return Outcome(weights, losses, network_state | tables, tables_of(averages) if rank == 0 else {})
+    return Outcome(weights, losses, network_state | whole_tables, tables_of(case, averages) if rank == 0 else {})
 
 
 def without_tables(model: Architecture) -> dict[str, Tensor]:
@@ -211,8 +221,8 @@ def without_tables(model: Architecture) -> dict[str, Tensor]:
 
 
 def optimizer_of(case: Case, model: Architecture, of_tables: Sequence[torch.optim.Optimizer], group: Any) -> Any:
-    tables = {id(table) for table in model.embedding.tables()}
-    sgd = torch.optim.SGD([p for p in model.network_parameters() if id(p) not in tables], lr=LR)
+    stepped = {id(table) for table in model.embedding.tables()}
+    sgd = torch.optim.SGD([p for p in model.network_parameters() if id(p) not in stepped], lr=LR)
     rotations = model.head_transform if isinstance(model.head_transform, Rotations) else None
     return MultiTaskOptimizer(
         JointOptimizer([sgd, *of_tables]),
@@ -230,8 +240,8 @@ def parts(case: Case, model: Architecture, cut: TableCut, step: int, mine: slice
     size = case.piece or BATCH
     for start in range(0, max(mine.stop - mine.start, 1), size):
         rows = slice(start, start + size)
-        leaf_BE = cut.leaf_BE[rows].detach().requires_grad_()
-        logits_BT, views = model.through(leaf_BE, values(step)[mine][rows].to(above_tables(model)[0]))
+        leaf_BE, own_BX = cut.piece(rows)
+        logits_BT, views = model.through(leaf_BE, values(step)[mine][rows].to(above_tables(model)[0]), own_BX)
         yield Microbatch(
             cross_entropy(logits_BT, labels(step)[mine][rows].to(logits_BT), share_BT[rows]), views, leaf_BE
         )
@@ -259,11 +269,11 @@ def assert_differences_are_refused(rank: int, world: int) -> None:
 
 def assert_spread(case: Case, embedding: ShardedEmbedding, world: int) -> None:
     """No rank holds a whole table that was to be divided, and none is held twice."""
-    for table in TABLES:
+    for table in tables(case):
         held = sum(shard.weights.numel() for shard in embedding.shards() if shard.table is table)
         everywhere = torch.tensor(held)
         dist.all_reduce(everywhere)
-        kind, whole = Sharding(kinds=case.kinds).kind(table, world), table.rows * table.width
+        kind, whole = Sharding(kinds=kinds(case)).kind(table, world), table.rows * table.width
         assert int(everywhere) == whole * (world if kind == "data_parallel" else 1)
         assert held < whole or world == 1 or kind in ("data_parallel", "table_wise") or table.width == 4
 
@@ -276,6 +286,7 @@ def assert_equal_on_ranks(state: dict[str, Tensor], world: int) -> None:
         assert all(torch.equal(value, other[name]) for other in everybody), f"{name} differs between ranks"
 
 
-def tables_of(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def tables_of(case: Case, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tables in an embedding's state, by their own names."""
-    return {table.name: state[f"collection.embedding_bags.{table.weights_name}.weight"].clone() for table in TABLES}
+    names = {table.name: f"collection.embedding_bags.{table.weights_name}.weight" for table in tables(case)}
+    return {name: state[there].clone() for name, there in names.items()}

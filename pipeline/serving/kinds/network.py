@@ -153,7 +153,8 @@ def load_network(
     values, encoded = len(encoder.spec.value_features), encoder.encoded_values()
     try:
         with torch.device("meta"):  # nothing is allocated before the declared sizes match the file
-            model = architecture.build(PortableEmbedding(encoder.tables()), values=values, tasks=tasks, encoded=encoded)
+            embedding = PortableEmbedding(architecture.tables(encoder.tables(), tasks))
+            model = architecture.build(embedding, values=values, tasks=tasks, encoded=encoded)
     except (TypeError, RuntimeError) as error:
         raise InputError(f"{weights} belongs to a network whose declared sizes exceed those of any tensor") from error
     wanted = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}

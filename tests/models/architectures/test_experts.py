@@ -1,4 +1,4 @@
-"""MMoE and PLE beside loops over experts in numpy, and beside torch-rechub with the same weights."""
+"""MMoE, PLE and STEM beside loops over experts in numpy, and beside torch-rechub with the same weights."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch_rechub.models import multi_task
 from models.architectures.base import Architecture
 from models.architectures.mmoe import MMoEConfig
 from models.architectures.ple import PLEConfig
+from models.architectures.stem import STEMConfig
 from models.embedding.portable import PortableEmbedding
 from tests.models import networks
 from tests.models.architectures import peers
@@ -59,17 +60,17 @@ class Naive:
         mixed: Array = sum((s * o for s, o in zip(score / score.sum(), outputs, strict=True)), np.zeros(1))
         return mixed
 
-    def tower(self, task: int, h: Array) -> float:
-        hidden = {k for k in self.weights if k.startswith(f"towers.{task}.0.")}
-        h = self.perceptron(f"towers.{task}.0", h, last_relu=True) if hidden else h
-        weight, bias = (self.weights[f"towers.{task}.1.{kind}"] for kind in ("weight", "bias"))
+    def tower(self, name: str, h: Array) -> float:
+        hidden = {k for k in self.weights if k.startswith(f"{name}.0.")}
+        h = self.perceptron(f"{name}.0", h, last_relu=True) if hidden else h
+        weight, bias = (self.weights[f"{name}.1.{kind}"] for kind in ("weight", "bias"))
         return float((weight @ h + bias)[0])
 
 
 def naive_mmoe(model: Architecture, config: MMoEConfig, x: Array) -> list[float]:
     naive = Naive(model)
     outputs = [naive.perceptron("experts", x, last_relu=True, expert=i) for i in range(config.experts)]
-    return [naive.tower(t, naive.mix(f"task_gates.{t}", x, outputs)) for t in range(networks.TASKS)]
+    return [naive.tower(f"towers.{t}", naive.mix(f"task_gates.{t}", x, outputs)) for t in range(networks.TASKS)]
 
 
 def naive_ple(model: Architecture, config: PLEConfig, x: Array) -> list[float]:
@@ -88,7 +89,21 @@ def naive_ple(model: Architecture, config: PLEConfig, x: Array) -> list[float]:
         own_x = [naive.mix(f"{name}.gates.{t}", before[t], own[t] + shared) for t in tasks]
         if level < config.levels - 1:
             shared_x = naive.mix(f"{name}.shared_gate", shared_x, [o for one in own for o in one] + shared)
-    return [naive.tower(t, own_x[t]) for t in tasks]
+    return [naive.tower(f"towers.{t}", own_x[t]) for t in tasks]
+
+
+def naive_stem(model: Architecture, config: STEMConfig, shared_x: Array, own_x: list[Array], values: Array) -> Array:
+    """The shared embeddings of a row, those of each task, and its numbers."""
+    naive, tasks = Naive(model), range(networks.TASKS)
+    read = {f"own.{t}.experts": (np.r_[own_x[t], values], config.own_experts) for t in tasks}
+    read["shared"] = (np.r_[shared_x, values], config.shared_experts)
+    outputs = [
+        naive.perceptron(name, x, last_relu=True, expert=i)
+        for name, (x, experts) in read.items()
+        for i in range(experts)
+    ]
+    gated = [naive.mix(f"own.{t}.gate", np.r_[own_x[t], shared_x, values], outputs) for t in tasks]
+    return np.array([naive.tower(f"own.{t}.tower", h) for t, h in zip(tasks, gated, strict=True)])
 
 
 @pytest.mark.parametrize("config", [MMoEConfig.example(), MMoEConfig(experts=2, expert=(5,))])
@@ -104,6 +119,32 @@ def test_ple_is_the_papers(levels: int) -> None:
     model, x_BX = network(config), rows()
     expected = [naive_ple(model, config, x) for x in x_BX]
     np.testing.assert_allclose(logits(model, x_BX), expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("config", [STEMConfig.example(), STEMConfig(shared_experts=1, expert=(5,))])
+def test_stem_is_the_papers(config: STEMConfig) -> None:
+    """From the rows of the tables on: the weighted sum of a bag's rows, in the shared tables and each task's."""
+    tables = config.tables(networks.TABLES, networks.NAMES)
+    model = config.build(PortableEmbedding(tables), values=networks.VALUES, tasks=networks.NAMES).double()
+    model.initialise(torch.Generator().manual_seed(0), embedding_std=0.5)
+    bags, value_BV = networks.bags(ROWS, 0, weighted=True), networks.values(ROWS, 0)
+    assert bags.weight_N is not None
+    found = model.eval()(bags, value_BV).detach().numpy()
+    weights = [table.detach().numpy() for table in model.embedding.tables()]
+    bag_N = np.repeat(np.arange(len(bags.lengths_FB)), bags.lengths_FB.numpy())
+    for row in range(ROWS):
+        entries = [np.flatnonzero(bag_N == feature * ROWS + row) for feature in range(len(networks.TABLES))]
+        read = [
+            np.concatenate(
+                [
+                    bags.weight_N.numpy()[mine] @ weights[copy * len(entries) + feature][bags.ids_N.numpy()[mine]]
+                    for feature, mine in enumerate(entries)
+                ]
+            )
+            for copy in range(1 + networks.TASKS)
+        ]
+        expected = naive_stem(model, config, read[0], read[1:], value_BV[row].numpy())
+        np.testing.assert_allclose(found[row], expected, rtol=1e-12, atol=1e-14)
 
 
 def test_mmoe_is_torch_rechubs() -> None:

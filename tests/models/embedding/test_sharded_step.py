@@ -92,7 +92,7 @@ def test_ranks_step_as_one_process(world: tuple[int, dict[str, Outcome]], case: 
     if not wanted.weights_ST.isnan().all():
         # Of a Gram matrix of float32 against one of float64; that of one rank's rows is off by more than 1e-3.
         assert_close("weights", found.weights_ST, wanted.weights_ST, 1e-5)
-    start = state_of(dense(case))
+    start = state_of(case, dense(case))
     for name, value in wanted.state.items():
         assert (value - start[name]).abs().max() > 1e-4, f"{name} did not move: the comparison would show nothing"
         assert_close(name, found.state[name], value, 1e-5)
@@ -130,7 +130,7 @@ def alone(name: str, world: int) -> Outcome:
         world: How many ranks it is compared with; only where each measures some of its rows does it matter.
     """
     case = next(case for case in [*CASES, *BROKEN] if case.name == name)
-    model, sums = dense(case), [torch.zeros(())] * len(ranks.TABLES)
+    model, sums = dense(case), [torch.zeros(())] * len(ranks.tables(case))
     reports: list[Report] = []
     moving: dict[str, Tensor] = {}
     at_features = parse(case.method).at_features or case.estimator.measure == "features"
@@ -143,11 +143,11 @@ def alone(name: str, world: int) -> Outcome:
             sums[place] = sums[place] + squares(table.grad, case.rule)
             with torch.no_grad():
                 table.sub_(rate * table.grad / (1.0 if case.rule == "sgd" else sums[place].sqrt() + 1e-8))
-                name = ranks.TABLES[place].name
+                name = ranks.tables(case)[place].name
                 moving[name] = ranks.DECAY * moving.get(name, 0 * table) + (1 - ranks.DECAY) * table
     weights, losses = zip(*reports, strict=True)
     averages = {name: value / (1 - ranks.DECAY**STEPS) for name, value in moving.items()}
-    return Outcome(torch.stack(weights), torch.stack(losses), state_of(model), averages)
+    return Outcome(torch.stack(weights), torch.stack(losses), state_of(case, model), averages)
 
 
 def squares(gradient: Tensor, rule: str) -> Tensor:
@@ -162,29 +162,30 @@ def by_full_passes(case: Case, model: Architecture, world: int) -> Callable[[int
     measured_B1 = measured(case, world)
     method, tables = parse(case.method), list(model.embedding.tables())
     assert isinstance(method, GramianMethod)
-    shared = [*model.shared_parameters(), *tables]
+    shared = [*model.shared_parameters(), *tables[: len(ranks.TABLES)]]
     own = [p for p in model.network_parameters() if all(p is not other for other in shared)]
+    network = [p for p in model.network_parameters() if all(p is not table for table in tables)]
     memory = [method.start(networks.TASKS, torch.Generator().manual_seed(0))]
 
     def step_of(step: int) -> Report:
-        pooled_BE, labels_BT = model.embedding(bags(case, step)), ranks.labels(step)
-        logits, _ = model.through(pooled_BE, ranks.values(step).double())
+        pooled_BE, own_BX = model.pooled(bags(case, step))
+        logits, _ = model.through(pooled_BE, ranks.values(step).double(), own_BX)
+        labels_BT = ranks.labels(step)
         share_BT = label_shares(labels_BT)
         losses_T = cross_entropy(logits, labels_BT, share_BT)
         jac_TP = full_passes(losses_T, shared)
         seen_TP = full_passes(cross_entropy(logits, labels_BT, share_BT * measured_B1), shared)
         gram_TT = seen_TP @ seen_TP.T / measured_B1.mean() ** 2
+        model.zero_grad()
         losses_T.sum().backward(inputs=own)
         weights_T, memory[0] = method.step(gram_TT, losses_T.detach(), memory[0])
         parts = (weights_T @ jac_TP).split([p.numel() for p in shared])
         for parameter, part in zip(shared, parts, strict=True):
             parameter.grad = part.view_as(parameter)
         with torch.no_grad():
-            for parameter in [*model.shared_parameters(), *own]:
+            for parameter in network:
                 assert parameter.grad is not None
                 parameter.sub_(LR * ranks.schedule(step) * parameter.grad)
-        for parameter in own:
-            parameter.grad = None
         return weights_T, losses_T.detach()
 
     return step_of
@@ -217,12 +218,12 @@ def by_our_optimizer(case: Case, model: Architecture) -> Callable[[int], Report]
 
 
 def dense(case: Case) -> Architecture:
-    return ranks.network(case, PortableEmbedding(ranks.TABLES)).double()
+    return ranks.network(case, PortableEmbedding(ranks.tables(case))).double()
 
 
 def bags(case: Case, step: int) -> Bags:
     return networks.as_type(ranks.bags(step, case.pooling), torch.float64)
 
 
-def state_of(model: Architecture) -> dict[str, Tensor]:
-    return ranks.without_tables(model) | ranks.tables_of(model.embedding.state_dict())
+def state_of(case: Case, model: Architecture) -> dict[str, Tensor]:
+    return ranks.without_tables(model) | ranks.tables_of(case, model.embedding.state_dict())
