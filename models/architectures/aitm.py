@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
@@ -15,7 +15,7 @@ from models.architectures.base_config import ArchitectureConfig
 from models.embedding.base import Embedding
 from models.layers.experts import mixed
 from models.layers.multilayer import multilayer
-from models.layers.related import related
+from models.layers.related import parts_read, related
 from models.layers.task_graph import TaskGraph
 from models.layers.towers import tower
 
@@ -62,8 +62,7 @@ class AITM(Architecture):
     def __init__(self, embedding: Embedding, *, values: int, tasks: Sequence[str], config: AITMConfig) -> None:
         super().__init__(embedding)
         width, read = sum(embedding.layout.widths) + values, config.bottom[-1]
-        trained = [task for task in config.chain if task in tasks]
-        self._graph = TaskGraph.of(_links(trained), tasks, detach=config.detach)
+        self._graph = config.graph(tasks)
         self.bottoms = nn.ModuleList(multilayer(width, config.bottom, config.dropout) for _ in tasks)
         self.transfers = nn.ModuleDict(
             {str(task): Transfer(read, config.dropout) for task, parents in enumerate(self._graph.parents) if parents}
@@ -128,6 +127,14 @@ class AITMConfig(ArchitectureConfig):
     def relations(self) -> Mapping[str, Sequence[str]]:
         """Each task of the chain but the first, with the one before."""
         return _links(self.chain)
+
+    def graph(self, tasks: Sequence[str]) -> TaskGraph:
+        """The trained tasks of the chain, which closes over those that are not trained."""
+        return TaskGraph.of(_links([task for task in self.chain if task in tasks]), tasks, detach=self.detach)
+
+    def parts_read(self, tasks: Sequence[str]) -> Sequence[Set[int]]:
+        """An earlier task reads its own vector alone, every other one the base and the vectors of those before."""
+        return parts_read(self.graph(tasks))
 
     def network(
         self, embedding: Embedding, *, values: int, tasks: Sequence[str], head_transform: HeadTransform | None

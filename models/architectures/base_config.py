@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Self
 
@@ -15,6 +15,7 @@ from models.embedding.base import Embedding
 from models.encodings import EncodingsConfig
 from models.interactions import AnyInteraction
 from models.layers.members import MemberHeads, MemberScale
+from models.layers.task_graph import BASE
 from models.layers.task_names import TaskNames
 
 DEFAULT_KIND = "shared_bottom"
@@ -67,6 +68,16 @@ class ArchitectureConfig(TaskNames, ABC):
         """
         owners = tasks if self.has_own_tables else ()
         return [*tables, *(replace(table, name=f"{table.name}{OWNED_BY}{task}") for task in owners for table in tables)]
+
+    def parts_read(self, tasks: Sequence[str]) -> Sequence[Set[int]]:
+        """For each task, the parts that it reads of the tensor at which conflict "at the features" is measured.
+
+        Tasks that have no part in common would never be in conflict there, whatever their losses ask for.
+
+        Args:
+            tasks: The names of the trained tasks.
+        """
+        return [{BASE} for _ in tasks]
 
     @classmethod
     @abstractmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Annotated, Literal, Self
 
 import torch
@@ -14,7 +14,7 @@ from models.architectures.base_config import ArchitectureConfig
 from models.embedding.base import Embedding
 from models.layers.experts import BatchedLinear
 from models.layers.multilayer import multilayer
-from models.layers.related import related
+from models.layers.related import parts_read, related
 from models.layers.task_graph import TaskGraph
 from models.layers.towers import head
 
@@ -106,6 +106,10 @@ class DBMTLConfig(ArchitectureConfig):
     def relations(self) -> Mapping[str, Sequence[str]]:
         """The parents of each task."""
         return self.parents
+
+    def parts_read(self, tasks: Sequence[str]) -> Sequence[Set[int]]:
+        """An earlier task reads its own vector alone, every other one the base and the vectors of those before."""
+        return parts_read(TaskGraph.of(self.parents, tasks, detach=self.detach))
 
     def network(
         self, embedding: Embedding, *, values: int, tasks: Sequence[str], head_transform: HeadTransform | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Annotated, Any, Literal, Self
 
 import torch
@@ -16,7 +16,7 @@ from models.embedding.base import Embedding
 from models.embedding.cut import Bags
 from models.layers.multilayer import multilayer
 from models.layers.related import Read, read_by_tasks
-from models.layers.task_graph import TaskGraph
+from models.layers.task_graph import BASE, TaskGraph
 from models.layers.towers import tower
 
 
@@ -142,6 +142,14 @@ class ESMMConfig(ArchitectureConfig):
     def relations(self) -> Mapping[str, Sequence[str]]:
         """Each task that is given another one, with this one."""
         return {task: (given,) for task, given in self.given.items()}
+
+    def parts_read(self, tasks: Sequence[str]) -> Sequence[Set[int]]:
+        """A task reads the logits of all tasks before it; its own logit if others are given it, else the base."""
+        graph = TaskGraph.of(self.relations, tasks, detach=self.detach)
+        found: dict[int, set[int]] = {}
+        for task in graph.order:
+            found[task] = {task if task in graph.reached else BASE}.union(*(found[p] for p in graph.parents[task]))
+        return [found[task] for task in range(len(tasks))]
 
     def further_outputs(self, tasks: Sequence[str]) -> Sequence[str]:
         """The tasks given their earlier ones, where both are trained: ``purchase_given_click``."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.layers.task_graph import TaskGraph
+from models.layers.task_graph import BASE, TaskGraph
 from models.layers.views import views_of
 
 
@@ -74,3 +74,11 @@ def related(
             before = [read.earlier[p] if p in earlier else found[p].detach() for p in parents]
             found[task] = make(task, read.base_BX, before)
     return [found[task] for task in range(len(reads))], views
+
+
+def parts_read(graph: TaskGraph) -> list[set[int]]:
+    """For each task, what it reads in :func:`related`: the base, and the vectors of earlier tasks, by their places."""
+    reached = set(graph.reached)
+    return [
+        {task} if task in reached else {BASE, *(reached & {*parents})} for task, parents in enumerate(graph.parents)
+    ]

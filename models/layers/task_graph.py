@@ -23,6 +23,9 @@ def circle_of(relations: Mapping[str, Sequence[str]]) -> Sequence[str]:
     return ()
 
 
+BASE = -1  # the part that no earlier task has made, among the parts that a task reads
+
+
 @dataclass(frozen=True)
 class TaskGraph:
     """Trained tasks, by their places, of which some are built on others.

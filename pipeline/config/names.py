@@ -57,6 +57,11 @@ class Resolver(Protocol):
     def unread_encodings(self, model: Declared, encodings: Collection[str]) -> Sequence[str]:
         """The encodings of numbers whose keys in ``[model]`` are set, though they are none of these."""
 
+    def unmeasurable(
+        self, model: Declared, tasks: Sequence[str], methods: Collection[str], measure: str
+    ) -> Sequence[str]:
+        """The reasons why conflict of these trained tasks cannot be measured where ``measure`` or a method says."""
+
     def unfit(self, method: str, tasks: int, model: Declared) -> str | None:
         """The reason why a method does not fit a number of tasks or an architecture; None if it fits."""
 

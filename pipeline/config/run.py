@@ -220,6 +220,7 @@ class RunConfig(Declared):
         if resolver := resolver_of(info):
             methods = dict.fromkeys([self.train.method, *self.compare.methods, *self.search.methods])
             problems += [p for text in methods if (p := resolver.unfit(text, len(self.tasks), self.model))]
+            problems += resolver.unmeasurable(self.model, self.tasks, methods, self.train.measure)
             problems += resolver.misnamed(self.model, tuple(self.spec.tasks))
             if self.train.dropout_schedule != "constant" and not getattr(self.model, "dropout", 0):
                 problems.append(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,25 @@ class Modules:
     def unread_encodings(self, model: Declared, encodings: Collection[str]) -> Sequence[str]:
         """As :meth:`pipeline.config.names.Resolver.unread_encodings`."""
         return parse_architecture(model.model_dump()).encoding.unread(encodings)
+
+    def unmeasurable(
+        self, model: Declared, tasks: Sequence[str], methods: Collection[str], measure: str
+    ) -> Sequence[str]:
+        """As :meth:`pipeline.config.names.Resolver.unmeasurable`."""
+        architecture = parse_architecture(model.model_dump())
+        pairs = combinations(zip(tasks, architecture.parts_read(tasks), strict=True), 2)
+        apart = next(((one, other) for (one, of_one), (other, of_other) in pairs if not of_one & of_other), None)
+        if apart is None:
+            return ()
+        reason = (
+            f"at the features of `{architecture.kind}` the tasks `{apart[0]}` and `{apart[1]}` read different tensors, "
+            "so that no conflict of theirs would ever be found; `model.detach = true` lets all tasks read the same one"
+        )
+        at_features = [text for text in methods if parse(text).at_features]
+        problems = [f"method `{text}` is defined at the features: {reason}; or leave it out" for text in at_features]
+        if measure == "features":
+            problems.append(f'train.measure = "features": {reason}; or set `train.measure = "parameters"`')
+        return problems
 
     def unfit(self, method: str, tasks: int, model: Declared) -> str | None:
         """As :meth:`pipeline.config.names.Resolver.unfit`; found by trying the method on one step."""

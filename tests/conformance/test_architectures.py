@@ -319,6 +319,24 @@ def test_a_loss_reaches_what_is_shared_through_its_own_view_alone(kind: str) -> 
                 torch.testing.assert_close(ours, expected, rtol=1e-11, atol=1e-14)
 
 
+@pytest.mark.parametrize("kind", ALONE)
+@pytest.mark.parametrize("detach", [False, True])
+def test_tasks_have_in_common_at_the_features_what_the_config_says(kind: str, detach: bool) -> None:
+    """Two tasks' gradients at the features have no column in common if and only if they read no part in common."""
+    example = ALONE[kind]
+    if hasattr(example, "detach"):
+        example = example.model_copy(update={"detach": detach})
+    model = example.build(PortableEmbedding(example.tables(networks.TABLES, NAMES)), values=VALUES, tasks=NAMES)
+    model.double().initialise(torch.Generator().manual_seed(0), embedding_std=0.5)
+    bags, value_BV, labels_BT = batch()
+    logits_BT, views = through(model, bags, value_BV)
+    found = gradients(networks.mean_losses(logits_BT, labels_BT), read_by_tasks(views)[0])
+    touched_TX = torch.stack([gradient.flatten(1).any(0) for gradient in found])
+    parts = example.parts_read(NAMES)
+    for one, other in itertools.combinations(range(TASKS), 2):
+        assert bool((touched_TX[one] & touched_TX[other]).any()) == bool(parts[one] & parts[other])
+
+
 @KINDS
 def test_task_gradients_are_those_of_autograd(kind: str) -> None:
     """Side by side where all operations are known, else task by task."""

@@ -177,3 +177,30 @@ def test_relations_that_cannot_be_are_refused(written: dict[str, Any], problem: 
 def test_a_task_that_the_config_does_not_declare_is_named(written: list[str]) -> None:
     with pytest.raises(InputError, match="model names `marriage`, which is not a task"):
         load_config(ROOT / "configs" / "debug.toml", [*written, "model.tower=[]", "model.bottom=[8]"])
+
+
+CHAIN = ["model.kind=aitm", "model.chain=['income', 'marital', 'education']", "model.tower=[]", "model.bottom=[8]"]
+READ_DIFFERENT = "the tasks `income` and `marital` read different tensors"
+
+
+@pytest.mark.parametrize(
+    ("where", "problems"),
+    [
+        (["train.measure=features"], [f'train.measure = "features": at the features of `aitm` {READ_DIFFERENT}']),
+        (
+            ["compare.methods=['mgda_ub', 'pcgrad']"],
+            [f"`mgda_ub` is defined at the features: at the features of `aitm` {READ_DIFFERENT}"],
+        ),
+        (["train.measure=features", "model.detach=true"], []),
+        (["train.measure=features", "train.tasks=['income', 'marital']"], []),
+        (["train.measure=parameters"], []),
+    ],
+)
+def test_conflict_is_not_measured_where_tasks_read_different_tensors(where: list[str], problems: list[str]) -> None:
+    try:
+        load_config(ROOT / "configs" / "debug.toml", [*CHAIN, *where])
+        found = ""
+    except InputError as error:
+        found = str(error)
+    assert all(problem in found for problem in problems)
+    assert bool(found) == bool(problems)

@@ -24,11 +24,15 @@ from tests.pipeline.training.stopping import config_in
 IDS = 'train.ids={"country_father"={left_out=true},"det_ind_code"={min_count=20},"det_occ_code"={dropout=0.5}}'
 
 
+@pytest.mark.parametrize("model", [(), pytest.param(("model={kind='stem'}",), marks=pytest.mark.slow)])
 def test_a_served_network_scores_as_training_and_evaluation_read_ids(
-    tmp_path: Path, few: tuple[RunConfig, Prepared]
+    tmp_path: Path, few: tuple[RunConfig, Prepared], model: tuple[str, ...]
 ) -> None:
-    """The scores of the served network, on rows with all their ids: those of the unknown ones change nothing."""
-    config, prepared = config_in(tmp_path, few, IDS), few[1]
+    """The scores of the served network, on rows with all their ids: those of the unknown ones change nothing.
+
+    Also where tasks have tables of their own.
+    """
+    config, prepared = config_in(tmp_path, few, IDS, *model), few[1]
     run, rows = train(config, prepared), TestRows(prepared)
     labels_NT, found_NT = rows.labels(run.tasks), scores_of(run, rows)
     for place, task in enumerate(run.tasks):
