@@ -90,7 +90,8 @@ class TaskGradients:
 
     def plus(self, other: TaskGradients) -> TaskGradients:
         """The gradients of both micro-batches, added in the memory of this one."""
-        torch._foreach_add_(self.blocks, other.blocks)
+        if self.blocks:
+            torch._foreach_add_(self.blocks, other.blocks)
         return TaskGradients(self.blocks, self.cotangents + other.cotangents)
 
     def over(self, group: Group) -> TaskGradients:
@@ -104,9 +105,11 @@ class TaskGradients:
 
     def combined(self, weights_T: Tensor) -> tuple[list[Tensor], Tensor | None]:
         """The weighted sum over tasks: in each shared parameter, as parts of one memory, and at the leaf, B x E."""
-        weights_T = weights_T.to(self.blocks[0].dtype)
-        sizes = [block.shape[1] for block in self.blocks]
-        gradients = list(weights_T.new_empty(sum(sizes)).split(sizes))
+        gradients: list[Tensor] = []
+        if self.blocks:
+            weights_T = weights_T.to(self.blocks[0].dtype)
+            sizes = [block.shape[1] for block in self.blocks]
+            gradients += weights_T.new_empty(sum(sizes)).split(sizes)
         for block_TP, gradient_P in zip(self.blocks, gradients, strict=True):
             torch.mv(block_TP.T, weights_T, out=gradient_P)
         if not self.cotangents:

@@ -33,7 +33,8 @@ class MultiTaskOptimizer(Optimizer):
     Args:
         optimizer: Any torch optimizer over all of the model's parameters but the rotations' angles.
         method: The method that combines task gradients.
-        shared: The parameters that several tasks share, of one dtype, without the tables behind a cut.
+        shared: The parameters that several tasks share, of one dtype, without the tables behind a cut; none if tasks
+            share only these tables.
         estimator: The measurement of conflict; exact by default. A method that is defined at the features is
             always measured there.
         rotations: The rotations through which the towers read the shared representation, if the method has rotations.
@@ -44,7 +45,7 @@ class MultiTaskOptimizer(Optimizer):
         gauge: The former name of ``estimator``, kept for one release.
 
     Raises:
-        ValueError: If ``shared`` is empty, mixes dtypes or holds a parameter that the optimizer does not step,
+        ValueError: If ``shared`` mixes dtypes or holds a parameter that the optimizer does not step,
             ``rotations`` are not those of the method, or both ``estimator`` and ``gauge`` are given.
 
     Example:
@@ -100,7 +101,7 @@ class MultiTaskOptimizer(Optimizer):
     def _check(self, rotations: Rotations | None) -> None:
         stepped = {id(p) for group in self.optimizer.param_groups for p in group["params"]}
         dtypes = {p.dtype for p in self._shared}
-        if len(dtypes) != 1:
+        if len(dtypes) > 1:
             raise ValueError(
                 f"`shared` should hold trainable parameters of one dtype. Found `{sorted(map(str, dtypes))}`."
             )
@@ -247,9 +248,12 @@ class MultiTaskOptimizer(Optimizer):
             Losses, weights and Gram matrix of the step.
 
         Raises:
-            ValueError: If losses are not a vector, ``features`` is missing or not one per task, a leaf is missing or
-                superfluous, there is no micro-batch, or there are several where a share of the rows is measured.
+            ValueError: If tasks share nothing, neither a parameter nor a cut, losses are not a vector, ``features`` is
+                missing or not one per task, a leaf is missing or superfluous, there is no micro-batch, or there are
+                several where a share of the rows is measured.
         """
+        if not self._shared and pooled is None:
+            raise ValueError("`shared` should hold trainable parameters, or `pooled` be given. Found neither.")
         if isinstance(losses, Tensor):
             losses = [Microbatch(losses, features, None if pooled is None else pooled.leaf_BE)]
         elif features is not None:

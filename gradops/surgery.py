@@ -274,6 +274,9 @@ class Surgery:
             tables = self.group.sum([products(block) for block in blocks])
             return torch.stack([*map(products, gradients.blocks), *tables]).sum(0)
 
+        if not gradients.blocks and not gradients.cotangent_BTE.shape[2]:  # tasks share nothing that is trained
+            tasks = gradients.cotangent_BTE.shape[1]
+            return torch.zeros(tasks, tasks, dtype=torch.float64, device=gradients.cotangent_BTE.device)
         return _in_range(added)
 
     def _added(self, values: Tensor) -> Tensor:

@@ -64,6 +64,8 @@ class BackwardPass:
 
 def empty_blocks(tasks: int, shared: Sequence[Tensor]) -> list[Tensor]:
     """Room for T gradients of each parameter, T x numel, one block after another in one memory."""
+    if not shared:
+        return []
     sizes = [tasks * parameter.numel() for parameter in shared]
     return [block.view(tasks, -1) for block in shared[0].new_empty(sum(sizes)).split(sizes)]
 

@@ -74,6 +74,8 @@ def problems(
     found: dict[str, list[str]] = {}
     rules: dict[str, list[str]] = {}
     for details in error.errors():
+        if _is_counted_without_wrong_entries(details):
+            continue
         where = _place(details, content)
         if rule := _rule(details):
             # A value that may be of several types breaks a rule of each.
@@ -82,6 +84,14 @@ def problems(
         else:
             found.setdefault(where, []).append(_sentence(details, keys, sections))
     return [f"{where}: {text}" if where else text for where, texts in found.items() for text in texts]
+
+
+def _is_counted_without_wrong_entries(details: ErrorDetails) -> bool:
+    """Whether a list is too short for pydantic only since it leaves out entries with errors of their own."""
+    value = details["input"]
+    return (
+        details["type"] == "too_short" and isinstance(value, list) and len(value) >= details["ctx"].get("min_length", 0)
+    )
 
 
 def _place(details: ErrorDetails, content: Any) -> str:

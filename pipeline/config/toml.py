@@ -120,9 +120,27 @@ def _known_keys(content: Mapping[str, Any], resolver: Resolver | None, location:
 
 
 def _keys(kind: Any, location: Sequence[int | str]) -> list[str]:
-    """Field names of the model at a location; of every member where it is a union or a mapping of models."""
+    """Field names of the model at a location; of every member where it is a union or a mapping of models.
+
+    Where ``kind`` chooses a member of a union, pydantic's location has it, and the names are those of this member.
+    """
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         if location and location[0] in kind.model_fields:
             return _keys(kind.model_fields[str(location[0])].annotation, location[1:])
         return list(kind.model_fields)
+    chosen = next((member for member in _models(kind) if location and location[0] in _names(member)), None)
+    if chosen is not None:
+        return _keys(chosen, location[1:])
     return list(dict.fromkeys(name for member in get_args(kind) for name in _keys(member, location[1:])))
+
+
+def _models(kind: Any) -> list[type[BaseModel]]:
+    """The models in a type: the members of a union, the values of a mapping."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return [kind]
+    return [model for member in get_args(kind) for model in _models(member)]
+
+
+def _names(model: type[BaseModel]) -> tuple[Any, ...]:
+    """The values of ``kind`` that choose a model."""
+    return get_args(model.model_fields["kind"].annotation) if "kind" in model.model_fields else ()

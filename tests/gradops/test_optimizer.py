@@ -207,8 +207,11 @@ def test_wrong_arguments_are_named() -> None:
     stranger = nn.Linear(2, 2).double()
     with pytest.raises(ValueError, match="does not step"):
         MultiTaskOptimizer(torch.optim.SGD(net.parameters(), lr=0.1), Uniform(), shared=stranger.parameters())
+    mixed = [*net.parameters(), *stranger.parameters()]
     with pytest.raises(ValueError, match="of one dtype"):
-        MultiTaskOptimizer(torch.optim.SGD(net.parameters(), lr=0.1), Uniform(), shared=[])
+        MultiTaskOptimizer(torch.optim.SGD(mixed, lr=0.1), Uniform(), shared=mixed)
+    with pytest.raises(ValueError, match="should hold trainable parameters, or `pooled` be given"):
+        MultiTaskOptimizer(torch.optim.SGD(net.parameters(), lr=0.1), Uniform(), shared=[]).backward(torch.ones(3))
     with pytest.raises(ValueError, match="`measure`"):
         GramEstimator(measure="z")  # type: ignore[arg-type]  # it is what the test is about
     with pytest.raises(ValueError, match="vector of T losses"):

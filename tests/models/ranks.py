@@ -270,7 +270,7 @@ def assert_differences_are_refused(rank: int, world: int) -> None:
 def assert_spread(case: Case, embedding: ShardedEmbedding, world: int) -> None:
     """No rank holds a whole table that was to be divided, and none is held twice."""
     for table in tables(case):
-        held = sum(shard.weights.numel() for shard in embedding.shards() if shard.table is table)
+        held = sum(shard.weights.numel() for shard in embedding.shards() if shard.table == table)
         everywhere = torch.tensor(held)
         dist.all_reduce(everywhere)
         kind, whole = Sharding(kinds=kinds(case)).kind(table, world), table.rows * table.width

@@ -51,6 +51,11 @@ def test_overrides_are_toml_values_or_text(tmp_path: Path) -> None:
         ("compare.methods=['gradops(alpa=1)', 'pcgrda']", "among these: alpha. Found `alpa`"),
         ("compare.methods=['gradops(alpa=1)', 'pcgrda']", "Did you mean `pcgrad`?"),
         ("model.bottom=[]", "model.bottom"),
+        ("model={kind='mmoe', interaction={kind='dot', rank=4}}", "rank: unknown key; known keys: kind, width"),
+        (
+            "model={kind='mmoe', expert=[0]}",
+            "1 problem(s)\n  - model.expert.0: should be a number above 0, found 0",
+        ),
         ("extends=3", "unknown key"),
         ("train.method=gradop", "train.method: A method should be one of"),
         ("compare.methods=['pcgrad', 'nope']", "compare.methods: A method should be one of"),
