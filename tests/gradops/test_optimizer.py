@@ -207,7 +207,7 @@ def test_wrong_arguments_are_named() -> None:
     stranger = nn.Linear(2, 2).double()
     with pytest.raises(ValueError, match="does not step"):
         MultiTaskOptimizer(torch.optim.SGD(net.parameters(), lr=0.1), Uniform(), shared=stranger.parameters())
-    mixed = [*net.parameters(), *stranger.parameters()]
+    mixed = [*net.parameters(), *nn.Linear(2, 2).float().parameters()]
     with pytest.raises(ValueError, match="of one dtype"):
         MultiTaskOptimizer(torch.optim.SGD(mixed, lr=0.1), Uniform(), shared=mixed)
     with pytest.raises(ValueError, match="should hold trainable parameters, or `pooled` be given"):
