@@ -55,11 +55,17 @@ class TaskEpochs:
             values: Number of numeric values, V.
 
         Raises:
-            InputError: If tasks are to stop, and the method is for this number of tasks alone.
+            InputError: If tasks are to stop, and the method is for this number of tasks alone or tasks have tables of
+                their own.
         """
         if not config.task_patience:
             return cls(config, tasks)
         _check_method(config.method, len(tasks))
+        if model.own_tables:
+            raise InputError(
+                "`train.task_patience` lets tasks go back to their best epochs, and tables of a task's own stay as "
+                "they are: set it to 0, and `train.task_snapshots = true` to keep each task's best epoch"
+            )
         reach = _reach(model, len(tasks), values)
         shared = {id(parameter) for parameter in model.shared_parameters()}
         names = {name for name, parameter in model.named_parameters() if id(parameter) not in shared}

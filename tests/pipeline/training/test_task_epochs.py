@@ -116,8 +116,11 @@ def test_each_task_keeps_the_weights_of_its_own_best_epoch(tmp_path: Path, few: 
                 assert torch.equal(kept[name], own[name])
 
 
+STOPPING = [kind for kind, config in ARCHITECTURES.items() if not config.has_own_tables]
+
+
 @pytest.mark.parametrize(
-    "kind", [kind if kind == "mmoe" else pytest.param(kind, marks=pytest.mark.slow) for kind in ARCHITECTURES]
+    "kind", [kind if kind == "mmoe" else pytest.param(kind, marks=pytest.mark.slow) for kind in STOPPING]
 )
 def test_only_what_no_active_loss_reaches_is_frozen(tmp_path: Path, few: tuple[RunConfig, Prepared], kind: str) -> None:
     torch.set_num_threads(1)
@@ -147,6 +150,11 @@ def test_a_method_of_a_fixed_number_of_tasks_is_refused(tmp_path: Path, few: tup
         config = config_in(tmp_path, few, "train.task_patience=1", f"train.method={method}")
         with pytest.raises(InputError, match=r"`train\.task_patience`"):
             trainer_of(config, few[1])
+
+
+def test_tasks_with_tables_of_their_own_do_not_stop(tmp_path: Path, few: tuple[RunConfig, Prepared]) -> None:
+    with pytest.raises(InputError, match="tables of a task's own stay as they are: set it to 0"):
+        trainer_of(config_in(tmp_path, few, "train.task_patience=1", "model={kind='stem'}"), few[1])
 
 
 def test_a_run_without_these_keys_keeps_its_name(tmp_path: Path, few: tuple[RunConfig, Prepared]) -> None:
