@@ -48,7 +48,7 @@ def main(
     """Train single-task models and every method, compare them, and register the Pareto-optimal models."""
     from jobs.progress import TrainingProgress, check_resources
     from pipeline.comparison.compare import compare
-    from pipeline.comparison.comparison import comparison_fingerprint, plan_boosting, plan_networks
+    from pipeline.comparison.comparison import comparison_fingerprint, plan_boosting, plan_candidates, plan_networks
     from pipeline.comparison.verdicts import verdicts
     from pipeline.data.prepare import prepare
     from pipeline.registry.register import register_comparison
@@ -67,7 +67,7 @@ def main(
         locked(loaded),
         Tracker.open(loaded, prepared, RunGroup.comparison(comparison_fingerprint(loaded, prepared))) as tracker,
     ):
-        with TrainingProgress([*planned, *plan_boosting(loaded)]) as progress:
+        with TrainingProgress([*planned, *plan_boosting(loaded), *plan_candidates(loaded)]) as progress:
             comparison = compare(loaded, prepared, [progress, tracker])
         sentences = verdicts(comparison.findings)
         registered = register_comparison(comparison, tracker, sentences)

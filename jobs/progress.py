@@ -56,7 +56,7 @@ class TrainingProgress(Bars):
             shown = self._bars.tasks[self._bars.task_ids.index(bar)].completed
             self._bars.remove_task(bar)
         self._finish(_steps(planned) - shown, is_work=not (reused or shown))
-        how = "found done" if reused else f"best epoch {run.best_epoch + 1}"
+        how = "found done" if reused else f"best epoch {run.best_epoch + 1}" if run.history else "done"
         selection = planned.config.train.selection
         figures = f"{how}, test {selection.title} {selection.value(run.test):.4f}"
         err.print(f"[{self._done}/{self._total}] {planned.label}: {figures}", highlight=False, markup=False)
@@ -71,5 +71,5 @@ class TrainingProgress(Bars):
 
 
 def _steps(planned: PlannedRun) -> int:
-    """The number of steps of a run's bar: its epochs, or one for boosting, which has none."""
-    return 1 if planned.system.kind == "boosting" else planned.config.train.epochs
+    """The number of steps of a run's bar: its epochs, or one for trees and models made of others, which have none."""
+    return 1 if planned.system.kind in ("boosting", "made") else planned.config.train.epochs

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pipeline.comparison import boosting
-from pipeline.comparison.comparison import Comparison, plan_boosting, plan_networks
+from pipeline.comparison.comparison import Comparison, plan_boosting, plan_candidates, plan_networks
+from pipeline.comparison.made_of import MAKERS
 from pipeline.comparison.scores import TestRows
 from pipeline.comparison.table import save_comparison
 from pipeline.comparison.verdicts import verdicts
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.runs.plan import BOOSTING, Callback, PlannedRun
+from pipeline.runs.plan import BOOSTING, ENSEMBLE, Callback, PlannedRun
 from pipeline.runs.run import Run
 from pipeline.training.runner import CallbackList, find_or_train
 
@@ -24,10 +25,23 @@ def compare(config: RunConfig, prepared: Prepared, callbacks: Sequence[Callback]
         InputError: As :func:`pipeline.training.training.train`.
     """
     comparison, callback = train_networks(config, prepared, callbacks), CallbackList(callbacks)
-    boosted = [_find_or_boost(p, prepared, comparison.rows, callback) for p in plan_boosting(config)]
+    boosted = [_find_or_boost(p, prepared, callback) for p in plan_boosting(config)]
     if boosted:
         comparison = replace(comparison, systems={**comparison.systems, BOOSTING.name: boosted})
+    comparison = with_candidates(comparison, callback)
     save_comparison(comparison, verdicts(comparison.findings))
+    return comparison
+
+
+def with_candidates(comparison: Comparison, callback: Callback) -> Comparison:
+    """A comparison with the models that ``compare.candidates`` asks for, each found or made of its runs."""
+    for planned in plan_candidates(comparison.config):
+        run = MAKERS[planned.system.name](comparison.systems, comparison.config, comparison.prepared)
+        callback.on_run_end(planned, run, reused=False)
+        if planned.system == ENSEMBLE:
+            comparison = replace(comparison, systems={**comparison.systems, ENSEMBLE.name: [run]})
+        else:
+            comparison = replace(comparison, made={**comparison.made, planned.system.name: run})
     return comparison
 
 
@@ -40,8 +54,8 @@ def train_networks(config: RunConfig, prepared: Prepared, callbacks: Sequence[Ca
     return Comparison(config, prepared, systems, TestRows(prepared))
 
 
-def _find_or_boost(planned: PlannedRun, prepared: Prepared, rows: TestRows, callback: Callback) -> Run:
-    found = boosting.find_boosting(planned.config, prepared, rows)
-    run = found or boosting.train_boosting(planned.config, prepared, rows)
+def _find_or_boost(planned: PlannedRun, prepared: Prepared, callback: Callback) -> Run:
+    found = boosting.find_boosting(planned.config, prepared)
+    run = found or boosting.train_boosting(planned.config, prepared)
     callback.on_run_end(planned, run, reused=found is not None)
     return run

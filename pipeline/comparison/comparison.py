@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from statistics import mean, stdev
@@ -20,7 +20,7 @@ from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import Ties, delta_m_pct, mean_rank
 from pipeline.files.atomic import fingerprint
-from pipeline.runs.plan import BOOSTING, REFERENCES, SINGLE_TASK, UNIFORM, PlannedRun, Split, System
+from pipeline.runs.plan import BOOSTING, BUNDLE, CANDIDATES, REFERENCES, SINGLE_TASK, UNIFORM, PlannedRun, Split, System
 from pipeline.runs.run import Run, run_folder
 
 
@@ -55,12 +55,15 @@ class Comparison:
         systems: Name of a system to its runs: one a seed for a method, one a seed and task for ``single-task``, and one
             a task for ``boosting``.
         rows: The test rows that the systems are compared on.
+        made: Name of a baseline's model for all tasks, which ``compare.candidates`` asks for, to its run: ``bundle``
+            and ``boosting``. It has no row of its own; a ``single-task`` or a ``boosting`` row has its figures.
     """
 
     config: RunConfig
     prepared: Prepared
     systems: dict[str, list[Run]]
     rows: TestRows
+    made: dict[str, Run] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
@@ -130,10 +133,14 @@ class Comparison:
         return result_path(self.config.runs / "comparisons", self.config.name, self.fingerprint)
 
     def candidates(self) -> list[Candidate]:
-        """The methods with their validation AUC, each with the run of its best seed by ``train.select_by``."""
-        rows = [row for row in self.table("val") if System.named(row.system).is_registrable]
-        best = {row.system: best_run(self.systems[row.system], self.config) for row in rows}
-        return [Candidate(row.system, best[row.system], row.auc, row.delta_m_pct) for row in rows]
+        """The methods with their validation AUC, each with the run of its best seed by ``train.select_by``.
+
+        What ``compare.candidates`` asks for follows them.
+        """
+        rows = {row.system: row for row in self.table("val")}
+        runs = {s: best_run(self.systems[s], self.config) for s in rows if System.named(s).is_registrable} | self.made
+        found = {system: rows[SINGLE_TASK.name if system == BUNDLE.name else system] for system in runs}
+        return [Candidate(system, runs[system], row.auc, row.delta_m_pct) for system, row in found.items()]
 
 
 def plan_networks(config: RunConfig) -> list[PlannedRun]:
@@ -152,12 +159,18 @@ def plan_boosting(config: RunConfig) -> list[PlannedRun]:
     return [PlannedRun(BOOSTING, _changed(config, UNIFORM.name, (t,), seed)) for t in wanted]
 
 
+def plan_candidates(config: RunConfig) -> list[PlannedRun]:
+    """The runs that are made of the others for ``compare.candidates``."""
+    return [PlannedRun(CANDIDATES[name], config) for name in config.compare.candidates]
+
+
 def comparison_fingerprint(config: RunConfig, prepared: Prepared) -> str:
     """The fingerprint of a comparison, known before its runs are trained."""
     folders = [(p.system.name, run_folder(p.config, prepared).name) for p in plan_networks(config)]
-    return fingerprint(
-        folders + [(p.system.name, boosting_folder(p.config, prepared).name) for p in plan_boosting(config)]
-    )
+    folders += [(p.system.name, boosting_folder(p.config, prepared).name) for p in plan_boosting(config)]
+    # Comparisons of before could not serve other models than networks: without any they keep their fingerprints.
+    made = [(config.compare.candidates, config.compare.ensemble_members)] if config.compare.candidates else []
+    return fingerprint(folders + made)
 
 
 def _seeds(config: RunConfig) -> range:

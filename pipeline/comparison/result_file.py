@@ -14,6 +14,7 @@ from pipeline.comparison.comparison import Row
 from pipeline.comparison.confidence import Interval
 from pipeline.comparison.findings import Labels
 from pipeline.comparison.point import Point
+from pipeline.comparison.serving_cost import ServingCost
 from pipeline.files.atomic import atomic
 from pipeline.runs.run import Metrics
 
@@ -76,6 +77,7 @@ class ComparisonFile(ResultFile):
         notes: Sentences that explain the table.
         front: The systems that are Pareto-optimal by validation AUC.
         runs: System to the fingerprints of its runs.
+        serving: System of each registered version to what it costs to serve.
     """
 
     kind: Literal["comparison"]
@@ -85,6 +87,7 @@ class ComparisonFile(ResultFile):
     notes: list[str] = []
     front: list[str]
     runs: dict[str, list[str]]
+    serving: dict[str, ServingCost] = {}
 
 
 class StudyFile(ResultFile):

@@ -16,13 +16,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from features.encoder import GROUP, LABEL
+from pipeline.comparison.packed import packed_run
 from pipeline.data.prepared import Prepared
 from pipeline.data.windows import Window
 from pipeline.evaluation.sample import sampled, sampling_step, sampling_units
 from pipeline.files.atomic import atomic
 from pipeline.runs.plan import Split
-from pipeline.runs.run import WEIGHTS, Run
-from pipeline.serving.kinds.network import load_network, predicted
+from pipeline.runs.run import Run
 
 SCORES = "scores.safetensors"
 LIMIT = 500_000  # most test rows whose scores are kept: 2 MB a task and run
@@ -82,7 +82,7 @@ class TestRows:
 
     @property
     def _sample(self) -> pl.LazyFrame:
-        return sampled(self.prepared.scan("test"), self.step, GROUP)
+        return sampled(self.prepared.scan(self.split), self.step, GROUP)
 
     @cached_property
     def _metadata(self) -> pl.DataFrame:
@@ -123,8 +123,9 @@ def as_tensors(probability_NT: npt.NDArray[np.float32], rows: TestRows) -> dict[
 
 
 def computed_scores(run: Run, rows: TestRows) -> npt.NDArray[np.float32]:
-    """Probabilities, rows x tasks, by the network in the form that is served; nothing is kept."""
+    """Probabilities, rows x tasks, by the model in the form that is served; nothing is kept."""
     encoder = rows.prepared.encoder()
-    model = load_network(encoder, run.tasks, run.architecture, run.folder / WEIGHTS)
-    probability_NT = predicted(model, Window.of(rows.features, encoder.spec, ()), run.calibrators)
-    return probability_NT.float().numpy()
+    predictor = packed_run(run).load(encoder)
+    probability_NO = predictor.probabilities(Window.of(rows.features, encoder.spec, ()))
+    probability_NT: npt.NDArray[np.float32] = probability_NO[:, : len(run.tasks)].float().numpy()
+    return probability_NT

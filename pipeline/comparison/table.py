@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from pipeline.comparison.candidates import pareto_optimal
 from pipeline.comparison.comparison import Comparison, Row
 from pipeline.comparison.confidence import BETTER, WORSE, Interval
 from pipeline.comparison.gauc import gauc_columns, gauc_rows, gauc_title
 from pipeline.comparison.result_file import ComparisonFile, now
+from pipeline.comparison.serving_cost import ROWS, ServingCost
 from pipeline.files.atomic import atomic
 from pipeline.runtime.versions import result_versions
 
 _BLANK = "\u2007"  # as wide as a mark, so that figures stay aligned
 
 
-def comparison_file(comparison: Comparison, verdicts: Sequence[str] = ()) -> ComparisonFile:
+def comparison_file(
+    comparison: Comparison, verdicts: Sequence[str] = (), serving: Mapping[str, ServingCost] = MappingProxyType({})
+) -> ComparisonFile:
     """A finished comparison's results. Arguments as in :func:`save_comparison`."""
     config = comparison.config
     return ComparisonFile(
@@ -39,19 +43,23 @@ def comparison_file(comparison: Comparison, verdicts: Sequence[str] = ()) -> Com
         verdicts=list(verdicts),
         front=[one.system for one in pareto_optimal(comparison)],
         runs={system: [run.fingerprint for run in runs] for system, runs in comparison.systems.items()},
+        **({"serving": dict(serving)} if serving else {}),
     )
 
 
-def save_comparison(comparison: Comparison, verdicts: Sequence[str] = ()) -> None:
+def save_comparison(
+    comparison: Comparison, verdicts: Sequence[str] = (), serving: Mapping[str, ServingCost] = MappingProxyType({})
+) -> None:
     """Write a finished comparison's results as JSON and, beside it, its table as Markdown.
 
     Args:
         comparison: The comparison.
         verdicts: Sentences that readers should know before the figures.
+        serving: System of each registered version to what it costs to serve.
     """
-    comparison_file(comparison, verdicts).save(comparison.path)
+    comparison_file(comparison, verdicts, serving).save(comparison.path)
     with atomic(comparison.path.with_suffix(".md")) as draft:
-        draft.write_text(_comparison_markdown(comparison, verdicts))
+        draft.write_text(_comparison_markdown(comparison, verdicts, serving))
 
 
 def table_columns(comparison: Comparison) -> list[str]:
@@ -90,8 +98,8 @@ def table_notes(comparison: Comparison, ties: str = "average") -> list[str]:
     return [measures, marks, *comparison.remarks]
 
 
-def _comparison_markdown(comparison: Comparison, verdicts: Sequence[str]) -> str:
-    """The verdicts, the table, then a table of intervals for each baseline, then the notes."""
+def _comparison_markdown(comparison: Comparison, verdicts: Sequence[str], serving: Mapping[str, ServingCost]) -> str:
+    """The verdicts, the table, then a table of intervals for each baseline and of costs, then the notes."""
     lines = [
         f"# {table_title(comparison)}",
         "",
@@ -109,6 +117,10 @@ def _comparison_markdown(comparison: Comparison, verdicts: Sequence[str]) -> str
         systems = dict.fromkeys(system for system, _ in found)
         texts = [[s, *(_interval(found.get((s, task))) for task in tasks)] for s in systems]
         lines += _rows(["system", *comparison.config.tasks, "average"], texts)
+    if serving:
+        texts = [[s, f"{c.ms_row:.3g}", f"{c.ms_500_rows:.3g}", f"{c.megabytes:.3g}"] for s, c in serving.items()]
+        lines += ["", "## What the registered models cost to serve", ""]
+        lines += _rows(["system", "ms a row", f"ms for {ROWS} rows", "MB"], texts)
     return "\n".join([*lines, "", *(f"- {note}" for note in table_notes(comparison))]) + "\n"
 
 

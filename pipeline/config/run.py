@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     ConfigDict,
@@ -110,18 +110,30 @@ class CompareConfig(Declared):
         seeds: Number of seeds, counted up from ``train.seed``.
         boosting: Whether gradient boosting, one model a task, is compared too; see
             :mod:`pipeline.comparison.boosting`.
+        candidates: What may become a version of the registered model beside the methods' networks: ``"bundle"``, the
+            single-task networks as one model; ``"boosting"``, the boosted trees; ``"ensemble"``, a greedy ensemble of
+            all runs of the comparison.
+        ensemble_members: The largest number of members of a task's ensemble, those counted twice that are taken twice.
         workers: Number of runs trained at the same time, each in its own process; 0 for one run a core.
     """
 
     methods: Annotated[tuple[MethodText, ...], Field(min_length=1)] = ("uniform",)
     seeds: PositiveInt = 1
     boosting: bool = True
+    candidates: tuple[Literal["bundle", "boosting", "ensemble"], ...] = ()
+    ensemble_members: PositiveInt = 20
     workers: Annotated[int, Field(ge=0)] = 0
 
     @field_validator("methods")
     @classmethod
     def _are_methods(cls, texts: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         return known_methods(texts, info)
+
+    @model_validator(mode="after")
+    def _has_what_is_served(self) -> CompareConfig:
+        if "boosting" in self.candidates and not self.boosting:
+            raise ValueError('compare.candidates names "boosting", which compare.boosting = false leaves out')
+        return self
 
 
 class ShardingConfig(Declared):

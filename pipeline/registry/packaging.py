@@ -20,9 +20,11 @@ from mlflow.types.schema import AnyType
 
 from features.encoder import Encoder
 from features.errors import InputError
+from pipeline.comparison.packed import packed_run
+from pipeline.comparison.serving_cost import ServingCost
 from pipeline.data.prepared import Prepared
-from pipeline.runs.run import WEIGHTS, Run
-from pipeline.serving.kinds.network import NetworkContent
+from pipeline.runs.run import Run
+from pipeline.serving.columns import frame_of
 from pipeline.serving.model_folder import MANIFEST
 from pipeline.serving.scorer import ARTIFACT, Scorer
 from pipeline.tracking.connection import is_away
@@ -59,19 +61,18 @@ def log_model(run: Run, prepared: Prepared, run_id: str) -> str:
     )
     with TemporaryDirectory() as folder:
         files = Path(folder) / ARTIFACT
-        weights = run.folder / WEIGHTS
-        packed = NetworkContent.packed(
-            weights=weights, tasks=run.tasks, architecture=run.architecture, calibrators=run.calibrators
-        )
-        Scorer.write(files, encoder=encoder, packed=packed)
+        Scorer.write(files, encoder=encoder, packed=packed_run(run))
+        scorer, rows = Scorer.load(files), example(fitted)
+        cost = ServingCost.measured(scorer, frame_of({c: rows[c].iloc[:1] for c in scorer.columns}), files)
+        client.set_logged_model_tags(model.model_id, cost.tags)
         info = mlflow.pyfunc.log_model(
             model_id=model.model_id,
             # Given a path, MLflow runs the file when it loads the model, and pickles nothing.
             python_model=str(_ROOT / "pipeline" / "serving" / "pyfunc.py"),
             artifacts={ARTIFACT: str(files)},
             code_paths=[str(_ROOT / package) for package in ("features", "models", "pipeline")],
-            signature=signature(fitted, [*run.tasks, *run.architecture.further_outputs(run.tasks)]),
-            input_example=example(fitted),
+            signature=signature(fitted, list(scorer.outputs)),
+            input_example=rows,
             pip_requirements=[f"{package}=={_public(version(package))}" for package in _REQUIREMENTS],
         )
     assert info.signature is not None, "MLflow silently drops a signature that it does not understand"

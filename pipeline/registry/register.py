@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isnan
 from statistics import mean
 
@@ -12,6 +12,7 @@ import mlflow
 
 from pipeline.comparison.candidates import Candidate, Single, TradeOffs, pareto_optimal
 from pipeline.comparison.comparison import Comparison
+from pipeline.comparison.serving_cost import SERVING, ServingCost
 from pipeline.comparison.table import save_comparison
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
@@ -33,11 +34,13 @@ class Registered:
         model: The registered model's name.
         aliases: Alias to version; empty if there was no candidate, without ``champion`` if no version serves.
         first: The gate's decision on ``balanced``; None if a version served already.
+        costs: System of each version to what it costs to serve; without versions of before costs were measured.
     """
 
     model: str
     aliases: Mapping[str, int]
     first: Decision | None = None
+    costs: Mapping[str, ServingCost] = field(default_factory=dict)
 
     @property
     def verdicts(self) -> list[str]:
@@ -77,7 +80,8 @@ def register(tradeoffs: TradeOffs, tracker: Tracker, *, only_best: bool = False)
         client.set_registered_model_alias(name, alias, str(number))
     first = promote_first(tradeoffs.config, tradeoffs.prepared, aliases["balanced"])
     serving = {alias: number for alias, number in RegisteredModel(name).aliases.items() if alias == CHAMPION}
-    return Registered(name, serving | aliases, first)
+    costs = {system: cost for system, number in versions.items() if (cost := _cost(tracker, name, number))}
+    return Registered(name, serving | aliases, first, costs)
 
 
 def register_comparison(comparison: Comparison, tracker: Tracker, verdicts: Sequence[str] = ()) -> Registered:
@@ -90,7 +94,7 @@ def register_comparison(comparison: Comparison, tracker: Tracker, verdicts: Sequ
     """
     registered = register(comparison, tracker)
     sentences = [*verdicts, *registered.verdicts]
-    save_comparison(comparison, sentences)
+    save_comparison(comparison, sentences, registered.costs)
     tracker.compared(comparison, sentences)
     return registered
 
@@ -130,12 +134,22 @@ def _version_of(candidate: Candidate, tradeoffs: TradeOffs, tracker: Tracker) ->
     selection = tradeoffs.config.train.selection
     tags |= {"selected_by": selection.text, "val.selected": f"{selection.value(run.val):.6f}"}
     tags |= _drop(candidate)
+    model = _model_of(run, tradeoffs, tracker)
+    tags |= {tag: value for tag, value in _model_tags(tracker, model).items() if tag.startswith(SERVING)}
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)
-    words, model = f"{candidate.system}, seed {run.seed}: {_words(run)}", _model_of(run, tradeoffs, tracker)
+    words = f"{candidate.system}, seed {run.seed}: {_words(run)}"
     uri, run_id = f"models:/{model}", tracker.run_id(run)
     made = client.create_model_version(name, uri, run_id, tags=tags, description=words, model_id=model)
     return int(made.version)
+
+
+def _cost(tracker: Tracker, name: str, number: int) -> ServingCost | None:
+    return ServingCost.of(tracker.client.get_model_version(name, str(number)).tags)
+
+
+def _model_tags(tracker: Tracker, model: str) -> Mapping[str, str]:
+    return dict(tracker.client.get_logged_model(model).tags)
 
 
 def _drop(candidate: Candidate) -> dict[str, str]:

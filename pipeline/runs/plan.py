@@ -18,20 +18,20 @@ class System:
     Args:
         name: The name in tables and files; a method's name is its text with options.
         kind: ``"method"`` trains one network for all tasks, ``"single-task"`` one network a task, and ``"boosting"``
-            one model of boosted trees a task.
+            one model of boosted trees a task; ``"made"`` makes a model of other systems' runs.
         is_ranked: Whether it has a Mean Rank.
         is_registrable: Whether it can become a version of the registered model.
     """
 
     name: str
-    kind: Literal["method", "single-task", "boosting"] = "method"
+    kind: Literal["method", "single-task", "boosting", "made"] = "method"
     is_ranked: bool = True
     is_registrable: bool = True
 
     @classmethod
     def named(cls, name: str) -> System:
-        """The baseline of this name if there is one, else the method."""
-        return next((baseline for baseline in BASELINES if baseline.name == name), cls(name))
+        """The baseline or the made system of this name if there is one, else the method."""
+        return next((system for system in (*BASELINES, BUNDLE, ENSEMBLE) if system.name == name), cls(name))
 
     @property
     def is_baseline(self) -> bool:
@@ -46,6 +46,11 @@ SINGLE_TASK = System("single-task", "single-task", is_registrable=False)
 UNIFORM = System("uniform")
 BOOSTING = System("boosting", "boosting", is_ranked=False, is_registrable=False)
 BASELINES = (SINGLE_TASK, UNIFORM, BOOSTING)
+# The single-task networks as one model, and an ensemble of networks and trees.
+BUNDLE = System("bundle", "made", is_ranked=False)
+ENSEMBLE = System("ensemble", "made", is_ranked=False)
+# What `compare.candidates` may name, each as the system of its runs for all tasks.
+CANDIDATES = {system.name: system for system in (BUNDLE, System(BOOSTING.name, "made"), ENSEMBLE)}
 # The baselines that all other systems have intervals against; a table's marks are against the first of them it has.
 REFERENCES = (UNIFORM, SINGLE_TASK)
 
@@ -67,7 +72,7 @@ class PlannedRun:
     @property
     def label(self) -> str:
         """The run's name for people: system, task where each task has a model of its own, and seed."""
-        task = "" if self.system.kind == "method" else f" {self.config.tasks[0]}"
+        task = f" {self.config.tasks[0]}" if self.system.kind in ("single-task", "boosting") else ""
         return f"{self.system}{task} seed {self.config.train.seed}"
 
 

@@ -22,6 +22,8 @@ from pipeline.evaluation.calibration import Isotonic, Platt, parse_calibrators
 from pipeline.files.atomic import durable, fingerprint
 
 RESULT, WEIGHTS, CONFIG, PLACEMENT = "result.json", "weights.safetensors", "config.json", "placement.json"
+# The file of tensors of a run of boosting, and of one that is made of others, in place of weights.
+TREES, MEMBERS = "trees.safetensors", "members.safetensors"
 # Raise this number when equal configs on equal data give other results: older runs are then not found.
 _FORMAT = 2
 # Keys about checkpoints do not change a run's result.
@@ -99,6 +101,7 @@ class Run:
             file is :func:`snapshot_file`; empty without ``train.task_snapshots``. They are not calibrated.
         features: For each feature the rows of its data that are unknown or unseen; empty if that was not counted. See
             :func:`pipeline.data.counts.feature_counts`.
+        members: Fingerprints of the runs that it is made of, beside it on disk; empty for one that was trained itself.
     """
 
     folder: Path
@@ -114,6 +117,7 @@ class Run:
     calibration: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
     uncalibrated: dict[str, Metrics] = field(default_factory=dict, repr=False)
     snapshots: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
+    members: list[str] = field(default_factory=list)
 
     @property
     def fingerprint(self) -> str:
@@ -156,7 +160,7 @@ class Run:
             (draft / CONFIG).write_text(config.model_dump_json(indent=1))
             if placement:
                 (draft / PLACEMENT).write_text(json.dumps(placement, indent=1))
-            content = {k: v for k, v in asdict(self).items() if k != "folder"}
+            content = {k: v for k, v in asdict(self).items() if k != "folder" and (k != "members" or v)}
             (draft / RESULT).write_text(json.dumps(content, indent=1))
         return self
 

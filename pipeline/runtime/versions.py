@@ -6,7 +6,7 @@ import platform
 from importlib.metadata import version
 
 _DATA = ("polars", "polars-hash", "gradops")
-_RESULTS = ("gradops", "numpy", "polars", "scikit-learn", "torch", "torchrec")
+_RESULTS = ("gradops", "lightgbm", "numpy", "polars", "torch", "torchrec")
 
 
 def data_versions() -> dict[str, str]:

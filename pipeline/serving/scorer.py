@@ -74,7 +74,8 @@ class Scorer:
                 raise ValueError(f"{rule}: {', '.join(f'`{name}`' for name in differing[:_SHOWN])}")
         except (ValueError, pl.exceptions.PolarsError, RecursionError) as error:
             raise InputError(f"{folder} is not a readable model: {error}") from error
-        return cls(encoder, content.load(folder, encoder), content.tasks, digest)
+        files = {name: folder / name for name in content.files}
+        return cls(encoder, content.load(files, encoder), content.tasks, digest)
 
     @property
     def further(self) -> tuple[str, ...]:

@@ -26,7 +26,13 @@ def run_params(planned: PlannedRun, data: str) -> dict[str, str]:
         data: Fingerprint of the prepared data that it is trained on.
     """
     config = planned.config
-    params = _boosting(config) if planned.system.kind == "boosting" else _network(config)
+    match planned.system.kind:
+        case "boosting":
+            params = _boosting(config)
+        case "made":
+            params = {"made": planned.system.name, "train.tasks": config.tasks, "train.seed": config.train.seed}
+        case _:
+            params = _network(config)
     return {name: str(value) for name, value in params.items()} | {"data": data}
 
 
@@ -97,7 +103,7 @@ def _network(config: RunConfig) -> dict[str, Any]:
 
 
 def _boosting(config: RunConfig) -> dict[str, Any]:
-    params = {f"boosting.{name}": value for name, value in SETTINGS.items()}
+    params = {f"boosting.{name}.{key}": value for name, found in SETTINGS.items() for key, value in found.items()}
     return params | {"train.tasks": config.tasks, "train.seed": config.train.seed}
 
 

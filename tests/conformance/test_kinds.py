@@ -23,9 +23,9 @@ from features.kinds import KINDS, Feature
 from features.kinds.base import Example
 from features.spec import FeatureSpec
 from features.transforms import FIRST_KNOWN, NULL, OUT_OF_VOCABULARY
-from pipeline.comparison.boosting_columns import Columns
 from pipeline.data.windows import Window
 from pipeline.serving.requests import Limits, frame_of, rows_of
+from pipeline.serving.trees.columns import Columns
 from tests.conftest import fitted, vocabularies
 
 NAMES = {get_args(kind.model_fields["kind"].annotation)[0]: kind for kind in KINDS}
@@ -230,9 +230,9 @@ def test_encoded_rows_become_a_batch(case: Case) -> None:
 
 
 def test_boosting_reads_it(case: Case) -> None:
-    columns = Columns.learnt(case.encoded, case.spec)
+    columns = Columns.learnt(Window.of(case.encoded, case.spec, ()))
     for rows in (case.rows, case.unseen):
-        read = columns.of(encoded(case.encoder, rows))
+        read = columns.of(Window.of(encoded(case.encoder, rows), case.spec, ()))
         assert read.shape == (rows.height, len(columns.categorical))
         assert not np.isinf(read).any()
 

@@ -10,6 +10,9 @@ from typing import Any
 
 from features.nearest import nearest
 from pipeline.serving.kinds.base import Content
+from pipeline.serving.kinds.boosting import BoostingContent as BoostingContent
+from pipeline.serving.kinds.bundle import BundleContent as BundleContent
+from pipeline.serving.kinds.ensemble import EnsembleContent as EnsembleContent
 from pipeline.serving.kinds.network import NetworkContent as NetworkContent
 
 CONTENTS: dict[str, type[Content]] = {

@@ -51,11 +51,11 @@ class Content(Declared, ABC):
         """The names of its files, relative to its folder; ``model.json`` and the encoder's are not among them."""
 
     @abstractmethod
-    def load(self, folder: Path, encoder: Encoder) -> Predictor:
+    def load(self, files: Mapping[str, Path], encoder: Encoder) -> Predictor:
         """Read its files.
 
         Args:
-            folder: The folder of the files.
+            files: The place of each of its :attr:`files`.
             encoder: The encoder of the rows.
 
         Raises:
@@ -79,3 +79,12 @@ class Packed:
 
     content: Content
     files: Mapping[str, Path]
+
+    def load(self, encoder: Encoder) -> Predictor:
+        """The model; arguments and errors as those of :meth:`Content.load`."""
+        return self.content.load(self.files, encoder)
+
+
+def inside(files: Mapping[str, Path], folder: str) -> dict[str, Path]:
+    """The files of a part of a model, whose names begin with a folder's, by their names in it."""
+    return {name.removeprefix(f"{folder}/"): path for name, path in files.items() if name.startswith(f"{folder}/")}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -62,10 +62,10 @@ class NetworkContent(Content):
         """See :attr:`pipeline.serving.kinds.base.Content.files`."""
         return [WEIGHTS]
 
-    def load(self, folder: Path, encoder: Encoder) -> Network:
+    def load(self, files: Mapping[str, Path], encoder: Encoder) -> Network:
         """See :meth:`pipeline.serving.kinds.base.Content.load`."""
         architecture = parse_architecture(self.network)
-        model = load_network(encoder, self.tasks, architecture, folder / WEIGHTS)
+        model = load_network(encoder, self.tasks, architecture, files[WEIGHTS])
         calibrators = [self.calibration[task] for task in self.tasks] if self.calibration else []
         return Network(model, tuple(architecture.further_outputs(self.tasks)), calibrators)
 

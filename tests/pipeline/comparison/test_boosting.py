@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
+from features.spec import FeatureSpec
 from pipeline.comparison import boosting
-from pipeline.comparison.boosting_columns import Columns, category_column
 from pipeline.comparison.boosting_notes import boosting_notes
 from pipeline.comparison.candidates import pareto_optimal
 from pipeline.comparison.compare import compare
@@ -22,9 +21,11 @@ from pipeline.comparison.table import table_cells
 from pipeline.config.run import RunConfig
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
+from pipeline.data.windows import Window
 from pipeline.evaluation.multitask import task_metrics
 from pipeline.runs.plan import BOOSTING, SINGLE_TASK
 from pipeline.runs.run import Run
+from pipeline.serving.trees.columns import Columns, many_valued
 from pipeline.sources.clicklog import Options, generate
 from pipeline.training.resolve import load_config
 from tests.conftest import ROOT, debug_config
@@ -51,11 +52,8 @@ def test_boosting_is_a_row_without_a_rank(done: Comparison) -> None:
 
 
 def test_it_is_found_again_and_is_part_of_the_comparison(done: Comparison) -> None:
-    rows = TestRows(done.prepared)
     for planned, run in zip(plan_boosting(done.config), done.systems[BOOSTING.name], strict=True):
-        assert boosting.find_boosting(planned.config, done.prepared, rows) == run
-        other = replace(rows, limit=100)
-        assert boosting.find_boosting(planned.config, done.prepared, other) is None, "its scores are of other rows"
+        assert boosting.find_boosting(planned.config, done.prepared) == run
     without = done.config.model_copy(update={"compare": done.config.compare.model_copy(update={"boosting": False})})
     assert comparison_fingerprint(without, done.prepared) != done.fingerprint
     assert compare(done.config, done.prepared, []) == done
@@ -117,25 +115,27 @@ def test_a_sample_of_the_test_rows_is_of_whole_groups() -> None:
     users = set(part.unit_N.tolist())
     assert users == {user for user in whole.unit_N.tolist() if user % 4 == 0}
     assert len(part) == sum(user in users for user in whole.unit_N.tolist())
-    columns = Columns.learnt(part.features, config.spec)
-    array = columns.of(whole.features)
+    columns = Columns.learnt(Window.of(part.features, config.spec, ()))
+    array = columns.of(Window.of(whole.features, config.spec, ()))
     assert array.shape == (1000, len(columns.categorical))
     for column, categorical in zip(array.T, columns.categorical, strict=True):
         assert not categorical or (column.min() >= 0 and column.max() < 255)
-    run = boosting.train_boosting(config, prepared, part)
+    run = boosting.train_boosting(config, prepared)
     assert run.test["cart"]["gauc"] > 0
     assert len(scores_of(run, part)) == len(part)
 
 
 def test_rare_categories_are_one_and_frequent_ones_come_first() -> None:
-    spec = load_config(ROOT / "configs" / "debug.toml").spec
-    ids = np.concatenate([np.repeat(7, 5), np.repeat(3, 9), np.arange(100, 400)])
-    names = [n for n in spec.id_features if n == "sex"]
-    expression = category_column(pl.DataFrame({f"id.{names[0]}": ids}), names[0])
-    codes = pl.DataFrame({"id.sex": [3, 7, 399, 12345]}).select(expression).to_series().to_list()
-    assert codes == [0, 1, 254, 254]
+    spec = FeatureSpec.model_validate({"features": {"sex": {"kind": "categorical"}}, "tasks": {"a": {"positive": "b"}}})
+
+    def window(ids: list[int]) -> Window:
+        return Window.of(pl.DataFrame({"id.sex": pl.Series(ids, dtype=pl.Int32)}), spec, ())
+
+    columns = Columns.learnt(window([7] * 5 + [3] * 9 + [*range(100, 400)]))
+    assert columns.of(window([3, 7, 399, 12345])).tolist() == [[0], [1], [254], [254]]
 
 
+WAYS = {"with": "with_ids", "without": "without_ids", "rates": "with_rates"}
 USER = {"user_id": '{ kind = "categorical", buckets = 5_000 }'}
 CROSS = {"pair": '{ kind = "cross", columns = ["user_id", "item_id"], buckets = 20_000 }'}
 TAGS = {"tags": '{ kind = "multi_hot", buckets = 10_000 }'}
@@ -146,7 +146,7 @@ def boosted(log: pl.DataFrame, features: dict[str, str]) -> tuple[Run, Prepared]
     write(log)
     config = shop_config(features, None, "train.tasks=['purchase']")
     prepared = prepare(config)
-    return boosting.train_boosting(config, prepared, TestRows(prepared)), prepared
+    return boosting.train_boosting(config, prepared), prepared
 
 
 def strangers(rows: int = 12_000) -> pl.DataFrame:
@@ -170,16 +170,18 @@ def test_ids_that_tell_nothing_are_left_out_by_validation() -> None:
     assert found["auc"] == found["auc_without_ids"] > found["auc_with_ids"]
     assert Run.load(run.folder) == run
     assert len(scores_of(run, TestRows(prepared))) == prepared.rows["test"]
-    note = f"no `user_id` for purchase ({found['auc_without_ids']:.4f}, with {found['auc_with_ids']:.4f})"
-    assert boosting_notes(prepared, [run])[1].endswith(f"by validation AUC it reads {note}")
+    figures = ", ".join(f"{way} {found[f'auc_{key}']:.4f}" for way, key in WAYS.items())
+    assert boosting_notes(prepared, [run])[1].endswith(
+        f"by validation AUC it reads no `user_id` for purchase ({figures})"
+    )
 
 
 def test_ids_that_tell_much_are_kept() -> None:
     run, prepared = boosted(regulars(), USER)
     assert run.left_out == []
     found = run.val["purchase"]
-    assert found["auc"] == found["auc_with_ids"] > found["auc_without_ids"] + 0.1
-    assert "it reads all features for purchase (0." in boosting_notes(prepared, [run])[1]
+    assert found["auc"] == found["auc_with_rates"] > found["auc_with_ids"] > found["auc_without_ids"] + 0.1
+    assert "it reads the rates for purchase (with 0." in boosting_notes(prepared, [run])[1]
 
 
 def test_few_values_are_never_tried_without() -> None:
@@ -192,11 +194,11 @@ def test_crosses_of_ids_have_many_values_and_lists_have_few_columns() -> None:
     write(shop_log(4000).with_columns(tags=pl.int_ranges(pl.col("click_id"), pl.col("click_id") + 3)))
     config = shop_config(CROSS | TAGS)
     prepared = prepare(config)
-    rows = pl.read_parquet(prepared.folder / "train" / "*.parquet")
-    columns = Columns.learnt(rows, config.spec)
-    assert columns.many == ["pair"]
-    assert [len(e) for e in columns.without(columns.many).expressions.values()] == [1, 1, 1, 17]
-    assert columns.without(columns.many).categorical == [True, True, False, *[False] * 17]
+    train = Window.of(pl.read_parquet(prepared.folder / "train" / "*.parquet"), config.spec, ())
+    assert many_valued(train) == ["pair"]
+    columns = Columns.learnt(train).without(["pair"])
+    assert [column.read for column in columns.columns] == ["category", "category", "number", "entries"]
+    assert columns.categorical == [True, True, False, *[False] * 17]
 
 
 def test_a_log_of_ids_alone_keeps_them() -> None:
@@ -204,4 +206,4 @@ def test_a_log_of_ids_alone_keeps_them() -> None:
     spec = {'item_id = { kind = "categorical" }': "", 'country = { kind = "categorical" }': ""}
     config = shop_config(USER, spec | {'price = { kind = "numeric", buckets = 8 }': ""}, "train.tasks=['purchase']")
     prepared = prepare(config)
-    assert boosting.train_boosting(config, prepared, TestRows(prepared)).left_out == []
+    assert boosting.train_boosting(config, prepared).left_out == []

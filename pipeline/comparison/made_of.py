@@ -1,0 +1,102 @@
+"""Models that are made of finished runs: a bundle of networks, boosted trees of all tasks, and a greedy ensemble."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pipeline.comparison.evaluated import evaluated
+from pipeline.comparison.greedy_ensemble import select
+from pipeline.comparison.packed import packed_together
+from pipeline.comparison.scores import TestRows, computed_scores
+from pipeline.config.run import RunConfig
+from pipeline.data.prepared import Prepared
+from pipeline.files.atomic import fingerprint
+from pipeline.runs.plan import BOOSTING, BUNDLE, ENSEMBLE, SINGLE_TASK, System
+from pipeline.runs.run import MEMBERS, Run, load_run
+
+Systems = Mapping[str, Sequence[Run]]
+
+# Raised by one whenever equal members would give another model or other metrics.
+_FORMAT = 1
+_ROWS = 200_000  # validation rows that an ensemble is chosen on, at most
+
+
+def bundle(systems: Systems, config: RunConfig, prepared: Prepared) -> Run:
+    """The single-task networks as one model, each of its best seed by ``train.select_by`` on the validation rows."""
+    single = systems[SINGLE_TASK.name]
+    of_task = [[run for run in single if run.tasks == [task]] for task in config.tasks]
+    return _made(BUNDLE, [_best(runs, config) for runs in of_task], np.eye(len(config.tasks)), config, prepared)
+
+
+def boosting(systems: Systems, config: RunConfig, prepared: Prepared) -> Run:
+    """The boosted trees of all tasks as one model."""
+    by_task = {run.tasks[0]: run for run in systems[BOOSTING.name]}
+    return _made(BOOSTING, [by_task[task] for task in config.tasks], np.eye(len(config.tasks)), config, prepared)
+
+
+def ensemble(systems: Systems, config: RunConfig, prepared: Prepared) -> Run:
+    """The greedy ensemble of all runs; see :func:`greedy_ensemble`."""
+    runs = {run.fingerprint: run for of_system in systems.values() for run in of_system if not run.members}
+    return greedy_ensemble([*runs.values()], config, prepared, config.compare.ensemble_members)
+
+
+def greedy_ensemble(runs: Sequence[Run], config: RunConfig, prepared: Prepared, most: int) -> Run:
+    """The run of the ensemble that forward selection on the validation rows makes of finished runs.
+
+    Args:
+        runs: Finished runs that were trained on the data: of all tasks, of some, or of one; none made of others.
+        config: The config.
+        prepared: The data.
+        most: The largest number of members of a task, those counted twice that are taken twice.
+    """
+    rows = TestRows(prepared, limit=_ROWS, split="val")
+    label_NT, scores = rows.labels(config.tasks), [computed_scores(run, rows) for run in runs]
+    weight_TM = np.zeros((len(config.tasks), len(runs)))
+    for t, task in enumerate(config.tasks):
+        able = [m for m, run in enumerate(runs) if task in run.tasks]
+        score_MN = np.stack([scores[m][:, runs[m].tasks.index(task)] for m in able])
+        weight_TM[t, able] = select(label_NT[:, t], score_MN, most)
+    used = np.flatnonzero(weight_TM.any(axis=0)).tolist()
+    return _made(ENSEMBLE, [runs[m] for m in used], weight_TM[:, used], config, prepared)
+
+
+def _made(
+    system: System, members: Sequence[Run], weight_TM: npt.NDArray[np.float64], config: RunConfig, prepared: Prepared
+) -> Run:
+    """The run of a system, found by its members, or made and measured."""
+    names = [member.fingerprint for member in members]
+    parts = {"format": _FORMAT, "data": prepared.fingerprint, "system": system.name, "tasks": config.tasks}
+    folder = config.runs / fingerprint(parts | {"members": names, "weights": weight_TM.tolist()})
+    if found := load_run(folder, MEMBERS):
+        return found
+    predictor = packed_together(system.name, config.tasks, members, weight_TM).load(prepared.encoder())
+    run = Run(
+        folder=folder,
+        tasks=list(config.tasks),
+        method=system.name,
+        seed=config.train.seed,
+        best_epoch=0,
+        val=evaluated(predictor, prepared, "val", config.tasks),
+        test=evaluated(predictor, prepared, "test", config.tasks),
+        history=[],
+        members=names,
+    )
+    return run.save(config, MEMBERS, {"weight_TM": torch.from_numpy(weight_TM.copy())})
+
+
+def _best(runs: Sequence[Run], config: RunConfig) -> Run:
+    (task,) = runs[0].tasks
+    selection = config.train.selection.among((task,))
+    return max(runs, key=lambda run: selection.score(run.val))
+
+
+# What makes the run of each of :data:`pipeline.runs.plan.CANDIDATES`, of the runs of a comparison's systems.
+MAKERS: dict[str, Callable[[Systems, RunConfig, Prepared], Run]] = {
+    BUNDLE.name: bundle,
+    BOOSTING.name: boosting,
+    ENSEMBLE.name: ensemble,
+}

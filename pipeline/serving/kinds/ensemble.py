@@ -1,0 +1,109 @@
+"""An ensemble: for each task the weighted mean of its members' probabilities, members being networks and trees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import isclose
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import torch
+from pydantic import Field, TypeAdapter, model_validator
+from torch import Tensor
+
+from features.encoder import Encoder
+from pipeline.data.windows import Window
+from pipeline.serving.kinds.base import Content, Packed, Predictor, inside
+from pipeline.serving.kinds.boosting import BoostingContent
+from pipeline.serving.kinds.network import NetworkContent
+
+Member = Annotated[NetworkContent | BoostingContent, Field(discriminator="kind")]
+_MEMBER: TypeAdapter[NetworkContent | BoostingContent] = TypeAdapter(Member)
+_MOST_MEMBERS = 200
+
+
+class EnsembleContent(Content):
+    """What ``model.json`` says of an ensemble.
+
+    Args:
+        members: The members, each as its own ``model.json`` would say it.
+        weights: For each task the weight of each member's probability; 0 for one without the task.
+        kind: ``"ensemble"``.
+    """
+
+    members: Annotated[tuple[Member, ...], Field(min_length=1, max_length=_MOST_MEMBERS)]
+    weights: tuple[tuple[Annotated[float, Field(ge=0, le=1)], ...], ...]
+    kind: Literal["ensemble"] = "ensemble"
+
+    @model_validator(mode="after")
+    def _is_mean(self) -> Self:
+        shapes = {len(of_task) for of_task in self.weights}
+        if len(self.weights) != len(self.tasks) or shapes != {len(self.members)}:
+            raise ValueError("`weights` should be one list a task, with one number a member")
+        if problems := [*self._problems()]:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _problems(self) -> Iterator[str]:
+        for task, of_task in zip(self.tasks, self.weights, strict=True):
+            if not isclose(sum(of_task), 1, abs_tol=1e-9):
+                yield f"the weights of `{task}` should sum to 1, found {sum(of_task):g}"
+            without = [m for m, w in enumerate(of_task) if w and task not in self.members[m].tasks]
+            if without:
+                yield f"member {without[0]} has a weight for `{task}`, which it does not predict"
+
+    @property
+    def files(self) -> Sequence[str]:
+        """See :attr:`pipeline.serving.kinds.base.Content.files`."""
+        return [f"{_folder(place)}/{name}" for place, one in enumerate(self.members) for name in one.files]
+
+    def load(self, files: Mapping[str, Path], encoder: Encoder) -> Ensemble:
+        """See :meth:`pipeline.serving.kinds.base.Content.load`."""
+        predictors = tuple(one.load(inside(files, _folder(place)), encoder) for place, one in enumerate(self.members))
+        return Ensemble(predictors, tuple(one.tasks for one in self.members), self.tasks, self.weights)
+
+    @classmethod
+    def packed(cls, tasks: Sequence[str], members: Sequence[Packed], weights: Sequence[Sequence[float]]) -> Packed:
+        """Members as one model.
+
+        Args:
+            tasks: The tasks.
+            members: The networks and trees.
+            weights: For each task the weight of each member; they sum to 1.
+        """
+        contents = tuple(_MEMBER.validate_python(one.content.model_dump()) for one in members)
+        content = cls(tasks=tuple(tasks), members=contents, weights=tuple(map(tuple, weights)))
+        files = {f"{_folder(m)}/{name}": path for m, one in enumerate(members) for name, path in one.files.items()}
+        return Packed(content, files)
+
+
+@dataclass(frozen=True)
+class Ensemble(Predictor):
+    """A weighted mean for each task; further outputs of a member are left out.
+
+    Args:
+        members: The members.
+        member_tasks: The tasks of each member, in the order of its outputs.
+        tasks: The tasks.
+        weights: For each task the weight of each member.
+    """
+
+    members: tuple[Predictor, ...]
+    member_tasks: tuple[tuple[str, ...], ...]
+    tasks: tuple[str, ...]
+    weights: tuple[tuple[float, ...], ...]
+
+    def probabilities(self, window: Window) -> Tensor:
+        """See :meth:`pipeline.serving.kinds.base.Predictor.probabilities`."""
+        total_NT = torch.zeros(len(window), len(self.tasks), dtype=torch.float64)
+        for m, (member, tasks) in enumerate(zip(self.members, self.member_tasks, strict=True)):
+            probability_NO = member.probabilities(window).double()
+            for t, task in enumerate(self.tasks):
+                if weight := self.weights[t][m]:
+                    total_NT[:, t] += weight * probability_NO[:, tasks.index(task)]
+        return total_NT
+
+
+def _folder(place: int) -> str:
+    return f"members/{place}"
