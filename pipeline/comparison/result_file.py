@@ -37,6 +37,7 @@ class ResultFile(BaseModel):
         labels: Split to the labels of each task.
         features: For each feature the rows of each split that are unknown or unseen.
         metrics: Split to system to the metrics of each task, means over the seeds.
+        serving: System of each registered version to what it costs to serve.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -55,6 +56,7 @@ class ResultFile(BaseModel):
     labels: dict[str, dict[str, Labels]] = {}
     features: dict[str, dict[str, Any]] = {}
     metrics: dict[str, dict[str, Metrics]] = {}
+    serving: dict[str, ServingCost] = {}
 
     def save(self, path: Path) -> None:
         """Write the file, whole or not at all; keys that were not given are left out."""
@@ -77,7 +79,6 @@ class ComparisonFile(ResultFile):
         notes: Sentences that explain the table.
         front: The systems that are Pareto-optimal by validation AUC.
         runs: System to the fingerprints of its runs.
-        serving: System of each registered version to what it costs to serve.
     """
 
     kind: Literal["comparison"]
@@ -87,7 +88,6 @@ class ComparisonFile(ResultFile):
     notes: list[str] = []
     front: list[str]
     runs: dict[str, list[str]]
-    serving: dict[str, ServingCost] = {}
 
 
 class StudyFile(ResultFile):

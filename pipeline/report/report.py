@@ -76,6 +76,7 @@ def write_report(result: Result, target: Path) -> None:
         features=tables.features(result),
         metrics=tables.metrics(result) + tables.calibration(result),
         cost=tables.cost(result),
+        serving=tables.serving(result),
         config=json.dumps(result.made["config"], indent=1),
         **{name: figure and _html(figure, name) for name, figure in figures.items()},
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from pipeline.comparison.point import Point
+from pipeline.comparison.serving_cost import ROWS
 from pipeline.data.notes import noted_features
 from pipeline.evaluation.catalogue import METRICS
 from pipeline.report.results import Result
@@ -104,6 +105,17 @@ def cost(result: Result) -> Table | None:
     return (
         Table("Cost of training", note, ["system", "seconds", "epochs", "steps", "ms a step"], rows) if rows else None
     )
+
+
+def serving(result: Result) -> Table | None:
+    """What each registered model costs to serve; None for results of before it was measured."""
+    rows = [
+        [system, f"{cost.ms_row:.3g}", f"{cost.ms_500_rows:.3g}", f"{cost.megabytes:.3g}"]
+        for system, cost in result.file.serving.items()
+    ]
+    note = "milliseconds of a request, encoding included, where the models were registered, and the size of their files"
+    columns = ["system", "ms a row", f"ms for {ROWS} rows", "MB"]
+    return Table("Cost of serving", note, columns, rows) if rows else None
 
 
 def _cost(result: Result, point: Point, seeds: int) -> list[str] | None:
