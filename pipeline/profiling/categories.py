@@ -16,6 +16,8 @@ HASHED_FROM = 10_000
 _LEAST_BUCKETS, _MOST_BUCKETS = 1000, 1_000_000
 # A table of values of which almost none comes again cannot serve.
 _NEW = 0.8
+# A vocabulary of frequent values alone would know less than half of the rows.
+_RARE = 0.5
 
 
 def category(column: Column, log: Log, split: Split) -> Choices:
@@ -40,9 +42,9 @@ def seen(column: Column) -> str:
 def known_by(column: Column, log: Log) -> tuple[dict[str, Any], str]:
     """The keys by which values are known, and the reason."""
     distinct = column.estimated_distinct(log.rows)
-    if distinct >= HASHED_FROM:
+    if distinct >= HASHED_FROM or column.rare > _RARE:
         buckets = buckets_for(distinct)
-        about = "" if log.is_whole else f", about {distinct:,} in all rows"
+        about = "" if distinct == column.distinct else f", about {distinct:,} in all rows"
         return {"buckets": buckets}, f"hashed{about}"
     if column.rare > 0.01 and column.distinct > FEW * 20:
         return {"min_count": FEW}, f"those with fewer than {FEW} training rows are one"

@@ -51,6 +51,9 @@ _LABELS = frozenset(
     "clicked convert converted conversion order ordered churn churned subscribe subscribed install label target "
     "response is was has did y flag to long view follow forward comment finish share".split()
 )
+# Also pandas' `Unnamed: 0` and `__index_level_0__`.
+_ROW_NUMBERS = frozenset("row rows index idx rownum rowid unnamed line".split())
+_BESIDE_ROW_NUMBERS = frozenset("id number num no nr level 0".split())
 _ROW_WEIGHTS = frozenset("sample instance row survey case observation".split())
 
 
@@ -64,6 +67,8 @@ def names_something(name: str) -> bool | None:
 
     The last word that says something decides: an ``item_id`` is an identity, ``item_prior_clicks`` are amounts.
     """
+    if "per" in words(name):
+        return False  # a wage per hour
     for word in reversed(words(name)):
         if word in _AMOUNTS or _WINDOW.fullmatch(word):
             return False
@@ -103,6 +108,12 @@ def is_row_weight(name: str) -> bool:
     """Whether a name says how much a row counts."""
     said = set(words(name))
     return "weight" in said and not said.isdisjoint(_ROW_WEIGHTS)
+
+
+def is_row_number(name: str) -> bool:
+    """Whether a name says the place of a row in its file."""
+    said = set(words(name))
+    return not said.isdisjoint(_ROW_NUMBERS) and said <= _ROW_NUMBERS | _BESIDE_ROW_NUMBERS
 
 
 def is_user(name: str) -> bool:

@@ -157,9 +157,11 @@ def _asked_labels(log: Log, asker: Asker) -> Sequence[str]:
         listed = (
             f"columns of two values are {', '.join(found)}" if found else "no column has two values such as 0 and 1"
         )
+        named = ", ".join(labelling.guess(found))
+        guess = f"; `--yes` takes those that are named as labels are: {named}" if named else ""
         raise InputError(
-            f"no label is named, and none of the columns is called like one; {listed}: give `--label COLUMN` for each "
-            'action that you want to predict, or `--label "NAME=SQL"`, as in `--label "liked=rating >= 4"`'
+            f"no label is named, and {listed}: give `--label COLUMN` for each action that you want to predict, or "
+            f'`--label "NAME=SQL"`, as in `--label "liked=rating >= 4"`{guess}'
         )
     return chosen
 
@@ -178,6 +180,8 @@ def _check_names(log: Log, wishes: Wishes) -> None:
         for column in columns
         if column is not None and column not in log.schema and column not in log.unreadable
     ]
+    needed = (("--time", wishes.time), ("--group", wishes.group))
+    problems += [f"{option} {c}: {log.unreadable[c]}" for option, c in needed if c in log.unreadable]
     if problems:
         raise InputError.of(f"`{log.source}` has other columns", problems)
 
@@ -209,7 +213,9 @@ def _outcomes(columns: Mapping[str, Column], wishes: Wishes, asker: Asker) -> Ch
         is_id = columns[name].is_unique and names.names_something(name)
         if is_id or name in (*wishes.keep, *wishes.exclude):
             continue
-        if names.is_row_weight(name):
+        if names.is_row_number(name):
+            excluded.append(Excluded(name, "named like the number of a row"))
+        elif names.is_row_weight(name):
             why = "named like the weight of a row; a task's `sample_weight` may name it"
             excluded.append(Excluded(name, why, look=True))
         elif names.is_outcome(name):
@@ -340,6 +346,8 @@ def _cross(pair: Pair) -> Feature:
 
 def _group(log: Log, wishes: Wishes, columns: Mapping[str, Column]) -> tuple[str, str] | None:
     """The users, if they have several rows each."""
+    if wishes.group and (rule := broken_key(log.schema[wishes.group])):
+        raise InputError(f"--group {wishes.group} holds {log.schema[wishes.group]}; {rule}")
     able = [name for name in columns if names.is_user(name) and broken_key(columns[name].kind) is None]
     for name in [wishes.group] if wishes.group else able:
         column = columns[name]

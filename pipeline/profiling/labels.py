@@ -106,8 +106,7 @@ def _label(log: Log, text: str, taken: Sequence[str]) -> Label:
     expression, columns = _read(log, name, positive)
     positives, known = 0, 0
     for path, rows in log.every(columns):
-        counted = rows.select(label=expression).select(pl.col("label").sum().alias("yes"), pl.col("label").count())
-        yes, some = _counted(path, counted, name, positive)
+        yes, some = _counted(path, rows.select(label=expression), name, positive)
         positives, known = positives + yes, known + some
     if positives in (0, known):
         found = "no positive" if not positives else "only positives"
@@ -141,13 +140,16 @@ def _missing(log: Log, name: str, column: str) -> str:
     return f"label `{name}`: there is no column `{column}`; {did_you_mean(column, log.schema, 'the columns are')}"
 
 
-def _counted(path: object, counted: pl.LazyFrame, name: str, positive: str) -> tuple[int, int]:
+def _counted(path: object, label: pl.LazyFrame, name: str, positive: str) -> tuple[int, int]:
+    """The number of positives and of known labels in a file."""
     try:
+        if label.collect_schema()["label"] not in (pl.Boolean, pl.Null):
+            rule = "is neither true nor false: compare it, as in `bought = 1`"
+            raise InputError(f"label `{name}`: `{positive}` {rule}")
+        counted = label.select(yes=pl.col("label").cast(pl.Boolean).sum(), known=pl.col("label").count())
         yes, known = counted.collect(engine="streaming").row(0)
     except parquet.FAILED as error:
         raise InputError(f"label `{name}` (`{positive}`) cannot be computed in {path}: {error}") from None
-    if isinstance(yes, bool) or not isinstance(yes or 0, int):
-        raise InputError(f"label `{name}`: `{positive}` is neither true nor false; compare it, as in `bought = 1`")
     return yes or 0, known
 
 
@@ -189,9 +191,14 @@ def _positive_number(column: str, quoted: str, values: Sequence[float], fix: str
 
 
 def _listed(values: Sequence[object]) -> str:
-    shown = ", ".join(f"{one:g}" if isinstance(one, float) else repr(one) for one in values[:_MOST_SHOWN])
+    shown = ", ".join(_shown(value) for value in values[:_MOST_SHOWN])
     number = f"more than {_MOST_VALUES:,}" if len(values) > _MOST_VALUES else f"{len(values):,}"
     return f"{number} value(s), as {shown}" if values else "no value"
+
+
+def _shown(value: object) -> str:
+    """A value as SQL writes it; a whole float as the integer that the column may have held."""
+    return str(int(value)) if isinstance(value, float) and value == int(value) else repr(value)
 
 
 def _value_counts(log: Log, column: str) -> dict[object, int]:

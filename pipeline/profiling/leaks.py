@@ -8,7 +8,7 @@ from features.spec import FeatureSpec
 from pipeline.validation.leakage import feature_aucs
 
 # A little below the limit of `[contract] leak_auc`: prepare looks at other rows.
-_LEAK, _STRONG = 0.97, 0.9
+_LEAK, _STRONG = 0.975, 0.9
 _ROWS = 100_000
 
 

@@ -40,7 +40,7 @@ class Pair:
 
     Args:
         columns: The columns.
-        cells: The number of combinations that can occur.
+        cells: The number of combinations that can occur, those with a null included.
         task: The task for which it matters most.
         deviations: The standard deviations by which it is above chance there.
     """

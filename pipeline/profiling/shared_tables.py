@@ -13,14 +13,14 @@ from pipeline.profiling.column import Column
 from pipeline.profiling.column_names import words
 
 _FEWEST, _ALIKE = 10, 0.8
-_PLAIN = frozenset({"kind", "max_length", "weights"})
+_ABLE = frozenset({"kind", "max_length", "weights", "min_count"})
 
 
 def with_shared_tables(features: Sequence[Feature], columns: Mapping[str, Column]) -> list[Feature]:
     """The features, those of the same values with one table.
 
-    Their columns have the same noun at the end of their names and four fifths of their values in common, and no key
-    that shapes the table.
+    Their columns have the same noun at the end of their names and four fifths of their values in common. Values are
+    counted over all of them, so the least of their ``min_count`` holds.
     """
     found = list(features)
     able = [place for place, one in enumerate(found) if _is_able(one, columns)]
@@ -31,14 +31,17 @@ def with_shared_tables(features: Sequence[Feature], columns: Mapping[str, Column
         alike = [o for o in able[number + 1 :] if nouns[o] == noun and _are_alike(values[place], values[o])]
         if "table" in found[place].keys or not alike:
             continue
+        least = min(found[one].keys.get("min_count", 1) for one in (place, *alike))
         for one in (place, *alike):
-            keys = {**found[one].keys, "table": f"{noun}_values"}
-            found[one] = replace(found[one], keys=keys, evidence=f"{found[one].evidence}; a table for all its columns")
+            keys = {key: value for key, value in found[one].keys.items() if key != "min_count"}
+            keys |= {"min_count": least} if least > 1 else {}
+            why = f"{found[one].evidence}; a table for all its columns"
+            found[one] = replace(found[one], keys={**keys, "table": f"{noun}_values"}, evidence=why)
     return found
 
 
 def _is_able(feature: Feature, columns: Mapping[str, Column]) -> bool:
-    is_known = feature.keys["kind"] in ("categorical", "multi_hot") and feature.keys.keys() <= _PLAIN
+    is_known = feature.keys["kind"] in ("categorical", "multi_hot") and feature.keys.keys() <= _ABLE
     return is_known and columns[feature.column].distinct >= _FEWEST
 
 

@@ -14,7 +14,7 @@ from features.naming import broken_key
 from pipeline.config.split import SplitConfig
 from pipeline.files.days import DayKeys
 from pipeline.profiling.column import Column, share
-from pipeline.profiling.column_names import is_session, is_user
+from pipeline.profiling.column_names import is_row_number, is_row_weight, is_session, is_user, names_something
 from pipeline.profiling.labels import Label
 from pipeline.profiling.log import Log
 from pipeline.profiling.times import Times
@@ -122,7 +122,7 @@ def _has_all_classes(log: Log, labels: Sequence[Label], part: pl.Series) -> bool
 
 def _by_key(log: Log, columns: Mapping[str, Column], labels: Sequence[Label], why: str) -> Iterator[Split]:
     """By each column that has enough values, users first, with each of a few seeds."""
-    able = [c for c in columns.values() if c.distinct >= 3 and broken_key(c.kind) is None]
+    able = [c for c in columns.values() if c.distinct >= 3 and broken_key(c.kind) is None and not is_row_weight(c.name)]
     for column in sorted(able, key=_key_rank):
         if column.values.null_count():
             continue
@@ -138,5 +138,6 @@ def _by_key(log: Log, columns: Mapping[str, Column], labels: Sequence[Label], wh
 def _key_rank(column: Column) -> tuple[int, int]:
     """The columns whose rows should stay together first, then those that tell rows apart."""
     many = column.distinct >= _FEWEST_KEYS
-    ranks = [many and is_user(column.name), many and is_session(column.name), column.is_unique, many]
+    is_id = column.is_unique and names_something(column.name) is not False
+    ranks = [many and is_user(column.name), many and is_session(column.name), is_id or is_row_number(column.name), many]
     return next((place for place, holds in enumerate(ranks) if holds), len(ranks)), -column.distinct
