@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pipeline.profiling.drafting import Draft
     from pipeline.profiling.questions import Asker
 
+_MOST_SHOWN = 20  # guesses
 _Labels = Annotated[
     list[str] | None,
     typer.Option(
@@ -59,13 +60,13 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Write a commented config for a log: features, tasks and split, each choice with its evidence."""
-    from features.errors import InputError
+    _refuse_existing(out)
+    err.print(f"reading {data}", highlight=False, markup=False, soft_wrap=True)
+    from features.errors import InputError  # the rest takes a moment to import
     from pipeline.files.atomic import atomic
     from pipeline.profiling.drafting import Wishes, draft
     from pipeline.profiling.rendering import rendered
 
-    _refuse_existing(out)
-    err.print(f"reading {data}", highlight=False, markup=False, soft_wrap=True)
     wishes = Wishes(name, label or (), time, group, exclude or (), keep or ())
     drafted = draft(data, wishes, _asker(yes=yes))
     target = out or Path(f"{drafted.name}.toml")
@@ -114,7 +115,9 @@ def _summary(drafted: Draft, target: Path) -> str:
     )
     lines = [f"{target}: {counts}", *(f"task {one.name}: {one.evidence}" for one in drafted.labels)]
     lines.append(f"split: {drafted.split.evidence}")
-    lines += [f"look at: {text}" for text in drafted.to_look_at]
+    lines += [f"look at: {text}" for text in drafted.to_look_at[:_MOST_SHOWN]]
+    if (left := len(drafted.to_look_at) - _MOST_SHOWN) > 0:
+        lines.append(f"look at: {left} more guesses in the first lines of {target}")
     return "\n".join([*lines, f"next: gradops prepare {shlex.quote(str(target))}"])
 
 

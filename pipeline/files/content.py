@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from types import MappingProxyType
 
@@ -27,12 +27,17 @@ def identity(path: Path, declared: Partitions) -> str:
     return digest(path) + values
 
 
-def find_copies(files: Iterable[Path], declared: Partitions = MappingProxyType({})) -> Iterator[tuple[Path, ...]]:
+def find_copies(
+    files: Iterable[Path],
+    declared: Partitions = MappingProxyType({}),
+    count: Callable[[Path], int] = count_rows,
+) -> Iterator[tuple[Path, ...]]:
     """Files of one content that hold rows, by links or copies, several at a time.
 
     Args:
         files: Readable Parquet files.
         declared: Partitions that are columns of the rows; equal files with different values are no copies.
+        count: The number of rows of a file, or a number that is 0 without rows.
     """
     sizes: dict[int, list[Path]] = {}
     for path in files:
@@ -41,7 +46,7 @@ def find_copies(files: Iterable[Path], declared: Partitions = MappingProxyType({
         equal: dict[str, list[Path]] = {}
         for path in alike if len(alike) > 1 else ():
             equal.setdefault(identity(path, declared), []).append(path)
-        yield from (tuple(paths) for paths in equal.values() if len(paths) > 1 and count_rows(paths[0]))
+        yield from (tuple(paths) for paths in equal.values() if len(paths) > 1 and count(paths[0]))
 
 
 def copies_problem(copies: tuple[Path, ...]) -> str:

@@ -67,7 +67,7 @@ def find_table(text: str) -> Table:
         raise InputError(problem)
     elif is_pattern(text):
         walk.expand(Path(path.anchor), path.parts[len(Path(path.anchor).parts) :])
-    walk.problems += _tables_above(walk.files)
+    walk.problems += tables_above(walk.files)
     # A pattern may match texts by their ending.
     walk.problems += filter(None, map(text_problem, sorted(walk.files)))
     table = Table(tuple(sorted(walk.files)), tuple(sorted(walk.left_out)))
@@ -81,7 +81,7 @@ def find_table(text: str) -> Table:
     return table
 
 
-def _tables_above(files: Iterable[Path]) -> Iterator[str]:
+def tables_above(files: Iterable[Path]) -> Iterator[str]:
     """The problems of tables of other formats that files lie in, above the folders that were looked into."""
     folders = {path.parent.resolve() for path in files}
     for folder in sorted({above for inner in folders for above in (inner, *inner.parents)}):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -34,9 +34,13 @@ class Walk:
     Files of the table are regular files that are named by the user, end in .parquet, .pq or .parq in any case, or have
     no ending and hold Parquet. A link to nothing and a folder without files count as such a file if they are called
     so: data is missing there.
+
+    Args:
+        is_called_so: Whether a file is one of the table by its name; by default, by the endings of Parquet files.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, is_called_so: Callable[[Path], bool] | None = None) -> None:
+        self._is_called_so = is_called_so or _is_called_so
         self.files: set[Path] = set()
         self.left_out: set[Path] = set()
         self.has_hidden = False
@@ -56,9 +60,9 @@ class Walk:
             elif _leads_nowhere(path) and not named and not path.suffix:  # perhaps a folder, or a part as Hive names it
                 self._nowhere(path)
             elif _leads_nowhere(path):
-                self._keep(path, is_one=named or _is_called_so(path))
+                self._keep(path, is_one=named or self._is_called_so(path))
             else:
-                self._keep(path, is_one=path.is_file() and (named or _is_one(path)))
+                self._keep(path, is_one=path.is_file() and (named or self._is_one(path)))
         except OSError as error:
             self._unseen(path, error)
 
@@ -105,7 +109,7 @@ class Walk:
         inside = self._inside(folder, above)
         for name in self._names(folder) if inside else ():
             self.visit(folder / name, inside)
-        if _is_called_so(folder) and inside and not any(folder in path.parents for path in self.files):
+        if self._is_called_so(folder) and inside and not any(folder in path.parents for path in self.files):
             self.files.add(folder)
 
     def _inside(self, folder: Path, above: Folders) -> Folders:
@@ -129,6 +133,9 @@ class Walk:
         wanted = [name for name in names if shown or not is_hidden(name)]
         self.has_hidden |= len(wanted) < len(names)
         return [name for name in wanted if name not in _OURS]
+
+    def _is_one(self, path: Path) -> bool:
+        return self._is_called_so(path) or (not path.suffix and holds_parquet(path))
 
     def _keep(self, path: Path, *, is_one: bool) -> None:
         try:
@@ -161,7 +168,3 @@ def _above(folder: Path) -> Folders:
 
 def _is_called_so(path: Path) -> bool:
     return path.name.lower().endswith(ENDINGS)
-
-
-def _is_one(path: Path) -> bool:
-    return _is_called_so(path) or (not path.suffix and holds_parquet(path))

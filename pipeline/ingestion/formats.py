@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline.files.foreign import holds_parquet
 from pipeline.ingestion.arrow_files import ArrowFile
 from pipeline.ingestion.base import Format
 from pipeline.ingestion.delimited import Delimited
@@ -15,7 +16,9 @@ _PACKED = (".gz", ".bz2", ".zst", ".lz4")
 
 
 def format_of(path: Path) -> Format | None:
-    """The format of a file by its name; None if none has its ending."""
+    """The format of a file by its name, or Parquet if it has no ending and holds it; None if it has none of them."""
+    if not path.suffix and holds_parquet(path):
+        return ParquetFile()
     name = path.name.lower()
     plain = next((name.removesuffix(ending) for ending in _PACKED if name.endswith(ending)), name)
     return next((one for one in FORMATS if plain.endswith(one.endings)), None)

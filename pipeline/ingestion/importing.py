@@ -6,6 +6,7 @@ guessed from the first rows, none is guessed in silence, and memory does not gro
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,11 @@ import pyarrow.parquet as pq
 from features.errors import InputError
 from features.nearest import did_you_mean
 from pipeline.files.atomic import atomic
+from pipeline.files.content import copies_problem, find_copies
+from pipeline.files.foreign import uri_problem
 from pipeline.files.schemas import common_schema
-from pipeline.files.walk import is_hidden
+from pipeline.files.table import tables_above
+from pipeline.files.walk import Walk, is_pattern
 from pipeline.ingestion.base import Format, Reading, UnreadableError
 from pipeline.ingestion.formats import FORMATS, format_of, stem_of
 from pipeline.ingestion.types import COLUMN_TYPES, ColumnType, Seen, as_type, kind_of, merged
@@ -117,24 +121,31 @@ def parse_types(texts: Sequence[str]) -> dict[str, ColumnType]:
 
 def _find(source: str) -> tuple[dict[Path, Format], list[Path]]:
     """The files with their formats, and those in no format that can be read."""
-    path = Path(source)
-    if path.is_file():
-        found = [path]
-    elif path.is_dir():
-        found = [one for one in sorted(path.rglob("*")) if one.is_file() and not _is_hidden(one, path)]
-    else:
-        found = [one for one in sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor)))) if one.is_file()]
+    path, walk = Path(source), Walk(lambda one: format_of(one) is not None)
+    if os.path.lexists(path):
+        walk.visit(path, named=True)
+    elif (problem := uri_problem(source)) is not None:
+        raise InputError(problem)
+    elif is_pattern(source):
+        walk.expand(Path(path.anchor), path.parts[len(Path(path.anchor).parts) :])
+    found = sorted(walk.files)
+    problems = [*walk.problems, *tables_above(found)]
+    copies = find_copies(found, count=_size) if not problems else ()
+    problems += map(copies_problem, copies)
+    if problems:
+        raise InputError.of(f"`{source}` cannot be imported", list(dict.fromkeys(problems)))
     formats = {one: form for one in found if (form := format_of(one)) is not None}
     if not formats:
         endings = ", ".join(ending for form in FORMATS for ending in form.endings)
-        has = f"; {len(found)} file(s) have other endings, as {found[0]}" if found else ""
+        others = [*found, *sorted(walk.left_out)]
+        has = f"; {len(others)} file(s) have other endings, as {others[0]}" if others else ""
         rule = f"files end in {endings}, also packed as .gz, .zst or .bz2"
         raise InputError(f"no file at `{source}` can be imported (in {Path.cwd()}){has}; {rule}")
-    return formats, [one for one in found if one not in formats]
+    return formats, sorted({*walk.left_out, *found} - formats.keys())
 
 
-def _is_hidden(path: Path, above: Path) -> bool:
-    return any(map(is_hidden, path.relative_to(above).parts))
+def _size(path: Path) -> int:
+    return path.stat().st_size
 
 
 def _examine(

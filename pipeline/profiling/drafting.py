@@ -142,7 +142,7 @@ def draft(source: str, wishes: Wishes, asker: Asker) -> Draft:
     times = find_times([column for name, column in columns.items() if name not in answers])
     own = _own_time(log, times, wishes, asker)
     keys = {n: c for n, c in columns.items() if n not in answers and n not in times and broken_key(c.kind) is None}
-    split = choose_split(log, keys, labels, own)
+    split = choose_split(log, keys, labels, own, _without_time(log, times, own))
     free = {name: column for name, column in columns.items() if name not in answers}
     choices = _outcomes(free, wishes, asker) + _unreadable(log)
     choices += _features(log, free, times, own, split, {one.column for one in choices.excluded})
@@ -181,7 +181,7 @@ def _check_names(log: Log, wishes: Wishes) -> None:
         if column is not None and column not in log.schema and column not in log.unreadable
     ]
     needed = (("--time", wishes.time), ("--group", wishes.group))
-    problems += [f"{option} {c}: {log.unreadable[c]}" for option, c in needed if c in log.unreadable]
+    problems += [f"{option} {c}: {log.unreadable[c]}" for option, c in needed if c is not None and c in log.unreadable]
     if problems:
         raise InputError.of(f"`{log.source}` has other columns", problems)
 
@@ -204,6 +204,18 @@ def _own_time(log: Log, times: Mapping[str, Times], wishes: Wishes, asker: Asker
     if not able:
         return None
     return times[able[0] if len(able) == 1 else asker.time(able, able[0])]
+
+
+def _without_time(log: Log, times: Mapping[str, Times], own: Times | None) -> str:
+    """The reason why rows are not split by time, if it comes to that."""
+    if own is not None:
+        return f"`{own.column.name}` leaves parts without a class"
+    texts = [name for name, one in times.items() if not one.can_split]
+    if texts:
+        return (
+            f"`{texts[0]}` has times as text: `gradops import {log.source} FOLDER --type {texts[0]}=time` makes times"
+        )
+    return "no column has the time of every row"
 
 
 def _outcomes(columns: Mapping[str, Column], wishes: Wishes, asker: Asker) -> Choices:
@@ -247,7 +259,7 @@ def _features(
         if (why := _empty(column, split)) is not None:
             found += Choices((), (Excluded(name, why),))
         elif name in times:
-            found += time_features(times[name], own, split.training)
+            found += time_features(times[name], own, split.training or times[name].span)
         elif name not in weights.values():
             found += _feature(log, column, split, weights.get(name))
     return found

@@ -41,7 +41,9 @@ class Split:
     training: timedelta = timedelta()
 
 
-def choose_split(log: Log, columns: Mapping[str, Column], labels: Sequence[Label], own: Times | None) -> Split:
+def choose_split(
+    log: Log, columns: Mapping[str, Column], labels: Sequence[Label], own: Times | None, without_time: str
+) -> Split:
     """A split of which each part has both classes of every task, as far as the sample tells.
 
     Args:
@@ -49,14 +51,14 @@ def choose_split(log: Log, columns: Mapping[str, Column], labels: Sequence[Label
         columns: The columns that may be a key.
         labels: The tasks.
         own: The time of the row's own event; None if no column has it.
+        without_time: The reason for a split by a key, in words.
 
     Raises:
         InputError: If there is none.
     """
     if own is not None and (found := next(_by_time(log, labels, own), None)) is not None:
         return found
-    why = "no column has the time of every row" if own is None else f"`{own.column.name}` leaves parts without a class"
-    if (split := next(_by_key(log, columns, labels, why), None)) is not None:
+    if (split := next(_by_key(log, columns, labels, without_time), None)) is not None:
         return split
     counted = "; ".join(f"{label.name}: {label.evidence}" for label in labels)
     rule = "training, validation and test each need rows of both classes of every task"

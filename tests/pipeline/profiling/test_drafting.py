@@ -110,6 +110,14 @@ def test_folders_that_are_no_days_become_columns_and_files_may_differ_in_what_no
     assert reasons(found)["price"].startswith("its types cannot be united: ")
 
 
+def test_times_that_are_text_are_features_and_the_split_says_why_it_is_by_a_key() -> None:
+    write(shop_log(600).with_columns(pl.col("ts").dt.to_string("iso:strict")))
+    found = drafted()
+    assert found.config()["split"]["key"] == "user_id"
+    assert found.split.evidence.startswith("`ts` has times as text: `gradops import logs FOLDER --type ts=time`")
+    assert found.keys_of("hour") == {"kind": "time", "column": "ts", "part": "hour"}
+
+
 def test_pairs_are_found_where_they_matter_and_nowhere_else() -> None:
     generator, rows = np.random.default_rng(0), 40_000
     codes = generator.integers(0, [6, 6, 6, 30], (rows, 4))
