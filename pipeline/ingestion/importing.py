@@ -224,12 +224,19 @@ def _typed(path: Path, values: pl.Series, declared: ColumnType | None, problems:
     if declared is None or values.dtype == pl.Null:
         return values
     found = as_type(values, declared)
-    lost = values.filter(found.is_null() & values.is_not_null())
+    lost = values.filter(_is_another(values, found) & values.is_not_null())
     if len(lost):
         rule = f"as {str(lost.item(0))[:40]!r} in {path}, is no {_word(declared)}"
         fix = f"`--null {str(lost.item(0))[:40]!r}` if it means missing, or `--type {values.name}=text`"
         problems.setdefault(values.name, f"`{values.name}`: a value, {rule}; {fix}")
     return found
+
+
+def _is_another(values: pl.Series, found: pl.Series) -> pl.Series:
+    """Whether a value is lost, or is another number than before."""
+    if values.dtype.is_numeric() and found.dtype.is_numeric():
+        return found.cast(values.dtype, strict=False).ne_missing(values)
+    return found.is_null()
 
 
 def _word(declared: ColumnType) -> str:

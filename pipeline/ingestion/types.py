@@ -13,12 +13,12 @@ from features.transforms import timestamp
 ColumnType = Literal["text", "integer", "number", "boolean", "date", "time", "s", "ms", "us", "ns"]
 COLUMN_TYPES: tuple[ColumnType, ...] = get_args(ColumnType)
 FOUND_TYPES: tuple[ColumnType, ...] = ("boolean", "integer", "number", "date", "time")
-# In this order the first that takes every value is found; 18 digits fit into 64 bits whatever they are. Digits with a
-# leading zero, such as those of a zip code, are no integer, and numbers since 1970 are integers.
+# In this order the first that takes every value is found. Digits with a leading zero, such as those of a zip code, are
+# no integer, and numbers since 1970 are integers.
 _PATTERNS: dict[ColumnType, str] = {
     "boolean": r"^(?:true|false|True|False|TRUE|FALSE)$",
-    "integer": r"^(?:0|-?[1-9][0-9]{0,17})$",
-    "number": r"^-?(?:0|[1-9][0-9]*)?(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$",
+    "integer": r"^(?:0|-?[1-9][0-9]{0,18})$",
+    "number": r"^-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$",
     "date": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
     "time": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}",
 }
@@ -30,6 +30,8 @@ _KINDS: dict[ColumnType, pl.DataType] = {
     "date": pl.Date(),
     **dict.fromkeys(get_args(Literal["time", "s", "ms", "us", "ns"]), pl.Datetime("us")),
 }
+# A float has 53 bits: of an integer with more digits it would be another one.
+_LONG_INTEGER = r"^-?[0-9]{16,}$"
 _LEADING_ZERO = r"^-?0[0-9]+$"
 # Values beside a type that almost all others have are probably marks of a missing one.
 _ALMOST = 0.9
@@ -97,7 +99,9 @@ def _fits(known: pl.Series, kind: ColumnType) -> pl.Series:
     fits = known.str.contains(_PATTERNS[kind])
     if kind in ("date", "time") and fits.any():
         return fits & _moments(known, pl.String()).is_not_null()
-    return fits & (known != "") if kind == "number" else fits
+    if kind == "integer":
+        return fits & known.cast(pl.Int64, strict=False).is_not_null()
+    return fits & ~known.str.contains(_LONG_INTEGER) if kind == "number" else fits
 
 
 def _moments(values: pl.Series, kind: pl.DataType, unit: Literal["s", "ms", "us", "ns"] | None = None) -> pl.Series:

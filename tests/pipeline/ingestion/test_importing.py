@@ -17,6 +17,7 @@ from features.errors import InputError
 from pipeline.ingestion import delimited, json_lines
 from pipeline.ingestion.base import Reading
 from pipeline.ingestion.importing import import_files, parse_types
+from pipeline.ingestion.types import FOUND_TYPES, Seen, as_type
 from tests.commands import run
 
 CSV = """id,zip,price,when,flag,note,age,epoch
@@ -57,6 +58,37 @@ def test_every_value_of_a_text_keeps_its_meaning(name: str, separator: str) -> N
     assert evidence["zip"] == ("text", "2 values, 1 missing; 2 have a leading zero, which a number would lose")
     assert evidence["when"] == ("time", "all of 3 values")
     assert evidence["age"] == ("text", "3 values")
+
+
+@pytest.mark.parametrize(
+    ("texts", "found"),
+    [
+        (["2103807459595387724", "-9223372036854775808", "0"], "integer"),
+        (["9223372036854775808", "1"], "text"),
+        (["9007199254740993", "0.5"], "text"),
+        (["1", "-.5", "2.50", "1e-3"], "number"),
+        (["1", "+2"], "text"),
+        (["1", "e5"], "text"),
+        (["007", "7"], "text"),
+        (["-0", "1"], "number"),
+        (["1", "0"], "integer"),
+        (["TRUE", "false"], "boolean"),
+        (["2026-02-28", "2026-02-30"], "text"),
+        (["2026-02-28", "2026-03-01"], "date"),
+        (["2026-02-28", "2026-03-01T10:00"], "text"),
+        (["2026-02-28T10:00:00.5+02:00", "2026-02-28 08:00"], "time"),
+        (["20260131", "20260201"], "integer"),
+        (["12,5", "1"], "text"),
+        (["0x1F", "1"], "text"),
+        (["nan", "1"], "text"),
+    ],
+)
+def test_no_text_becomes_another_value(texts: list[str], found: str) -> None:
+    values = pl.Series("a", texts)
+    assert Seen(FOUND_TYPES).add(values).found == found
+    assert as_type(values, found).null_count() == 0  # type: ignore[arg-type]  # a parameter's type is str
+    if found == "integer":
+        assert [int(text) for text in texts] == as_type(values, "integer").to_list()
 
 
 def test_declared_types_and_missing_values_are_taken() -> None:
@@ -121,6 +153,8 @@ def test_arrow_and_parquet_keep_their_types_but_for_those_declared(is_stream: bo
     found = pl.read_parquet("again/b.parquet")
     assert found.schema["price"] == pl.Float64()
     assert found["id"].to_list() == [1, 2, -3]
+    with pytest.raises(InputError, match=r"`price`: a value, as '1.5' in a.arrow, is no integer"):
+        import_files("a.arrow", Path("more"), {"price": "integer"})
 
 
 @pytest.mark.parametrize(
