@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from gradops import GramEstimator, MultiTaskOptimizer, StepReport
 from gradops.base import Method
 from gradops.linalg import gramian
-from gradops.methods import IMTLG, MGDA, CAGrad, GradDrop, GradOPS, PCGrad, Static, Uniform
+from gradops.methods import IMTLG, MGDA, CAGrad, GradDrop, GradOPS, GradVac, PCGrad, Static, Uniform
 
 
 class Net(nn.Module):
@@ -200,6 +200,28 @@ def test_a_resumed_optimizer_goes_on_exactly() -> None:
     steps(resumed, second, 3)
     for name, value in unbroken.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name])
+
+
+def test_after_a_restart_the_step_is_that_of_a_new_surgery_of_the_tasks_that_are_left() -> None:
+    """The method has a target cosine for each pair of tasks; one shared parameter stays as it is from then on."""
+    rows, targets = data()
+    net, other = Net(), Net()
+    optimizer = wrap(net, GradVac())
+    optimizer.step(net.losses([net.features(rows)] * 3, targets))
+    other.load_state_dict(net.state_dict())
+    for one in (net, other):
+        one.shared[0].bias.requires_grad_(False)  # torch's own signature
+    optimizer.restart()
+    fresh = wrap(other, GradVac())
+    for _ in range(2):
+        for one, its_optimizer in ((net, optimizer), (other, fresh)):
+            its_optimizer.step(one.losses([one.features(rows)] * 3, targets)[:2])
+    assert optimizer.method_state is not None
+    assert fresh.method_state is not None
+    for name, value in fresh.method_state.items():
+        torch.testing.assert_close(optimizer.method_state[name], value, rtol=0, atol=0)
+    for name, value in other.state_dict().items():
+        torch.testing.assert_close(net.state_dict()[name], value, rtol=0, atol=0)
 
 
 def test_wrong_arguments_are_named() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pytest
@@ -15,11 +17,16 @@ from pipeline.comparison.scores import TestRows, computed_scores
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.data.windows import Window
+from pipeline.report.tables import calibration
 from pipeline.runs.run import WEIGHTS, Run
 from pipeline.serving.kinds.network import NetworkContent
 from pipeline.serving.scorer import Scorer
+from pipeline.tracking.names import result_metrics
 from pipeline.training.training import train
 from tests.conftest import debug_config
+
+if TYPE_CHECKING:
+    from pipeline.report.results import Result
 
 
 @pytest.mark.parametrize("kind", ["platt", pytest.param("isotonic", marks=pytest.mark.slow)])
@@ -38,6 +45,15 @@ def test_every_probability_of_a_run_is_calibrated(tmp_path: Path, few: tuple[Run
         assert run.val[task]["calibration"] == pytest.approx(1, abs=0.02)
         if kind == "platt":
             assert run.test[task]["auc"] == pytest.approx(plain.test[task]["auc"], abs=1e-6)
+    names = {name for name, *_ in result_metrics(run)}
+    assert {"test.logloss.income", "uncalibrated.test.logloss.income"} <= names
+    assert not any(name.startswith("uncalibrated") for name, *_ in result_metrics(plain))
+    point = SimpleNamespace(label="uniform")
+    both = SimpleNamespace(complete=[point], runs=lambda _: [run, plain], tasks=run.tasks)
+    table = calibration(cast("Result", both))[0]
+    assert table.rows == [
+        ["uniform", *(f"{plain.test[t]['logloss']:.4f} → {run.test[t]['logloss']:.4f}" for t in run.tasks)]
+    ]
     rows = TestRows(prepared)
     scores_NT, labels_NT = computed_scores(run, rows), rows.labels(run.tasks)
     for place, task in enumerate(run.tasks):
