@@ -40,23 +40,18 @@ def uncalibrated(run: Run, split: str, task: str) -> dict[str, float]:
     return run.uncalibrated[split][task]
 
 
-def own_epochs(run: Run, split: str, task: str) -> dict[str, float]:
-    """Those after the task's own best epoch."""
-    figures: dict[str, float] = run.snapshots[task][split]
-    return figures
-
-
 ROWS, DAYS = 280_000, 7
 RATES = {"purchase": 0.003, "cart": 0.1, "wish": 0.018}
-_LEAVING = ("train.task_patience=1", "train.task_snapshots=true")
-_OWN = ("train.calibration=platt", "train.task_snapshots=true")
-# Each line of the table: the overrides of its runs, and the metrics that are read from them. Calibrators and snapshots
-# change no step, so that one run has the figures of three lines.
+_PLATT = ("train.calibration=platt",)
+# Each line of the table: the overrides of its runs, and the metrics that are read from them. Calibrators change no
+# step, so that one run has the figures of two lines.
 OPTIONS: dict[str, tuple[tuple[str, ...], Figures]] = {
-    "base": (_OWN, uncalibrated),
-    "calibration platt": (_OWN, kept),
-    "task_snapshots": (_OWN, own_epochs),
+    "base": (_PLATT, uncalibrated),
+    "calibration platt": (_PLATT, kept),
     "calibration isotonic": (("train.calibration=isotonic",), kept),
+    "task_snapshots": (("train.task_snapshots=true",), kept),
+    "task_patience 1": (("train.task_patience=1",), kept),
+    "task_patience 1, task_snapshots": (("train.task_patience=1", "train.task_snapshots=true"), kept),
     "prior_bias": (("train.prior_bias=true",), kept),
     "schedule warmup": (("train.schedule=warmup",), kept),
     "inverse_entropy": (("train.task_weights=inverse_entropy",), kept),
@@ -64,8 +59,6 @@ OPTIONS: dict[str, tuple[tuple[str, ...], Figures]] = {
     "inverse_rate": (("train.task_weights=inverse_rate",), kept),
     "keep_negatives 0.5": (("train.keep_negatives=0.5",), kept),
     "keep_negatives 0.1": (("train.keep_negatives=0.1",), kept),
-    "task_patience 1": (_LEAVING, kept),
-    "task_patience 1, task_snapshots": (_LEAVING, own_epochs),
 }
 _COLUMNS = (
     *(("auc", "val", 4), ("auc", "test", 4), ("logloss", "test", 5)),

@@ -33,8 +33,18 @@ def packed_run(run: Run) -> Packed:
     if (run.folder / TREES).exists():
         (task,) = run.tasks
         return BoostingContent.packed({task: run.folder / TREES})
+    epochs = sorted({*run.snapshots.values()}) or [run.best_epoch]
+    networks = [_network(run, epoch) for epoch in epochs]
+    if len(networks) == 1:
+        return networks[0]
+    of_epochs = [[float(run.snapshots[task] == epoch) for epoch in epochs] for task in run.tasks]
+    return EnsembleContent.packed(run.tasks, networks, of_epochs)
+
+
+def _network(run: Run, epoch: int) -> Packed:
+    """A run's network after one of the epochs that it has kept."""
     return NetworkContent.packed(
-        weights=run.folder / WEIGHTS, tasks=run.tasks, architecture=run.architecture, calibrators=run.calibrators
+        weights=run.weights_of(epoch), tasks=run.tasks, architecture=run.architecture, calibrators=run.calibrators
     )
 
 

@@ -56,8 +56,8 @@ class TrainConfig(Declared):
         patience: Number of epochs without a better ``select_by`` before an early stop; 0 for no early stop.
         task_patience: Number of epochs without a better ``select_by`` of a task's own before the task leaves the
             training; 0 for never. See :class:`pipeline.training.task_epochs.TaskEpochs`.
-        task_snapshots: Whether the run also keeps, for each task, the weights after the task's own best epoch, with
-            their figures.
+        task_snapshots: Whether each task is served with the weights after its own best epoch: the model is then a few
+            networks of one run.
         weight_decay: Decay of the network's matrices: in each step they shrink by this share of the rate, whatever
             the gradient (AdamW). Biases and tables never decay; 0 for no decay.
         decay_schedule: Course of ``weight_decay`` over the steps: ``"constant"``, or ``"flat_cosine"`` (unchanged for

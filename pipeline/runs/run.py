@@ -97,8 +97,8 @@ class Run:
             the calibrated probabilities.
         uncalibrated: The metrics that ``val`` and ``test`` would have without the calibrators, by these names; empty
             without calibration.
-        snapshots: Task to its own best epoch (``epoch``) and to its metrics of these weights (``val``, ``test``), whose
-            file is :func:`snapshot_file`; empty without ``train.task_snapshots``. They are not calibrated.
+        snapshots: Task to its own best epoch, whose weights are its part of the model, and its ``val`` and ``test`` the
+            figures; :meth:`weights_of` has the files. Empty without ``train.task_snapshots``.
         features: For each feature the rows of its data that are unknown or unseen; empty if that was not counted. See
             :func:`pipeline.data.counts.feature_counts`.
         members: Fingerprints of the runs that it is made of, beside it on disk; empty for one that was trained itself.
@@ -116,7 +116,7 @@ class Run:
     features: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
     calibration: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
     uncalibrated: dict[str, Metrics] = field(default_factory=dict, repr=False)
-    snapshots: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
+    snapshots: dict[str, int] = field(default_factory=dict)
     members: list[str] = field(default_factory=list)
 
     @property
@@ -135,13 +135,17 @@ class Run:
         found = parse_calibrators(self.calibration)
         return [found[task] for task in self.tasks] if found else []
 
+    def weights_of(self, epoch: int) -> Path:
+        """The file of the weights after an epoch that the run has kept."""
+        return self.folder / (WEIGHTS if epoch == self.best_epoch else f"weights.epoch{epoch}.safetensors")
+
     def save(
         self,
         config: RunConfig,
         file: str,
         tensors: Mapping[str, Tensor],
         placement: Mapping[str, Any] = MappingProxyType({}),
-        snapshots: Mapping[str, Mapping[str, Tensor]] = MappingProxyType({}),
+        snapshots: Mapping[int, Mapping[str, Tensor]] = MappingProxyType({}),
     ) -> Run:
         """Write the run to its folder, which appears only when it is complete.
 
@@ -150,13 +154,13 @@ class Run:
             file: Name of the file for the tensors.
             tensors: The tensors that the run leaves behind, such as its weights.
             placement: The ranks that held each table, if there were several.
-            snapshots: Task to the weights after its own best epoch.
+            snapshots: The weights after further epochs, by the epoch's number.
         """
         with durable(self.folder) as draft:
             draft.mkdir(parents=True)
             save_file(dict(tensors), draft / file)
-            for task, weights in snapshots.items():
-                save_file(dict(weights), draft / snapshot_file(task))
+            for number, weights in snapshots.items():
+                save_file(dict(weights), draft / self.weights_of(number).name)
             (draft / CONFIG).write_text(config.model_dump_json(indent=1))
             if placement:
                 (draft / PLACEMENT).write_text(json.dumps(placement, indent=1))
@@ -169,11 +173,6 @@ class Run:
         """Read a run that :meth:`save` wrote."""
         content: dict[str, Any] = json.loads((folder / RESULT).read_text())
         return cls(folder=folder, **content | {"history": [_epoch(e) for e in content["history"]]})
-
-
-def snapshot_file(task: str) -> str:
-    """The file, in a run's folder, of the weights after a task's own best epoch."""
-    return f"weights.{task}.safetensors"
 
 
 def architecture_of(config: RunConfig) -> ArchitectureConfig:

@@ -68,13 +68,12 @@ def epoch_metrics(epoch: Epoch) -> list[tuple[str, float, int]]:
 def result_metrics(run: Run) -> list[tuple[str, float, int]]:
     """A finished run's metrics: on the test rows, on the validation rows after its best epoch, and on its data.
 
-    Of a calibrated run, also the metrics without the calibrators; of one with snapshots, those of each task's own.
+    Of a calibrated run, also the metrics without the calibrators; of one with snapshots, each task's own best epoch.
     """
     figures = {**_prefixed("test", run.test), **_prefixed("best.val", run.val), "best.epoch": float(run.best_epoch)}
     figures |= _prefixed("uncalibrated.test", run.uncalibrated.get("test", {}))
     figures |= _prefixed("uncalibrated.best.val", run.uncalibrated.get("val", {}))
-    for task, snapshot in run.snapshots.items():
-        figures |= _prefixed("snapshot.test", {task: snapshot["test"]}) | {f"snapshot.epoch.{task}": snapshot["epoch"]}
+    figures |= {f"best.epoch.{task}": float(epoch) for task, epoch in run.snapshots.items()}
     return at_step_zero(figures | mean_shares(run.features))
 
 

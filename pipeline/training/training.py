@@ -134,50 +134,69 @@ def _resume(trainer: Trainer, checkpoints: Checkpoints) -> None:
 
 
 def _finished(trainer: Trainer, config: RunConfig, prepared: Prepared, on_step: Callable[[], None]) -> Run:
-    """The run of the trainer's best epoch, written to its folder."""
-    snapshots = _snapshots(trainer, on_step)
+    """The run of the trainer's best epoch, or of each task's own, written to its folder."""
+    best, snapshots = trainer.best_epoch.number, trainer.config.task_snapshots
+    served = {t: trainer.task_epochs.best(trainer.history, t).number if snapshots else best for t in trainer.tasks}
+    judged: dict[str, _Judged] = {}
+    others: dict[int, dict[str, Tensor]] = {}
+    for number in sorted({*served.values()}):
+        tasks = [task for task in trainer.tasks if served[task] == number]
+        trainer.model.load_state_dict(trainer.best if number == best else trainer.task_epochs.weights[tasks[0]])
+        found = _judged(trainer, number, on_step)
+        judged |= {task: found[task] for task in tasks}
+        others |= {} if number == best else {number: _plain_weights(trainer)}
     trainer.model.load_state_dict(trainer.best)
-    calibrators = trainer.calibrators(on_step)
-    versions: list[Calibrators] = [(), calibrators] if calibrators else [()]
-    # Without calibrators the validation rows have been measured at the end of the best epoch.
-    val = trainer.evaluate_as("val", versions, on_step) if calibrators else [trainer.best_epoch.val]
-    test = trainer.evaluate_as("test", versions, on_step)
+    is_calibrated = config.train.calibration != "none"
     run = Run(
         folder=run_folder(config, prepared),
         tasks=trainer.tasks,
         method=config.train.method,
         seed=config.train.seed,
-        best_epoch=trainer.best_epoch.number,
-        val=val[-1],
-        test=test[-1],
+        best_epoch=best,
+        val={task: judged[task].metrics["val"] for task in trainer.tasks},
+        test={task: judged[task].metrics["test"] for task in trainer.tasks},
         history=trainer.history,
         features=prepared.features,
-        calibration={t: c.model_dump(mode="json") for t, c in zip(trainer.tasks, calibrators, strict=False)},
-        uncalibrated={"val": val[0], "test": test[0]} if calibrators else {},
-        snapshots={task: snapshot.figures for task, snapshot in snapshots.items()},
+        calibration={t: judged[t].calibrator for t in trainer.tasks} if is_calibrated else {},
+        uncalibrated={
+            split: {task: judged[task].uncalibrated[split] for task in trainer.tasks}
+            for split in (("val", "test") if is_calibrated else ())
+        },
+        snapshots=served if snapshots else {},
     )
-    weights, others = _plain_weights(trainer), {task: snapshot.weights for task, snapshot in snapshots.items()}
-    placement = trainer.model.embedding.placement()
+    weights, placement = _plain_weights(trainer), trainer.model.embedding.placement()
     return once(lambda: run.save(config, WEIGHTS, weights, placement, others), trainer.group)
 
 
 @dataclass(frozen=True)
-class _Snapshot:
-    """The network after a task's own best epoch, and the task's figures there."""
+class _Judged:
+    """One task of the network at one epoch.
 
-    figures: dict[str, Any]
-    weights: dict[str, Tensor]
+    Args:
+        metrics: Split to the task's metrics.
+        uncalibrated: The same without the calibrator.
+        calibrator: The calibrator in JSON's types; empty for none.
+    """
+
+    metrics: dict[str, dict[str, float]]
+    uncalibrated: dict[str, dict[str, float]]
+    calibrator: dict[str, Any]
 
 
-def _snapshots(trainer: Trainer, on_step: Callable[[], None]) -> dict[str, _Snapshot]:
-    """Task to its snapshot; empty without ``train.task_snapshots``."""
-    found = {}
-    for task in trainer.tasks if trainer.config.task_snapshots else ():
-        best = trainer.task_epochs.best(trainer.history, task)
-        trainer.model.load_state_dict(trainer.task_epochs.weights[task])
-        figures = {"epoch": best.number, "val": best.val[task], "test": trainer.evaluate("test", on_step)[task]}
-        found[task] = _Snapshot(figures, _plain_weights(trainer))
-    return found
+def _judged(trainer: Trainer, number: int, on_step: Callable[[], None]) -> dict[str, _Judged]:
+    """Every task of the network with its present weights, which are those after an epoch."""
+    calibrators = trainer.calibrators(on_step)
+    versions: list[Calibrators] = [(), calibrators] if calibrators else [()]
+    # Without calibrators the validation rows have been measured at the end of the epoch.
+    val = trainer.evaluate_as("val", versions, on_step) if calibrators else [trainer.history[number].val]
+    test = trainer.evaluate_as("test", versions, on_step)
+    content = [calibrator.model_dump(mode="json") for calibrator in calibrators] or [{} for _ in trainer.tasks]
+    return {
+        task: _Judged(
+            {"val": val[-1][task], "test": test[-1][task]}, {"val": val[0][task], "test": test[0][task]}, calibrator
+        )
+        for task, calibrator in zip(trainer.tasks, content, strict=True)
+    }
 
 
 def _plain_weights(trainer: Trainer) -> dict[str, Tensor]:

@@ -69,13 +69,29 @@ class EnsembleContent(Content):
 
         Args:
             tasks: The tasks.
-            members: The networks and trees.
+            members: The networks and trees; an ensemble among them, such as a run's snapshots, gives its own members.
             weights: For each task the weight of each member; they sum to 1.
         """
-        contents = tuple(_MEMBER.validate_python(one.content.model_dump()) for one in members)
-        content = cls(tasks=tuple(tasks), members=contents, weights=tuple(map(tuple, weights)))
-        files = {f"{_folder(m)}/{name}": path for m, one in enumerate(members) for name, path in one.files.items()}
+        flat = [
+            pair for one, *of_member in zip(members, *weights, strict=True) for pair in _flat(one, tasks, of_member)
+        ]
+        contents = tuple(_MEMBER.validate_python(one.content.model_dump()) for one, _ in flat)
+        of_tasks = tuple(zip(*(of_member for _, of_member in flat), strict=True))
+        content = cls(tasks=tuple(tasks), members=contents, weights=of_tasks)
+        files = {f"{_folder(m)}/{name}": path for m, (one, _) in enumerate(flat) for name, path in one.files.items()}
         return Packed(content, files)
+
+
+def _flat(one: Packed, tasks: Sequence[str], weight_T: Sequence[float]) -> Iterator[tuple[Packed, Sequence[float]]]:
+    """A member, or the members of an ensemble, each with its weight for each task."""
+    inner = one.content
+    if not isinstance(inner, EnsembleContent):
+        yield one, weight_T
+        return
+    for m, member in enumerate(inner.members):
+        own = {task: of_task[m] for task, of_task in zip(inner.tasks, inner.weights, strict=True)}
+        weights = [weight * own.get(task, 0.0) for task, weight in zip(tasks, weight_T, strict=True)]
+        yield Packed(member, inside(one.files, _folder(m))), weights
 
 
 @dataclass(frozen=True)

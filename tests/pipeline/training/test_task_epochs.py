@@ -15,7 +15,7 @@ from models.architectures import ARCHITECTURES
 from pipeline.config.run import RunConfig
 from pipeline.config.train import TrainConfig
 from pipeline.data.prepared import Prepared
-from pipeline.runs.run import WEIGHTS, Epoch, Run, depends_on, snapshot_file
+from pipeline.runs.run import WEIGHTS, Epoch, Run, depends_on
 from pipeline.training.build import trainer_of
 from pipeline.training.task_epochs import TaskEpochs
 from pipeline.training.trainer import Trainer
@@ -94,24 +94,23 @@ def test_each_task_keeps_the_weights_of_its_own_best_epoch(tmp_path: Path, few: 
     config = config_in(tmp_path, few, *LONGER, "train.task_patience=1", "train.task_snapshots=true", "train.ema=0.5")
     run = train(config, few[1])
     assert run == Run.load(run.folder)
-    stops = {task: run.snapshots[task]["epoch"] + 1 for task in run.tasks}
+    stops = {task: epoch + 1 for task, epoch in run.snapshots.items()}
     assert len(set(stops.values())) > 1, "the case is about tasks that stop apart"
-    for task, snapshot in run.snapshots.items():
+    aucs = {}
+    for epoch in {*run.snapshots.values()}:
+        aucs[epoch] = aucs_of_saved_weights(run, config, few[1], run.weights_of(epoch))
+    for task, best in run.snapshots.items():
         figures = [epoch.val[task]["auc"] for epoch in run.history[: stops[task] + 1]]
-        assert snapshot["epoch"] == figures.index(max(figures))
-        assert snapshot["val"] == run.history[snapshot["epoch"]].val[task]
+        assert best == figures.index(max(figures))
+        assert run.val[task] == run.history[best].val[task]
         trained = [task in epoch.losses for epoch in run.history]
         assert trained == [epoch.number <= stops[task] for epoch in run.history]
-        # The file of the task's weights has the task's figures.
-        weights = (run.folder / WEIGHTS).read_bytes()
-        (run.folder / WEIGHTS).write_bytes((run.folder / snapshot_file(task)).read_bytes())
-        assert aucs_of_saved_weights(run, config, few[1])[task] == pytest.approx(snapshot["test"]["auc"])
-        (run.folder / WEIGHTS).write_bytes(weights)
+        assert aucs[best][task] == pytest.approx(run.test[task]["auc"])
     last = run.history[-1].number
     for place, task in enumerate(run.tasks):
         if stops[task] < run.best_epoch <= last:
             # Its tower went back to its best epoch, while the shared layers went on.
-            kept, own = load_file(run.folder / WEIGHTS), load_file(run.folder / snapshot_file(task))
+            kept, own = load_file(run.folder / WEIGHTS), load_file(run.weights_of(run.snapshots[task]))
             for name in (n for n in own if n.startswith(f"towers.{place}.")):
                 assert torch.equal(kept[name], own[name])
 

@@ -89,10 +89,12 @@ def test_another_metric_chooses_the_epoch_and_the_end(
     assert "select_by" not in depends_on(config_in(tmp_path, few), few[1])["train"]
 
 
-def aucs_of_saved_weights(run: Run, config: RunConfig, prepared: Prepared) -> dict[str, float]:
+def aucs_of_saved_weights(
+    run: Run, config: RunConfig, prepared: Prepared, weights: Path | None = None
+) -> dict[str, float]:
     encoder = prepared.encoder()
     model = build_model(encoder, run.tasks, architecture_of(config), seed=9).eval()
-    model.load_state_dict(load_file(run.folder / "weights.safetensors"))
+    model.load_state_dict(load_file(weights or run.folder / "weights.safetensors"))
     (batch,) = Batches(prepared.folder / "test", encoder.spec, run.tasks, batch_size=10_000).in_order()
     with torch.no_grad():
         logits_BT = model(batch.bags, batch.value_BV)
