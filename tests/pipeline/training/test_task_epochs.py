@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from sklearn.metrics import log_loss
 from torch import Tensor
 
 from features.errors import InputError
 from models.architectures import ARCHITECTURES
+from pipeline.comparison.packed import packed_run
+from pipeline.comparison.scores import TestRows, computed_scores
 from pipeline.config.run import RunConfig
 from pipeline.config.train import TrainConfig
 from pipeline.data.prepared import Prepared
+from pipeline.data.windows import Window
 from pipeline.runs.run import WEIGHTS, Epoch, Run, depends_on
+from pipeline.serving.kinds.ensemble import EnsembleContent
+from pipeline.serving.kinds.network import NetworkContent
+from pipeline.serving.scorer import Scorer
 from pipeline.training.build import trainer_of
 from pipeline.training.task_epochs import TaskEpochs
 from pipeline.training.trainer import Trainer
@@ -160,3 +169,25 @@ def test_a_run_without_these_keys_keeps_its_name(tmp_path: Path, few: tuple[RunC
     assert not {"task_patience", "task_snapshots"} & depends_on(few[0], few[1])["train"].keys()
     config = config_in(tmp_path, few, "train.task_patience=1", "train.task_snapshots=true")
     assert {"task_patience", "task_snapshots"} <= depends_on(config, few[1])["train"].keys()
+
+
+def test_each_task_is_served_with_its_own_epoch(tmp_path: Path, few: tuple[RunConfig, Prepared]) -> None:
+    """Also where the run is a member of an ensemble; a run whose tasks share an epoch is one network."""
+    options = (*LONGER, "train.task_patience=1", "train.task_snapshots=true", "train.calibration=platt")
+    run = train(config_in(tmp_path, few, *options), few[1])
+    rows = TestRows(few[1])
+    scores_NT, labels_NT = computed_scores(run, rows), rows.labels(run.tasks)
+    for place, task in enumerate(run.tasks):
+        known_N = ~np.isnan(labels_NT[:, place])
+        loss = log_loss(labels_NT[known_N, place], scores_NT[known_N, place].astype(np.float64))
+        assert run.test[task]["logloss"] == pytest.approx(loss, rel=1e-5)
+    packed = packed_run(run)
+    assert len(packed.files) == len({*run.snapshots.values()}) > 1
+    together = EnsembleContent.packed(run.tasks, [packed, packed], [[0.25, 0.75]] * len(run.tasks))
+    assert len(together.files) == 2 * len(packed.files)
+    Scorer.write(tmp_path / "served", encoder=few[1].folder / "encoder", packed=together)
+    scorer = Scorer.load(tmp_path / "served")
+    served = scorer.probabilities(Window.of(rows.features, scorer.encoder.spec, ())).select(run.tasks).to_numpy()
+    assert served == pytest.approx(scores_NT, abs=1e-6)
+    alike = replace(run, snapshots=dict.fromkeys(run.tasks, run.best_epoch))
+    assert isinstance(packed_run(alike).content, NetworkContent)
