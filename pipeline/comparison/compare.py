@@ -24,20 +24,17 @@ def compare(config: RunConfig, prepared: Prepared, callbacks: Sequence[Callback]
     Raises:
         InputError: As :func:`pipeline.training.training.train`.
     """
-    comparison, callback = train_networks(config, prepared, callbacks), CallbackList(callbacks)
-    boosted = [_find_or_boost(p, prepared, callback) for p in plan_boosting(config)]
-    if boosted:
-        comparison = replace(comparison, systems={**comparison.systems, BOOSTING.name: boosted})
-    comparison = with_candidates(comparison, callback)
+    comparison = with_boosting(train_networks(config, prepared, callbacks), callbacks)
+    comparison = with_candidates(comparison, callbacks)
     save_comparison(comparison, verdicts(comparison.findings))
     return comparison
 
 
-def with_candidates(comparison: Comparison, callback: Callback) -> Comparison:
+def with_candidates(comparison: Comparison, callbacks: Sequence[Callback]) -> Comparison:
     """A comparison with the models that ``compare.candidates`` asks for, each found or made of its runs."""
     for planned in plan_candidates(comparison.config):
         run = MAKERS[planned.system.name](comparison.systems, comparison.config, comparison.prepared)
-        callback.on_run_end(planned, run, reused=False)
+        CallbackList(callbacks).on_run_end(planned, run, reused=False)
         if planned.system == ENSEMBLE:
             comparison = replace(comparison, systems={**comparison.systems, ENSEMBLE.name: [run]})
         else:
@@ -52,6 +49,14 @@ def train_networks(config: RunConfig, prepared: Prepared, callbacks: Sequence[Ca
     for p, run in zip(planned, find_or_train(planned, prepared, callbacks, config.compare.workers), strict=True):
         systems.setdefault(p.system.name, []).append(run)
     return Comparison(config, prepared, systems, TestRows(prepared))
+
+
+def with_boosting(comparison: Comparison, callbacks: Sequence[Callback]) -> Comparison:
+    """A comparison of networks with boosting as its last system, found or trained, unless the config leaves it out."""
+    planned, callback = plan_boosting(comparison.config), CallbackList(callbacks)
+    boosted = [_find_or_boost(p, comparison.prepared, callback) for p in planned]
+    systems = comparison.systems | ({BOOSTING.name: boosted} if boosted else {})
+    return replace(comparison, systems=systems)
 
 
 def _find_or_boost(planned: PlannedRun, prepared: Prepared, callback: Callback) -> Run:

@@ -13,6 +13,7 @@ from pipeline.comparison.boosting_notes import boosting_notes
 from pipeline.comparison.candidates import Candidate, best_run
 from pipeline.comparison.confidence import Confidence, confidence
 from pipeline.comparison.findings import Findings, labels_of, mean_metrics
+from pipeline.comparison.made_of import CROSS_FITTED
 from pipeline.comparison.result_path import result_path
 from pipeline.comparison.same_methods import same_methods
 from pipeline.comparison.scores import TestRows
@@ -20,7 +21,18 @@ from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import Ties, delta_m_pct, mean_rank
 from pipeline.files.atomic import fingerprint
-from pipeline.runs.plan import BOOSTING, BUNDLE, CANDIDATES, REFERENCES, SINGLE_TASK, UNIFORM, PlannedRun, Split, System
+from pipeline.runs.plan import (
+    BOOSTING,
+    BUNDLE,
+    CANDIDATES,
+    ENSEMBLE,
+    REFERENCES,
+    SINGLE_TASK,
+    UNIFORM,
+    PlannedRun,
+    Split,
+    System,
+)
 from pipeline.runs.run import Run, run_folder
 
 
@@ -139,8 +151,11 @@ class Comparison:
         """
         rows = {row.system: row for row in self.table("val")}
         runs = {s: best_run(self.systems[s], self.config) for s in rows if System.named(s).is_registrable} | self.made
-        found = {system: rows[SINGLE_TASK.name if system == BUNDLE.name else system] for system in runs}
-        return [Candidate(system, runs[system], row.auc, row.delta_m_pct) for system, row in found.items()]
+        aucs = {s: rows[SINGLE_TASK.name if s == BUNDLE.name else s].auc for s in runs}
+        if ENSEMBLE.name in runs:  # the validation rows have chosen its members: their AUC would flatter it
+            aucs[ENSEMBLE.name] = {t: runs[ENSEMBLE.name].val[t][CROSS_FITTED] for t in self.config.tasks}
+        single = rows[SINGLE_TASK.name].auc
+        return [Candidate(s, runs[s], auc, delta_m_pct(auc, single)) for s, auc in aucs.items()]
 
 
 def plan_networks(config: RunConfig) -> list[PlannedRun]:

@@ -39,3 +39,26 @@ def select(label_N: Array, score_MN: Array, most: int) -> Floats:
             best, best_M = float(auc_M[m]), count_M.copy()
     weight_M: Floats = best_M / best_M.sum()
     return weight_M
+
+
+def cross_fitted_auc(label_N: Array, score_MN: Array, most: int) -> float:
+    """The AUC to compare an ensemble by: of each half of the rows under the weights that the other half chooses.
+
+    The AUC on the rows that chose the weights flatters them, all the more the more models there are. Halves are the
+    earlier and the later rows, so that in a log the weights also have to last.
+
+    Args:
+        label_N: As in :func:`select`.
+        score_MN: As in :func:`select`.
+        most: As in :func:`select`.
+
+    Returns:
+        The mean over both halves; NaN if one has labels of one class only.
+    """
+    half = len(label_N) // 2
+    parts = slice(half), slice(half, None)
+    aucs = []
+    for own, other in (parts, parts[::-1]):
+        weight_M = select(label_N[own], score_MN[:, own], most)
+        aucs.append(auc_influence(label_N[other], weight_M @ score_MN[:, other].astype(np.float64))[0])
+    return float(np.mean(aucs))

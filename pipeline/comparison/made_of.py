@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from pipeline.comparison.evaluated import evaluated
-from pipeline.comparison.greedy_ensemble import select
+from pipeline.comparison.greedy_ensemble import cross_fitted_auc, select
 from pipeline.comparison.packed import packed_together
 from pipeline.comparison.scores import TestRows, computed_scores
 from pipeline.config.run import RunConfig
@@ -20,22 +21,39 @@ from pipeline.runs.run import MEMBERS, Run, load_run
 
 Systems = Mapping[str, Sequence[Run]]
 
-# Raised by one whenever equal members would give another model or other metrics.
+# The AUC, among the validation metrics of an ensemble's run, that it is compared by.
+CROSS_FITTED = "auc_cross_fitted"
+# Raised by one whenever equal runs would give another model or other metrics.
 _FORMAT = 1
 _ROWS = 200_000  # validation rows that an ensemble is chosen on, at most
+
+
+@dataclass(frozen=True)
+class Members:
+    """What a model is made of.
+
+    Args:
+        runs: The members.
+        weight_TM: For each task the weight of each member.
+        val: Task to further validation metrics.
+    """
+
+    runs: Sequence[Run]
+    weight_TM: npt.NDArray[np.float64]
+    val: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def bundle(systems: Systems, config: RunConfig, prepared: Prepared) -> Run:
     """The single-task networks as one model, each of its best seed by ``train.select_by`` on the validation rows."""
     single = systems[SINGLE_TASK.name]
     of_task = [[run for run in single if run.tasks == [task]] for task in config.tasks]
-    return _made(BUNDLE, [_best(runs, config) for runs in of_task], np.eye(len(config.tasks)), config, prepared)
+    return _one_a_task(BUNDLE, [_best(runs, config) for runs in of_task], config, prepared)
 
 
 def boosting(systems: Systems, config: RunConfig, prepared: Prepared) -> Run:
     """The boosted trees of all tasks as one model."""
     by_task = {run.tasks[0]: run for run in systems[BOOSTING.name]}
-    return _made(BOOSTING, [by_task[task] for task in config.tasks], np.eye(len(config.tasks)), config, prepared)
+    return _one_a_task(BOOSTING, [by_task[task] for task in config.tasks], config, prepared)
 
 
 def ensemble(systems: Systems, config: RunConfig, prepared: Prepared) -> Run:
@@ -53,37 +71,55 @@ def greedy_ensemble(runs: Sequence[Run], config: RunConfig, prepared: Prepared, 
         prepared: The data.
         most: The largest number of members of a task, those counted twice that are taken twice.
     """
+    return _made(ENSEMBLE, runs, lambda: _chosen(runs, config, prepared, most), config, prepared, most)
+
+
+def _chosen(runs: Sequence[Run], config: RunConfig, prepared: Prepared, most: int) -> Members:
+    """The members of a greedy ensemble, with the weight of each for each task."""
     rows = TestRows(prepared, limit=_ROWS, split="val")
     label_NT, scores = rows.labels(config.tasks), [computed_scores(run, rows) for run in runs]
-    weight_TM = np.zeros((len(config.tasks), len(runs)))
+    weight_TM, honest = np.zeros((len(config.tasks), len(runs))), {}
     for t, task in enumerate(config.tasks):
         able = [m for m, run in enumerate(runs) if task in run.tasks]
         score_MN = np.stack([scores[m][:, runs[m].tasks.index(task)] for m in able])
         weight_TM[t, able] = select(label_NT[:, t], score_MN, most)
+        honest[task] = {CROSS_FITTED: cross_fitted_auc(label_NT[:, t], score_MN, most)}
     used = np.flatnonzero(weight_TM.any(axis=0)).tolist()
-    return _made(ENSEMBLE, [runs[m] for m in used], weight_TM[:, used], config, prepared)
+    return Members([runs[m] for m in used], weight_TM[:, used], honest)
+
+
+def _one_a_task(system: System, runs: Sequence[Run], config: RunConfig, prepared: Prepared) -> Run:
+    """The run of a system whose members have one task each, in the order of the config's tasks."""
+    return _made(system, runs, lambda: Members(runs, np.eye(len(runs))), config, prepared)
 
 
 def _made(
-    system: System, members: Sequence[Run], weight_TM: npt.NDArray[np.float64], config: RunConfig, prepared: Prepared
+    system: System,
+    runs: Sequence[Run],
+    choose: Callable[[], Members],
+    config: RunConfig,
+    prepared: Prepared,
+    most: int | None = None,
 ) -> Run:
-    """The run of a system, found by its members, or made and measured."""
-    names = [member.fingerprint for member in members]
+    """The run of a system, found by the runs that it could be made of, or made and measured."""
     parts = {"format": _FORMAT, "data": prepared.fingerprint, "system": system.name, "tasks": config.tasks}
-    folder = config.runs / fingerprint(parts | {"members": names, "weights": weight_TM.tolist()})
+    folder = config.runs / fingerprint(parts | {"runs": [run.fingerprint for run in runs], "most": most})
     if found := load_run(folder, MEMBERS):
         return found
+    chosen = choose()
+    members, weight_TM = chosen.runs, chosen.weight_TM
     predictor = packed_together(system.name, config.tasks, members, weight_TM).load(prepared.encoder())
+    val = evaluated(predictor, prepared, "val", config.tasks)
     run = Run(
         folder=folder,
         tasks=list(config.tasks),
         method=system.name,
         seed=config.train.seed,
         best_epoch=0,
-        val=evaluated(predictor, prepared, "val", config.tasks),
+        val={task: {**metrics, **chosen.val.get(task, {})} for task, metrics in val.items()},
         test=evaluated(predictor, prepared, "test", config.tasks),
         history=[],
-        members=names,
+        members=[member.fingerprint for member in members],
     )
     return run.save(config, MEMBERS, {"weight_TM": torch.from_numpy(weight_TM.copy())})
 

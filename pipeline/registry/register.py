@@ -20,6 +20,7 @@ from pipeline.registry.gate import Decision
 from pipeline.registry.model import CHAMPION, DATA, FILES_REMOVED, MODEL, SPLIT, VAL_AUC, RegisteredModel
 from pipeline.registry.packaging import log_model
 from pipeline.registry.promotion import promote_first
+from pipeline.runs.plan import CANDIDATES, PlannedRun
 from pipeline.runs.run import Run
 from pipeline.runtime.signals import uninterrupted
 from pipeline.tracking.tags import FINGERPRINT
@@ -139,7 +140,7 @@ def _version_of(candidate: Candidate, tradeoffs: TradeOffs, tracker: Tracker) ->
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)
     words = f"{candidate.system}, seed {run.seed}: {_words(run)}"
-    uri, run_id = f"models:/{model}", tracker.run_id(run)
+    uri, run_id = f"models:/{model}", _run_id(run, tradeoffs, tracker)
     made = client.create_model_version(name, uri, run_id, tags=tags, description=words, model_id=model)
     return int(made.version)
 
@@ -163,9 +164,16 @@ def _words(run: Run) -> str:
     return f"test AUC {aucs}, mean {mean(m['auc'] for m in run.test.values()):.4f}"
 
 
+def _run_id(run: Run, tradeoffs: TradeOffs, tracker: Tracker) -> str:
+    """The MLflow run of a run; one that is made of other runs is recorded now, if it is not yet."""
+    if run.members and not tracker.run_ids([run.fingerprint]):
+        tracker.on_run_end(PlannedRun(CANDIDATES[run.method], tradeoffs.config), run, reused=True)
+    return tracker.run_id(run)
+
+
 def _model_of(run: Run, tradeoffs: TradeOffs, tracker: Tracker) -> str:
     """The logged model of a run, logged to its MLflow run now if it is not yet."""
-    run_id = tracker.run_id(run)
+    run_id = _run_id(run, tradeoffs, tracker)
     known = tracker.client.get_run(run_id).data.tags.get(MODEL)
     if known and mlflow.artifacts.list_artifacts(artifact_uri=f"models:/{known}"):
         return str(known)

@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from pipeline.comparison.boosting_rates import FOLDS, PRIOR, out_of_fold, rates
-from pipeline.comparison.greedy_ensemble import select
+from pipeline.comparison.greedy_ensemble import cross_fitted_auc, select
 
 
 def scores(models: int, rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -46,6 +46,20 @@ def test_it_is_at_least_the_best_model_and_labels_of_one_class_choose_the_first(
     single = max(roc_auc_score(label_N, score_N) for score_N in score_MN)
     assert roc_auc_score(label_N, select(label_N, score_MN, 10) @ score_MN) >= single
     assert select(np.ones(500), score_MN, 3).tolist() == [1, 0, 0, 0, 0, 0]
+
+
+def test_the_cross_fitted_auc_is_of_rows_that_did_not_choose() -> None:
+    generator = np.random.default_rng(0)
+    label_N, noise_MN = generator.integers(0, 2, 400).astype(np.float64), generator.random((40, 400))
+    chosen = roc_auc_score(label_N, select(label_N, noise_MN, 10) @ noise_MN)
+    halves = slice(200), slice(200, None)
+    expected = [
+        roc_auc_score(label_N[b], select(label_N[a], noise_MN[:, a], 10) @ noise_MN[:, b])
+        for a, b in (halves, halves[::-1])
+    ]
+    found = cross_fitted_auc(label_N, noise_MN, 10)
+    assert found == pytest.approx(np.mean(expected), abs=1e-12)
+    assert chosen > 0.6 > found + 0.05, "noise that was chosen looks like more than it is"
 
 
 def test_rates_are_the_naive_ones_and_out_of_fold_leaves_the_own_rows_out() -> None:
