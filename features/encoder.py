@@ -7,7 +7,8 @@ The same :class:`Encoder` encodes the training data and, loaded from JSON + Parq
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,8 @@ from features.contract import check_features
 from features.errors import InputError
 from features.kinds.base import NO_SCALE, NO_VOCABULARY, FittedFeature, Scale
 from features.naming import NEWEST, Naming
+from features.request.encoder import FeatureForm, RequestEncoder
+from features.request.vocabulary import Vocabulary
 from features.spec import FeatureSpec
 
 ID, WEIGHT, VALUE, LABEL, SAMPLE_WEIGHT, GROUP = "id.", "weight.", "value.", "label.", "sample_weight.", "group"
@@ -103,6 +106,20 @@ class Encoder:
         """
         dtypes = self._restored(schema)
         return dtypes, self._features(pl.Schema({**schema, **dtypes}))
+
+    @cached_property
+    def request_encoder(self) -> RequestEncoder:
+        """What :meth:`encode_features` gives, for the few rows of a request. It is made once, with its vocabularies."""
+        spec = self.spec
+        lookups = {table: Vocabulary(known.to_list(), self.naming) for table, known in self.vocabularies.items()}
+        features = {}
+        for name, feature in spec.features.items():
+            fitted = self._fitted(name)
+            fitted = replace(fitted, lookup=lookups.get(spec.table(name), fitted.lookup))
+            features[name] = FeatureForm(spec.columns(name), feature.request_form(fitted))
+        required = frozenset(c for n, feature in spec.features.items() if feature.required for c in spec.columns(n))
+        single = frozenset(c for c, dtype in self.dtypes.items() if dtype == "Float32" and c not in self._categories)
+        return RequestEncoder(features, required, frozenset(spec.optional_columns), single)
 
     def encode(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """Encoded features, labels, and the sample weights and groups that the spec declares.
@@ -189,13 +206,17 @@ class Encoder:
         """The columns to cast, to the type that a feature reads or to the one that they had in training."""
         # 0.3 is below the nearest float32 number, and so below a bucket's edge that was fitted on the float32 number.
         # An id beyond float32 would become another one.
-        categories = {c for name, feature in self.spec.features.items() for c in feature.categories(name)}
         single = [
             c
             for c, dtype in self.dtypes.items()
-            if dtype == "Float32" and schema.get(c) == pl.Float64 and c not in categories
+            if dtype == "Float32" and schema.get(c) == pl.Float64 and c not in self._categories
         ]
         return pl.Schema({**self.spec.typed(schema), **dict.fromkeys(single, pl.Float32())})
+
+    @property
+    def _categories(self) -> set[str]:
+        """The raw columns that some feature reads as names."""
+        return {c for name, feature in self.spec.features.items() for c in feature.categories(name)}
 
     def _fitted(self, name: str) -> FittedFeature:
         vocabulary = self.vocabularies.get(self.spec.table(name), NO_VOCABULARY)

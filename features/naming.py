@@ -21,7 +21,7 @@ from typing import Literal
 import polars as pl
 from polars.datatypes import DataTypeClass
 
-from features.transforms import FIRST_KNOWN, NULL, OUT_OF_VOCABULARY
+from features.constants import FIRST_KNOWN, NULL, OUT_OF_VOCABULARY, TRUTHS, UUID, ZERO_FRACTION
 
 Naming = Literal[1, 2]
 NEWEST: Naming = 2
@@ -30,8 +30,6 @@ RawType = pl.DataType | DataTypeClass
 _INTEGERS = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32)
 _FEW = 100
 _TEXTS = (pl.String, pl.Categorical, pl.Enum)
-_UUID = f"^{'-'.join(f'[0-9a-fA-F]{{{digits}}}' for digits in (8, 4, 4, 4, 12))}$"
-_ZERO_FRACTION = r"^(?:-(0)|(-?(?:0|[1-9][0-9]*)))\.0+$"
 
 
 def name(value: pl.Expr, dtype: RawType, naming: Naming = NEWEST) -> pl.Expr:
@@ -99,7 +97,7 @@ def _name_of_float(value: pl.Expr, largest: float) -> pl.Expr:
 
 
 def _may_have_another_name(text: str | None) -> bool:
-    return text is not None and (text.endswith("0") or text in ("true", "false") or len(text) == 36)
+    return text is not None and (text.endswith("0") or text in TRUTHS or len(text) == 36)
 
 
 def _plain(texts: pl.Series) -> pl.Series:
@@ -107,12 +105,12 @@ def _plain(texts: pl.Series) -> pl.Series:
     if len(texts) <= _FEW and not any(map(_may_have_another_name, texts)):
         return texts
     # A regular expression takes as long as a look-up; hardly a column has such texts.
-    if texts.filter(texts.str.ends_with("0")).str.contains(_ZERO_FRACTION).any():
-        texts = texts.str.replace(_ZERO_FRACTION, "$1$2")
+    if texts.filter(texts.str.ends_with("0")).str.contains(ZERO_FRACTION).any():
+        texts = texts.str.replace(ZERO_FRACTION, "$1$2")
     if ((texts == "true") | (texts == "false")).any():
-        texts = texts.replace({"true": "1", "false": "0"})
+        texts = texts.replace(TRUTHS)
     if (texts.str.len_bytes() == 36).any():
-        is_uuid = texts.str.contains(_UUID).fill_null(value=False)
+        is_uuid = texts.str.contains(UUID).fill_null(value=False)
         texts = texts.str.replace_all("-", "", literal=True).str.to_lowercase().zip_with(is_uuid, texts)
     return texts
 

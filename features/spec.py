@@ -123,8 +123,9 @@ class FeatureSpec(Declared):
     def id_features(self) -> list[str]:
         """The features with an embedding table; features that share a table are neighbours."""
         found = [name for name, feature in self.features.items() if feature.has_ids]
-        tables = list(dict.fromkeys(map(self.table, found)))
-        return sorted(found, key=lambda name: tables.index(self.table(name)))
+        tables = {name: self.table(name) for name in found}
+        places = {table: place for place, table in enumerate(dict.fromkeys(tables.values()))}
+        return sorted(found, key=lambda name: places[tables[name]])
 
     @property
     def multi_hot_features(self) -> list[str]:

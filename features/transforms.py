@@ -7,26 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal
 
 import polars as pl
 import polars_hash  # noqa: F401  # registers the `nchash` namespace
 
-PADDING, NULL, OUT_OF_VOCABULARY, FIRST_KNOWN = 0, 1, 2, 3
+from features.constants import A_SECOND, CENTURIES, FARTHEST, MULTIPLIER, PRIME
+from features.constants import FIRST_KNOWN as FIRST_KNOWN
+from features.constants import NULL as NULL
+from features.constants import OUT_OF_VOCABULARY as OUT_OF_VOCABULARY
+from features.constants import PADDING as PADDING
+from features.constants import PARTS as PARTS
+from features.constants import Unit as Unit
 
-# Number of values of each part of a timestamp, and the first value.
-PARTS = {"hour": (24, 0), "weekday": (7, 1), "month": (12, 1)}
 _ISO = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M")
 _ZONED = ("%+",)
 # Offsets in hours alone, as PostgreSQL writes them, and times without seconds.
 _ZONED_ANYHOW = (*_ZONED, *(f"%Y-%m-%d{between}{time}%#z" for between in "T " for time in ("%H:%M:%S%.f", "%H:%M")))
-# Units of times that are numbers since 1970 (UTC): how many a second has.
-Unit = Literal["s", "ms", "us", "ns"]
-_A_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-# 1900 and 2200, in seconds since 1970: a number outside is no time. Read in a unit that is too small by a thousand or
-# more, a time of today is within the first days of 1970.
-_CENTURIES, _FIRST_DAYS = (-2_208_988_800, 7_258_118_400), 10_000_000
-_PRIME, _MULTIPLIER = 2**31 - 1, 2_654_435_761  # the second, Knuth's: 2^32 over the golden ratio
+# In seconds. Read in a unit that is too small by a thousand or more, a time of today is within the first days of 1970.
+_FIRST_DAYS = 10_000_000
 
 
 def stable_hash(text: pl.Expr) -> pl.Expr:
@@ -48,9 +46,9 @@ def hashed_id(text: pl.Expr, buckets: int) -> pl.Expr:
 
 def crossed_id(texts: Sequence[pl.Expr], buckets: int) -> pl.Expr:
     """Id of a combination of texts, in their order: ``FIRST_KNOWN`` + a hash of their hashes; null if one is null."""
-    whole, *others = (stable_hash(text) % _PRIME for text in texts)
+    whole, *others = (stable_hash(text) % PRIME for text in texts)
     for other in others:
-        whole = whole % _PRIME * _MULTIPLIER + other  # below 2^63
+        whole = whole % PRIME * MULTIPLIER + other  # below 2^63
     bucket = (whole % buckets).cast(pl.Int32) + FIRST_KNOWN
     return bucket.fill_null(NULL)
 
@@ -99,22 +97,22 @@ def _since_1970(value: pl.Expr, dtype: pl.DataType, unit: Unit) -> pl.Expr:
     known = pl.when(_is_in_the_years(number, unit)).then(number)
     if unit == "ns":
         return (known // 1000).cast(pl.Int64).cast(pl.Datetime("us"))
-    return (known * (10**6 // _A_SECOND[unit])).round().cast(pl.Int64).cast(pl.Datetime("us"))
+    return (known * (10**6 // A_SECOND[unit])).round().cast(pl.Int64).cast(pl.Datetime("us"))
 
 
 def _is_in_the_years(number: pl.Expr, unit: Unit) -> pl.Expr:
-    first, end = (seconds * _A_SECOND[unit] for seconds in _CENTURIES)
+    first, end = (seconds * A_SECOND[unit] for seconds in CENTURIES)
     return (number >= first) & (number < end)
 
 
 def is_unlikely_time(number: pl.Expr, unit: Unit) -> pl.Expr:
     """Whether a number since 1970 looks like a time in another unit: outside of 1900 to 2199, or near 1970 itself."""
-    return ~_is_in_the_years(number, unit) | (number.abs() < _FIRST_DAYS * _A_SECOND[unit])
+    return ~_is_in_the_years(number, unit) | (number.abs() < _FIRST_DAYS * A_SECOND[unit])
 
 
 def example_time(unit: Unit) -> int:
     """Noon of 31 January 2026 as a number since 1970."""
-    return 1_769_860_800 * _A_SECOND[unit]
+    return 1_769_860_800 * A_SECOND[unit]
 
 
 def part_id(moment: pl.Expr, part: str) -> pl.Expr:
@@ -143,7 +141,7 @@ def signed_log1p(value: pl.Expr) -> pl.Expr:
 
 def standard_value(value: pl.Expr, mean: float, deviation: float) -> pl.Expr:
     """Standardised value in float32, at most a million deviations; the training mean, 0, where unknown."""
-    return ((value - mean) / deviation).clip(-1e6, 1e6).fill_null(0.0).cast(pl.Float32)
+    return ((value - mean) / deviation).clip(-FARTHEST, FARTHEST).fill_null(0.0).cast(pl.Float32)
 
 
 def median_and_range(values: pl.Series) -> tuple[float, float]:
@@ -160,7 +158,7 @@ def median_and_range(values: pl.Series) -> tuple[float, float]:
 def robust_value(value: pl.Expr, median: float, spread: float) -> pl.Expr:
     """Value in spreads from the median, in float32, clipped smoothly to (-3, 3); the median, 0, where unknown."""
     # The square of a number beyond 1e154 is infinite.
-    spreads = ((value - median) / spread).clip(-1e6, 1e6)
+    spreads = ((value - median) / spread).clip(-FARTHEST, FARTHEST)
     return (spreads / (1 + (spreads / 3) ** 2).sqrt()).fill_null(0.0).cast(pl.Float32)
 
 

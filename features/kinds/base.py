@@ -1,7 +1,8 @@
 """The base of every kind of feature: the interface through which the rest of the project uses a feature.
 
 A kind is one file in this folder and the line that imports it in ``__init__.py``. It answers four questions: which raw
-columns it reads and of which types, what it learns from training rows, which ids and numbers it makes of a row, and how
+columns it reads and of which types, what it learns from training rows, which ids and numbers it makes of a row (as
+expressions for files, and as a form for requests: see :mod:`features.request`), and how
 a reader should interpret the encoded rows. The answers below are the usual ones; a kind overrides those that differ.
 
 In every method ``name`` is the name of the declared feature and ``schema`` the schema of the raw rows.
@@ -19,6 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from features.declared import Declared
 from features.naming import NEWEST, Naming
 from features.naming import RawType as RawType
+from features.request.form import Form
+from features.request.vocabulary import Vocabulary
 from features.transforms import Unit
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
@@ -52,6 +55,7 @@ class Scale(BaseModel):
 LARGEST = 1e140
 NO_SCALE = Scale(mean=0.0, deviation=1.0, edges=())
 NO_VOCABULARY = pl.Series(dtype=pl.String)
+NO_LOOKUP = Vocabulary((), NEWEST)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,11 +66,13 @@ class FittedFeature:
         vocabulary: Names of the known values, in first-seen order; :data:`NO_VOCABULARY` for a feature without one.
         scale: Scale of its number; :data:`NO_SCALE` for a feature without one.
         naming: The rule of :mod:`features.naming` that its values are read by.
+        lookup: The vocabulary as requests look values up, shared by the features of its table.
     """
 
     vocabulary: pl.Series
     scale: Scale
     naming: Naming = NEWEST
+    lookup: Vocabulary = NO_LOOKUP
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,6 +264,14 @@ class Kind(Declared):
     def value_expression(self, name: str, schema: pl.Schema, fitted: FittedFeature) -> pl.Expr:
         """Its number in float32, never null; called if :attr:`has_value`."""
         raise NotImplementedError(f"a feature of kind `{self.kind}` has no value")
+
+    @abstractmethod
+    def request_form(self, fitted: FittedFeature) -> Form:
+        """The form that encodes its columns in a request: what the expressions above give, to the bit.
+
+        The form raises :class:`features.request.column.UnreadError` for whatever it does not read; the expressions
+        read or refuse it then.
+        """
 
     def bin_edges(self, fitted: FittedFeature) -> list[float]:
         """The edges of its fitted bins in the units of :meth:`value_expression`, ascending; empty without bins."""

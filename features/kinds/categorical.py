@@ -6,9 +6,10 @@ from typing import ClassVar, Literal
 
 import polars as pl
 
-from features.kinds.base import Example, RawType
+from features.kinds.base import Example, FittedFeature, RawType
 from features.kinds.known import Known
 from features.kinds.rules import broken_category
+from features.request.single import Single
 
 
 class Categorical(Known):
@@ -41,3 +42,7 @@ class Categorical(Known):
         """The column as it is."""
         (column,) = self.raw_columns(name)
         return pl.col(column), schema[column]
+
+    def request_form(self, fitted: FittedFeature) -> Single:
+        """One value a row."""
+        return Single(self.numbering(fitted))

@@ -10,6 +10,7 @@ from pydantic import Field, PositiveInt
 from features import naming, transforms
 from features.kinds.base import Example, FittedFeature, Kind, Width
 from features.kinds.rules import broken_category
+from features.request.single import Crossed
 
 
 class Cross(Kind):
@@ -57,3 +58,7 @@ class Cross(Kind):
         del name
         names = [naming.name(pl.col(c), schema[c], fitted.naming) for c in self.columns]
         return transforms.crossed_id(names, self.buckets)
+
+    def request_form(self, fitted: FittedFeature) -> Crossed:
+        """The hash of the values' names."""
+        return Crossed(self.buckets, fitted.naming)

@@ -10,6 +10,7 @@ from pydantic import PositiveInt
 
 from features import naming, transforms
 from features.kinds.base import Count, FittedFeature, Kind, Name, RawType, Width
+from features.request.numbering import Hashed, LookedUp, Numbering
 
 
 class Known(Kind):
@@ -70,6 +71,10 @@ class Known(Kind):
     def known_values(self, fitted: FittedFeature) -> int:
         """The buckets, or the vocabulary with the rows reserved for growth."""
         return self.buckets or -(-len(fitted.vocabulary) // self.grow_by) * self.grow_by
+
+    def numbering(self, fitted: FittedFeature) -> Numbering:
+        """The ids of single values in requests: what :meth:`id_expression` gives each value."""
+        return Hashed(self.buckets, fitted.naming) if self.buckets else LookedUp(fitted.lookup)
 
     def id_expression(self, name: str, schema: pl.Schema, fitted: FittedFeature) -> pl.Expr:
         """Each value's place in the vocabulary, or the hash of its name; an empty list becomes one null."""

@@ -9,9 +9,10 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from features import transforms
-from features.kinds.base import Count, Example, RawType
+from features.kinds.base import Count, Example, FittedFeature, RawType
 from features.kinds.known import Known
 from features.kinds.rules import is_category
+from features.request.listed import Listed, Separated, whole_lists
 
 
 class MultiHot(Known):
@@ -134,3 +135,8 @@ class MultiHot(Known):
         known = pl.when(number == whole).then(transforms.given_weights(given, mean=self.is_mean))
         nothing = pl.lit([1.0], dtype=pl.List(pl.Float32))
         return pl.when(whole > 0).then(pl.when(number.is_null()).then(zeros).otherwise(known)).otherwise(nothing)
+
+    def request_form(self, fitted: FittedFeature) -> Listed:
+        """The entries, and their weights if there are any."""
+        split = Separated(self.separator) if self.separator else whole_lists
+        return Listed(self.numbering(fitted), split, self.max_length, self.has_weights, self.is_mean)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal, Self
 
+import numpy as np
 import polars as pl
 from pydantic import Field, model_validator
 
@@ -12,6 +13,8 @@ from features import transforms
 from features.kinds.base import DeclaredUnit, Example, FittedFeature, Kind, Scale, Width
 from features.kinds.rules import broken_timestamp, example_timestamp
 from features.naming import NEWEST, Naming
+from features.request.measured import Hours, Measured, number
+from features.request.times import Clock
 
 # The files of :mod:`models.encodings`, which this package may not import; a test compares the two.
 ValueEncoding = Literal["piecewise", "periodic"]
@@ -188,6 +191,20 @@ class Numeric(Kind):
     def value_expression(self, name: str, schema: pl.Schema, fitted: FittedFeature) -> pl.Expr:
         """The number, standardised unless declared raw."""
         return self._scaled(self._logarithm(self._clipped(name, schema, fitted.naming)), fitted.scale)
+
+    def request_form(self, fitted: FittedFeature) -> Measured:
+        """The clipped number: its bucket, its value, or both."""
+        return Measured(
+            measure=Hours(Clock(self.unit, any_zone=fitted.naming > 1)) if self.until else number,
+            clip=self.clip,
+            edges=np.array(fitted.scale.edges, np.float64) if self.buckets else None,
+            has_value=self.value,
+            log1p=self.log1p,
+            raw=self.raw,
+            robust=self.robust,
+            mean=fitted.scale.mean,
+            deviation=fitted.scale.deviation,
+        )
 
     def bin_edges(self, fitted: FittedFeature) -> list[float]:
         """The edges of the bins, scaled as the value is; edges that are one number then, or nearly, count once."""

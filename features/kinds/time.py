@@ -10,6 +10,8 @@ import polars as pl
 from features import transforms
 from features.kinds.base import DeclaredUnit, Example, FittedFeature, Kind, Width
 from features.kinds.rules import broken_timestamp, example_timestamp
+from features.request.single import TimePart
+from features.request.times import Clock
 
 
 class Time(Kind):
@@ -73,3 +75,7 @@ class Time(Kind):
         (column,) = self.raw_columns(name)
         moment = transforms.timestamp(column, schema[column], self.unit, any_zone=fitted.naming > 1)
         return transforms.part_id(moment, self.part)
+
+    def request_form(self, fitted: FittedFeature) -> TimePart:
+        """The number of the part."""
+        return TimePart(Clock(self.unit, any_zone=fitted.naming > 1), self.part)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from features.encoder import GROUP, ID, LABEL, SAMPLE_WEIGHT, VALUE, WEIGHT
 from features.errors import InputError
+from features.request.form import Part
 from features.spec import FeatureSpec
 from models.embedding.cut import Bags
 from pipeline.evaluation.ranking import NO_GROUP
@@ -65,18 +66,27 @@ class Entries:
         Raises:
             InputError: If a row has more or fewer weights than ids: its weights would be those of the rows after it.
         """
-        ids = frame.get_column(ID + name)
-        length_N = ids.list.len().cast(pl.Int64).to_torch()
-        begin_M = torch.cat([torch.zeros(1, dtype=torch.int64), length_N.cumsum(0)])
-        weight_E = None
+        ids, weight_E = frame.get_column(ID + name), None
         if WEIGHT + name in frame.columns:
             weights = frame.get_column(WEIGHT + name)
             _check_lengths(name, ids, weights)
             weight_E = weights.explode(empty_as_null=False).to_torch()
-        elif spec.weighted:
+        length_N = ids.list.len().cast(pl.Int64).to_torch()
+        return cls._made(ids.explode(empty_as_null=False).to_torch(), length_N, weight_E, name, spec)
+
+    @classmethod
+    def of_part(cls, part: Part, name: str, spec: FeatureSpec) -> Entries:
+        """A multi-hot feature of a request."""
+        weight_E = None if part.weight_E is None else torch.from_numpy(part.weight_E)
+        return cls._made(torch.from_numpy(part.known_ids), torch.from_numpy(part.length_N), weight_E, name, spec)
+
+    @classmethod
+    def _made(cls, ids_E: Tensor, length_N: Tensor, weight_E: Tensor | None, name: str, spec: FeatureSpec) -> Entries:
+        begin_M = torch.cat([torch.zeros(1, dtype=torch.int64), length_N.cumsum(0)])
+        if weight_E is None and spec.weighted:
             each_N = 1 / length_N.double() if spec.features[name].is_mean else torch.ones(len(length_N))
             weight_E = each_N.float().repeat_interleave(length_N)
-        return cls(ids.explode(empty_as_null=False).to_torch(), begin_M, weight_E)
+        return cls(ids_E, begin_M, weight_E)
 
     def rows(self, start: int, stop: int) -> tuple[Tensor, Tensor, Tensor | None]:
         """The ids of neighbouring rows, the number of ids of each row, and the weights."""
@@ -118,14 +128,37 @@ class Window:
     @classmethod
     def of(cls, frame: pl.DataFrame, spec: FeatureSpec, tasks: Sequence[str]) -> Window:
         """Encoded columns as tensors."""
-        single = [pl.col(ID + n) for n in spec.id_features if n not in spec.multi_hot_features]
+        lists = spec.multi_hot_features
+        single = [pl.col(ID + n) for n in spec.id_features if n not in lists]
         return cls(
             ids_FN=_tensor(_columns(frame, single).T),
-            entries={n: Entries.of(frame, n, spec) for n in spec.multi_hot_features},
+            entries={n: Entries.of(frame, n, spec) for n in lists},
             value_NV=_numbers(frame, [VALUE + n for n in spec.value_features]),
             labels_NT=_numbers(frame, [LABEL + n for n in tasks]),
             weight_NT=_sample_weights(frame, tasks),
             group_N=frame.get_column(GROUP).fill_null(NO_GROUP).to_torch() if GROUP in frame.columns else None,
+            spec=spec,
+        )
+
+    @classmethod
+    def of_parts(cls, parts: Mapping[str, Part], spec: FeatureSpec) -> Window:
+        """A request's encoded rows as tensors.
+
+        Args:
+            parts: Feature to what it has of the rows, all of them in each part.
+            spec: Declares the features.
+        """
+        rows = next(iter(parts.values())).rows
+        lists = spec.multi_hot_features
+        single = [parts[n].known_ids for n in spec.id_features if n not in lists]
+        values = [value_N for n in spec.value_features if (value_N := parts[n].value_N) is not None]
+        return cls(
+            ids_FN=torch.from_numpy(np.stack(single) if single else np.empty((0, rows), np.int32)),
+            entries={n: Entries.of_part(parts[n], n, spec) for n in lists},
+            value_NV=torch.from_numpy(np.stack(values, axis=1) if values else np.empty((rows, 0), np.float32)),
+            labels_NT=torch.empty(rows, 0),
+            weight_NT=None,
+            group_N=None,
             spec=spec,
         )
 
@@ -151,7 +184,8 @@ class Window:
         ]
         weight_N = None
         if self.spec.weighted:
-            weight_N = torch.cat([torch.ones(len(ids)) if w is None else w for ids, _, w in parts])
+            each_B = torch.ones(stop - start)
+            weight_N = torch.cat([each_B if w is None else w for _, _, w in parts])
         return Bags(torch.cat([ids for ids, _, _ in parts]), torch.cat([n for _, n, _ in parts]), weight_N)
 
 

@@ -160,7 +160,7 @@ class Scoring:
         part = parquet.scan_as(chunk.path, self.source.schema, chunk.start, chunk.rows)
         rows = parquet.collect(chunk.path, part)
         with _naming(chunk):
-            raw, encoded = self.scorer.encoded(rows)
+            raw, encoded = self.scorer.rows.encoded(rows)
             window = Window.of(encoded, self.scorer.encoder.spec, ())
         return _Part(chunk, rows.select(self.source.keep), window, Coverage.of(self.scorer.encoder, raw, encoded))
 

@@ -1,8 +1,9 @@
-"""Columns of a request, of Python values or of pandas, as Polars reads them."""
+"""Columns of a request, of Python values or of pandas, as the encoder of requests or Polars reads them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,59 @@ import pyarrow as pa
 from pandas.api.types import is_scalar
 
 from features.errors import InputError
+from features.request.column import Column, UnreadError
+from features.request.reading import column_of, column_of_arrow
 
 # Errors of pyarrow for values without a common or known type; its own errors are subclasses of these.
 _UNFIT = (ValueError, TypeError, OverflowError, NotImplementedError)
 _WORDS = {bool: "true or false", int: "numbers", float: "numbers", str: "text", bytes: "bytes", dict: "objects"}
 _SHOWN = 200
+
+
+@dataclass(frozen=True)
+class RequestRows:
+    """The rows of a request.
+
+    Args:
+        columns: Columns of Python values or of pandas, each with all rows, or a single value for all of them.
+        rows: The number of rows.
+    """
+
+    columns: Mapping[str, Any]
+    rows: int
+
+    @classmethod
+    def of(cls, columns: Mapping[str, Any]) -> RequestRows:
+        """The rows of columns of one length."""
+        return cls(columns, max(map(len, columns.values()), default=0))
+
+    def read(self) -> dict[str, Column]:
+        """The columns for the encoder of requests.
+
+        Raises:
+            UnreadError: If it does not read them.
+        """
+        return {name: _column(values) for name, values in self.columns.items()}
+
+    def frame(self) -> pl.DataFrame:
+        """The rows for Polars.
+
+        Raises:
+            InputError: If columns have no common type. All are listed.
+        """
+        return frame_of({name: self._all(values) for name, values in self.columns.items()})
+
+    def _all(self, values: Any) -> Any:
+        return values if len(values) == self.rows else [*values] * self.rows
+
+
+def _column(values: Any) -> Column:
+    if isinstance(values, list):
+        return column_of(values)
+    try:
+        return column_of_arrow(_arrow(values))
+    except _UNFIT as error:
+        raise UnreadError from error
 
 
 def frame_of(columns: Mapping[str, Any]) -> pl.DataFrame:
@@ -45,18 +94,23 @@ def short(reason: object) -> str:
 
 
 def _series(name: str, values: Any) -> pl.Series:
+    try:
+        return pl.Series(name, _arrow(values))
+    except _UNFIT:
+        if {type(entry) for entry in _entries(values)} - {int, float}:
+            raise
+        return _wide(name, values)
+
+
+def _arrow(values: Any) -> pa.Array | pa.ChunkedArray:
+    """Arrow's array of the values, with the common type that it finds for them."""
     dtype = getattr(values, "dtype", None)
     if isinstance(dtype, pd.DatetimeTZDtype):
         values = values.dt.tz_convert(None)  # pandas warns of what pyarrow does to a zone
     if dtype == np.dtype(object):
         # An empty array of numpy has the type of floats, whatever the others hold.
         values = [[] if isinstance(value, np.ndarray) and not value.size else value for value in values]
-    try:
-        return pl.Series(name, pa.array(values, from_pandas=True))
-    except _UNFIT:
-        if {type(entry) for entry in _entries(values)} - {int, float}:
-            raise
-        return _wide(name, values)
+    return pa.array(values, from_pandas=True)
 
 
 def _wide(name: str, values: Sequence[Any]) -> pl.Series:

@@ -7,13 +7,16 @@ import json
 import logging
 import os
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 from mlflow.pyfunc import scoring_server
 
 from features.errors import InputError
-from pipeline.serving.requests import Limits, rows_of
+from pipeline.serving.requests import Limits, Request, read_request
 
 if TYPE_CHECKING:
     from pipeline.serving.scorer import Scorer
@@ -67,14 +70,21 @@ class Answers:
             return _error(415, f"the request's content type should be {_JSON} in UTF-8, found {content_type!r}")
         try:
             with self._slots:
-                rows = rows_of(data, self._scorer.columns, self._limits)
-                scores = self._scorer.score(rows)
-            return _response(200, {"predictions": scores.to_dicts()})
+                request = read_request(data, self._scorer.columns, self._limits)
+                probability_NO = self._scorer.probability_NO(self._scorer.window(request.rows))
+            return _response(200, {"predictions": _predictions(request, self._scorer.outputs, probability_NO)})
         except InputError as error:
             return _error(400, str(error))
         except (Exception, pl.exceptions.PanicException):
             _log.exception("a request could not be answered")
             return _error(500, "the model could not score this request; the server's log says why")
+
+
+def _predictions(request: Request, outputs: Sequence[str], probability_NO: npt.NDArray[np.float64]) -> Any:
+    """A list an output for candidates, otherwise an object a row."""
+    if request.by_column:
+        return dict(zip(outputs, probability_NO.T.tolist(), strict=True))
+    return [dict(zip(outputs, row, strict=True)) for row in probability_NO.tolist()]
 
 
 def _error(status: int, message: str) -> scoring_server.InvocationsResponse:

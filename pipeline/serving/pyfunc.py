@@ -12,8 +12,8 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from features.errors import InputError
+from pipeline.serving.columns import RequestRows
 from pipeline.serving.http_server import answer_requests
-from pipeline.serving.requests import frame_of
 from pipeline.serving.scorer import ARTIFACT, Scorer
 
 
@@ -36,7 +36,7 @@ class ServedModel(PythonModel):
         del context, params
         try:
             asked = [c for c in self.scorer.columns if c in model_input.columns]
-            scores = self.scorer.score(frame_of({c: model_input[c] for c in asked}))
+            scores = self.scorer.score(RequestRows.of({c: model_input[c] for c in asked}))
         except InputError as error:
             # MLflow's server answers this type with the message alone, and any other with a traceback.
             raise MlflowException(str(error), error_code=INVALID_PARAMETER_VALUE) from None

@@ -1,4 +1,4 @@
-"""Reads raw rows from a request's JSON, within limits of its size."""
+"""Reads raw rows from a request's JSON, within limits of its size: MLflow's formats, and one user's candidates."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import polars as pl
-
 from features.errors import InputError
+from pipeline.serving.columns import RequestRows, short
+
+# Models that were registered when columns had no file of their own import this one from here.
 from pipeline.serving.columns import frame_of as frame_of
-from pipeline.serving.columns import short
 
 _BYTES, _ROWS = "GRADOPS_MAX_REQUEST_BYTES", "GRADOPS_MAX_REQUEST_ROWS"
 FORMATS = ("dataframe_split", "dataframe_records", "inputs", "instances")
+SHARED, ROWS = "shared", "rows"
 
 
 @dataclass(frozen=True)
@@ -47,40 +48,83 @@ class Limits:
         return cls(*map(int, found.values()))
 
 
-def rows_of(body: bytes, columns: Sequence[str], limits: Limits) -> pl.DataFrame:
-    """The rows of a request; columns that are not wanted are ignored.
+@dataclass(frozen=True)
+class Request:
+    """A request as it was read.
 
     Args:
-        body: JSON in one of MLflow's formats.
+        rows: Its rows.
+        by_column: Whether it is answered by column: candidates are; MLflow's formats are answered by row.
+    """
+
+    rows: RequestRows
+    by_column: bool = False
+
+
+def read_request(body: bytes, columns: Sequence[str], limits: Limits) -> Request:
+    """Read a request; columns that are not wanted are ignored.
+
+    Args:
+        body: JSON in one of MLflow's formats, or an object of ``shared`` (column to the one value of all rows) and
+            ``rows`` (column to the list of the rows' values; a list of one value holds for all rows).
         columns: The wanted columns.
         limits: Limits of the request.
 
     Raises:
-        InputError: If the body is too large or of another form, or a column's values have no common type.
+        InputError: If the body is too large or of another form.
     """
     if len(body) > limits.size:
         fix = f"send fewer rows at a time, or raise {_BYTES} where the model is served"
         raise InputError(f"the request has {len(body)} bytes, more than {limits.size}; {fix}")
-    found = _columns(*_content(body), columns)
-    height = max(map(len, found.values()), default=0)
-    if height > limits.rows:
+    content = _content(body)
+    names = [name for name in FORMATS if name in content]
+    if {SHARED, ROWS} <= content.keys() and names:
+        raise InputError(f"`{SHARED}` and `{ROWS}` stand alone; found beside them {', '.join(map(repr, names))}")
+    if {SHARED, ROWS} <= content.keys():
+        request = Request(_candidates(content[SHARED], content[ROWS], columns), by_column=True)
+    elif len(names) == 1:
+        request = Request(RequestRows.of(_columns(names[0], content[names[0]], columns)))
+    else:
+        raise _unknown_form(f"the keys {', '.join(map(repr, content))}")
+    if request.rows.rows > limits.rows:
         fix = f"send fewer at a time, score files with `gradops score`, or raise {_ROWS} where the model is served"
-        raise InputError(f"the request has {height} rows, more than {limits.rows}; {fix}")
-    return frame_of(found)
+        raise InputError(f"the request has {request.rows.rows} rows, more than {limits.rows}; {fix}")
+    return request
 
 
-def _content(body: bytes) -> tuple[str, Any]:
-    """The name of a body's format, and its content."""
+def _content(body: bytes) -> dict[str, Any]:
     try:
         content = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise InputError(f"the request's body is not readable as JSON ({short(error)})") from error
-    names = [name for name in FORMATS if isinstance(content, dict) and name in content]
-    if len(names) != 1:
-        rule = f"it should be a JSON object with exactly one of the keys {', '.join(FORMATS)}"
-        found = f"the keys {', '.join(map(repr, content))}" if isinstance(content, dict) else type(content).__name__
-        raise InputError(f"the request's body is of no known form: {rule}; found {short(found)}")
-    return names[0], content[names[0]]
+    if not isinstance(content, dict):
+        raise _unknown_form(type(content).__name__)
+    return content
+
+
+def _unknown_form(found: str) -> InputError:
+    keys = f"exactly one of the keys {', '.join(FORMATS)}, or with the two keys {SHARED} and {ROWS}"
+    rule = f"it should be a JSON object with {keys}"
+    return InputError(f"the request's body is of no known form: {rule}; found {short(found)}")
+
+
+def _candidates(shared: Any, rows: Any, columns: Sequence[str]) -> RequestRows:
+    """The rows of one user's candidates: columns of one value for all of them, and columns of the candidates' own."""
+    if not isinstance(shared, dict) or not isinstance(rows, dict):
+        raise InputError(f"`{SHARED}` should be an object of a value a column, `{ROWS}` an object of a list a column")
+    if not rows or not all(isinstance(values, list) for values in rows.values()):
+        raise InputError(f"`{ROWS}` should hold at least one column, and a list for each, one value a row")
+    if both := sorted(shared.keys() & rows.keys()):
+        listed = short(", ".join(f"`{name}`" for name in both))
+        raise InputError(f"a column should be in `{SHARED}` or in `{ROWS}`; found in both: {listed}")
+    lengths = {len(values) for values in rows.values()}
+    height = max(lengths)
+    if 0 in lengths:
+        raise InputError(f"`{ROWS}` should hold at least one row, one value in each of its lists; found an empty list")
+    if lengths - {1, height}:
+        raise InputError(f"`{ROWS}` should hold lists of one length, or of length 1; found {sorted(lengths)[:10]}")
+    found = {c: rows[c] if c in rows else [shared[c]] for c in columns if c in rows or c in shared}
+    return RequestRows(found, height)
 
 
 def _columns(name: str, content: Any, columns: Sequence[str]) -> dict[str, list[Any]]:

@@ -24,9 +24,11 @@ from features.kinds.base import Example
 from features.spec import FeatureSpec
 from features.transforms import FIRST_KNOWN, NULL, OUT_OF_VOCABULARY
 from pipeline.data.windows import Window
-from pipeline.serving.requests import Limits, frame_of, rows_of
+from pipeline.serving.columns import RequestRows, frame_of
+from pipeline.serving.requests import Limits, read_request
 from pipeline.serving.trees.columns import Columns
 from tests.conftest import fitted, vocabularies
+from tests.pipeline.serving.both_ways import assert_same
 
 NAMES = {get_args(kind.model_fields["kind"].annotation)[0]: kind for kind in KINDS}
 
@@ -179,12 +181,12 @@ def as_json(value: Any) -> Any:
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 
-def requests(case: Case, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
+def requests(case: Case, rows: pl.DataFrame) -> Iterator[RequestRows]:
     """All rows in one request, then each in its own."""
     records = [{column: as_json(value) for column, value in row.items()} for row in rows.to_dicts()]
     for part in (records, *([record] for record in records)):
         body = json.dumps({"dataframe_records": part}).encode()
-        yield rows_of(body, [*case.columns, "beside"], Limits())
+        yield read_request(body, [*case.columns, "beside"], Limits()).rows
 
 
 @pytest.mark.parametrize("rows", ["rows", "unseen"])
@@ -192,9 +194,18 @@ def test_a_request_is_encoded_as_a_file_is(case: Case, rows: str) -> None:
     encoder, frame = case.encoder, getattr(case, rows)
     whole, *single = requests(case, frame)
     from_file = encoded(encoder, frame)
-    pl.testing.assert_frame_equal(encoded(encoder, whole), from_file)
+    pl.testing.assert_frame_equal(encoded(encoder, whole.frame()), from_file)
     for place, row in enumerate(single):
-        pl.testing.assert_frame_equal(encoded(encoder, row), from_file[place])
+        pl.testing.assert_frame_equal(encoded(encoder, row.frame()), from_file[place])
+
+
+@pytest.mark.parametrize("rows", ["rows", "unseen"])
+def test_the_form_of_requests_gives_what_the_expressions_give(case: Case, rows: str) -> None:
+    frame = getattr(case, rows)
+    for request in requests(case, frame):
+        assert assert_same(case.encoder, request), "the form reads its kind's examples"
+    arrays = {name: frame.get_column(name).to_arrow() for name in [*case.columns, "beside"]}
+    assert assert_same(case.encoder, RequestRows.of(arrays))
 
 
 def test_the_example_of_a_request_can_be_encoded(case: Case) -> None:

@@ -22,7 +22,8 @@ from features.spec import FeatureSpec
 from features.transforms import FIRST_KNOWN, NULL
 from pipeline.files import parquet
 from pipeline.registry.packaging import signature
-from pipeline.serving.requests import Limits, frame_of, rows_of
+from pipeline.serving.columns import frame_of
+from pipeline.serving.requests import Limits, read_request
 
 LARGE = [2**63 + 5, 2**64 - 1, 2**63, None, 2**63 + 5]
 WHOLE = pl.Series([11, 3, 0, None, 11])
@@ -143,7 +144,7 @@ def by_file(frame: pl.DataFrame, encoder: Encoder, folder: Path) -> pl.DataFrame
 
 def by_json(frame: pl.DataFrame, encoder: Encoder, folder: Path) -> pl.DataFrame:
     records = [{column: as_json(value) for column, value in row.items()} for row in frame.to_dicts()]
-    return rows_of(json.dumps({"inputs": records}).encode(), list(encoder.dtypes), Limits())
+    return read_request(json.dumps({"inputs": records}).encode(), list(encoder.dtypes), Limits()).rows.frame()
 
 
 def by_pandas(backend: str) -> Callable[[pl.DataFrame, Encoder, Path], pl.DataFrame]:

@@ -11,7 +11,7 @@ import pytest
 
 from features.errors import InputError
 from pipeline.data.prepare import prepare
-from pipeline.serving.requests import Limits, rows_of
+from pipeline.serving.requests import Limits, read_request
 from pipeline.training.resolve import load_config
 from tests.commands import run
 from tests.pipeline.small_shop import TOML, shop_log, write, write_config
@@ -100,7 +100,7 @@ def _request() -> str:
     columns = [column for name in encoder.spec.features for column in encoder.spec.columns(name)]
     body = {"inputs": [{"item": 7, "country": "NL", "price": "12.50"}]}
     with pytest.raises(InputError) as error:
-        encoder.encode_features(rows_of(json.dumps(body).encode(), columns, Limits()).lazy())
+        encoder.encode_features(read_request(json.dumps(body).encode(), columns, Limits()).rows.frame().lazy())
     return str(error.value)
 
 

@@ -24,7 +24,7 @@ from pipeline.config.search import Range, SearchConfig
 from pipeline.config.split import SplitConfig
 from pipeline.config.train import TrainConfig
 from pipeline.data.prepare import prepare
-from pipeline.serving.requests import Limits, rows_of
+from pipeline.serving.requests import Limits, read_request
 from pipeline.sources.clicklog import Options, generate
 from pipeline.tracking import tags
 from pipeline.training.resolve import load_config
@@ -86,7 +86,9 @@ def test_requests_are_encoded_and_refused_as_shown(tmp_path: Path) -> None:
     encoder = prepare(load_config(tmp_path / "shop.toml", ["spec.tasks.wish.positive=wished"])).encoder()
     columns = list(dict.fromkeys(c for name in encoder.spec.features for c in encoder.spec.columns(name)))
     requests = re.findall(r"-d '(\{.*?\})'$", "\n".join(blocks("", page)), flags=re.DOTALL | re.MULTILINE)
-    right, wrong = (rows_of(text.encode(), columns, Limits()).lazy() for text in requests if "..." not in text)
+    right, wrong = (
+        read_request(text.encode(), columns, Limits()).rows.frame().lazy() for text in requests if "..." not in text
+    )
     assert encoder.encode_features(right).collect().height == 1
     with pytest.raises(InputError) as error:
         encoder.encode_features(wrong)

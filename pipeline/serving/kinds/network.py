@@ -171,4 +171,5 @@ def load_network(
     if infinite := [name for name, tensor in state.items() if not tensor.isfinite().all()]:
         raise InputError.of(f"{weights} holds NaN or infinite weights; train the run again", infinite[:10])
     model.load_state_dict(state, assign=True)
+    embedding.join()
     return model.eval().requires_grad_(requires_grad=False)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar, Literal
 
 import polars as pl
 
-from features.kinds.base import Count, Example, RawType
+from features.kinds.base import Count, Example, FittedFeature, RawType
 from features.kinds.known import Known
+from features.request.column import Column, Lists, UnreadError
+from features.request.listed import Listed
 
 
 class Words(Known):
@@ -54,3 +57,14 @@ class Words(Known):
         (column,) = self.raw_columns(name)
         words = pl.col(column).str.to_lowercase().str.extract_all(r"\w+")
         return words.list.head(self.max_length) if self.max_length else words, pl.String()
+
+    def request_form(self, fitted: FittedFeature) -> Listed:
+        """The words of the texts of a request."""
+        return Listed(self.numbering(fitted), _words, self.max_length, is_mean=True)
+
+
+def _words(column: Column) -> Lists:
+    if column.kind not in ("null", "text") or not all(text is None or text.isascii() for text in column.values):
+        raise UnreadError  # Python's and Polars' letters differ
+    rows = [None if text is None else re.findall(r"\w+", text.lower()) for text in column.values]
+    return Lists.of(rows, Column("text", [word for row in rows if row for word in row]))

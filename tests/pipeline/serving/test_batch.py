@@ -62,7 +62,7 @@ def test_what_the_model_knows_of_the_rows_is_said(models: Models, rows: pl.DataF
     new.write_parquet("in/b.parquet", row_group_size=70)
     with fetched(models("plain").uri) as folder:
         scorer = Scorer.load(folder)
-    raw, encoded = scorer.encoded(pl.concat([rows[:200], new]))
+    raw, encoded = scorer.rows.encoded(pl.concat([rows[:200], new]))
     expected = Coverage.of(scorer.encoder, raw, encoded).shares()
     assert expected["tags"]["unseen"] == new.height
     code, printed = score("--model", models("plain").uri, "in", "out", "--json")

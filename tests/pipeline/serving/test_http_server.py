@@ -50,6 +50,24 @@ def test_scores_over_http_are_those_of_the_evaluation(models: Models, server: st
     np.testing.assert_allclose(alone, models("plain").evaluated[:20], atol=1e-6)
 
 
+def test_candidates_are_scored_as_rows_are(server: str) -> None:
+    own: dict[str, list[Any]] = {
+        "item": [5, 7, None, 10**12],
+        "price": [12.5, None, 3, 0.1],
+        "tags": [["red"], [], None, ["new", None]],
+    }
+    shared = {name: value for name, value in ROW.items() if name not in own and name != "strength"}
+    rows = [{**shared, **{c: values[n] for c, values in own.items()}, "strength": None} for n in range(4)]
+    expected = scores(asked(server, {"inputs": rows}))
+    for weights in ({"strength": [None]}, {"strength": [None] * 4}):
+        status, content = asked(server, {"shared": shared, "rows": {**own, **weights}})
+        assert status == 200, content
+        assert list(content["predictions"]) == ["purchase", "wish"]
+        np.testing.assert_allclose(np.transpose([*content["predictions"].values()]), expected, atol=1e-6)
+    status, content = asked(server, {"shared": ROW, "rows": {"page": [1, 2, 3]}})
+    assert [len(one) for one in content["predictions"].values()] == [3, 3], "columns that the model does not read count"
+
+
 @pytest.mark.slow
 def test_a_rotated_model_over_http_is_the_evaluated_one(models: Models, tmp_path: Path) -> None:
     with serving(models("turned").uri, tmp_path) as address:
@@ -164,6 +182,19 @@ BAD: dict[str, tuple[bytes | dict[str, Any], str]] = {
     ),
     "too many rows": ({"inputs": {c: [v] * 10_001 for c, v in ROW.items()}}, "10001 rows, more than 10000"),
     "half a surrogate": (b'{"inputs": [{"user": "\\ud800"}]}', "column `user` holds values that cannot be read"),
+    "candidates without what they share": ({"rows": {"item": [1]}}, "or with the two keys shared and rows"),
+    "candidates beside another form": ({"shared": {}, "rows": {}, "inputs": []}, "`shared` and `rows` stand alone"),
+    "candidates that are no columns": ({"shared": {}, "rows": [ROW]}, "`rows` an object of a list a column"),
+    "no candidate's column": ({"shared": ROW, "rows": {}}, "`rows` should hold at least one column"),
+    "a candidate's column that is no list": ({"shared": {}, "rows": ROW}, "and a list for each, one value a row"),
+    "a column of both": ({"shared": ROW, "rows": {"item": [1]}}, "found in both: `item`"),
+    "candidates of two lengths": (
+        {"shared": {}, "rows": {"item": [1, 2], "user": ["a", "b", "c"]}},
+        "lists of one length, or of length 1; found [2, 3]",
+    ),
+    "no candidate": ({"shared": without("item"), "rows": {"item": []}}, "`rows` should hold at least one row"),
+    "too many candidates": ({"shared": without("item"), "rows": {"item": [1] * 10_001}}, "10001 rows, more than 10000"),
+    "a candidate's column missing": ({"shared": without("item", "price"), "rows": {"price": [1.0]}}, "column `item`"),
     "a hundred thousand columns": ({"inputs": [{str(n): n for n in range(100_000)}]}, "none of the columns"),
 }
 

@@ -95,7 +95,7 @@ def declared(scorer: Scorer, feature: str, **changes: Any) -> Scorer:
     """The same model, had one of its features been declared otherwise."""
     content = scorer.encoder.spec.model_dump()
     content["features"][feature] |= changes
-    return replace(scorer, encoder=replace(scorer.encoder, spec=FeatureSpec.model_validate(content)), _kept={})
+    return replace(scorer, encoder=replace(scorer.encoder, spec=FeatureSpec.model_validate(content)))
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
@@ -157,7 +157,7 @@ def test_what_nobody_foresaw_is_not_shown_to_the_caller(scorer: Scorer, monkeypa
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a secret")
 
-    monkeypatch.setattr(Scorer, "score", broken)
+    monkeypatch.setattr(Scorer, "window", broken)
     answer = Answers(scorer, Limits())(b'{"inputs": [{"item": 1}]}', "application/json", None, None)
     assert answer.status == 500
     assert "secret" not in answer.response

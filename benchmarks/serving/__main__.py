@@ -1,10 +1,12 @@
 """The cost of serving: `python -m benchmarks.serving`; with `--soak 600`, a server's memory over ten minutes.
 
 A click log of 46 features is made, and a model trained on it for a few steps and registered, in a temporary folder.
-Then three things are measured:
+Then four things are measured, each by itself with `--only`:
 
 - files: rows a second of the bare forward pass on encoded rows, of encoding and forward, and of the whole of
   `gradops score` from Parquet to Parquet, by wall clock and by CPU time of all cores; medians of rounds;
+- in process: requests of 1 to 500 rows on one core, with and without JSON, all rows' columns or one user's candidates,
+  and by expressions as before (:mod:`benchmarks.serving.in_process`); POLARS_MAX_THREADS=1 gives those one thread, too;
 - requests: `mlflow models serve` in its own process, asked over loopback by clients that each keep a connection;
 - soak: four clients send requests of 1, 10 and 100 rows, every tenth one bad; resident memory after a minute and at the
   end.
@@ -33,6 +35,7 @@ import polars as pl
 import torch
 import typer
 
+from benchmarks.serving.in_process import measure, shared
 from pipeline.comparison.compare import compare
 from pipeline.comparison.comparison import comparison_fingerprint
 from pipeline.data.prepare import prepare
@@ -45,12 +48,19 @@ from pipeline.tracking.group import RunGroup
 from pipeline.tracking.tracker import Tracker
 from pipeline.training.resolve import load_config
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MODEL = "models:/clicklog@balanced"
 ROUNDS, WARM_UP = 3, 60
 
 
-def main(rows: int = 500_000, seconds: float = 10, soak: float = 0, threads: int = 1) -> None:
+def main(
+    rows: int = 500_000,
+    seconds: float = 10,
+    soak: float = 0,
+    threads: int = 1,
+    requests: int = 2000,
+    only: str = "",
+) -> None:
     """Measure files and requests, or soak a server.
 
     Args:
@@ -58,14 +68,20 @@ def main(rows: int = 500_000, seconds: float = 10, soak: float = 0, threads: int
         seconds: Seconds for which each kind of request is sent.
         soak: Seconds of a soak, which replaces the other measurements.
         threads: Number of torch's threads, here and in the server.
+        requests: Number of requests of each kind in process.
+        only: `files`, `process` or `http` for one of the measurements.
     """
     torch.set_num_threads(threads)
     with TemporaryDirectory() as folder:
         os.chdir(folder)
         os.environ |= {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", "OMP_NUM_THREADS": str(threads)}
         _register(rows)
-        if not soak:
+        if only in ("", "files") and not soak:
             _files()
+        if only in ("", "process") and not soak:
+            _in_process(requests)
+        if only not in ("", "http"):
+            return
         bodies = _bodies()
         with _serving() as (port, process):
             if soak:
@@ -111,6 +127,17 @@ def _files() -> None:
         print(f"{name:20} {rows.height / median(times):10,.0f} {unit}, {share:.2f} of the bare forward")
 
 
+def _in_process(requests: int) -> None:
+    with fetched(MODEL) as folder:
+        scorer = Scorer.load(folder)
+    own = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(own)})
+    try:
+        measure(scorer, pl.read_parquet("data/clicklog/**/*.parquet", n_rows=25_000), requests)
+    finally:
+        os.sched_setaffinity(0, own)
+
+
 class _Silent:
     """A :class:`pipeline.serving.batch.ScoringCallback` that shows nothing."""
 
@@ -122,10 +149,11 @@ class _Silent:
 
 
 def _bodies() -> dict[int, bytes]:
-    """Number of rows of a request to the request's body."""
-    rows = next(Path("data/clicklog").rglob("*.parquet"))
-    found = pl.read_parquet(rows, n_rows=100).to_dicts()
-    return {n: json.dumps({"dataframe_records": found[:n]}, default=str).encode() for n in (1, 10, 100)}
+    """Number of rows of a request to the request's body: a row as a record, more as one user's candidates."""
+    rows = pl.read_parquet(next(Path("data/clicklog").rglob("*.parquet")), n_rows=500)
+    record = {"dataframe_records": rows[:1].to_dicts()}
+    parts = {n: json.loads(json.dumps(rows[:n].to_dict(as_series=False), default=str)) for n in (10, 100, 500)}
+    return {1: json.dumps(record, default=str).encode()} | {n: shared(part) for n, part in parts.items()}
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""The cost of serving: `python -m benchmarks.serving`."""
