@@ -40,6 +40,7 @@ COMMANDS = (
     "promote",
     "rollback",
     "score",
+    "serve",
     "daily",
     "clean",
     "completion",

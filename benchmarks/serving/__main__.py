@@ -7,7 +7,8 @@ Then four things are measured, each by itself with `--only`:
   `gradops score` from Parquet to Parquet, by wall clock and by CPU time of all cores; medians of rounds;
 - in process: requests of 1 to 500 rows on one core, with and without JSON, all rows' columns or one user's candidates,
   and by expressions as before (:mod:`benchmarks.serving.in_process`); POLARS_MAX_THREADS=1 gives those one thread, too;
-- requests: `mlflow models serve` in its own process, asked over loopback by clients that each keep a connection;
+- requests: `gradops serve` and `mlflow models serve` in processes of their own, asked over loopback by clients that
+  each keep a connection; with the CPU time of the server;
 - soak: four clients send requests of 1, 10 and 100 rows, every tenth one bad; resident memory after a minute and at the
   end.
 """
@@ -22,7 +23,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
@@ -50,6 +51,10 @@ from pipeline.training.resolve import load_config
 
 ROOT = Path(__file__).parents[2]
 MODEL = "models:/clicklog@balanced"
+SERVERS = {
+    "gradops serve": ("jobs", "serve", MODEL),
+    "mlflow models serve": ("mlflow", "models", "serve", "-m", MODEL, "--env-manager", "local"),
+}
 ROUNDS, WARM_UP = 3, 60
 
 
@@ -83,11 +88,13 @@ def main(
         if only not in ("", "http"):
             return
         bodies = _bodies()
-        with _serving() as (port, process):
-            if soak:
-                _soak(port, process, bodies, soak)
-            else:
-                _requests(port, bodies, seconds)
+        for name, command in SERVERS.items():
+            with _serving(command) as (port, process):
+                print(name)
+                if soak:
+                    _soak(port, process, bodies, soak)
+                else:
+                    _requests(port, process, bodies, seconds)
 
 
 def _register(rows: int) -> None:
@@ -157,28 +164,15 @@ def _bodies() -> dict[int, bytes]:
 
 
 @contextmanager
-def _serving() -> Iterator[tuple[int, int]]:
+def _serving(command: Sequence[str]) -> Iterator[tuple[int, int]]:
     """The port of a server and its process, while the block runs."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "models",
-        "serve",
-        "-m",
-        MODEL,
-        "--env-manager",
-        "local",
-        "-p",
-        str(port),
-    ]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     with Path("server.log").open("w") as log:
         started = subprocess.Popen(
-            [*command, "-p", str(port)],
+            [sys.executable, "-m", *command, "--port", str(port)],
             stdout=log,
             stderr=log,
             start_new_session=True,
@@ -190,7 +184,7 @@ def _serving() -> Iterator[tuple[int, int]]:
                 raise SystemExit(Path("server.log").read_text()[-3000:])
             time.sleep(0.2)
         children = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
-        yield port, int(children[0])
+        yield port, int(children[0]) if children else started.pid
     finally:
         os.killpg(started.pid, signal.SIGKILL)
         started.wait()
@@ -224,18 +218,24 @@ def _client(port: int, bodies: list[tuple[bytes, int]], until: float) -> list[fl
     raise AssertionError
 
 
-def _requests(port: int, bodies: dict[int, bytes], seconds: float) -> None:
-    print("rows a request, clients: p50 ms, p99 ms, requests/s, rows/s")
+def _requests(port: int, process: int, bodies: dict[int, bytes], seconds: float) -> None:
+    print("rows a request, clients: p50 ms, p95, p99, requests/s, rows/s, CPU ms of the server a request")
     _client(port, [(body, 200) for body in bodies.values()], time.perf_counter() + 3)
     for rows, body in bodies.items():
         for clients in (1, 4):
-            until = time.perf_counter() + seconds
+            until, cpu = time.perf_counter() + seconds, _cpu_seconds(process)
             with ThreadPoolExecutor(clients) as pool:
                 found = [pool.submit(_client, port, [(body, 200)], until) for _ in range(clients)]
                 taken = [one for client in found for one in client.result()]
-            p50, p99 = np.percentile(taken, [50, 99]) * 1000
-            rate = len(taken) / seconds
-            print(f"{rows:4} {clients:3}: {p50:7.1f} {p99:7.1f} {rate:8.1f} {rate * rows:9.0f}", flush=True)
+            shown = " ".join(f"{one:7.1f}" for one in np.percentile(taken, [50, 95, 99]) * 1000)
+            rate, spent = len(taken) / seconds, 1000 * (_cpu_seconds(process) - cpu) / len(taken)
+            print(f"{rows:4} {clients:3}: {shown} {rate:8.1f} {rate * rows:9.0f} {spent:7.2f}", flush=True)
+
+
+def _cpu_seconds(process: int) -> float:
+    """CPU time of a process so far."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _soak(port: int, process: int, bodies: dict[int, bytes], seconds: float) -> None:

@@ -17,7 +17,7 @@ from pipeline.serving.columns import RequestRows
 
 _KEPT = 64
 # From this number of rows on the expressions are faster: benchmarks/RESULTS.md.
-_MANY = 1 << 14
+_MANY = 2500
 
 
 @dataclass(frozen=True)

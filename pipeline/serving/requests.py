@@ -74,8 +74,7 @@ def read_request(body: bytes, columns: Sequence[str], limits: Limits) -> Request
         InputError: If the body is too large or of another form.
     """
     if len(body) > limits.size:
-        fix = f"send fewer rows at a time, or raise {_BYTES} where the model is served"
-        raise InputError(f"the request has {len(body)} bytes, more than {limits.size}; {fix}")
+        raise InputError(too_large(len(body), limits))
     content = _content(body)
     names = [name for name in FORMATS if name in content]
     if {SHARED, ROWS} <= content.keys() and names:
@@ -90,6 +89,12 @@ def read_request(body: bytes, columns: Sequence[str], limits: Limits) -> Request
         fix = f"send fewer at a time, score files with `gradops score`, or raise {_ROWS} where the model is served"
         raise InputError(f"the request has {request.rows.rows} rows, more than {limits.rows}; {fix}")
     return request
+
+
+def too_large(size: int, limits: Limits) -> str:
+    """The problem of a body with too many bytes."""
+    fix = f"send fewer rows at a time, or raise {_BYTES} where the model is served"
+    return f"the request has {size} bytes, more than {limits.size}; {fix}"
 
 
 def _content(body: bytes) -> dict[str, Any]:

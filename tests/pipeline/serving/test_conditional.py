@@ -22,8 +22,8 @@ from pipeline.registry.packaging import fetched
 from pipeline.registry.register import register_run
 from pipeline.runs.plan import PlannedRun, System
 from pipeline.runs.run import architecture_of
+from pipeline.serving.answers import Answers
 from pipeline.serving.batch import Scoring
-from pipeline.serving.http_server import Answers
 from pipeline.serving.kinds.network import NetworkContent
 from pipeline.serving.pyfunc import ServedModel
 from pipeline.serving.requests import Limits
@@ -84,8 +84,8 @@ def test_they_stand_beside_the_scores_of_tasks(shop: tuple[RunConfig, Prepared])
     served.load_context(context)
     check(pl.from_pandas(served.predict(context, rows.head(20).to_pandas())))
     body = json.dumps({"inputs": rows.head(20).select(scorer.columns).to_dict(as_series=False)}).encode()
-    answer = Answers(scorer, Limits())(body, "application/json", None, None)
-    check(pl.DataFrame(json.loads(answer.response)["predictions"]))
+    answer = Answers(scorer, Limits())(body, "application/json")
+    check(pl.DataFrame(json.loads(answer.content)["predictions"]))
     for scored in held_out(config, prepared, [scorer], 1000).scores:
         assert scored.columns == OUTPUTS[:2], "labels decide about tasks alone"
 

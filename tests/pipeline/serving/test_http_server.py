@@ -1,4 +1,4 @@
-"""`mlflow models serve` as a process of its own, where neither torchrec nor fbgemm can be imported."""
+"""`mlflow models serve`, as a process of its own where neither torchrec nor fbgemm can be imported, and our server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.registry.packaging import fetched
+from pipeline.serving.lean_server import LeanServer
+from pipeline.serving.scorer import Scorer
 from tests.pipeline.serving.conftest import Models
+from tests.pipeline.serving.lean import lean_serving
 from tests.pipeline.serving.model_server import asked, records, scores, serving, wait
 
 ROW = {
@@ -25,9 +29,17 @@ ROW = {
 }
 
 
-@pytest.fixture(scope="module")
-def server(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@pytest.fixture(scope="module", params=["mlflow", "lean"])
+def server(models: Models, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("server")
+    if request.param == "lean":
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("MLFLOW_TRACKING_URI", models("plain").store)
+            with fetched(models("plain").uri) as files:
+                scorer = Scorer.load(files)
+        with lean_serving(LeanServer(scorer, {})) as address:
+            yield address
+        return
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", models("plain").store)
         with serving(models("plain").uri, folder) as address:

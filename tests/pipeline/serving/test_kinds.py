@@ -29,8 +29,8 @@ from pipeline.evaluation.multitask import task_metrics
 from pipeline.registry.heldout import held_out
 from pipeline.runs.run import WEIGHTS, Run, architecture_of
 from pipeline.serving import model_folder
+from pipeline.serving.answers import Answers
 from pipeline.serving.batch import Scoring
-from pipeline.serving.http_server import Answers
 from pipeline.serving.pyfunc import ServedModel
 from pipeline.serving.requests import Limits
 from pipeline.serving.scorer import ARTIFACT, Scorer
@@ -144,9 +144,7 @@ def test_scores_are_the_same_everywhere(shop: Shop, kind: str, tmp_path: Path) -
     asked: Any = None
     frame = pl.from_pandas(served.predict(asked, raw.to_pandas()))
     body = json.dumps({"inputs": raw.select(scorer.columns).to_dict(as_series=False)}).encode()
-    answer = pl.DataFrame(
-        json.loads(Answers(scorer, Limits())(body, "application/json", None, None).response)["predictions"]
-    )
+    answer = pl.DataFrame(json.loads(Answers(scorer, Limits())(body, "application/json").content)["predictions"])
     for one in (files, frame, answer):
         np.testing.assert_allclose(one.to_numpy(), scores.to_numpy(), rtol=0, atol=1e-9)
 

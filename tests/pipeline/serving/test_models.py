@@ -18,7 +18,8 @@ from mlflow.pyfunc import scoring_server
 from features.errors import InputError
 from features.spec import FeatureSpec
 from pipeline.registry.packaging import fetched
-from pipeline.serving.http_server import Answers, answer_requests
+from pipeline.serving.answers import Answers
+from pipeline.serving.http_server import MLflowAnswers, answer_requests
 from pipeline.serving.requests import Limits
 from pipeline.serving.scorer import Scorer
 from tests.pipeline.serving.conftest import METHODS, Models
@@ -150,7 +151,7 @@ def test_who_answers_only_within_mlflows_server(scorer: Scorer, monkeypatch: pyt
     assert not answer_requests(scorer), "another form than the one we know"
     monkeypatch.setattr(scoring_server, "invocations", own)
     assert answer_requests(scorer)
-    assert isinstance(scoring_server.invocations, Answers)
+    assert isinstance(scoring_server.invocations, MLflowAnswers)
 
 
 def test_what_nobody_foresaw_is_not_shown_to_the_caller(scorer: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,6 +159,6 @@ def test_what_nobody_foresaw_is_not_shown_to_the_caller(scorer: Scorer, monkeypa
         raise ZeroDivisionError("a secret")
 
     monkeypatch.setattr(Scorer, "window", broken)
-    answer = Answers(scorer, Limits())(b'{"inputs": [{"item": 1}]}', "application/json", None, None)
+    answer = Answers(scorer, Limits())(b'{"inputs": [{"item": 1}]}', "application/json")
     assert answer.status == 500
-    assert "secret" not in answer.response
+    assert "secret" not in answer.content

@@ -1,0 +1,153 @@
+"""The server of `gradops serve`: the answers of `mlflow models serve`, without the layers between."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import uvicorn
+
+from pipeline.serving.answers import JSON, Answer, Answers
+from pipeline.serving.metrics import Metrics
+from pipeline.serving.requests import Limits, too_large
+from pipeline.serving.scorer import Scorer
+
+Message = MutableMapping[str, Any]
+_TEXT = "text/plain; version=0.0.4; charset=utf-8"
+_BODY_SECONDS, _STOP_SECONDS, _IDLE_SECONDS = 30, 30, 75
+
+
+class LeanServer:
+    """An ASGI application.
+
+    ``POST /invocations`` scores; ``GET`` answers ``/health`` and ``/ping``, ``/version`` and ``/metrics``.
+
+    Args:
+        scorer: The model.
+        about: What ``/version`` says.
+        waiting: Largest number of requests in progress or waiting; further ones are refused at once.
+
+    Raises:
+        InputError: If the environment has limits of requests that are no numbers.
+    """
+
+    def __init__(self, scorer: Scorer, about: Mapping[str, Any], waiting: int = 64) -> None:
+        self._limits = Limits.of(os.environ)
+        self._answers = Answers(scorer, self._limits)
+        self._about, self._waiting, self.accepted = about, waiting, 0
+        self._metrics = Metrics()
+        self._pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="score")
+
+    def replace(self, scorer: Scorer, about: Mapping[str, Any]) -> None:
+        """Answer later requests by another model; requests in progress are finished by theirs."""
+        self._answers.scorer, self._about = scorer, about
+
+    async def __call__(
+        self,
+        scope: MutableMapping[str, Any],
+        receive: Callable[[], Awaitable[Message]],
+        send: Callable[[Message], Awaitable[None]],
+    ) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        answer, kind = await self._answer(scope, receive)
+        content = answer.content.encode()
+        headers = [(b"content-type", kind.encode()), (b"content-length", str(len(content)).encode())]
+        if answer.status in (408, 503):
+            headers += [(b"retry-after", b"1"), (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+
+    async def _answer(self, scope: Mapping[str, Any], receive: Callable[[], Awaitable[Message]]) -> tuple[Answer, str]:
+        method, path = scope["method"], scope["path"]
+        if path == "/invocations":
+            if method != "POST":
+                return Answer.error(405, f"{path} is asked by POST, found {method}"), JSON
+            return await self._scores(dict(scope["headers"]), receive), JSON
+        if path == "/metrics":
+            return Answer(200, self._metrics.text()), _TEXT
+        if path in ("/health", "/ping"):
+            return Answer(200, json.dumps({"status": "ok"})), JSON
+        if path == "/version":
+            return Answer(200, json.dumps(self._about)), JSON
+        return Answer.error(404, "there are POST /invocations, and GET /health, /version and /metrics"), JSON
+
+    async def _scores(self, headers: Mapping[bytes, bytes], receive: Callable[[], Awaitable[Message]]) -> Answer:
+        if self.accepted >= self._waiting:
+            answer = Answer.error(503, f"{self._waiting} requests are in progress; ask again in a moment")
+            self._metrics.count(answer, 0.0)
+            return answer
+        self.accepted += 1
+        try:
+            body = await _body(headers, receive, self._limits)
+            started = time.perf_counter()
+            if isinstance(body, Answer):
+                answer = body
+            else:
+                kind = headers.get(b"content-type", b"").decode("latin-1") or None
+                loop = asyncio.get_running_loop()
+                answer = await loop.run_in_executor(self._pool, self._answers, body, kind)
+            self._metrics.count(answer, time.perf_counter() - started)
+            return answer
+        finally:
+            self.accepted -= 1
+
+
+async def _body(
+    headers: Mapping[bytes, bytes], receive: Callable[[], Awaitable[Message]], limits: Limits
+) -> bytes | Answer:
+    """A request's body, or the answer to one that is too large or too slow; never more than a body may have is held."""
+    told = headers.get(b"content-length", b"")
+    size = int(told) if told.isdigit() else 0
+    parts: list[bytes] = []
+    read = 0
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            while True:
+                message = await receive()
+                part = message.get("body", b"")
+                read += len(part)
+                # The rest of a body that is too large is read and dropped: its sender reads no answer before its end.
+                if max(read, size) <= limits.size:
+                    parts.append(part)
+                else:
+                    parts.clear()
+                if not message.get("more_body"):
+                    break
+    except TimeoutError:
+        return Answer.error(408, f"the request's body did not come within {_BODY_SECONDS} seconds")
+    return Answer.error(400, too_large(read, limits)) if read > limits.size else b"".join(parts)
+
+
+def serve(server: LeanServer, host: str, port: int) -> None:
+    """Answer requests until SIGTERM or Ctrl-C, then finish those in progress.
+
+    Raises:
+        SystemExit: If the port is taken.
+    """
+    # Uvicorn raises the signal that has stopped it again: the end in order is no failure.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    uvicorn_of(server, host, port).run()
+
+
+def uvicorn_of(server: LeanServer, host: str, port: int) -> uvicorn.Server:
+    """The process's side of the server: connections, and the protocol."""
+    config = uvicorn.Config(
+        server,
+        host=host,
+        port=port,
+        lifespan="off",
+        access_log=False,
+        log_level="warning",
+        timeout_graceful_shutdown=_STOP_SECONDS,
+        timeout_keep_alive=_IDLE_SECONDS,
+    )
+    return uvicorn.Server(config)
