@@ -94,4 +94,8 @@ class Bars:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Leave the bars as they are: what follows is shown in another way."""
         self._bars.stop()

@@ -23,7 +23,8 @@ class Point:
     Args:
         trial: Number of the trial in its study; None for a system of a comparison, and for a baseline of a study.
         method: The method, as text with its options; for a baseline that is no method, the system's name.
-        params: Values that the trial chose: options of the method, and numbers of the config by their keys.
+        params: Values that the trial chose: options of the method, numbers of the config by their keys, and names of
+            alternatives under a preset, where they differ from the config as it is written.
         state: ``"complete"``, ``"pruned"`` (given up early) or ``"failed"`` (training was impossible).
         runs: Fingerprints of its runs.
         val: Mean validation AUC of each task; empty if the point is not complete.
@@ -35,11 +36,12 @@ class Point:
         curves: The same metric after each epoch, one list a seed.
         reason: The reason why the point is not complete; empty if it is.
         pareto: Whether the point is Pareto-optimal, by validation AUC.
+        course: The course of the rate within which runs of a preset are compared after an epoch; else empty.
     """
 
     trial: int | None
     method: str
-    params: dict[str, float]
+    params: dict[str, float | str]
     state: State = "complete"
     runs: list[str] = field(default_factory=list)
     val: dict[str, float] = field(default_factory=dict)
@@ -51,6 +53,7 @@ class Point:
     curves: list[list[float]] = field(default_factory=list)
     reason: str = ""
     pareto: bool = False
+    course: str = ""
 
     @property
     def label(self) -> str:
@@ -60,7 +63,7 @@ class Point:
     @property
     def name(self) -> str:
         """The method, followed by the chosen numbers of the config."""
-        numbers = [f", {key}={value:g}" for key, value in self.params.items() if f"{key}=" not in self.method]
+        numbers = [f", {key}={shown(value)}" for key, value in self.params.items() if f"{key}=" not in self.method]
         return self.method + "".join(numbers)
 
     @property
@@ -102,6 +105,11 @@ class Point:
             selected=mean(selection.value(run.val) for run in runs),
             curves=[[selection.value(epoch.val) for epoch in run.history] for run in runs],
         )
+
+
+def shown(value: float | str) -> str:
+    """A chosen value for people."""
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _over_seeds(found: Sequence[Metrics]) -> tuple[dict[str, float], dict[str, float] | None]:

@@ -16,7 +16,8 @@ from pipeline.config.run import RunConfig
 
 def study_of(config: RunConfig) -> str:
     """The name of a config's study."""
-    return config.search.study or config.name
+    preset = f"-{config.search.preset}" if config.search.preset else ""
+    return config.search.study or f"{config.name}{preset}"
 
 
 def folder_of(config: RunConfig) -> Path:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
 
 from filelock import FileLock
 
 from features.errors import InputError
-from pipeline.comparison.candidates import Candidate, best_run
-from pipeline.comparison.compare import train_networks
-from pipeline.comparison.comparison import Comparison
+from pipeline.comparison.compare import train_networks, with_boosting
+from pipeline.comparison.comparison import Comparison, plan_networks
 from pipeline.comparison.point import Point
 from pipeline.comparison.result_file import StudyFile
 from pipeline.comparison.result_path import result_path
@@ -21,10 +19,13 @@ from pipeline.config.run import CompareConfig, RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.registry.register import Registered, register
 from pipeline.runs.plan import UNIFORM, Callback
-from pipeline.runs.run import Run
+from pipeline.runs.run import find_run
 from pipeline.runtime.processes import LostWorkerError
+from pipeline.search.budget import Budget, BudgetCheck, BudgetOverError, too_short
+from pipeline.search.chosen import closing_sentences
 from pipeline.search.journal import folder_of
 from pipeline.search.points import Baselines, study_file, with_pareto_front
+from pipeline.search.searched import Searched
 from pipeline.search.storage import reachable
 from pipeline.search.study import Study
 from pipeline.search.worker import Worker
@@ -37,58 +38,23 @@ PointsCallback = Callable[[Sequence[Point]], None]
 
 
 @dataclass(frozen=True)
-class Searched:
-    """A finished search. A :class:`pipeline.comparison.candidates.TradeOffs`.
+class Progress:
+    """What a search is doing.
 
     Args:
-        config: The search's config.
-        prepared: The data.
-        comparison: The comparison of the baselines: single-task models and uniform scaling.
-        points: Every point, with the Pareto-optimal ones marked.
-        path: The study's result file.
+        points: The finished points, with the Pareto-optimal ones marked.
+        running: The choice of each running trial, by its number, for people.
+        waiting: The prescribed choices that no worker has begun.
+        left: Seconds left of the budget; infinite without one.
     """
 
-    config: RunConfig
-    prepared: Prepared
-    comparison: Comparison
-    points: list[Point]
-    path: Path
+    points: Sequence[Point]
+    running: Mapping[int, Mapping[str, float | str]]
+    waiting: Sequence[Mapping[str, float | str]]
+    left: float
 
-    @property
-    def pareto_front(self) -> list[Point]:
-        """The Pareto-optimal points, by validation AUC."""
-        return [point for point in self.points if point.pareto]
 
-    def candidates(self) -> list[Candidate]:
-        """See :class:`pipeline.comparison.candidates.TradeOffs`.
-
-        Raises:
-            InputError: If a run is on another machine.
-        """
-        baselines = Baselines.of(self.comparison)
-        return [
-            Candidate(p.name, best_run(self._runs(p), self.config), p.val, baselines.delta_m_pct(p))
-            for p in self.pareto_front
-        ]
-
-    @cached_property
-    def compared(self) -> Comparison:
-        """The baselines and the Pareto-optimal points as a comparison.
-
-        Raises:
-            InputError: If a run is on another machine.
-        """
-        points = {point.label: self._runs(point) for point in self.pareto_front}
-        return replace(self.comparison, systems=self.comparison.systems | points)
-
-    def _runs(self, point: Point) -> list[Run]:
-        folders = [self.config.runs / name for name in point.runs]
-        if missing := [str(folder) for folder in folders if not folder.exists()]:
-            fix = "set `runs` to one folder that all machines share, or search again where it is"
-            raise InputError(
-                f"trial {point.trial} is Pareto-optimal, but its run {', '.join(missing)} is not here; {fix}"
-            )
-        return [Run.load(folder) for folder in folders]
+ProgressCallback = Callable[[Progress], None]
 
 
 class Search:
@@ -98,10 +64,12 @@ class Search:
         config: With the section ``[search]``.
         prepared: The data.
         study: Its study.
+        begun: When the command began, by :func:`time.monotonic`; by default now. A budget counts from there.
     """
 
-    def __init__(self, config: RunConfig, prepared: Prepared, study: Study) -> None:
+    def __init__(self, config: RunConfig, prepared: Prepared, study: Study, begun: float | None = None) -> None:
         self.config, self.prepared, self.study = config, prepared, study
+        self.budget = Budget(study, config.search.seconds, time.monotonic() if begun is None else begun)
         self.path = result_path(folder_of(config), config.search.study or config.name, study.fingerprint)
         self._lock = FileLock(self.path.with_suffix(".lock"))  # shared by all commands on this folder of runs
 
@@ -109,34 +77,50 @@ class Search:
     def compared(self) -> RunConfig:
         """The config of the baselines' comparison."""
         search = self.config.search
-        compare = CompareConfig(methods=(UNIFORM.name,), seeds=search.seeds, workers=search.workers)
+        is_boosted = bool(search.preset) and self.config.compare.boosting
+        compare = CompareConfig(
+            methods=(UNIFORM.name,), seeds=search.seeds, workers=search.workers, boosting=is_boosted
+        )
         return self.config.model_copy(update={"compare": compare})
 
-    def run(self, callbacks: Sequence[Callback], on_points: PointsCallback) -> tuple[Searched, Registered]:
-        """Finish the study, save and record it, and register its best points.
+    def run(
+        self,
+        callbacks: Sequence[Callback],
+        on_points: PointsCallback,
+        on_progress: ProgressCallback = lambda _: None,
+    ) -> tuple[Searched, Registered]:
+        """Finish the study, or use up its budget, save and record it, and register its best points.
 
         Args:
             callbacks: Called in the baselines' runs.
             on_points: Called with all finished points, in order of their trials, whenever another is finished.
+            on_progress: Called every second while worker processes train.
 
         Returns:
             The search, and its models in the registry.
 
         Raises:
-            InputError: As :func:`pipeline.training.training.train`, or if a run to register is on another machine.
+            InputError: As :func:`pipeline.training.training.train`, or if a run to register is on another machine, or
+                the budget was over before the baselines were trained.
         """
         with self._lock:
             tracker = Tracker.open(self.config, self.prepared, RunGroup.study(self.study.fingerprint))
-        with tracker, self._ends_in_order(tracker):
+        with tracker, self._ends_in_order(tracker), self._timed():
             with self._lock:
                 tracker.close_lost(self.study.running)
+                self.study.end(ended=False)
                 comparison = self._compared(tracker, callbacks)
                 self.study.fill()
             baselines = Baselines.of(comparison)
-            self._work(baselines, tracker, lambda: on_points(self._save(baselines, tracker)))
+            longest = self.budget.longest_run(_seconds(comparison))
+            job = WorkerPool(self.config, self.prepared, baselines, self._size, longest)
+            self._work(job, baselines, tracker, lambda: on_points(self._save(baselines, tracker)), on_progress)
             with self._lock:
+                self.budget.note(at_once=True)
                 searched = Searched(self.config, self.prepared, comparison, self._save(baselines, tracker), self.path)
                 file = self._file(baselines, searched.points, searched.compared)
+                if self.config.search.preset:
+                    file = file.model_copy(update={"verdicts": closing_sentences(searched, file.verdicts)})
                 file.save(self.path)
                 tracker.close_lost(self.study.running)
                 registered = register(searched, tracker, only_best=True)
@@ -144,22 +128,41 @@ class Search:
                 file.model_copy(update={"verdicts": sentences}).save(self.path)
                 tracker.judged(sentences)
                 tracker.studied(self.path, [i for point in searched.pareto_front for i in point.mlflow_run_ids])
-        return searched, registered
+                self.study.end(ended=True)
+        return replace(searched, sentences=file.verdicts, waiting=self.study.next_choices()), registered
 
     def _compared(self, tracker: Tracker, callbacks: Sequence[Callback]) -> Comparison:
         """The baselines' comparison; tried again if a worker is killed."""
-        for _ in range(MOST_LOSSES):
-            with suppress(LostWorkerError):
-                return train_networks(self.compared, self.prepared, [*callbacks, tracker])
-            tracker.give_up("killed")
-        return train_networks(self.compared, self.prepared, [*callbacks, tracker])
+        every = [*callbacks, tracker, BudgetCheck(self.budget)]
+        try:
+            for _ in range(MOST_LOSSES):
+                with suppress(LostWorkerError):
+                    return with_boosting(train_networks(self.compared, self.prepared, every), every)
+                tracker.give_up("killed")
+            return with_boosting(train_networks(self.compared, self.prepared, every), every)
+        except BudgetOverError:
+            tracker.give_up("interrupted")
+            planned = plan_networks(self.compared)
+            finished = sum(find_run(p.config, self.prepared) is not None for p in planned)
+            raise too_short(self.config.search.budget, finished, len(planned)) from None
 
-    def _work(self, baselines: Baselines, tracker: Tracker, on_points: Callable[[], None]) -> None:
-        """Finish every point, in this process or in several."""
-        size = concurrency(self.config.search.workers, self.study.places - len(self.study.points()))
-        if size == 1:
+    @property
+    def _size(self) -> int:
+        """Number of workers at the same time."""
+        return concurrency(self.config.search.workers, self.study.places - len(self.study.points()))
+
+    def _work(
+        self,
+        pool: WorkerPool,
+        baselines: Baselines,
+        tracker: Tracker,
+        on_points: Callable[[], None],
+        on_progress: ProgressCallback,
+    ) -> None:
+        """Finish every point, in this process or in several, which a budget can end in order."""
+        if pool.size == 1 and self.budget.seconds is None:
             Worker(self.config, self.prepared, self.study, baselines, tracker, on_points).work()
-        elif size:
+        elif pool.size and not self.budget.is_over:
             known = len(self.study.points())
 
             def look() -> int:
@@ -167,12 +170,25 @@ class Search:
                 before, known = known, len(self.study.points())
                 if known > before:
                     on_points()
+                self.budget.note()
+                on_progress(self._progress(baselines))
                 return known
 
-            WorkerPool(self.config, self.prepared, baselines, size).work(
-                look, lambda: tracker.close_lost(self.study.running)
-            )
+            pool.work(look, lambda: tracker.close_lost(self.study.running), lambda: self.budget.is_over)
         on_points()
+
+    def _progress(self, baselines: Baselines) -> Progress:
+        points = with_pareto_front(self.study.points(), baselines, self.config.search.not_below_single_task)
+        return Progress(points, self.study.chosen_now(), self.study.next_choices(), self.budget.left)
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Note the time of this command, however it ends."""
+        try:
+            yield
+        finally:
+            with suppress(InputError), reachable():
+                self.budget.note(at_once=True)
 
     def _save(self, baselines: Baselines, tracker: Tracker) -> list[Point]:
         """Write the finished points to the study's file; the lock keeps an older state from replacing a newer one."""
@@ -201,3 +217,8 @@ class Search:
                 if not self.study.running():
                     tracker.end_study("KILLED")
             raise
+
+
+def _seconds(comparison: Comparison) -> float:
+    """Seconds that the longest run of a comparison trained."""
+    return max(sum(epoch.seconds for epoch in run.history) for runs in comparison.systems.values() for run in runs)

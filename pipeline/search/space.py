@@ -4,39 +4,26 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import chain, islice, product
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from features.errors import InputError
 from gradops.base import Method
 from gradops.catalogue import search_space
-from gradops.methods import METHODS, format_method, parse
+from gradops.methods import parse
 from pipeline.config.run import RunConfig
 from pipeline.config.search import Range
+from pipeline.search.choice import METHOD, Choice, Draw, Fixed
+from pipeline.search.method_options import name_of, option_of, with_options
 from pipeline.training.resolve import changed_config
 
-METHOD = "method"
-Fixed = dict[str, Any]
 # The keys that change only the training: prepared data does not depend on them.
 _SEARCHABLE = re.compile(r"(train|model|model\.interaction|model\.encoding\.\w+)\.\w+|spec\.tasks\.\w+\.weight")
 _NOT_SEARCHABLE = {"train.seed", "train.threads", "train.checkpoint_every", "train.keep_checkpoints"}
-
-
-class Draw(Protocol):
-    """An Optuna trial, or a stand-in for it, that suggests values."""
-
-    def suggest_categorical(self, name: str, choices: list[str]) -> Any:
-        """Choose one of several texts."""
-
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool) -> float:
-        """Choose a number."""
-
-    def suggest_int(self, name: str, low: int, high: int, *, log: bool) -> int:
-        """Choose a whole number."""
 
 
 @dataclass(frozen=True)
@@ -77,34 +64,8 @@ class Dimension:
         return [self.range.low, *inner, self.range.high]
 
 
-@dataclass(frozen=True)
-class Choice:
-    """The choice of a trial.
-
-    Args:
-        method: The method, as text with its options.
-        params: The options by their names, and the numbers of the config by their keys.
-        values: The numbers of the config alone.
-    """
-
-    method: str
-    params: dict[str, float]
-    values: dict[str, float]
-
-    def config(self, base: RunConfig, seed: int) -> RunConfig:
-        """The config of one run.
-
-        Raises:
-            InputError: If the chosen numbers contradict each other.
-        """
-        try:
-            return changed_config(base, {**self.values, "train.method": self.method, "train.seed": seed})
-        except ValueError as error:
-            raise InputError(f"search.ranges allows {self.params}, which is no valid config: {error}") from None
-
-
 class Space:
-    """The search space of a config.
+    """The space that a config's own methods and ranges make. A :class:`pipeline.search.choice.SearchSpace`.
 
     Args:
         config: The config, with its section ``[search]``.
@@ -130,7 +91,7 @@ class Space:
         text = draw.suggest_categorical(METHOD, list(self._methods))
         options = {d.name.partition(".")[2]: d.drawn(draw) for d in self._options[text]}
         values = {d.name: d.drawn(draw) for d in self._numbers}
-        return Choice(_with_options(self._methods[text], options), options | values, values)
+        return Choice(with_options(self._methods[text], options), options | values, values)
 
     def prescribed(self) -> list[Fixed]:
         """Choices that are fixed beforehand, one entry a trial; an empty entry leaves the choice to the sampler.
@@ -143,6 +104,15 @@ class Space:
             return list(islice(self._grid(), trials))
         first = list(islice(self._first(), (trials + 1) // 2))
         return first + [{} for _ in range(trials - len(first))]
+
+    def shown(self, chosen: Mapping[str, Any]) -> Mapping[str, float | str]:
+        """All of a choice."""
+        return chosen
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Nothing: the section ``[search]`` has all of it."""
+        return {}
 
     def _first(self) -> Iterator[Fixed]:
         written = {text: {d.name: d.written for d in options} for text, options in self._options.items()}
@@ -163,10 +133,10 @@ class Space:
                 yield {METHOD: text, **{d.name: value for d, value in zip(dimensions, values, strict=True)}}
 
     def _of_method(self, method: Method) -> Iterator[Dimension]:
-        name = next(name for name, kind in METHODS.items() if kind is type(method))
+        name = name_of(method)
         for option, (low, high) in search_space(method).items():
             key = f"{name}.{option}"
-            written = _option(method, option)
+            written = option_of(method, option)
             range_ = self._search.ranges.get(key) or Range(low=min(low, written), high=max(high, written))
             yield Dimension(key, range_, isinstance(written, int), min(max(written, range_.low), range_.high))
 
@@ -211,17 +181,3 @@ def _reason(error: ValueError) -> str:
     """The first sentence of pydantic's error message."""
     lines = [line.strip() for line in str(error).splitlines()]
     return next((line for line in lines[1:] if " " in line), lines[0]).removeprefix("Value error, ").split(" [type=")[0]
-
-
-def _option(method: Method, option: str) -> Any:
-    part, _, name = option.rpartition(".")
-    return getattr(getattr(method, part) if part else method, name)
-
-
-def _with_options(method: Method, options: dict[str, float]) -> str:
-    own: Fixed = {name: v for name, v in options.items() if "." not in name}
-    for part in {name.partition(".")[0] for name in options.keys() - own.keys()}:
-        prefix = f"{part}."
-        changed = {name.removeprefix(prefix): v for name, v in options.items() if name.startswith(prefix)}
-        own[part] = replace(getattr(method, part), **changed)
-    return format_method(replace(method, **own))

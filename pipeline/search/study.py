@@ -21,14 +21,19 @@ from pipeline.data.prepared import Prepared
 from pipeline.files.atomic import fingerprint
 from pipeline.runs.run import depends_on, differences
 from pipeline.runtime.signals import uninterrupted
+from pipeline.search.choice import SearchSpace
 from pipeline.search.journal import study_of
+from pipeline.search.preset_space import PresetSpace
 from pipeline.search.space import Space
 from pipeline.search.storage import give_back, open_storage, quiet
+from pipeline.training.runner import concurrency
 
 PLACE, POINT, DEPENDS_ON = "gradops.place", "gradops.point", "gradops.depends_on"
+SPENT, ENDED = "gradops.spent.", "gradops.ended"
 _GENERATION = 20  # points of one generation of NSGA-II
+_AHEAD = 8  # trials that wait under a preset, beside one for each worker of a command
 # Keys that may differ when a study is joined: they set the number of points, the storage and the workers.
-_FREE = {"trials", "study", "storage", "heartbeat", "workers"}
+_FREE = {"trials", "study", "storage", "heartbeat", "workers", "budget"}
 
 
 class Study:
@@ -46,11 +51,12 @@ class Study:
     """
 
     def __init__(self, config: RunConfig, prepared: Prepared) -> None:
-        self.space = Space(config)
+        self.space = _space(config, prepared)
         self._search, self._name = config.search, study_of(config)
         self._tasks, self._selection = config.tasks, config.train.selection
         self._prescribed = self.space.prescribed()
-        depends = _decides(config, prepared)
+        self._ahead = _AHEAD + concurrency(config.search.workers, config.search.trials)
+        depends = _decides(config, prepared, self.space)
         self.fingerprint = fingerprint([self._name, depends])
         self._storage, self._watch = open_storage(config)
         optuna.create_study(
@@ -71,9 +77,15 @@ class Study:
         choices: dict[int, dict[str, Any]] = {}
         for trial in study.get_trials(deepcopy=False):
             choices[trial.user_attrs[PLACE]] = trial.params
-        for place, prescribed in enumerate(self._prescribed):
+        for place, prescribed in enumerate(self._prescribed[: self._horizon(kept)]):
             if place not in kept:
                 study.enqueue_trial(choices.get(place) or prescribed, user_attrs={PLACE: place})
+
+    def _horizon(self, kept: Mapping[int, FrozenTrial]) -> int:
+        """Number of places that have a trial. Under a preset few are ahead of those begun: most budgets end before."""
+        if not self._search.preset:
+            return len(self._prescribed)
+        return sum(trial.state != TrialState.WAITING for trial in kept.values()) + self._ahead
 
     @contextmanager
     def take(self) -> Iterator[Trial | None]:
@@ -137,6 +149,35 @@ class Study:
         """The numbers of the running trials."""
         return {t.number for t in self._study().get_trials(deepcopy=False, states=(TrialState.RUNNING,))}
 
+    def chosen_now(self) -> dict[int, Mapping[str, float | str]]:
+        """What each running trial has chosen so far, by its number, for people."""
+        running = self._study().get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return {trial.number: self.space.shown(trial.params) for trial in running}
+
+    def next_choices(self) -> list[Mapping[str, float | str]]:
+        """What is prescribed for places without a point and without a worker, in their order, for people."""
+        begun = {p for p, trial in self._by_place().items() if trial.state != TrialState.WAITING}
+        waiting = [fixed for place, fixed in enumerate(self._prescribed) if fixed and place not in begun]
+        return [self.space.shown(fixed) for fixed in waiting]
+
+    @property
+    def spent(self) -> float:
+        """Seconds that commands have worked on the study, each for itself."""
+        attributes = self._study().user_attrs
+        return sum(float(value) for key, value in attributes.items() if key.startswith(SPENT))
+
+    @uninterrupted()
+    def spend(self, command: str, seconds: float) -> None:
+        """Note the seconds that a command has worked on the study up to now."""
+        self._study().set_user_attr(f"{SPENT}{command}", round(seconds, 1))
+
+    @uninterrupted()
+    def end(self, *, ended: bool) -> None:
+        """Note whether the study has ended at its budget, so that nothing waits for its trials."""
+        study = self._study()
+        if study.user_attrs.get(ENDED, False) != ended:
+            study.set_user_attr(ENDED, ended)
+
     def _study(self, sampler: BaseSampler | None = None) -> optuna.Study:
         """The study as it is now; an Optuna object of earlier may hold an outdated list of trials."""
         return optuna.load_study(study_name=self._name, storage=self._storage, sampler=sampler)
@@ -194,12 +235,18 @@ class Study:
         return [StudyDirection.MINIMIZE if is_low_best else StudyDirection.MAXIMIZE]
 
 
-def _decides(config: RunConfig, prepared: Prepared) -> dict[str, Any]:
+def _space(config: RunConfig, prepared: Prepared) -> SearchSpace:
+    if not config.search.preset:
+        return Space(config)
+    return PresetSpace(config, prepared.encoder().tables(), prepared.rows["train"])
+
+
+def _decides(config: RunConfig, prepared: Prepared, space: SearchSpace) -> dict[str, Any]:
     """All values that decide which points a study has, by key."""
     parts: dict[str, Any] = depends_on(config, prepared) | {"name": config.name, "tasks": list(config.tasks)}
     del parts["train"]["method"]
     search = config.search.model_dump(mode="json", exclude=_FREE)
-    flat = dict(_flat({**parts, "search": search}))
+    flat = dict(_flat({**parts, "search": search, "space": space.identity}))
     canonical: dict[str, Any] = json.loads(json.dumps(flat))
     return canonical
 

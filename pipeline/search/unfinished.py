@@ -10,7 +10,7 @@ from optuna.storages import BaseStorage
 from pipeline.config.run import RunConfig
 from pipeline.search.journal import folder_of, open_journal
 from pipeline.search.storage import open_storage, quiet, reachable
-from pipeline.search.study import DEPENDS_ON, PLACE, POINT
+from pipeline.search.study import DEPENDS_ON, ENDED, PLACE, POINT
 
 
 def unfinished_studies(config: RunConfig) -> dict[str, str]:
@@ -34,7 +34,8 @@ def _storages(config: RunConfig) -> Iterator[BaseStorage]:
 
 def _unfinished(storage: BaseStorage) -> Iterator[tuple[str, str]]:
     for study in storage.get_all_studies():
-        data = storage.get_study_user_attrs(study._study_id).get(DEPENDS_ON, {}).get("data")
+        attributes = storage.get_study_user_attrs(study._study_id)
+        data = attributes.get(DEPENDS_ON, {}).get("data") if not attributes.get(ENDED) else None
         trials: list[optuna.trial.FrozenTrial] = storage.get_all_trials(study._study_id, deepcopy=False)
         done = {trial.user_attrs[PLACE] for trial in trials if POINT in trial.user_attrs and trial.state.is_finished()}
         if data and any(trial.user_attrs[PLACE] not in done for trial in trials):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from statistics import mean
 
 from optuna.trial import Trial
 
+from features.errors import InputError
 from pipeline.comparison.point import Point, State
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
@@ -16,7 +18,7 @@ from pipeline.evaluation.pareto import contribution
 from pipeline.runs.plan import Callback, PlannedRun, System
 from pipeline.runs.run import find_run
 from pipeline.search.points import Baselines
-from pipeline.search.pruning import BehindError, MedianRule
+from pipeline.search.pruning import BehindError, Halving, MedianRule, course_of
 from pipeline.search.study import Study
 from pipeline.tracking.tracker import Tracker
 from pipeline.training.runner import find_or_train
@@ -38,6 +40,7 @@ class Worker:
         baselines: The baselines that its points are compared with.
         tracker: Records the runs.
         on_point: Called after each point.
+        longest: Seconds that a run of a preset may take.
     """
 
     config: RunConfig
@@ -46,6 +49,7 @@ class Worker:
     baselines: Baselines
     tracker: Tracker
     on_point: Callable[[], None]
+    longest: float = math.inf
 
     def work(self) -> None:
         """Take trials until every point is finished, by this worker or another.
@@ -66,21 +70,27 @@ class Worker:
 
     def _run(self, trial: Trial) -> None:
         choice, place = self.study.space.choose(trial), self.study.place_of(trial)
-        point = Point(place, choice.method, choice.params)
+        point = Point(place, choice.method, dict(choice.params))
         seeds = range(self.config.train.seed, self.config.train.seed + self.config.search.seeds)
-        planned = [
-            PlannedRun(System(f"trial {place} {point.name}"), choice.config(self.config, seed), trial.number)
-            for seed in seeds
-        ]
-        point = self._trained(point, planned)
+        try:
+            configs = [choice.config(self.config, seed) for seed in seeds]
+        except InputError as error:
+            if not self.config.search.preset:
+                raise
+            # Keys of the config that the preset knows nothing of may contradict a choice of it.
+            point = replace(point, state="failed", reason=str(error))
+        else:
+            name = System(f"trial {place} {point.name}")
+            point = self._trained(point, [PlannedRun(name, config, trial.number) for config in configs])
         values = self.objectives(point) if point.state == "complete" else []
         shortfalls = self.baselines.shortfalls(point, self.config.search.not_below_single_task) if values else {}
         self.study.finish(trial, point, values, shortfalls)
 
     def _trained(self, point: Point, planned: list[PlannedRun]) -> Point:
-        callbacks: list[Callback] = [self.tracker]
-        if self.config.search.prune:
-            callbacks.append(MedianRule(self.study.points(), self.config.train.seed))
+        rule = self._rule()
+        callbacks: list[Callback] = [self.tracker, *([rule] if rule else [])]
+        if self.config.search.preset:
+            point = replace(point, course=course_of(planned[0].config.train))
         try:
             runs = find_or_train(planned, self.prepared, callbacks, workers=1)
         except (BehindError, DivergedError) as error:
@@ -95,9 +105,18 @@ class Worker:
                 reason=str(error),
                 runs=fingerprints,
                 mlflow_run_ids=recorded,
+                curves=rule.curves if isinstance(rule, Halving) else [],
             )
         run_ids = self.tracker.run_ids([run.fingerprint for run in runs])
         return point.with_runs(runs, run_ids, self.config.train.selection)
+
+    def _rule(self) -> MedianRule | Halving | None:
+        """The rule that gives runs up."""
+        first = self.config.train.seed
+        if not self.config.search.prune:
+            return None
+        points = self.study.points()
+        return Halving(points, first, self.longest) if self.config.search.preset else MedianRule(points, first)
 
     def objectives(self, point: Point) -> list[float]:
         """The values of the search's objectives for a complete point."""

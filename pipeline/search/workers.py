@@ -30,27 +30,31 @@ class WorkerPool:
         prepared: The data.
         baselines: The baselines that the points are compared with.
         size: Number of workers.
+        longest: As for :class:`pipeline.search.worker.Worker`.
     """
 
-    def __init__(self, config: RunConfig, prepared: Prepared, baselines: Baselines, size: int) -> None:
-        self._job = config, prepared, baselines
-        self._size = size
+    def __init__(self, config: RunConfig, prepared: Prepared, baselines: Baselines, size: int, longest: float) -> None:
+        self._job = config, prepared, baselines, longest
+        self.size = size
 
-    def work(self, on_look: Callable[[], int], on_loss: Callable[[], None]) -> None:
-        """Wait until every worker has found that no trial is left.
+    def work(self, on_look: Callable[[], int], on_loss: Callable[[], None], is_over: Callable[[], bool]) -> None:
+        """Wait until every worker has found that no trial is left, or the budget is over.
+
+        Workers save what they train when they are ended, and give their trials back.
 
         Args:
             on_look: Called every second; returns the number of finished points.
             on_loss: Called after a worker was killed.
+            is_over: Whether the workers are to be ended.
 
         Raises:
             InputError: If a worker ended with an InputError, or workers are killed again and again.
         """
         losses, points = 0, 0
         with Workers(_work) as workers:
-            for _ in range(self._size):
+            for _ in range(self.size):
                 workers.start(*self._job)
-            while len(workers):
+            while len(workers) and not is_over():
                 lost = _looked(workers)
                 before, points = points, on_look()
                 losses = (0 if points > before else losses) + (lost is not None)
@@ -71,10 +75,10 @@ def _looked(workers: Workers) -> LostWorkerError | None:
     return None
 
 
-def _work(connection: Connection, config: RunConfig, prepared: Prepared, baselines: Baselines) -> None:
+def _work(connection: Connection, config: RunConfig, prepared: Prepared, baselines: Baselines, longest: float) -> None:
     """The main function of a worker process."""
     del connection  # points are handed on through the study
     with interruptible(second_ends=False, signals=[signal.SIGTERM]):
         study = Study(config, prepared)
         with reachable(), Tracker.open(config, prepared, RunGroup.study(study.fingerprint)) as tracker:
-            Worker(config, prepared, study, baselines, tracker, on_point=lambda: None).work()
+            Worker(config, prepared, study, baselines, tracker, lambda: None, longest).work()

@@ -46,7 +46,10 @@ def test_overrides_are_toml_values_or_text(tmp_path: Path) -> None:
         ("spec.features.age.bucket=3", "did you mean `buckets`?"),
         ("spec.tasks.income.postive=x", "did you mean `positive`?"),
         ("train.lr=-1", "train.lr: should be a number above 0, found -1"),
-        ("train.schedule=cosine", 'train.schedule: should be one of "constant", "one_cycle" or "warmup", found "cosine"'),
+        (
+            "train.schedule=cosine",
+            'train.schedule: should be one of "constant", "one_cycle" or "warmup", found "cosine"',
+        ),
         ("train.method=static(weight=(1, 2))", "does not fit 3 task(s)"),
         ("compare.methods=['gradops(alpa=1)', 'pcgrda']", "among these: alpha. Found `alpa`"),
         ("compare.methods=['gradops(alpa=1)', 'pcgrda']", "Did you mean `pcgrad`?"),

@@ -22,7 +22,8 @@ from pipeline.config.run import RunConfig
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.search.journal import study_of
-from pipeline.search.search import Search, Searched
+from pipeline.search.search import Search
+from pipeline.search.searched import Searched
 from pipeline.search.storage import open_storage
 from pipeline.search.study import Study
 from pipeline.tracking.store import connect

@@ -28,7 +28,8 @@ from pipeline.runs.plan import SINGLE_TASK, UNIFORM, PlannedRun, System
 from pipeline.runs.run import Run
 from pipeline.search.points import Baselines
 from pipeline.search.pruning import BehindError, MedianRule
-from pipeline.search.search import Search, Searched
+from pipeline.search.search import Search
+from pipeline.search.searched import Searched
 from pipeline.search.study import Study
 from pipeline.search.worker import Worker
 from pipeline.training.runner import find_or_train

@@ -151,7 +151,7 @@ def test_a_study_that_was_given_back_chooses_the_same(
                     choice = study.space.choose(trial)
                     if breaks and place % 3 == 1 and _ == 0:
                         continue
-                    value = choice.params.get("alpha", 0.0)
+                    value = float(choice.params.get("alpha", 0.0))
                     study.finish(trial, point(place), [-(value**2), value, -abs(value - 1)], {})
                     alphas.append(choice)
                     break
