@@ -96,6 +96,7 @@ def _show(
     data: dict[str, Any] = {"table": [asdict(row) for row in rows], "model": name, "ties": ties}
     data |= {"aliases": registered.aliases, "verdicts": lines}
     data |= {"intervals": [asdict(i) for i in comparison.confidence.intervals], "file": comparison.path}
+    data |= {"serving": {system: asdict(cost) for system, cost in registered.costs.items()}}
     data |= {"bytes": asdict(resources.run), "metrics": comparison.findings.metrics["test"]}
     show(_table(comparison, rows, ties), data, as_json)
     if not as_json:

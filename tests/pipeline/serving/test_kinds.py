@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from features.errors import InputError
 from pipeline.comparison.boosting import train_boosting
+from pipeline.comparison.made_candidates import made_candidates
 from pipeline.comparison.made_of import MAKERS
 from pipeline.comparison.packed import members_of, packed_run
 from pipeline.comparison.scores import TestRows, computed_scores
@@ -45,6 +46,7 @@ class Shop:
     config: RunConfig
     prepared: Prepared
     runs: dict[str, Run]
+    systems: dict[str, list[Run]]
     folder: Path
 
     def model(self, kind: str, place: Path) -> Path:
@@ -85,7 +87,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
             "boosting": [train_boosting(one_task(config, task), prepared) for task in config.tasks],
         }
         runs = {kind: make(systems, config, prepared) for kind, make in MAKERS.items()}
-    return Shop(config, prepared, runs | {"network": systems["uniform"][0]}, folder)
+    return Shop(config, prepared, runs | {"network": systems["uniform"][0]}, systems, folder)
 
 
 def test_they_are_made_of_the_runs_that_they_name(shop: Shop) -> None:
@@ -106,6 +108,22 @@ def test_they_are_made_of_the_runs_that_they_name(shop: Shop) -> None:
     val = {kind: run.val for kind, run in shop.runs.items()}
     for task in shop.config.tasks:
         assert val["ensemble"][task]["auc"] >= max(val[kind][task]["auc"] for kind in ("bundle", "boosting")) - 1e-9
+
+
+def test_a_searchs_runs_give_the_same_kinds_as_candidates(shop: Shop) -> None:
+    baselines = {name: shop.systems[name] for name in ("single-task", "boosting")}
+    trials = {"trial 0": shop.systems["uniform"]}
+    found = {one.system: one for one in made_candidates(baselines, trials, shop.config, shop.prepared)}
+    assert [*found] == ["bundle", "boosting", "ensemble"]
+    assert found["bundle"].run == shop.runs["bundle"]
+    assert found["bundle"].auc == pytest.approx(dict.fromkeys(shop.config.tasks, 0.525)), "the mean over both seeds"
+    assert found["bundle"].delta_m_pct == 0
+    pool = {run.fingerprint for runs in shop.systems.values() for run in runs}
+    assert {*found["ensemble"].run.members} <= pool
+    for task, auc in found["ensemble"].auc.items():
+        assert auc == found["ensemble"].run.val[task]["auc_cross_fitted"]
+    without = made_candidates({"single-task": baselines["single-task"]}, {}, shop.config, shop.prepared)
+    assert [one.system for one in without] == ["bundle", "ensemble"]
 
 
 def test_they_are_found_again(shop: Shop) -> None:
