@@ -21,6 +21,7 @@ import polars as pl
 
 from pipeline.config.run import RunConfig
 from pipeline.data.prepare import prepare
+from pipeline.files.atomic import durable
 from pipeline.runs.run import Run
 from pipeline.sources import clicklog
 from pipeline.training.resolve import load_config
@@ -117,18 +118,21 @@ def rare_log(folder: Path) -> Path:
     options = clicklog.Options(rows=ROWS, days=DAYS, conflict=0.75)
     clicklog.generate(options, source)
     out, draw = folder / "rare", np.random.default_rng(0)
+    if out.exists():
+        return out
     paths = sorted(path.relative_to(source) for path in source.glob("dt=*/*.parquet"))
     truth = pl.concat([pl.read_parquet(folder / "log-truth" / path) for path in paths])
     logits = {task: _shifted(truth.get_column(f"p_{task}").to_numpy(), rate) for task, rate in RATES.items()}
     start = 0
-    for path in paths:
-        rows = pl.read_parquet(source / path)
-        part = slice(start, start + rows.height)
-        start += rows.height
-        chances = {task: 1 / (1 + np.exp(-logit_N[part])) for task, logit_N in logits.items()}
-        labels = {task: pl.Series((draw.random(rows.height) < chances[task]).astype(np.int8)) for task in chances}
-        (out / path).parent.mkdir(parents=True, exist_ok=True)
-        rows.with_columns(**labels).write_parquet(out / path)
+    with durable(out) as draft:
+        for path in paths:
+            rows = pl.read_parquet(source / path)
+            part = slice(start, start + rows.height)
+            start += rows.height
+            chances = {task: 1 / (1 + np.exp(-logit_N[part])) for task, logit_N in logits.items()}
+            labels = {task: pl.Series((draw.random(rows.height) < chances[task]).astype(np.int8)) for task in chances}
+            (draft / path).parent.mkdir(parents=True, exist_ok=True)
+            rows.with_columns(**labels).write_parquet(draft / path)
     return out
 
 
