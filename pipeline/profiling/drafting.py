@@ -309,7 +309,7 @@ def _assembled(
         excluded=choices.excluded,
         group=_group(log, wishes, columns),
         unique=_unique(log, choices.excluded, columns),
-        training=choose_training(training_rows),
+        training=choose_training(training_rows, has_hashes=any(one.keys.get("buckets") for one in choices.features)),
         day_gap=f"{gap} day(s) between the first and the last have no file" if gap else "",
     )
 

@@ -18,6 +18,7 @@ from pipeline.profiling.drafting import Draft, Wishes, draft
 from pipeline.profiling.pairs import find_pairs
 from pipeline.profiling.questions import Guesses
 from pipeline.profiling.rendering import rendered, toml_value
+from pipeline.profiling.training import choose_training
 from pipeline.sources.clicklog import Options, generate
 from tests.commands import run
 from tests.pipeline.small_shop import shop_log, write
@@ -116,6 +117,23 @@ def test_times_that_are_text_are_features_and_the_split_says_why_it_is_by_a_key(
     assert found.config()["split"]["key"] == "user_id"
     assert found.split.evidence.startswith("`ts` has times as text: `gradops import logs FOLDER --type ts=time`")
     assert found.keys_of("hour") == {"kind": "time", "column": "ts", "part": "hour"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "has_hashes", "epochs", "batch"),
+    [
+        (1_000_000, True, 1, 2048),
+        (75_529, True, 1, 128),
+        (75_529, False, 3, 128),
+        (9_000, True, 8, 128),
+        (1, False, 8, 128),
+    ],
+)
+def test_training_is_one_pass_where_a_second_one_would_learn_ids_by_heart(
+    rows: int, has_hashes: bool, epochs: int, batch: int
+) -> None:
+    chosen = choose_training(rows, has_hashes=has_hashes)
+    assert (chosen.train["epochs"], chosen.train["batch_size"]) == (epochs, batch)
 
 
 def test_pairs_are_found_where_they_matter_and_nowhere_else() -> None:
