@@ -64,6 +64,7 @@ def main(
     soak: float = 0,
     threads: int = 1,
     requests: int = 2000,
+    sizes: str = "1,10,100,500",
     only: str = "",
 ) -> None:
     """Measure files and requests, or soak a server.
@@ -74,6 +75,7 @@ def main(
         soak: Seconds of a soak, which replaces the other measurements.
         threads: Number of torch's threads, here and in the server.
         requests: Number of requests of each kind in process.
+        sizes: Their numbers of rows.
         only: `files`, `process` or `http` for one of the measurements.
     """
     torch.set_num_threads(threads)
@@ -84,7 +86,7 @@ def main(
         if only in ("", "files") and not soak:
             _files()
         if only in ("", "process") and not soak:
-            _in_process(requests)
+            _in_process([int(size) for size in sizes.split(",")], requests)
         if only not in ("", "http"):
             return
         bodies = _bodies()
@@ -134,13 +136,13 @@ def _files() -> None:
         print(f"{name:20} {rows.height / median(times):10,.0f} {unit}, {share:.2f} of the bare forward")
 
 
-def _in_process(requests: int) -> None:
+def _in_process(sizes: Sequence[int], requests: int) -> None:
     with fetched(MODEL) as folder:
         scorer = Scorer.load(folder)
     own = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(own)})
     try:
-        measure(scorer, pl.read_parquet("data/clicklog/**/*.parquet", n_rows=25_000), requests)
+        measure(scorer, pl.read_parquet("data/clicklog/**/*.parquet", n_rows=25_000), sizes, requests)
     finally:
         os.sched_setaffinity(0, own)
 

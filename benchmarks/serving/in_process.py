@@ -16,7 +16,7 @@ from pipeline.serving.columns import RequestRows
 from pipeline.serving.requests import Limits, read_request
 from pipeline.serving.scorer import Scorer
 
-ROWS, WARM_UP = (1, 10, 100, 500), 100
+WARM_UP = 50
 # The features of the item and of its place on the page; all others are the user's and the moment's.
 CANDIDATES = (
     "item_id department top_category category brand seller color shipping position item_tags price discount rating "
@@ -24,12 +24,13 @@ CANDIDATES = (
 ).split()
 
 
-def measure(scorer: Scorer, rows: pl.DataFrame, requests: int) -> None:
+def measure(scorer: Scorer, rows: pl.DataFrame, sizes: Sequence[int], requests: int) -> None:
     """Print the times of requests of several sizes.
 
     Args:
         scorer: The model.
         rows: Raw rows to ask for.
+        sizes: Numbers of rows of a request.
         requests: Number of requests of each kind; of those by expressions, a tenth.
     """
     print("in process: rows, columns, what: p50 ms, p95, p99 by the clock; the same of CPU time; rows a second of CPU")
@@ -38,7 +39,7 @@ def measure(scorer: Scorer, rows: pl.DataFrame, requests: int) -> None:
         "encoded": scorer.rows.of_request,
         "encoded and scored": lambda some: scorer.probability_NO(scorer.window(some)),
     }
-    for size in ROWS:
+    for size in sizes:
         parts = _parts(rows, scorer.columns, size)
         for form, make in {"all columns": _inputs, "candidates": shared}.items():
             bodies = [make(part) for part in parts]
