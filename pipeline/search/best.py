@@ -72,6 +72,8 @@ def dimensions(subject: Subject) -> list[Dimension]:
         Pick("method", _methods(config)),
         *(n for text in METHODS if text not in uniform for n in _options(text)),
         *(_weight(config, task) for task in config.tasks if len(config.tasks) > 1),
+        *(Pick("rates", _with_written(_rates())) for _ in config.tasks[1:2]),
+        Pick("start", _with_written(_starts())),
         Pick("kind", {kind: {} for kind in subject.kinds}),
         _own(base, "shared_bottom", "bottom", _sizes("bottom", "128,64", "192,192", "256,128", "512,256", "64")),
         _own(base, "mmoe", "experts", {str(n): {"model.experts": n} for n in (4, 2, 8)}),
@@ -100,6 +102,8 @@ def first_points(subject: Subject) -> list[Fixed]:
     crosses = {"interaction": "dcn_v2, rank 64", "model.embedding_std": 0.1}
     changes: list[dict[str, Any]] = [
         {},
+        {"start": "at the prevalences"},
+        {"start": "at the prevalences", "rates": "inverse_entropy"},
         {"course": "steady", **adagrad},
         ids,
         crosses,
@@ -162,6 +166,17 @@ def _options(text: str) -> list[Number]:
 def _weight(config: RunConfig, task: str) -> Number:
     written = config.spec.tasks[task].weight
     return Number(f"spec.tasks.{task}.weight", written / 10, written * 10, written, when={"method": [STATIC]})
+
+
+def _rates() -> dict[str, Values]:
+    """The weights of tasks by their prevalences, on top of their own."""
+    names = ("equal", "inverse_entropy", "sqrt_inverse_rate")
+    return {name: {"train.task_weights": name} for name in names}
+
+
+def _starts() -> dict[str, Values]:
+    """The start of the tasks' output layers."""
+    return {"at the prevalences": {"train.prior_bias": True}, "even": {"train.prior_bias": False}}
 
 
 def _own(base: str, kind: str, key: str, options: Mapping[str, Values]) -> Pick:
