@@ -14,7 +14,8 @@ from pipeline.ingestion.base import Format, Reading, UnreadableError
 from pipeline.ingestion.types import FOUND_TYPES, ColumnType
 
 _SEPARATORS = (",", ";", "\t", "|")
-_BLOCK = 1 << 23  # bytes
+# Bytes. Arrow reads up to 32 blocks ahead.
+_BLOCK = 1 << 21
 # What databases and data frames write for a missing value and what means nothing else. `NA` may be Namibia.
 _NULLS = ("", "\\N", "null", "NULL")
 
