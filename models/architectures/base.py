@@ -131,8 +131,7 @@ class Architecture(nn.Module, ABC):
 
     def output_layers(self) -> list[nn.Linear | BatchedLinear]:
         """The layer of each task that makes its logit, of an ensemble those of all members: its tower's last one."""
-        kinds = nn.Linear | BatchedLinear
-        return [[layer for layer in tower.modules() if isinstance(layer, kinds)][-1] for tower in self.towers]
+        return [last_layer(tower) for tower in self.towers]
 
     def own_prevalences(self, prevalence: Sequence[float]) -> list[float]:
         """The prevalence of what each output layer predicts, the tasks' own unless tasks are products."""
@@ -264,6 +263,11 @@ class Architecture(nn.Module, ABC):
         names = {id(parameter): name for name, parameter in self.named_parameters()}
         heads = [names[id(head.weight)] for head in self.heads()]
         return dict(zip(heads, self.head_transform.matrix_TDD(), strict=True))
+
+
+def last_layer(tower: nn.Module) -> nn.Linear | BatchedLinear:
+    """The last linear layer of a tower."""
+    return [layer for layer in tower.modules() if isinstance(layer, nn.Linear | BatchedLinear)][-1]
 
 
 def draw_uniform(weights: Sequence[Tensor], inputs: int, generator: torch.Generator) -> None:

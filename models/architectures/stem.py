@@ -9,10 +9,10 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from models.architectures.base import Architecture, HeadTransform, View
+from models.architectures.base import Architecture, HeadTransform, View, last_layer
 from models.architectures.base_config import ArchitectureConfig
 from models.embedding.base import Embedding
-from models.layers.experts import Experts, Gate, mixed
+from models.layers.experts import BatchedLinear, Experts, Gate, mixed
 from models.layers.members import MemberScale
 from models.layers.towers import tower
 from models.layers.views import views_of
@@ -95,6 +95,10 @@ class STEM(Architecture):
         share_BN = layers.gate(torch.cat([own_BE, input_BX], dim=1))
         logit_B1: Tensor = layers.tower(mixed(share_BN, torch.cat([*mine, shared_BND], dim=1)))
         return logit_B1
+
+    def output_layers(self) -> list[nn.Linear | BatchedLinear]:
+        """The last layer of each task's own tower."""
+        return [last_layer(layers.tower) for layers in self._own()]
 
     def shared_layers(self) -> list[nn.Parameter]:
         """The parameters of the shared experts."""
