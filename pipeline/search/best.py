@@ -12,7 +12,6 @@ from typing import Any
 from features.encoder import Table
 from gradops.catalogue import search_space
 from gradops.methods import parse
-from models.architectures import ARCHITECTURES as KNOWN
 from models.table_optimizers.names import choices
 from pipeline.config.run import RunConfig
 from pipeline.runs.run import architecture_of
@@ -51,7 +50,7 @@ class Subject:
     @property
     def kinds(self) -> list[str]:
         """The architectures: the written one first."""
-        return list(dict.fromkeys([self.written["kind"], *(kind for kind in ARCHITECTURES if kind in KNOWN)]))
+        return list(dict.fromkeys([self.written["kind"], *ARCHITECTURES]))
 
     @property
     def ids(self) -> list[str]:
@@ -80,6 +79,8 @@ def dimensions(subject: Subject) -> list[Dimension]:
         _own(base, "mmoe", "expert", _sizes("expert", "96,96", "128,64", "64", "192,96")),
         _own(base, "ple", "levels", {str(n): {"model.levels": n} for n in (1, 2)}),
         _own(base, "ple", "expert", _sizes("expert", "96", "128,64", "64", "192,96")),
+        _own(base, "stem", "shared_experts", {str(n): {"model.shared_experts": n} for n in (2, 1)}),
+        _own(base, "stem", "expert", _sizes("expert", "96", "128,64", "64", "192,96")),
         Pick("tower", _with_written({**_sizes("tower", "32", "64,32"), "none": {"model.tower": ()}}), {"kind": kinds}),
         Pick("dropout", _with_written({f"{p:g}": _dropout(p) for p in (0.0, 0.1, 0.3, 0.5)}), {"kind": kinds}),
         Pick("interaction", _with_written(_interactions(subject))),
