@@ -73,12 +73,12 @@ def test_a_study_keeps_few_places_ahead_and_waits_for_nothing_once_it_has_ended(
         assert study.chosen_now()[trial.number]["method"] == "uniform"
         coming = study.next_choices()
         assert len(coming) == sum(map(bool, study.space.prescribed())) - 1
-        assert coming[0] == {
+        assert {
             "method": "uniform",
             "course": "steady",
             "tables": "rowwise_adagrad",
             "train.table_lr": 0.05,
-        }
+        } in coming
     assert few[1].fingerprint in unfinished_studies(config)
     study.end(ended=True)
     assert not unfinished_studies(config)
