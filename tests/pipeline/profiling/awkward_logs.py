@@ -18,9 +18,6 @@ def prepared_logs() -> dict[str, pl.DataFrame]:
     log, generator = shop_log(ROWS), np.random.default_rng(0)
     row = pl.col("click_id")
     sentences = [f"{' '.join(generator.choice(['red', 'big', 'shoe', 'of'], 8))} {n}" for n in range(ROWS)]
-    wide = [
-        pl.Series(f"f{n}", generator.integers(0, 9, ROWS) if n % 9 else generator.random(ROWS)) for n in range(1990)
-    ]
     return {
         "ids are floats with gaps": log.with_columns(
             pl.col("user_id", "item_id").cast(pl.Float64),
@@ -38,7 +35,7 @@ def prepared_logs() -> dict[str, pl.DataFrame]:
             day=pl.col("ts").dt.date(),
         ),
         "everything is text": log.drop("tags").with_columns(pl.all().cast(pl.String)),
-        "two thousand columns": log.with_columns(wide),
+        "three hundred columns": wide_log(300),
         "columns are null": log.with_columns(
             a=pl.lit(None, pl.Float64), b=pl.lit(None), c=pl.lit(None, pl.List(pl.Int64)), price=pl.lit(None, pl.String)
         ),
@@ -87,6 +84,15 @@ def prepared_logs() -> dict[str, pl.DataFrame]:
         ),
         "a hundred rows": log.head(100),
     }
+
+
+def wide_log(columns: int) -> pl.DataFrame:
+    """The log with further columns, of which every ninth holds fractions."""
+    generator = np.random.default_rng(0)
+    wide = [
+        pl.Series(f"f{n}", generator.integers(0, 9, ROWS) if n % 9 else generator.random(ROWS)) for n in range(columns)
+    ]
+    return shop_log(ROWS).with_columns(wide)
 
 
 def refused_logs() -> dict[str, tuple[pl.DataFrame, str]]:

@@ -10,7 +10,7 @@ import pytest
 from pipeline.data.prepare import prepare
 from pipeline.training.resolve import load_config
 from tests.commands import run
-from tests.pipeline.profiling.awkward_logs import LABELS, prepared_logs, refused_logs
+from tests.pipeline.profiling.awkward_logs import LABELS, prepared_logs, refused_logs, wide_log
 from tests.pipeline.small_shop import write
 
 PREPARED, REFUSED = prepared_logs(), refused_logs()
@@ -40,6 +40,15 @@ def test_the_draft_of_an_awkward_log_prepares(name: str) -> None:
     labels = {RENAMED.get(name, LABELS[0]), LABELS[1]}
     read |= {c for f in spec["features"].values() for c in (*f.get("columns", ()), f.get("until"))}
     assert {*PREPARED[name].columns} - labels <= read, "every column is a feature or left out with a reason"
+
+
+@pytest.mark.slow  # preparing them takes minutes, drafting a quarter of one
+def test_two_thousand_columns_are_drafted() -> None:
+    write(wide_log(2000))
+    code, said = draft(LABELS)
+    assert code == 0, said
+    config = load_config(Path("shop.toml"))
+    assert sum(name.startswith("f") for name in config.spec.features) == 2000
 
 
 @pytest.mark.parametrize("name", REFUSED)
