@@ -95,7 +95,8 @@ def kinds(by_default: Sequence[str]) -> pytest.MarkDecorator:
 # An ensemble's heads are shared in ESMM and a task's own elsewhere; whole runs take seconds each.
 MOSTLY_SLOW = {"members": ("shared_bottom", "esmm"), "detached": ("aitm",)}
 KINDS = kinds([k for k in EXAMPLES if k.startswith(MOSTLY_SLOW.get(k.rpartition(" ")[2], k))])
-RUNS = kinds([*ALONE, OVER_NUMBERS, "shared_bottom of members"])
+# AITM and DBMTL are made of the same layers.
+RUNS = kinds([*(kind for kind in ALONE if kind != "aitm"), OVER_NUMBERS, "shared_bottom of members"])
 WITH_A_HEAD = pytest.mark.parametrize(
     "kind", [kind for kind, example in EXAMPLES.items() if example.head_width is not None]
 )
