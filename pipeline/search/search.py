@@ -183,12 +183,13 @@ class Search:
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
-        """Note the time of this command, however it ends."""
+        """Note the time of this command if it ends early; what follows the training is no part of the budget."""
         try:
             yield
-        finally:
+        except BaseException:
             with suppress(InputError), reachable():
                 self.budget.note(at_once=True)
+            raise
 
     def _save(self, baselines: Baselines, tracker: Tracker) -> list[Point]:
         """Write the finished points to the study's file; the lock keeps an older state from replacing a newer one."""
