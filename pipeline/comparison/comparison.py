@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import isnan
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -154,6 +155,8 @@ class Comparison:
         aucs = {s: rows[SINGLE_TASK.name if s == BUNDLE.name else s].auc for s in runs}
         if ENSEMBLE.name in runs:  # the validation rows have chosen its members: their AUC would flatter it
             aucs[ENSEMBLE.name] = {t: runs[ENSEMBLE.name].val[t][CROSS_FITTED] for t in self.config.tasks}
+            if any(map(isnan, aucs[ENSEMBLE.name].values())):  # a half of the rows has labels of one class
+                del aucs[ENSEMBLE.name]
         single = rows[SINGLE_TASK.name].auc
         return [Candidate(s, runs[s], auc, delta_m_pct(auc, single)) for s, auc in aucs.items()]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import isnan
 from statistics import fmean
 
 from pipeline.comparison.candidates import Candidate
@@ -35,7 +36,9 @@ def made_candidates(
     pool = {run.fingerprint: run for run in _pool(baselines, trials, config)}
     ensemble = greedy_ensemble([*pool.values()], config, prepared, config.compare.ensemble_members)
     made[ENSEMBLE.name] = ensemble, {task: ensemble.val[task][CROSS_FITTED] for task in config.tasks}
-    return [Candidate(system, run, auc, delta_m_pct(auc, single)) for system, (run, auc) in made.items()]
+    # Labels of one class in one half of the validation rows leave an ensemble without a figure to compare it by.
+    known = {system: (run, auc) for system, (run, auc) in made.items() if not any(map(isnan, auc.values()))}
+    return [Candidate(system, run, auc, delta_m_pct(auc, single)) for system, (run, auc) in known.items()]
 
 
 def _pool(baselines: Systems, trials: Mapping[str, Sequence[Run]], config: RunConfig) -> Iterator[Run]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 
-from pipeline.comparison.candidates import best_run
+from pipeline.comparison.candidates import best_run, pareto_optimal
 from pipeline.comparison.confidence import Interval, confidence
 from pipeline.comparison.scores import TestRows, computed_scores
 from pipeline.evaluation.metrics import Evaluator
 from pipeline.runs.plan import BOOSTING, SINGLE_TASK, UNIFORM
-from pipeline.runs.run import Run
+from pipeline.runs.run import Run, mean_auc
 from pipeline.search.searched import Searched
 
 _NESTED = 10  # points, the best by validation, among which the nested check chooses again
@@ -25,7 +25,14 @@ def closing_sentences(searched: Searched, verdicts: Sequence[str]) -> list[str]:
     """
     if not searched.chosen:
         return ["No trial is complete: the baselines are all there is; a larger budget goes on.", *verdicts]
-    return [*_choice(searched), *_rivals(searched), _curse(searched), *nested_check(searched), *verdicts[1:]]
+    return [
+        *_choice(searched),
+        _kind(searched),
+        *_rivals(searched),
+        _curse(searched),
+        *nested_check(searched),
+        *verdicts[1:],
+    ]
 
 
 def rivals_of(searched: Searched) -> dict[str, list[Interval]]:
@@ -46,6 +53,18 @@ def _choice(searched: Searched) -> Iterator[str]:
         f"Chosen by validation rows alone: `{chosen.label}`, mean AUC {fmean(chosen.val.values()):.4f} on validation, "
         f"{fmean(chosen.test.values()):.4f} on test."
     )
+
+
+def _kind(searched: Searched) -> str:
+    """Which kind of model the alias `balanced` gets, beside the best network for all tasks."""
+    best = min(pareto_optimal(searched), key=lambda one: one.delta_m_pct)
+    network = searched.chosen["balanced"].label
+    found = f"mean AUC {fmean(best.auc.values()):.4f} on validation, {mean_auc(best.run.test):.4f} on test"
+    if not best.run.members:
+        return (
+            f"One network for all tasks is registered as `balanced`: no bundle, trees or ensemble is better: {found}."
+        )
+    return f"The {best.system} is registered as `balanced`: {found}. The best network for all tasks is `{network}`."
 
 
 def _rivals(searched: Searched) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.comparison.candidates import Candidate
+from pipeline.comparison.made_candidates import made_candidates
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.runs.run import Run
@@ -28,6 +29,10 @@ class FinishedRuns:
     trials: Mapping[str, Sequence[Run]]
 
 
+def _made(finished: FinishedRuns) -> Sequence[Candidate]:
+    return made_candidates(finished.baselines, finished.trials, finished.config, finished.prepared)
+
+
 # A kind of candidate beyond one network, such as a bundle or an ensemble, is a function here: from the finished runs
 # to its candidates, chosen by validation rows alone. They compete with the Pareto-optimal points for the aliases.
-FURTHER_CANDIDATES: tuple[Callable[[FinishedRuns], Sequence[Candidate]], ...] = ()
+FURTHER_CANDIDATES: tuple[Callable[[FinishedRuns], Sequence[Candidate]], ...] = (_made,)
