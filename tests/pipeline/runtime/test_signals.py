@@ -199,8 +199,8 @@ if __name__ == "__main__":
     with interruptible(second_ends=True), Workers(work) as workers:
         workers.start()
         list(workers.messages())
-        print("works", flush=True)
         try:
+            print("works", flush=True)
             threading.Event().wait()
         finally:
             print("ends", flush=True)
