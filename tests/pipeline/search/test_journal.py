@@ -71,6 +71,6 @@ def test_a_journal_goes_on_without_its_damaged_line(lines: list[bytes]) -> None:
 def test_a_search_says_which_line_is_damaged(lines: list[bytes]) -> None:
     write(shop_log(600))
     JOURNAL.write_bytes(middle(lines, b"\0" * 40 + b"\n"))
-    code, _, said = run("search", str(write_config()))
+    code, _, said = run("search", str(write_config()), "--set", "search.trials=3")
     assert code == WRONG_INPUT
     assert f"line 5 of {JOURNAL} is damaged" in said.replace("\n", " ")
