@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.encoder import Encoder
@@ -54,6 +54,7 @@ def test_day_by_day_the_vocabulary_is_that_of_all_days(
     assert pending.is_empty()
 
 
+@settings(max_examples=40)
 @given(VALUES, VALUES, st.integers(1, 4))
 def test_a_value_is_known_once_all_days_have_it_often_enough(
     first: list[str | None], second: list[str | None], least: int

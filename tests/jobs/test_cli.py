@@ -203,6 +203,7 @@ def test_ctrl_c_at_any_moment_of_the_start_prints_no_traceback(tmp_path: Path) -
         assert "Traceback" not in said
 
 
+@pytest.mark.slow
 def test_a_run_that_is_told_to_end_goes_on_where_it_was(tmp_path: Path) -> None:
     long = ["--set", "train.max_steps=0", "--set", "train.epochs=1000"]
     command = [*GRADOPS, "train", DEBUG, *places(), *long]

@@ -95,7 +95,8 @@ def digests(folder: Path) -> dict[str, str]:
     return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*.*")}
 
 
-@pytest.mark.parametrize("after", [*(pytest.param(n, marks=pytest.mark.slow) for n in (0, 1, 6)), 3])
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [0, 1, 3, 6])
 def test_a_killed_prepare_is_completed_and_the_same_byte_for_byte(
     config: RunConfig, tmp_path: Path, after: int
 ) -> None:

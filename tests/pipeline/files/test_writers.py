@@ -63,7 +63,7 @@ def plain(encoder: Encoder, rows: pl.DataFrame) -> pl.DataFrame:
     return encoder.encode(rows.lazy()).collect()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(data=st.data(), parts=PARTS)
 def test_prepared_rows_are_those_in_memory(data: Any, parts: list[Rows]) -> None:
     check(data, parts)
