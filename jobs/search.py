@@ -89,7 +89,7 @@ def main(
     found = searched.sentences if loaded.search.preset else verdicts(searched.compared.findings)
     lines = closing_lines(registered, found, loaded.gate, config, overrides)
     _show(searched, registered, lines, as_json)
-    if searched.waiting and not as_json:
+    if (searched.waiting or loaded.search.preset) and not as_json:
         _show_waiting(searched, config)
 
 
@@ -185,9 +185,9 @@ def _mean(auc: dict[str, float], tasks: Sequence[str]) -> str:
 
 def _show_waiting(searched: Searched, config: Path) -> None:
     """What a larger budget would still try."""
-    coming = "; ".join(in_short(one) for one in searched.waiting[:_NEXT])
+    coming = "; ".join([*map(in_short, searched.waiting[:_NEXT]), "choices of the sampler"])
     out.print(
-        f"\nstill to try with a larger budget ({config}, --budget): {coming}; then the sampler's choice",
+        f"\nstill to try with a larger budget ({config}, --budget): {coming}",
         highlight=False,
         markup=False,
         soft_wrap=True,

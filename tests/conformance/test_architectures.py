@@ -208,10 +208,13 @@ def combined(jac_TP: reference.Array, method: str) -> reference.Array:
     return update
 
 
-def assert_same_change(before: Architecture, ours: Architecture, naive: Architecture) -> None:
+def assert_same_change(
+    before: Architecture, ours: Architecture, naive: Architecture, *, everything_moves: bool = True
+) -> None:
     start, moved = dict(before.named_parameters()), dict(ours.named_parameters())
     for name, expected in naive.named_parameters():
-        assert (expected - start[name]).abs().max() > 1e-4, f"{name} did not move: the comparison would show nothing"
+        moves = (expected - start[name]).abs().max() > 1e-4
+        assert moves or not everything_moves, f"{name} did not move: the comparison would show nothing"
         # Both are float64 sums of the same numbers in another order.
         assert (moved[name] - expected).abs().max() <= 1e-11 * expected.abs().max(), name
 
@@ -236,7 +239,8 @@ def test_a_step_is_the_naive_one(kind: str, method: str, size: int, seed: int) -
     before, ours, naive = (network(kind, seed=seed) for _ in range(3))
     our_step(ours, method, size, seed)
     naive_step(naive, method, seed)
-    assert_same_change(before, ours, naive)
+    # MGDA may give a task no weight, and what two tasks share may be read by it and one like it.
+    assert_same_change(before, ours, naive, everything_moves=method != "mgda")
 
 
 @KINDS
