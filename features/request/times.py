@@ -104,7 +104,7 @@ def _microseconds(numbers: Sequence[int], fraction: str | None, zone: str | None
     if not numbers[0]:
         raise UnreadError  # Polars knows a year 0, Python does not
     try:
-        moment = datetime(*numbers, tzinfo=UTC)  # type: ignore[misc, arg-type]
+        moment = datetime(*numbers, tzinfo=UTC)  # type: ignore[misc, arg-type]  # from the year on
     except ValueError:
         return None
     since = (moment - _EPOCH) // _MICROSECOND

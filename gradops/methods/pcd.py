@@ -86,11 +86,10 @@ class PCD(GramianMethod):
         length_T, cosine_TT = norms(gram_TT), cosines(gram_TT)
         others = np.arange(len(gram_TT)) != self.primary
         size_T = length_T * scale_T
-        alone_T = np.where(others, 0.0, scale_T)
         target_S = self.tau * size_T[others] - cosine_TT[others, self.primary] * size_T[self.primary]
         among_SS = cosine_TT[np.ix_(others, others)]
         added_S = least_squares(among_SS, target_S[None])[0]
-        chosen_T = alone_T.copy()
+        chosen_T = np.where(others, 0.0, scale_T)
         if (among_SS @ added_S - target_S >= -_ROUNDING * (size_T.max() + added_S.sum())).all():
             chosen_T[others] = added_S * inverse(length_T[others])
         result_T: Array = chosen_T * length_T[self.primary] * inverse(np.array(combined_norm(gram_TT, chosen_T)))

@@ -17,7 +17,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from features.errors import InputError
 from pipeline.comparison.boosting import train_boosting
 from pipeline.comparison.made_candidates import made_candidates
 from pipeline.comparison.made_of import MAKERS
@@ -29,13 +28,13 @@ from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import task_metrics
 from pipeline.registry.heldout import held_out
 from pipeline.runs.run import WEIGHTS, Run, architecture_of
-from pipeline.serving import model_folder
 from pipeline.serving.answers import Answers
 from pipeline.serving.batch import Scoring
 from pipeline.serving.pyfunc import ServedModel
 from pipeline.serving.requests import Limits
 from pipeline.serving.scorer import ARTIFACT, Scorer
 from pipeline.training.build import build_model
+from tests.pipeline.serving.lying_folders import assert_refused
 from tests.pipeline.small_shop import shop_config, shop_log, write
 
 USER = {"user_id": '{ kind = "categorical", buckets = 5_000 }', "tags": '{ kind = "multi_hot" }'}
@@ -248,9 +247,4 @@ LIES: dict[str, tuple[str, Callable[[Path], object], str]] = {
 def test_a_folder_that_is_sealed_and_lies_is_refused(shop: Shop, name: str, tmp_path: Path) -> None:
     kind, spoil, message = LIES[name]
     folder = shop.model(kind, tmp_path)
-    spoil(folder)
-    model_folder.seal(folder)
-    with pytest.raises(InputError) as error:
-        Scorer.load(folder)
-    assert message in str(error.value)
-    assert len(str(error.value)) < 5000
+    assert_refused(folder, spoil, message)
