@@ -22,6 +22,7 @@ from jobs.searching import SearchDisplay, in_short
 from jobs.tables import Figures
 
 if TYPE_CHECKING:
+    from pipeline.comparison.chosen_model import ChosenModel
     from pipeline.config.run import RunConfig
     from pipeline.registry.register import Registered
     from pipeline.search.searched import Searched
@@ -35,7 +36,7 @@ def main(
     preset: Annotated[
         Literal["best"] | None,
         typer.Option(
-            help="A space of everything that decides how good a model is; replaces `[search]`.",
+            help="A space of everything that decides how good a model is; replaces the config's section search.",
             show_default="if there is no [search]: best",
         ),
     ] = None,
@@ -131,12 +132,12 @@ def _show(searched: Searched, registered: Registered, lines: list[str], as_json:
     data = {"front": [asdict(point) for point in searched.pareto_front], "trials": len(searched.points)}
     data |= {"study": searched.path, "model": searched.config.name, "aliases": registered.aliases, "verdicts": lines}
     if searched.config.search.preset:
-        data |= {"chosen": {alias: point.trial for alias, point in searched.chosen.items()}}
+        data |= {"chosen": [asdict(model) for model in searched.models]}
     show(_table(searched), data, as_json)
     if as_json:
         return
     show_gauc(searched.compared)
-    if searched.config.search.preset and searched.chosen:
+    if searched.config.search.preset and searched.models:
         out.print(_chosen_table(searched))
     if not registered.aliases:
         out.print("nothing is registered: no point is complete and keeps to `search.not_below_single_task`")
@@ -167,16 +168,16 @@ def _chosen_table(searched: Searched) -> Figures:
     tasks = searched.config.tasks
     splits = {split: {row.system: row.auc for row in searched.comparison.table(split)} for split in ("val", "test")}
     rows = [(name, splits["val"][name], splits["test"][name]) for name in splits["val"]]
-    aliases: dict[int | None, list[str]] = {}
-    for alias, point in searched.chosen.items():
-        aliases.setdefault(point.trial, []).append(alias)
-    few = {point.trial: point for point in searched.chosen.values()}
-    rows += [(f"{trial}: {', '.join(aliases[trial])}", point.val, point.test) for trial, point in few.items()]
+    rows += [(_titled(model), model.val, model.test) for model in searched.models]
     cells = [
         [name, *(f"{val[t]:.4f} → {test[t]:.4f}" for t in tasks), f"{_mean(val, tasks)} → {_mean(test, tasks)}"]
         for name, val, test in rows
     ]
     return Figures(["chosen by validation", *tasks, "average"], cells, "AUC on validation → on test")
+
+
+def _titled(model: ChosenModel) -> str:
+    return f"{model.name} ({', '.join(model.aliases) or 'best network'})"
 
 
 def _mean(auc: dict[str, float], tasks: Sequence[str]) -> str:

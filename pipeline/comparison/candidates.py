@@ -72,6 +72,20 @@ def pareto_optimal(tradeoffs: TradeOffs) -> list[Candidate]:
     return [one for one, on in zip(found, pareto_mask([[*c.auc.values()] for c in found]), strict=True) if on]
 
 
+def by_alias(found: Sequence[Candidate], tasks: Sequence[str]) -> dict[str, Candidate]:
+    """Alias to the candidate that it is to point at, by validation AUC alone.
+
+    Args:
+        found: The candidates, at least one.
+        tasks: The tasks.
+
+    Returns:
+        ``balanced`` with the lowest Δm%, and ``best-<task>`` with the highest AUC of each task.
+    """
+    best = {f"best-{task}": max(found, key=lambda one: one.auc[task]) for task in tasks}
+    return {"balanced": min(found, key=lambda one: one.delta_m_pct), **best}
+
+
 def best_run(runs: Sequence[Run], config: RunConfig) -> Run:
     """The best of several runs of a config's tasks by ``train.select_by`` on the validation rows."""
     return max(runs, key=lambda run: config.train.selection.score(run.val))

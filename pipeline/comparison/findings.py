@@ -47,6 +47,7 @@ class Findings:
         intervals: Intervals of differences in test AUC against the baselines.
         labels: Split to the labels of each task.
         runs: System to its runs.
+        chosen: The method to take, where it is chosen already; empty to choose it from the figures.
     """
 
     tasks: Sequence[str]
@@ -54,6 +55,7 @@ class Findings:
     intervals: Sequence[Interval]
     labels: dict[str, dict[str, Labels]]
     runs: Mapping[str, Sequence[Run]]
+    chosen: str = ""
 
     @property
     def methods(self) -> list[str]:
@@ -73,9 +75,12 @@ class Findings:
     def choice(self) -> str:
         """The method to take.
 
-        It is the best by validation AUC of those that are better than ``uniform`` on the test rows beyond noise. If
-        there are none it is ``uniform``, which costs least; in a comparison without it, the best by validation AUC.
+        If none is chosen already, it is the best by validation AUC of those that are better than ``uniform`` on the
+        test rows beyond noise. If there are none it is ``uniform``, which costs least; in a comparison without it, the
+        best by validation AUC.
         """
+        if self.chosen:
+            return self.chosen
         better = [s for s in self.methods if (i := self.against(s, UNIFORM, None)) is not None and i.low > 0]
         plain = [UNIFORM.name] if UNIFORM.name in self.methods else self.methods
         return max(better or plain, key=lambda system: self.average(system, "val"))

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from features.errors import InputError
+from pipeline.comparison.chosen_model import ChosenModel
 from pipeline.comparison.comparison import Row
 from pipeline.comparison.confidence import Interval
 from pipeline.comparison.findings import Labels
@@ -98,6 +99,8 @@ class StudyFile(ResultFile):
         points: Every finished point, in order of the trials.
         intervals: Intervals of the differences in test AUC of the Pareto-optimal points; none before the study's end.
         notes: Sentences that explain the intervals.
+        chosen: The models that a preset chooses, the best first, and the best network for all tasks.
+        against_rivals: Intervals of the chosen models' differences in test AUC from what a user has without a search.
     """
 
     kind: Literal["study"]
@@ -105,6 +108,8 @@ class StudyFile(ResultFile):
     points: list[Point]
     intervals: list[Interval] = []
     notes: list[str] = []
+    chosen: list[ChosenModel] = []
+    against_rivals: list[Interval] = []
 
 
 _FILE: TypeAdapter[ComparisonFile | StudyFile] = TypeAdapter(

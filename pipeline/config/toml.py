@@ -53,12 +53,32 @@ def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
         ) from None
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path} is not TOML: {error}") from None
-    base = content.pop("extends", None)
+    base, without = content.pop("extends", None), content.pop("without", [])
     if not isinstance(base, str | None):
         raise InputError(f"{path}: `extends` is the path of another config in quotes, found {base!r}")
+    if not isinstance(without, list) or not all(isinstance(key, str) for key in without) or (without and not base):
+        raise InputError(f"{path}: `without` is a list of keys, as section.key, of the config that it extends")
     if base is None:
         return content
-    return _merged(_without_other_architecture(_read(path.parent / base, (*seen, path.resolve())), content), content)
+    extended = _read(path.parent / base, (*seen, path.resolve()))
+    for key in without:
+        _remove(extended, key, path)
+    return _merged(_without_other_architecture(extended, content), content)
+
+
+def _remove(content: dict[str, Any], key: str, path: Path) -> None:
+    """Take a key of an extended config away.
+
+    Raises:
+        InputError: If the config does not have it.
+    """
+    *sections, name = key.split(".")
+    for section in sections:
+        found = content.get(section)
+        content = found if isinstance(found, dict) else {}
+    if name not in content:
+        raise InputError(f"{path}: `without` names `{key}`, which the config that it extends does not have")
+    del content[name]
 
 
 def _text(path: Path) -> str:

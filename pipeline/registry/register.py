@@ -10,7 +10,7 @@ from statistics import mean
 
 import mlflow
 
-from pipeline.comparison.candidates import Candidate, Single, TradeOffs, pareto_optimal
+from pipeline.comparison.candidates import Candidate, Single, TradeOffs, by_alias, pareto_optimal
 from pipeline.comparison.comparison import Comparison
 from pipeline.comparison.serving_cost import SERVING, ServingCost
 from pipeline.comparison.table import save_comparison
@@ -70,8 +70,7 @@ def register(tradeoffs: TradeOffs, tracker: Tracker, *, only_best: bool = False)
     kept = pareto_optimal(tradeoffs)
     if not kept:
         return Registered(name, {})
-    chosen = {"balanced": min(kept, key=lambda one: one.delta_m_pct)}
-    chosen |= {f"best-{task}": max(kept, key=lambda one: one.auc[task]) for task in tradeoffs.config.tasks}
+    chosen = by_alias(kept, tradeoffs.config.tasks)
     for one in kept if only_best else ():
         _model_of(one.run, tradeoffs, tracker)
     wanted = chosen.values() if only_best else kept

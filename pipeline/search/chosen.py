@@ -3,83 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from statistics import fmean
 
-from pipeline.comparison.candidates import best_run, pareto_optimal
-from pipeline.comparison.confidence import Interval, confidence
+from pipeline.comparison.candidates import best_run
+from pipeline.comparison.cautions import cautions
+from pipeline.comparison.chosen_model import ChosenModel
 from pipeline.comparison.scores import TestRows, computed_scores
 from pipeline.evaluation.metrics import Evaluator
-from pipeline.runs.plan import BOOSTING, SINGLE_TASK, UNIFORM
-from pipeline.runs.run import Run, mean_auc
+from pipeline.runs.plan import SINGLE_TASK, UNIFORM
+from pipeline.runs.run import Run
+from pipeline.search.rivals import Rivals
 from pipeline.search.searched import Searched
 
 _NESTED = 10  # points, the best by validation, among which the nested check chooses again
 
 
-def closing_sentences(searched: Searched, verdicts: Sequence[str]) -> list[str]:
+def closing_sentences(searched: Searched, rivals: Rivals) -> list[str]:
     """What the end of a preset's search says: the choice, the rivals, the curse of the winner, then warnings.
 
     Args:
         searched: The search.
-        verdicts: Sentences on the table; the first one, which looks at test rows, is left out.
+        rivals: Its chosen models against their rivals.
     """
-    if not searched.chosen:
-        return ["No trial is complete: the baselines are all there is; a larger budget goes on.", *verdicts]
+    network = searched.best_network
+    if network is None:
+        nothing = "No trial is complete: the baselines are all there is; a larger budget goes on."
+        return [nothing, *cautions(searched.comparison.findings)]
+    chosen, *_ = searched.models
     return [
-        *_choice(searched),
-        _kind(searched),
-        *_rivals(searched),
-        _curse(searched),
+        f"Chosen by validation rows alone, and registered as `balanced`: {_described(chosen)}.",
+        rivals.verdict(chosen),
+        *rivals.sentences(chosen),
+        *_beside(searched, rivals),
+        _curse(searched, chosen),
         *nested_check(searched),
-        *verdicts[1:],
+        *cautions(replace(searched.compared.findings, chosen=network.label)),
     ]
 
 
-def rivals_of(searched: Searched) -> dict[str, list[Interval]]:
-    """Each baseline to the intervals of the chosen points' differences in test AUC from it."""
-    compared = searched.compared
-    found = {name: list(compared.confidence.against(name).values()) for name in compared.baselines}
-    if BOOSTING.name in compared.systems:
-        systems = {BOOSTING.name: compared.systems[BOOSTING.name]}
-        systems |= {point.label: compared.systems[point.label] for point in searched.pareto_front}
-        found[BOOSTING.name] = confidence(compared.config.tasks, compared.rows, systems, [BOOSTING.name]).intervals
-    labels = {point.label for point in searched.chosen.values()}
-    return {rival: [i for i in intervals if i.system in labels] for rival, intervals in found.items()}
+def _described(model: ChosenModel) -> str:
+    kind = "one network for all tasks" if model.is_network else f"made of {len(model.runs)} models"
+    aucs = f"mean AUC {fmean(model.val.values()):.4f} on validation, {fmean(model.test.values()):.4f} on test"
+    return f"`{model.name}`, {kind}, {aucs}"
 
 
-def _choice(searched: Searched) -> Iterator[str]:
-    chosen = searched.chosen["balanced"]
-    yield (
-        f"Chosen by validation rows alone: `{chosen.label}`, mean AUC {fmean(chosen.val.values()):.4f} on validation, "
-        f"{fmean(chosen.test.values()):.4f} on test."
-    )
+def _beside(searched: Searched, rivals: Rivals) -> Iterator[str]:
+    """The best network for all tasks, where another model is chosen."""
+    for model in searched.models[1:]:
+        if searched.best_network is not None and model.trial == searched.best_network.trial:
+            verdict = rivals.verdict(model)
+            yield f"The best network for all tasks is {_described(model)}. {verdict}"
 
 
-def _kind(searched: Searched) -> str:
-    """Which kind of model the alias `balanced` gets, beside the best network for all tasks."""
-    best = min(pareto_optimal(searched), key=lambda one: one.delta_m_pct)
-    network = searched.chosen["balanced"].label
-    found = f"mean AUC {fmean(best.auc.values()):.4f} on validation, {mean_auc(best.run.test):.4f} on test"
-    if not best.run.members:
-        return (
-            f"One network for all tasks is registered as `balanced`: no bundle, trees or ensemble is better: {found}."
-        )
-    return f"The {best.system} is registered as `balanced`: {found}. The best network for all tasks is `{network}`."
-
-
-def _rivals(searched: Searched) -> Iterator[str]:
-    """How the chosen point compares with each baseline on the test rows."""
-    label = searched.chosen["balanced"].label
-    for rival, intervals in rivals_of(searched).items():
-        own = [i for i in intervals if i.system == label]
-        parts = [f"{i.task or 'average'} {i.delta:+.4f} [{i.low:+.4f}, {i.high:+.4f}]{i.mark}" for i in own]
-        yield f"Test AUC against `{rival}`: {', '.join(parts)}."
-
-
-def _curse(searched: Searched) -> str:
+def _curse(searched: Searched, chosen: ChosenModel) -> str:
     """The sentence on the optimism of figures that have chosen."""
     complete = [point for point in searched.points if point.state == "complete"]
-    chosen = searched.chosen["balanced"]
     fall = fmean(chosen.val.values()) - fmean(chosen.test.values())
     uniform = next(row for row in searched.comparison.table("val") if row.system == UNIFORM.name)
     tested = next(row for row in searched.comparison.table("test") if row.system == UNIFORM.name)

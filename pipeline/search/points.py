@@ -63,14 +63,6 @@ def with_pareto_front(points: Sequence[Point], baselines: Baselines, not_below: 
     return [replace(p, pareto=p.trial in optimal) for p in sorted(points, key=lambda p: p.trial or 0)]
 
 
-def chosen_few(front: Sequence[Point], baselines: Baselines, tasks: Sequence[str]) -> dict[str, Point]:
-    """Alias to the Pareto-optimal point that has it, by validation AUC alone: the choice of the registry."""
-    if not front:
-        return {}
-    best = {f"best-{task}": max(front, key=lambda point: point.val[task]) for task in tasks}
-    return {"balanced": min(front, key=baselines.delta_m_pct), **best}
-
-
 def study_file(
     config: RunConfig,
     prepared: Prepared,

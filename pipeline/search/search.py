@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 from filelock import FileLock
 
@@ -25,6 +26,7 @@ from pipeline.search.budget import Budget, BudgetCheck, BudgetOverError, too_sho
 from pipeline.search.chosen import closing_sentences
 from pipeline.search.journal import folder_of
 from pipeline.search.points import Baselines, study_file, with_pareto_front
+from pipeline.search.rivals import Rivals
 from pipeline.search.searched import Searched
 from pipeline.search.storage import reachable
 from pipeline.search.study import Study
@@ -120,12 +122,12 @@ class Search:
                 searched = Searched(self.config, self.prepared, comparison, self._save(baselines, tracker), self.path)
                 file = self._file(baselines, searched.points, searched.compared)
                 if self.config.search.preset:
-                    file = file.model_copy(update={"verdicts": closing_sentences(searched, file.verdicts)})
+                    file = file.model_copy(update=_closing(searched))
                 file.save(self.path)
                 tracker.close_lost(self.study.running)
                 registered = register(searched, tracker, only_best=True)
                 sentences = [*file.verdicts, *registered.verdicts]
-                file.model_copy(update={"verdicts": sentences}).save(self.path)
+                file.model_copy(update={"verdicts": sentences, "serving": registered.costs}).save(self.path)
                 tracker.judged(sentences)
                 tracker.studied(self.path, [i for point in searched.pareto_front for i in point.mlflow_run_ids])
                 self.study.end(ended=True)
@@ -218,6 +220,13 @@ class Search:
                 if not self.study.running():
                     tracker.end_study("KILLED")
             raise
+
+
+def _closing(searched: Searched) -> dict[str, Any]:
+    """What the file of a preset's study has at the end."""
+    rivals = Rivals(searched)
+    sentences = closing_sentences(searched, rivals)
+    return {"verdicts": sentences, "chosen": searched.models, "against_rivals": rivals.intervals}
 
 
 def _seconds(comparison: Comparison) -> float:

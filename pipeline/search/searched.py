@@ -8,14 +8,15 @@ from functools import cached_property
 from pathlib import Path
 
 from features.errors import InputError
-from pipeline.comparison.candidates import Candidate, best_run
+from pipeline.comparison.candidates import Candidate, best_run, by_alias, pareto_optimal
+from pipeline.comparison.chosen_model import ChosenModel
 from pipeline.comparison.comparison import Comparison
 from pipeline.comparison.point import Point
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.runs.run import Run
 from pipeline.search.further import FURTHER_CANDIDATES, FinishedRuns
-from pipeline.search.points import Baselines, chosen_few
+from pipeline.search.points import Baselines
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,10 @@ class Searched:
         Raises:
             InputError: If a run is on another machine.
         """
+        return self._candidates
+
+    @cached_property
+    def _candidates(self) -> list[Candidate]:
         baselines = Baselines.of(self.comparison)
         front = [
             Candidate(p.name, best_run(self._runs(p), self.config), p.val, baselines.delta_m_pct(p))
@@ -68,9 +73,43 @@ class Searched:
         return FinishedRuns(self.config, self.prepared, self.comparison.systems, trials)
 
     @cached_property
-    def chosen(self) -> dict[str, Point]:
-        """Alias to the Pareto-optimal point that it is to point at; empty without any."""
-        return chosen_few(self.pareto_front, Baselines.of(self.comparison), self.config.tasks)
+    def best_network(self) -> Point | None:
+        """The Pareto-optimal point with the lowest Δm%: the best network for all tasks. None without any."""
+        return min(self.pareto_front, key=Baselines.of(self.comparison).delta_m_pct, default=None)
+
+    @cached_property
+    def models(self) -> list[ChosenModel]:
+        """The models that the registry's aliases are to point at, ``balanced`` first, and the best network.
+
+        Empty without a Pareto-optimal point.
+
+        Raises:
+            InputError: If a run is on another machine.
+        """
+        if self.best_network is None:
+            return []
+        chosen = by_alias(pareto_optimal(self), self.config.tasks)
+        served = {one.run.fingerprint: one for one in chosen.values()}
+        models = [
+            self._model(one, [alias for alias, other in chosen.items() if other.run.fingerprint == fingerprint])
+            for fingerprint, one in served.items()
+        ]
+        if self.best_network.trial not in [model.trial for model in models]:
+            models.append(_of_point(self.best_network, []))
+        return models
+
+    def runs_of(self, model: ChosenModel) -> list[Run]:
+        """The runs whose scores are a chosen model's: one a seed of a trial, or the single one of a made model."""
+        if model.is_network:
+            return [Run.load(self.config.runs / name) for name in model.runs]
+        return [one.run for one in self.candidates() if one.system == model.name and one.run.members]
+
+    def _model(self, candidate: Candidate, aliases: list[str]) -> ChosenModel:
+        run = candidate.run
+        if not run.members:
+            return _of_point(next(p for p in self.pareto_front if run.fingerprint in p.runs), aliases)
+        test = {task: run.test[task]["auc"] for task in self.config.tasks}
+        return ChosenModel(candidate.system, aliases, None, run.members, candidate.auc, test)
 
     @cached_property
     def compared(self) -> Comparison:
@@ -95,3 +134,7 @@ class Searched:
                 f"trial {point.trial} is Pareto-optimal, but its run {', '.join(missing)} is not here; {fix}"
             )
         return [Run.load(folder) for folder in folders]
+
+
+def _of_point(point: Point, aliases: list[str]) -> ChosenModel:
+    return ChosenModel(point.label, aliases, point.trial, point.runs, point.val, point.test)

