@@ -36,6 +36,11 @@ class PresetSpace:
         """The dimensions: a later version may have others, and the sampler could not go on from these."""
         return {dimension.name: dimension.identity for dimension in self._dimensions}
 
+    @property
+    def usual(self) -> Mapping[str, Any]:
+        """Each dimension's usual value."""
+        return {dimension.name: dimension.usual for dimension in self._dimensions}
+
     def choose(self, draw: Draw) -> Choice:
         """The choice of a trial; its ``params`` have what differs from the config as it is written."""
         chosen: Fixed = {}

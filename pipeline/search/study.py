@@ -23,6 +23,7 @@ from pipeline.runs.run import depends_on, differences
 from pipeline.runtime.signals import uninterrupted
 from pipeline.search.choice import SearchSpace
 from pipeline.search.journal import study_of
+from pipeline.search.near_best import NearBestSampler
 from pipeline.search.preset_space import PresetSpace
 from pipeline.search.space import Space
 from pipeline.search.storage import give_back, open_storage, quiet
@@ -218,6 +219,8 @@ class Study:
     def _sampler(self, place: int) -> BaseSampler:
         """The sampler of one place; its choice depends only on the finished points, not on process or time."""
         seed = int(fingerprint([self._search.sampler_seed, place])[:8], 16)
+        if isinstance(self.space, PresetSpace):
+            return NearBestSampler(seed, self.space.usual)
         match self._search.sampler:
             case "nsga2":
                 return NSGAIISampler(population_size=_GENERATION, seed=seed)
