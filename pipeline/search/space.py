@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice, product
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from features.errors import InputError
+from features.nearest import nearest
 from gradops.base import Method
 from gradops.catalogue import search_space
 from gradops.methods import parse
@@ -80,7 +81,7 @@ class Space:
         self._options = {text: list(self._of_method(method)) for text, method in self._methods.items()}
         known = {dimension.name for dimension in chain.from_iterable(self._options.values())}
         keys = [key for key in self._search.ranges if key not in known]
-        if problems := [problem for key in keys for problem in _problems(config, key)]:
+        if problems := [problem for key in keys for problem in _problems(config, key, known)]:
             raise InputError.of("search.ranges", problems)
         self._numbers = [
             Dimension(key, self._search.ranges[key], isinstance(at(config, key), int), at(config, key)) for key in keys
@@ -155,12 +156,20 @@ def at(config: RunConfig, key: str) -> Any:
     return value
 
 
-def _problems(config: RunConfig, key: str) -> Iterator[str]:
-    """The reasons why a key of the config cannot be searched in its range."""
+def _problems(config: RunConfig, key: str, options: Iterable[str]) -> Iterator[str]:
+    """The reasons why a key of the config cannot be searched in its range.
+
+    Args:
+        config: The config.
+        key: The key.
+        options: The options of its methods, which can be searched.
+    """
     try:
         value = at(config, key)
     except KeyError:
-        yield f'"{key}" is neither a key of the config nor an option of a method that is searched'
+        near = nearest(key, [*options, *_searchable(config)])
+        hint = f"; did you mean `{near}`?" if near else ""
+        yield f'"{key}" is neither a key of the config nor an option of a method that is searched{hint}'
         return
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not _SEARCHABLE.fullmatch(key) or key in _NOT_SEARCHABLE:
@@ -175,6 +184,14 @@ def _problems(config: RunConfig, key: str) -> Iterator[str]:
             changed_config(config, {key: int(end) if isinstance(value, int) else end})
         except ValueError as error:
             yield f'"{key}" = {end:g}: {_reason(error)}'
+
+
+def _searchable(config: RunConfig) -> Iterator[str]:
+    """The keys that can be searched: numbers of [train] and [model], and tasks' weights."""
+    content = config.model_dump()
+    for section in ("train", "model"):
+        yield from (f"{section}.{key}" for key, value in content[section].items() if isinstance(value, int | float))
+    yield from (f"spec.tasks.{task}.weight" for task in config.spec.tasks)
 
 
 def _reason(error: ValueError) -> str:

@@ -100,6 +100,8 @@ def test_a_grid_is_prescribed_as_a_whole() -> None:
         ('"split.seed"={low=0,high=9}', '"split.seed" should be a number of [train] or [model]'),
         ('"model.bottom"={low=0,high=9}', '"model.bottom" should be a number'),
         ('"train.lr.x"={low=0,high=9}', '"train.lr.x" is neither'),
+        ('"train.lrr"={low=0.1,high=0.2}', "did you mean `train.lr`?"),
+        ('"gradops.alfa"={low=0,high=1}', "did you mean `gradops.alpha`?"),
     ],
 )
 def test_a_range_is_of_a_number_that_can_be_trained_with(ranges: str, problem: str) -> None:
