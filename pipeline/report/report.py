@@ -15,6 +15,7 @@ from pipeline.comparison.confidence import BETTER, Interval
 from pipeline.comparison.point import Point
 from pipeline.files.atomic import atomic
 from pipeline.report import charts, courses, experts, tables
+from pipeline.report.chosen import chosen
 from pipeline.report.results import Result
 from pipeline.runs.plan import REFERENCES, UNIFORM
 
@@ -72,6 +73,7 @@ def write_report(result: Result, target: Path) -> None:
         columns=_columns(result),
         rows=[_row(result, point) for point in result.points],
         notes=_notes(result),
+        chosen=chosen(result),
         labels=tables.labels(result),
         features=tables.features(result),
         metrics=tables.metrics(result) + tables.calibration(result),

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,11 @@ def test_a_search_within_a_budget_is_killed_resumed_and_ends_in_order(
     assert f"{len(points)} trials ({len(complete)} complete)" in curse
     assert sum("Nested check on" in line for line in rest) == 1
     write_report(result, tmp_path / "study.html")
-    assert "winner" in (tmp_path / "study.html").read_text()
+    page = (tmp_path / "study.html").read_text()
+    assert "winner" in page
+    assert "The chosen models" in page
+    for model in models:
+        assert escape(model.name) in page
 
     lines = len(text.splitlines())
     assert search(tmp_path, "--budget", "1m", "--workers", "2").wait(600) == 0
