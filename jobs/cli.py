@@ -37,6 +37,7 @@ COMMANDS = (
     "compare",
     "search",
     "report",
+    "explain",
     "promote",
     "rollback",
     "score",

@@ -147,6 +147,40 @@ def intervals(
     Returns:
         3 x differences: the difference, its lower and its upper end; NaN where a task had a single class.
     """
+    found = spreads(estimate, differences)
+    tail = ndtr(-critical_value(found.rows_CC, level, draws))
+    half_C = -stdtrit(found.freedom_C, tail) * found.error_C
+    ends = np.full((3, len(differences)), np.nan)
+    ends[:, found.known_C] = found.delta_C + np.outer([0, -1, 1], half_C)
+    return ends
+
+
+@dataclass(frozen=True)
+class Spreads:
+    """Differences and what is known of their errors, C of them, for tasks with two classes.
+
+    Args:
+        known_C: For each difference that was asked for whether it is among them; the others had a task with one class.
+        delta_C: The differences, as means over the seeds.
+        error_C: Their standard errors.
+        freedom_C: Degrees of freedom of the standard errors.
+        rows_CC: Their covariance over the test rows alone.
+    """
+
+    known_C: npt.NDArray[np.bool_]
+    delta_C: Floats
+    error_C: Floats
+    freedom_C: Floats
+    rows_CC: Floats
+
+
+def spreads(estimate: Estimate, differences: Sequence[Difference]) -> Spreads:
+    """The standard errors that :func:`intervals` explains, before any interval is made of them.
+
+    Args:
+        estimate: The AUCs and their covariance.
+        differences: The differences.
+    """
     seeds, systems, tasks = estimate.auc_SMT.shape
     contrast_CK = np.array([d.weights(systems, tasks) for d in differences]).reshape(len(differences), -1)
     known_K = ~np.isnan(estimate.auc_SMT).any(axis=0).ravel()
@@ -164,11 +198,7 @@ def intervals(
         variance_C = np.maximum(rows_CC.diagonal() + training_C - both_C, np.maximum(rows_CC.diagonal(), training_C))
         part_C = np.divide(training_C, variance_C, out=np.zeros(len(contrast)), where=variance_C > 0)
         freedom_C = np.divide(pooled[:, 1], part_C**2, out=freedom_C, where=part_C > 0)
-    tail = ndtr(-critical_value(rows_CC, level, draws))
-    half_C = -stdtrit(freedom_C, tail) * np.sqrt(variance_C.clip(min=0))
-    ends = np.full((3, len(differences)), np.nan)
-    ends[:, known_C] = delta_SC.mean(axis=0) + np.outer([0, -1, 1], half_C)
-    return ends
+    return Spreads(known_C, delta_SC.mean(axis=0), np.sqrt(variance_C.clip(min=0)), freedom_C, rows_CC)
 
 
 def _pooled(auc_SMT: Floats, difference: Difference) -> tuple[float, float]:

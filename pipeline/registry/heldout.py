@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from features.encoder import GROUP, LABEL, Encoder
+from features.encoder import GROUP, LABEL
 from features.errors import InputError
 from pipeline.config.run import RunConfig
-from pipeline.data.chunks import Reading, split_into_chunks
 from pipeline.data.prepared import Prepared
+from pipeline.data.raw_rows import labels_and_groups, raw_rows
 from pipeline.evaluation.sample import sample_mask, sampling_step, sampling_units
-from pipeline.files.content import identity
-from pipeline.files.table import Table
 from pipeline.serving.scorer import Scorer
-from pipeline.validation import raw_data
-from pipeline.validation.layout import Layout
 
 
 @dataclass(frozen=True)
@@ -67,8 +62,9 @@ def held_out(
     kept: list[pl.DataFrame] = []
     scorings = [_Scoring(scorer) for scorer in scorers]
     start = 0
-    for rows in _test_rows(config, prepared, scorers):
-        metadata = _metadata(encoder, rows)
+    columns = tuple({column: None for scorer in scorers for column in scorer.encoder.dtypes})
+    for rows in raw_rows(config, prepared, "test", columns):
+        metadata = labels_and_groups(encoder, rows)
         taken = sample_mask(metadata, step, GROUP, first=start)
         start += rows.height
         kept.append(metadata.filter(taken))
@@ -110,57 +106,3 @@ class _Scoring:
     def scores(self) -> pl.DataFrame:
         """The scores of all rows, a column for each task."""
         return pl.concat([pl.DataFrame(schema=dict.fromkeys(self.scorer.tasks, pl.Float32)), *self.parts])
-
-
-def _metadata(encoder: Encoder, rows: pl.DataFrame) -> pl.DataFrame:
-    """Labels and groups of raw rows, computed without the features."""
-    encoded = encoder.encode(rows.lazy())
-    names = encoded.collect_schema().names()
-    return encoded.select(name for name in names if name.startswith(LABEL) or name == GROUP).collect()
-
-
-def _test_rows(config: RunConfig, prepared: Prepared, scorers: Sequence[Scorer]) -> Iterator[pl.DataFrame]:
-    """The raw rows of the test split, in their order, with every column that a model reads."""
-    columns = tuple({column: None for scorer in scorers for column in scorer.encoder.dtypes})
-    sources = raw_data.find_raw_files(config)
-    files = list(
-        _files(config, prepared, sources)
-    )  # before their columns are compared: files that have changed may have others
-    reading = Reading.of(prepared.encoder().spec, prepared.split_config, _layout(config, sources, columns), columns)
-    for role, path in files:
-        for chunk in split_into_chunks(role, path, path.stem):
-            rows = chunk.read(reading).get("test")
-            if rows is not None:
-                yield rows
-
-
-def _layout(config: RunConfig, sources: Mapping[str, Table], columns: Sequence[str]) -> Layout:
-    """The layout of the raw files, with columns that models read."""
-    layout = Layout.read(config, sources, columns)
-    for role, schema in layout.schemas.items():
-        if missing := [column for column in columns if column not in schema]:
-            subject = f"data.{role} lacks columns that a registered model reads"
-            raise InputError.of(subject, [f"`{column}`" for column in missing])
-    return layout
-
-
-def _files(config: RunConfig, prepared: Prepared, sources: Mapping[str, Table]) -> Iterator[tuple[str, Path]]:
-    """Role and path of the raw files with test rows.
-
-    Raises:
-        InputError: If a file has changed since it was prepared.
-    """
-    for role, table in sources.items():
-        digests, paths = prepared.manifest["sources"][role], table.files
-        if len(paths) != len(digests):
-            raise InputError(
-                f"data.{role} has {len(paths)} files now, but had {len(digests)} when it was prepared; {_AGAIN}"
-            )
-        for path, content in zip(paths, digests, strict=True):
-            if any(part.startswith("test/") for part in prepared.manifest["files"][role][content]):
-                if identity(path, config.data.partitions) != content:
-                    raise InputError(f"{path} has changed since it was prepared; {_AGAIN}")
-                yield role, path
-
-
-_AGAIN = "run `gradops prepare` again"

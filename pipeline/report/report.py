@@ -7,19 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
-import plotly.graph_objects as go
-from jinja2 import Environment, StrictUndefined
-from plotly.offline import get_plotlyjs
-
 from pipeline.comparison.confidence import BETTER, Interval
 from pipeline.comparison.point import Point
-from pipeline.files.atomic import atomic
+from pipeline.explanation.explanation import newest_explanation
 from pipeline.report import charts, courses, experts, tables
 from pipeline.report.chosen import chosen
+from pipeline.report.page import chart, write_page
 from pipeline.report.results import Result
+from pipeline.report.worths import Worths
 from pipeline.runs.plan import REFERENCES, UNIFORM
-
-_TEMPLATE = Path(__file__).with_name("report.html")
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,8 @@ def write_report(result: Result, target: Path) -> None:
         result: The results to show.
         target: The HTML file.
     """
-    pairs = {name: _html(figure, f"pair-{i}") for i, (name, figure) in enumerate(charts.trade_offs(result).items())}
+    pairs = {name: chart(figure, f"pair-{i}") for i, (name, figure) in enumerate(charts.trade_offs(result).items())}
+    explanation = newest_explanation(result.path.parent.parent, result.name, result.made["data"])
     figures = {
         "gains": charts.gains(result),
         "curves": courses.curves(result),
@@ -65,10 +62,10 @@ def write_report(result: Result, target: Path) -> None:
         "shares": experts.shares(result),
         "entropies": experts.entropies(result),
     }
-    page = Environment(autoescape=True, undefined=StrictUndefined).from_string(_TEMPLATE.read_text())
-    html = page.render(
+    write_page(
+        "report.html",
+        target,
         result=result,
-        plotly=get_plotlyjs(),
         pairs=pairs,
         columns=_columns(result),
         rows=[_row(result, point) for point in result.points],
@@ -79,17 +76,10 @@ def write_report(result: Result, target: Path) -> None:
         metrics=tables.metrics(result) + tables.calibration(result),
         cost=tables.cost(result),
         serving=tables.serving(result),
+        worths=explanation and Worths.of(explanation),
         config=json.dumps(result.made["config"], indent=1),
-        **{name: figure and _html(figure, name) for name, figure in figures.items()},
+        **{name: figure and chart(figure, name) for name, figure in figures.items()},
     )
-    with atomic(target) as draft:
-        draft.write_text(html)
-
-
-def _html(figure: go.Figure, name: str) -> str:
-    config = {"responsive": True, "displaylogo": False, "displayModeBar": False}
-    html: str = figure.to_html(config, include_plotlyjs=False, full_html=False, div_id=name)
-    return html
 
 
 def _columns(result: Result) -> list[str]:

@@ -1,0 +1,1 @@
+"""Tests of what each column is worth to a served model."""
