@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
@@ -57,27 +57,37 @@ class Rivals:
             yield f"Test AUC against `{rival}`: {', '.join(parts)}." if parts else f"It is `{rival}` itself."
 
     def verdict(self, model: ChosenModel) -> str:
-        """Whether a model is below a rival on a task that can be judged, and its mean AUC beside the best rival's."""
-        own = [i for i in self.intervals if i.system == model.name and i.task not in self._unjudged]
-        below = [f"{i.task or 'on average'} {_shown(i)} against `{i.against}`" for i in own if i.mark == WORSE]
-        rows = {row.system: row.average for row in self.searched.comparison.table("test") if row.system in self.names}
-        best = max(rows, key=lambda name: rows[name])
-        mean = fmean(model.test.values())
-        word = "above" if mean > rows[best] else "not above"
-        found = (
-            f"beyond noise it is below a rival: {', '.join(below)}" if below else "it is below no rival beyond noise"
-        )
-        few = f" ({', '.join(self._unjudged)}: under {FEW_LABELS} test rows of the rarer class, not judged)"
-        return (
-            f"On the test rows {found}{few if self._unjudged else ''}; its mean AUC of {mean:.4f} is {word} the "
-            f"{rows[best]:.4f} of the best rival, `{best}`."
-        )
+        """Whether a model is below a rival, and how its mean AUC is beside the best one's; see :func:`verdict`."""
+        own = [i for i in self.intervals if i.system == model.name]
+        means = {row.system: row.average for row in self.searched.comparison.table("test") if row.system in self.names}
+        return verdict(fmean(model.test.values()), own, means, self._unjudged)
 
     @cached_property
     def _unjudged(self) -> Sequence[str]:
         """The tasks with too few test labels."""
         labels = labels_of(self.searched.prepared, self.searched.config.tasks)["test"]
         return [task for task, found in labels.items() if found.rarer < FEW_LABELS]
+
+
+def verdict(mean: float, intervals: Sequence[Interval], means: Mapping[str, float], unjudged: Sequence[str]) -> str:
+    """A sentence on a model beside its rivals, on the test rows.
+
+    Args:
+        mean: The model's mean AUC over the tasks.
+        intervals: Its differences from the rivals.
+        means: Each rival's mean AUC.
+        unjudged: Tasks with too few labels to be judged.
+    """
+    judged = [i for i in intervals if i.task not in unjudged]
+    below = [f"{i.task or 'on average'} {_shown(i)} against `{i.against}`" for i in judged if i.mark == WORSE]
+    found = f"beyond noise it is below a rival: {', '.join(below)}" if below else "it is below no rival beyond noise"
+    few = f" ({', '.join(unjudged)}: under {FEW_LABELS} test rows of the rarer class, not judged)" if unjudged else ""
+    best = max(means, key=lambda name: means[name])
+    word = "above" if mean > means[best] else "not above"
+    return (
+        f"On the test rows {found}{few}; its mean AUC of {mean:.4f} is {word} the {means[best]:.4f} of the best rival, "
+        f"`{best}`."
+    )
 
 
 def _shown(interval: Interval) -> str:
