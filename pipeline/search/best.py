@@ -91,6 +91,7 @@ def dimensions(subject: Subject) -> list[Dimension]:
         Pick("batch", _with_written({str(b): {"train.batch_size": b} for b in _batches(subject)})),
         Pick("tables", _with_written(_table_optimizers(config))),
         Number("train.table_lr", 3e-3, 0.3, 0.05, when={"tables": _ADAGRADS}),
+        Pick("average", _with_written({f"{a:g}": {"train.ema": a} for a in (0.0, 0.99, 0.995, 0.999)})),
         Pick("decay", _with_written({f"{d:g}": _decay(d) for d in (0.0, 1e-3, 1e-2, 0.1)})),
         *(Pick(f"ids {table}", _with_written(_ids(table))) for table in subject.ids),
     ]
@@ -108,6 +109,7 @@ def first_points(subject: Subject) -> list[Fixed]:
         {"course": "steady", **adagrad},
         ids,
         crosses,
+        {**crosses, "ensemble": "4", "average": "0.995"},
         {"course": "one cycle of 2"},
         {"kind": "stem"},
         {"kind": "ple"},
