@@ -13,9 +13,10 @@ import mlflow
 from pipeline.comparison.candidates import Candidate, Single, TradeOffs, by_alias, pareto_optimal
 from pipeline.comparison.comparison import Comparison
 from pipeline.comparison.serving_cost import SERVING, ServingCost
-from pipeline.comparison.table import save_comparison
+from pipeline.comparison.table import comparison_file, save_comparison
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
+from pipeline.registry.card import write_cards
 from pipeline.registry.gate import Decision
 from pipeline.registry.model import CHAMPION, DATA, FILES_REMOVED, MODEL, SPLIT, VAL_AUC, RegisteredModel
 from pipeline.registry.packaging import log_model
@@ -36,12 +37,14 @@ class Registered:
         aliases: Alias to version; empty if there was no candidate, without ``champion`` if no version serves.
         first: The gate's decision on ``balanced``; None if a version served already.
         costs: System of each version to what it costs to serve; without versions of before costs were measured.
+        versions: System of each version to its number.
     """
 
     model: str
     aliases: Mapping[str, int]
     first: Decision | None = None
     costs: Mapping[str, ServingCost] = field(default_factory=dict)
+    versions: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def verdicts(self) -> list[str]:
@@ -81,7 +84,7 @@ def register(tradeoffs: TradeOffs, tracker: Tracker, *, only_best: bool = False)
     first = promote_first(tradeoffs.config, tradeoffs.prepared, aliases["balanced"])
     serving = {alias: number for alias, number in RegisteredModel(name).aliases.items() if alias == CHAMPION}
     costs = {system: cost for system, number in versions.items() if (cost := _cost(tracker, name, number))}
-    return Registered(name, serving | aliases, first, costs)
+    return Registered(name, serving | aliases, first, costs, versions)
 
 
 def register_comparison(comparison: Comparison, tracker: Tracker, verdicts: Sequence[str] = ()) -> Registered:
@@ -95,6 +98,7 @@ def register_comparison(comparison: Comparison, tracker: Tracker, verdicts: Sequ
     registered = register(comparison, tracker)
     sentences = [*verdicts, *registered.verdicts]
     save_comparison(comparison, sentences, registered.costs)
+    write_cards(registered.model, registered.versions, comparison_file(comparison, sentences, registered.costs))
     tracker.compared(comparison, sentences)
     return registered
 

@@ -102,6 +102,9 @@ def _pair(result: Result, x: str, y: str) -> go.Figure:
                 "xanchor": "left",
                 "y": 1.03,
                 "yanchor": "bottom",
+                # The chosen button is nearly white, whatever the page: its letters have to be dark.
+                "bgcolor": "#dde3ec",
+                "font": {"color": "#222222"},
             }
         ]
     )

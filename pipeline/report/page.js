@@ -8,7 +8,6 @@ function painted(chart, width) {
   for (const axis of Object.keys(chart.layout).filter((key) => /^[xy]axis/.test(key))) {
     for (const line of ["gridcolor", "zerolinecolor", "linecolor"]) change[`${axis}.${line}`] = grid;
   }
-  (chart.layout.updatemenus || []).forEach((_, i) => (change[`updatemenus[${i}].bgcolor`] = back));
   Plotly.relayout(chart, change);
 }
 

@@ -9,6 +9,7 @@ from statistics import mean
 
 from pipeline.comparison.confidence import BETTER, Interval
 from pipeline.comparison.point import Point
+from pipeline.comparison.summary import summary
 from pipeline.explanation.explanation import newest_explanation
 from pipeline.report import charts, courses, experts, tables
 from pipeline.report.chosen import chosen
@@ -53,7 +54,9 @@ def write_report(result: Result, target: Path) -> None:
         target: The HTML file.
     """
     pairs = {name: chart(figure, f"pair-{i}") for i, (name, figure) in enumerate(charts.trade_offs(result).items())}
-    explanation = newest_explanation(result.path.parent.parent, result.name, result.made["data"])
+    lead, verdicts = summary(result.file), result.file.verdicts
+    name = result.made["config"].get("name", result.name)  # a study may have a name of its own
+    explanation = newest_explanation(result.path.parent.parent, name, result.made["data"])
     figures = {
         "gains": charts.gains(result),
         "curves": courses.curves(result),
@@ -66,6 +69,8 @@ def write_report(result: Result, target: Path) -> None:
         "report.html",
         target,
         result=result,
+        lead=lead or verdicts[:1],
+        verdicts=verdicts if lead else verdicts[1:],
         pairs=pairs,
         columns=_columns(result),
         rows=[_row(result, point) for point in result.points],

@@ -18,6 +18,7 @@ from pipeline.comparison.result_file import StudyFile
 from pipeline.comparison.result_path import result_path
 from pipeline.config.run import CompareConfig, RunConfig
 from pipeline.data.prepared import Prepared
+from pipeline.registry.card import write_cards
 from pipeline.registry.register import Registered, register
 from pipeline.runs.plan import UNIFORM, Callback
 from pipeline.runs.run import find_run
@@ -127,7 +128,9 @@ class Search:
                 tracker.close_lost(self.study.running)
                 registered = register(searched, tracker, only_best=True)
                 sentences = [*file.verdicts, *registered.verdicts]
-                file.model_copy(update={"verdicts": sentences, "serving": registered.costs}).save(self.path)
+                done = file.model_copy(update={"verdicts": sentences, "serving": registered.costs})
+                done.save(self.path)
+                write_cards(registered.model, registered.versions, done)
                 tracker.judged(sentences)
                 tracker.studied(self.path, [i for point in searched.pareto_front for i in point.mlflow_run_ids])
                 self.study.end(ended=True)

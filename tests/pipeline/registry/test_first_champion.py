@@ -12,6 +12,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from pipeline.comparison.result_file import load_result_file
+from pipeline.comparison.summary import summary
 from pipeline.config.gate import GateConfig
 from pipeline.data.prepare import prepare
 from pipeline.registry.gate import Check, relaxed
@@ -168,3 +170,18 @@ def test_a_champion_that_is_there_is_not_judged_again(said: str) -> None:
 def test_the_narrowest_rules_that_let_a_model_pass(limits: list[dict[str, float]], changes: list[str] | None) -> None:
     checks = [Check(f"check {i}", False, "found", "rule", limit) for i, limit in enumerate(limits)]
     assert relaxed([Check("fine", True, "found", "rule"), *checks], GateConfig()) == changes
+
+
+def test_the_card_of_each_version_has_the_summary(said: str) -> None:
+    (path,) = Path("runs/comparisons").glob("*.json")
+    file = load_result_file(path)
+    effect, serve = summary(file)
+    client, model = connect(), RegisteredModel("shop")
+    for version in model.versions():
+        card = client.get_model_version("shop", str(version.number)).description or ""
+        first, *paragraphs = card.split("\n\n")
+        assert first.startswith(f"{version.tags['method']}, seed 0: test AUC purchase ")
+        assert f"**Choosing** {effect} {serve}" in paragraphs
+        assert f"- {file.verdicts[0]}" in card
+        assert f"train {file.rows['train']:,}" in card
+        assert version.tags["gradops.summary"] == f"{effect} {serve}"

@@ -1,0 +1,61 @@
+"""The model card of each registered version: its description in the registry, in Markdown, and its summary as a tag."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from pipeline.comparison.result_file import ComparisonFile, StudyFile
+from pipeline.comparison.summary import against_single, chosen, effect, summary
+from pipeline.tracking.store import connect
+
+SUMMARY = "gradops.summary"
+_LONGEST = 4900  # letters; MLflow's own databases take 5,000
+
+
+def write_cards(model: str, versions: Mapping[str, int], file: ComparisonFile | StudyFile) -> None:
+    """Describe versions by what a comparison or a search has found of them.
+
+    Args:
+        model: The registered model's name.
+        versions: System to its version.
+        file: The results.
+    """
+    client = connect()
+    for system, number in versions.items():
+        described = client.get_model_version(model, str(number)).description or system
+        text = "\n\n".join(_parts(described.partition("\n")[0], _label(file, system), file))
+        client.update_model_version(model, str(number), text if len(text) <= _LONGEST else f"{text[:_LONGEST]}...")
+        if sentences := summary(file):
+            client.set_model_version_tag(model, str(number), SUMMARY, " ".join(sentences))
+
+
+def _label(file: ComparisonFile | StudyFile, system: str) -> str:
+    """The name of a system in the intervals: a trial's has its number."""
+    points = file.points if isinstance(file, StudyFile) else []
+    return next((point.label for point in points if point.pareto and point.name == system), system)
+
+
+def _parts(first: str, system: str, file: ComparisonFile | StudyFile) -> Iterator[str]:
+    """The paragraphs of a card.
+
+    Args:
+        first: The line that the version was registered with: method, seed and test AUC.
+        system: The version's system.
+        file: The results.
+    """
+    yield first
+    if system != chosen(file) and (found := against_single(file, system)):
+        yield f"**`{system}`** {effect(system, found)}"
+    if sentences := summary(file):
+        yield f"**Choosing** {' '.join(sentences)}"
+    if file.rows:
+        rows = ", ".join(f"{split} {count:,}" for split, count in file.rows.items())
+        yield f"**Data** {file.data}, rows: {rows}. {_positives(file)}"
+    if file.verdicts:
+        yield "\n".join(["**What to know**", "", *(f"- {sentence}" for sentence in file.verdicts)])
+
+
+def _positives(file: ComparisonFile | StudyFile) -> str:
+    found = {task: labels for task, labels in file.labels.get("train", {}).items() if labels.known}
+    shares = ", ".join(f"{task} {labels.positives / labels.known:.2%}" for task, labels in found.items())
+    return f"Positives among known training labels: {shares}." if shares else ""
