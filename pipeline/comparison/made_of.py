@@ -12,7 +12,7 @@ import torch
 from pipeline.comparison.evaluated import evaluated
 from pipeline.comparison.greedy_ensemble import cross_fitted_auc, select
 from pipeline.comparison.packed import packed_together
-from pipeline.comparison.scores import TestRows, computed_scores
+from pipeline.comparison.scores import TestRows, scores_of
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.files.atomic import fingerprint
@@ -25,7 +25,7 @@ Systems = Mapping[str, Sequence[Run]]
 CROSS_FITTED = "auc_cross_fitted"
 # Raised by one whenever equal runs would give another model or other metrics.
 _FORMAT = 1
-_ROWS = 200_000  # validation rows that an ensemble is chosen on, at most
+VALIDATION_ROWS = 200_000  # that an ensemble is chosen on, at most
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ def greedy_ensemble(runs: Sequence[Run], config: RunConfig, prepared: Prepared, 
 
 def _chosen(runs: Sequence[Run], config: RunConfig, prepared: Prepared, most: int) -> Members:
     """The members of a greedy ensemble, with the weight of each for each task."""
-    rows = TestRows(prepared, limit=_ROWS, split="val")
-    label_NT, scores = rows.labels(config.tasks), [computed_scores(run, rows) for run in runs]
+    rows = TestRows(prepared, limit=VALIDATION_ROWS, split="val")
+    label_NT, scores = rows.labels(config.tasks), [scores_of(run, rows) for run in runs]
     weight_TM, honest = np.zeros((len(config.tasks), len(runs))), {}
     for t, task in enumerate(config.tasks):
         able = [m for m, run in enumerate(runs) if task in run.tasks]

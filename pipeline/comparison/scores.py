@@ -25,6 +25,7 @@ from pipeline.runs.plan import Split
 from pipeline.runs.run import Run
 
 SCORES = "scores.safetensors"
+_KEPT: dict[Split, str] = {"test": SCORES, "val": "validation_scores.safetensors"}
 LIMIT = 500_000  # most test rows whose scores are kept: 2 MB a task and run
 
 
@@ -100,7 +101,7 @@ def scores_of(run: Run, rows: TestRows) -> npt.NDArray[np.float32]:
     held = stored(run.folder, rows)
     if held is None:
         held = computed_scores(run, rows)
-        with atomic(run.folder / SCORES) as draft:
+        with atomic(run.folder / _KEPT[rows.split]) as draft:
             save_file(as_tensors(held, rows), draft)
     return held
 
@@ -108,7 +109,7 @@ def scores_of(run: Run, rows: TestRows) -> npt.NDArray[np.float32]:
 def stored(folder: Path, rows: TestRows) -> npt.NDArray[np.float32] | None:
     """A run's kept scores; None if they are missing, damaged or of another sample."""
     try:
-        held = load_file(folder / SCORES)
+        held = load_file(folder / _KEPT[rows.split])
     except (FileNotFoundError, SafetensorError):
         return None
     if held["step"].item() != rows.step or len(held["probability_NT"]) != len(rows):

@@ -25,6 +25,7 @@ ARCHITECTURES = ("shared_bottom", "mmoe", "ple", "stem")
 _ADAGRADS = ("rowwise_adagrad", "adagrad")
 _LEAST_STEPS = 20  # of an epoch, whatever the batch
 _ID_ROWS, _ID_TABLES = 1000, 4  # ids are the values of tables at least this large, of at most so many tables
+_SPARSE = 10  # training rows a value, below which ids are left out together at first
 _DOT_FEATURES = 30  # products of every two features are for a few dozen at most
 
 
@@ -60,6 +61,12 @@ class Subject:
         known = [t for t in self.tables if t.name in vocabularies or features[t.features[0]].kind in hashed]
         large = [table for table in known if table.rows >= _ID_ROWS]
         return [table.name for table in sorted(large, key=lambda table: -table.rows)[:_ID_TABLES]]
+
+    @property
+    def sparse_ids(self) -> list[str]:
+        """Those of the ids with few training rows a value, which a network may learn by heart."""
+        rows = {table.name: table.rows for table in self.tables}
+        return [name for name in self.ids if self.rows < _SPARSE * rows[name]]
 
 
 def dimensions(subject: Subject) -> list[Dimension]:
@@ -99,7 +106,7 @@ def dimensions(subject: Subject) -> list[Dimension]:
 
 def first_points(subject: Subject) -> list[Fixed]:
     """The first points: the config as it is written, then one good change each, then good changes together."""
-    ids = {f"ids {table}": "left out" for table in subject.ids}
+    ids = {f"ids {table}": "left out" for table in subject.sparse_ids}
     adagrad = {"tables": "rowwise_adagrad", "train.table_lr": 0.05}
     crosses = {"interaction": "dcn_v2, rank 64", "model.embedding_std": 0.1}
     changes: list[dict[str, Any]] = [
@@ -117,7 +124,7 @@ def first_points(subject: Subject) -> list[Fixed]:
         {"bottom of shared_bottom": "256,128", "kind": "shared_bottom"},
         {"bottom of shared_bottom": "128,64", "kind": "shared_bottom", "dropout": "0.1"},
         {"course": "steady", **adagrad, **ids, **crosses},
-        {f"ids {table}": "dropout 0.3" for table in subject.ids},
+        {f"ids {table}": "dropout 0.3" for table in subject.sparse_ids},
         {"batch": "256", "course": "one cycle of 2"},
         {"method": "gradops", "gradops.alpha": -1.0},
         {"ensemble": "4", "course": "steady"},

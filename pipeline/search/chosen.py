@@ -9,7 +9,8 @@ from statistics import fmean
 from pipeline.comparison.candidates import best_run
 from pipeline.comparison.cautions import cautions
 from pipeline.comparison.chosen_model import ChosenModel
-from pipeline.comparison.scores import TestRows, computed_scores
+from pipeline.comparison.made_of import VALIDATION_ROWS
+from pipeline.comparison.scores import TestRows, scores_of
 from pipeline.evaluation.metrics import Evaluator
 from pipeline.runs.plan import SINGLE_TASK, UNIFORM
 from pipeline.runs.run import Run
@@ -84,7 +85,7 @@ def nested_check(searched: Searched) -> list[str]:
     runs = {p.label: best_run(trials[p.label], searched.config) for p in ranked if p.label in trials}
     if len(runs) < 2:
         return []
-    tasks, rows = searched.config.tasks, TestRows(searched.prepared, split="val")
+    tasks, rows = searched.config.tasks, TestRows(searched.prepared, limit=VALIDATION_ROWS, split="val")
     halves = {label: _by_half([run], rows, tasks) for label, run in runs.items()}
     rivals = {
         name: _by_half(searched.comparison.systems[name][: 1 if name == UNIFORM.name else len(tasks)], rows, tasks)
@@ -103,7 +104,7 @@ def nested_check(searched: Searched) -> list[str]:
 def _by_half(runs: Sequence[Run], rows: TestRows, tasks: Sequence[str]) -> tuple[float, float]:
     """Mean AUC over the tasks on the earlier and on the later half of rows, of runs that have the tasks among them."""
     scores = {task: (run, run.tasks.index(task)) for run in runs for task in run.tasks}
-    held = {run.fingerprint: computed_scores(run, rows) for run in runs}
+    held = {run.fingerprint: scores_of(run, rows) for run in runs}
     labels_NT, half = rows.labels(tasks), len(rows) // 2
     means = []
     for part in (slice(half), slice(half, None)):

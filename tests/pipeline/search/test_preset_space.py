@@ -22,6 +22,7 @@ from tests.conftest import ROOT, debug_config
 BEST = 'search={preset="best"}'
 TABLES = [Table("state_prev_res", 5000, 8, ("state_prev_res",)), Table("age", 9000, 8, ("age",))]
 ROWS = 200_000
+FEW_ROWS = 40_000  # fewer than ten a value of the ids
 
 
 class Drawn:
@@ -50,8 +51,14 @@ def best(*overrides: str) -> RunConfig:
     return debug_config(Path(), BEST, *overrides)
 
 
-def space(config: RunConfig) -> PresetSpace:
-    return PresetSpace(config, TABLES, ROWS)
+def space(config: RunConfig, rows: int = ROWS) -> PresetSpace:
+    return PresetSpace(config, TABLES, rows)
+
+
+def test_ids_with_many_rows_a_value_are_not_left_out_at_first() -> None:
+    many, few = (space(best(), rows).prescribed() for rows in (ROWS, FEW_ROWS))
+    assert not any("left out" in fixed.values() for fixed in many)
+    assert any(fixed.get("ids state_prev_res") == "left out" for fixed in few)
 
 
 @pytest.mark.parametrize(
@@ -81,11 +88,11 @@ def test_a_config_without_a_model_has_the_default_one() -> None:
 
 def test_first_points_are_whole_and_each_is_another_config() -> None:
     config = best()
-    prescribed = [fixed for fixed in space(config).prescribed() if fixed]
+    prescribed = [fixed for fixed in space(config, FEW_ROWS).prescribed() if fixed]
     chosen = []
     for fixed in prescribed:
         draw = Drawn(fixed)
-        chosen.append(space(config).choose(draw).config(config, 0))
+        chosen.append(space(config, FEW_ROWS).choose(draw).config(config, 0))
         assert draw.found == fixed, "nothing of a first point is left to chance"
     assert all(one != other for place, one in enumerate(chosen) for other in chosen[:place])
     assert {one.model.model_dump()["kind"] for one in chosen} >= {"shared_bottom", "mmoe", "ple"}
