@@ -42,6 +42,7 @@ COMMANDS = (
     "rollback",
     "score",
     "serve",
+    "export",
     "daily",
     "clean",
     "completion",

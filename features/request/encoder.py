@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,18 +70,25 @@ class RequestEncoder:
             UnreadError: If the expressions have to read the request: a type is unusual, or something is wrong with it.
         """
         if not rows or not columns:
-            raise UnreadError  # the type of a column without a row is told, of one without a value it is not
-        if any(name in columns and not columns[name].is_complete() for name in self.required):
-            raise UnreadError
+            # The type of a column without a row is told, of one without a value it is not.
+            raise UnreadError("there is no row, or no column")
+        if missing := [n for n in self.required if n in columns and not columns[n].is_complete()]:
+            raise UnreadError(f"a value is required in each row of {_listed(missing)}")
         nothing = Column("null", (None,))
         with np.errstate(all="ignore"):
             read = {name: column.in_float32() if name in self.single else column for name, column in columns.items()}
             read |= {name: nothing for name in self.optional if name not in columns}
-            return Encoded(rows, {name: self._part(feature, read) for name, feature in self.features.items()})
+            return Encoded(rows, {name: self._part(name, feature, read) for name, feature in self.features.items()})
 
     @staticmethod
-    def _part(feature: FeatureForm, columns: Mapping[str, Column]) -> Part:
+    def _part(name: str, feature: FeatureForm, columns: Mapping[str, Column]) -> Part:
+        if missing := [column for column in feature.columns if column not in columns]:
+            raise UnreadError(f"the rows lack {_listed(missing)}, which feature `{name}` reads")
         try:
-            return feature.form.part([columns[name] for name in feature.columns])
-        except KeyError as error:
-            raise UnreadError from error
+            return feature.form.part([columns[column] for column in feature.columns])
+        except UnreadError as error:
+            raise UnreadError(f"feature `{name}` does not read the values of {_listed(feature.columns)}") from error
+
+
+def _listed(columns: Iterable[str]) -> str:
+    return ", ".join(f"`{column}`" for column in sorted(columns))

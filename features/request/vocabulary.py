@@ -24,9 +24,14 @@ class Vocabulary:
     """
 
     def __init__(self, known: Sequence[str], naming: int) -> None:
-        self._naming = naming
+        self.naming = naming
         self._ids: dict[str | None, int] = {name: place for place, name in enumerate(known, FIRST_KNOWN)}
         self._ids[None] = NULL
+
+    @property
+    def names(self) -> list[str]:
+        """The known names, in the order of their ids."""
+        return [name for name in self._ids if name is not None]
 
     def ids(self, column: Column) -> Ids:
         """The id of each value.
@@ -40,13 +45,13 @@ class Vocabulary:
         elif column.kind in ("text", "category"):
             found = self._of_texts(column.values)
         else:
-            found = [self._ids.get(name, OUT_OF_VOCABULARY) for name in names(column, self._naming)]
+            found = [self._ids.get(name, OUT_OF_VOCABULARY) for name in names(column, self.naming)]
         return np.array(found, np.int32)
 
     def _of_texts(self, texts: Sequence[str | None]) -> list[int]:
         ids = self._ids
         found = [ids.get(text, OUT_OF_VOCABULARY) for text in texts]
-        if self._naming > 1 and OUT_OF_VOCABULARY in found:
+        if self.naming > 1 and OUT_OF_VOCABULARY in found:
             # A known name is its own name: only texts that are not known may have another one.
             for place, one in enumerate(found):
                 if one == OUT_OF_VOCABULARY:

@@ -159,6 +159,8 @@ class Architecture(nn.Module, ABC):
         pooled_BE, own_BX = self.pooled(bags)
         if self.members is None:
             return self.through(pooled_BE, value_BV, own_BX)[0]
+        if torch.compiler.is_exporting():  # a graph for any number of rows has no loop over pieces of them
+            return mean_logit(self.through(pooled_BE, value_BV, own_BX)[0])
         size = max(_AT_ONCE // self.members.members, 1)
         pieces = [slice(start, start + size) for start in range(0, max(len(value_BV), 1), size)]
         logits = (self.through(pooled_BE[p], value_BV[p], None if own_BX is None else own_BX[p])[0] for p in pieces)

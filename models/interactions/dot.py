@@ -48,9 +48,10 @@ class DotProducts(Interaction):
     def _mapped(self, pooled_BE: Tensor, width: int, layer: nn.Module) -> Tensor:
         """The vectors of all features whose embeddings have a width, B x their number x the width of vectors."""
         if len(self.maps) > 1:
-            mine_E = torch.tensor(self._widths).eq(width).repeat_interleave(torch.tensor(self._widths))
-            pooled_BE = pooled_BE.index_select(1, mine_E.nonzero().squeeze(1).to(pooled_BE.device))
-        mapped: Tensor = layer(pooled_BE.view(len(pooled_BE), -1, width))
+            owner_E = [own for own in self._widths for _ in range(own)]
+            mine_E = torch.tensor([column for column, own in enumerate(owner_E) if own == width])
+            pooled_BE = pooled_BE.index_select(1, mine_E.to(pooled_BE.device))
+        mapped: Tensor = layer(pooled_BE.view(-1, self._widths.count(width), width))
         return mapped
 
 

@@ -28,7 +28,7 @@ class BatchedLinear(nn.Module):
         """B x N x units, from an input B x I that all layers read, or from one input a layer, B x N x I."""
         if input.dim() == 2:
             joint_BX = functional.linear(input, self.weight.flatten(0, 1), self.bias.flatten())
-            return joint_BX.view(len(input), *self.bias.shape)
+            return joint_BX.view(-1, *self.bias.shape)
         weight_NIO = self.weight.transpose(1, 2)
         return torch.baddbmm(self.bias[:, None], input.transpose(0, 1), weight_NIO).transpose(0, 1)
 

@@ -38,7 +38,7 @@ class MemberScale(nn.Module):
 
     def apart(self, logits_NT: Tensor) -> Tensor:
         """The logits of each member, B x K x T."""
-        return logits_NT.view(len(logits_NT) // self.members, self.members, logits_NT.shape[1])
+        return logits_NT.view(-1, self.members, logits_NT.shape[1])
 
     def initialise(self, generator: torch.Generator) -> None:
         """Draw the factors."""
@@ -60,7 +60,7 @@ class MemberHeads(BatchedLinear):
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # torch's own name
         """Logits N x 1."""
         members = len(self.weight)
-        return super().forward(input.view(len(input) // members, members, self.in_features)).reshape(len(input), 1)
+        return super().forward(input.view(-1, members, self.in_features)).reshape(-1, 1)
 
 
 def mean_logit(logits_BKT: Tensor) -> Tensor:

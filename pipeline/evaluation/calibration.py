@@ -66,7 +66,8 @@ class Isotonic(Declared):
 
     def probabilities(self, logit_N: Array) -> Array:
         """Probabilities in [0, 1]; NaN of NaN."""
-        result: Array = np.interp(logit_N, self.logits, self.values)
+        # Of a single point, numpy's own line gives its value to NaN, too.
+        result: Array = np.where(np.isnan(logit_N), np.nan, np.interp(logit_N, self.logits, self.values))
         return result
 
 

@@ -15,6 +15,7 @@ from features.declared import Declared
 from features.encoder import Encoder
 from features.kinds.base import Name
 from pipeline.data.windows import Window
+from pipeline.serving.graph_rows import RowGraph
 
 
 class Predictor(ABC):
@@ -34,6 +35,10 @@ class Predictor(ABC):
         Args:
             window: The rows, at least one.
         """
+
+    @abstractmethod
+    def graph(self) -> RowGraph:
+        """The same function in operations of torch that leave it as an ONNX graph."""
 
 
 class Content(Declared, ABC):

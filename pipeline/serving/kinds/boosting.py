@@ -14,9 +14,11 @@ from torch import Tensor
 from features.encoder import Encoder
 from features.errors import InputError
 from pipeline.data.windows import Window
+from pipeline.serving.graph_rows import GraphRows, RowGraph
 from pipeline.serving.kinds.base import Content, Packed, Predictor
 from pipeline.serving.trees.columns import Arrays, Columns
 from pipeline.serving.trees.forest import Forest
+from pipeline.serving.trees.graph import ColumnsGraph, ForestGraph
 
 
 class BoostingContent(Content):
@@ -101,6 +103,22 @@ class Boosting(Predictor):
     def probabilities(self, window: Window) -> Tensor:
         """See :meth:`pipeline.serving.kinds.base.Predictor.probabilities`."""
         return torch.stack([trees.probabilities(window) for trees in self.trees], 1)
+
+    def graph(self) -> RowGraph:
+        """See :meth:`pipeline.serving.kinds.base.Predictor.graph`."""
+        return _BoostingGraph(self.trees)
+
+
+class _BoostingGraph(RowGraph):
+    def __init__(self, trees: Sequence[Trees]) -> None:
+        super().__init__()
+        self.columns = torch.nn.ModuleList(ColumnsGraph(one.columns) for one in trees)
+        self.forests = torch.nn.ModuleList(ForestGraph(one.forest) for one in trees)
+
+    def forward(self, rows: GraphRows) -> Tensor:
+        """See :meth:`pipeline.serving.graph_rows.RowGraph.forward`."""
+        logits = [forest(columns(rows)) for forest, columns in zip(self.forests, self.columns, strict=True)]
+        return torch.stack(logits, dim=1).sigmoid()
 
 
 def _file(place: int) -> str:

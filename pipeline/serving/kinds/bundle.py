@@ -13,6 +13,7 @@ from torch import Tensor
 
 from features.encoder import Encoder
 from pipeline.data.windows import Window
+from pipeline.serving.graph_rows import GraphRows, RowGraph
 from pipeline.serving.kinds.base import Content, Packed, Predictor, inside
 from pipeline.serving.kinds.network import WEIGHTS, Network, NetworkContent
 
@@ -76,6 +77,23 @@ class Bundle(Predictor):
             network.probabilities(window)[:, :tasks] for network, tasks in zip(self.networks, self.tasks, strict=True)
         )
         return torch.cat([part.double() for part in parts], 1)
+
+    def graph(self) -> RowGraph:
+        """See :meth:`pipeline.serving.kinds.base.Predictor.graph`."""
+        return _BundleGraph(self)
+
+
+class _BundleGraph(RowGraph):
+    def __init__(self, bundle: Bundle) -> None:
+        super().__init__()
+        self.networks = torch.nn.ModuleList(network.graph() for network in bundle.networks)
+        self._tasks = bundle.tasks
+
+    def forward(self, rows: GraphRows) -> Tensor:
+        """See :meth:`pipeline.serving.graph_rows.RowGraph.forward`."""
+        return torch.cat(
+            [network(rows)[:, :tasks] for network, tasks in zip(self.networks, self._tasks, strict=True)], 1
+        )
 
 
 def _folder(place: int) -> str:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from features.encoder import Encoder
 from pipeline.data.windows import Window
+from pipeline.serving.graph_rows import GraphRows, RowGraph
 from pipeline.serving.kinds.base import Content, Packed, Predictor, inside
 from pipeline.serving.kinds.boosting import BoostingContent
 from pipeline.serving.kinds.network import NetworkContent
@@ -119,6 +120,31 @@ class Ensemble(Predictor):
                 if weight := self.weights[t][m]:
                     total_NT[:, t] += weight * probability_NO[:, tasks.index(task)]
         return total_NT
+
+    def graph(self) -> RowGraph:
+        """See :meth:`pipeline.serving.kinds.base.Predictor.graph`."""
+        return _EnsembleGraph(self)
+
+
+class _EnsembleGraph(RowGraph):
+    def __init__(self, ensemble: Ensemble) -> None:
+        super().__init__()
+        self.members = torch.nn.ModuleList(member.graph() for member in ensemble.members)
+        # For each task the weight, member, and the member's output.
+        self._parts = [
+            [
+                (weight, m, ensemble.member_tasks[m].index(task))
+                for m, weight in enumerate(ensemble.weights[t])
+                if weight
+            ]
+            for t, task in enumerate(ensemble.tasks)
+        ]
+
+    def forward(self, rows: GraphRows) -> Tensor:
+        """See :meth:`pipeline.serving.graph_rows.RowGraph.forward`."""
+        found = [member(rows) for member in self.members]
+        sums = [sum(weight * found[m][:, output] for weight, m, output in parts) for parts in self._parts]
+        return torch.stack([torch.as_tensor(one) for one in sums], dim=1)
 
 
 def _folder(place: int) -> str:

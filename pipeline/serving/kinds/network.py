@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -19,9 +20,12 @@ from models.architectures import parse_architecture
 from models.architectures.base import Architecture
 from models.architectures.base_config import ArchitectureConfig
 from models.embedding.cut import Bags
+from models.embedding.exported import ExportedEmbedding
 from models.embedding.portable import PortableEmbedding
 from pipeline.data.windows import Window
 from pipeline.evaluation.calibration import Calibrator, Isotonic, Platt, calibrated
+from pipeline.serving.calibration_graph import calibrated_graph
+from pipeline.serving.graph_rows import GraphRows, RowGraph
 from pipeline.serving.kinds.base import Content, Packed, Predictor
 
 WEIGHTS = "weights.safetensors"
@@ -117,6 +121,28 @@ class Network(Predictor):
     def probabilities(self, window: Window) -> Tensor:
         """See :meth:`pipeline.serving.kinds.base.Predictor.probabilities`."""
         return predicted(self.model.served_logits, window, self.calibrators)
+
+    def graph(self) -> RowGraph:
+        """See :meth:`pipeline.serving.kinds.base.Predictor.graph`."""
+        return _NetworkGraph(self)
+
+
+class _NetworkGraph(RowGraph):
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        embedding = network.model.embedding
+        assert isinstance(embedding, PortableEmbedding), "load_network has made it"
+        # The tables are not copied: what takes their embedding's place in the copy reads the same ones.
+        self.model = deepcopy(network.model, {id(embedding): ExportedEmbedding(embedding)})
+        self._calibrators = network.calibrators
+
+    def forward(self, rows: GraphRows) -> Tensor:
+        """See :meth:`pipeline.serving.graph_rows.RowGraph.forward`."""
+        logit_BO = self.model.served_logits(rows.bags, rows.value_BV)
+        if not self._calibrators:
+            return logit_BO.sigmoid().double()
+        columns = zip(self._calibrators, logit_BO.double().unbind(1), strict=True)
+        return torch.stack([calibrated_graph(one, logit_B) for one, logit_B in columns], dim=1)
 
 
 def predicted(

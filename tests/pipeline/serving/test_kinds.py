@@ -30,6 +30,8 @@ from pipeline.registry.heldout import held_out
 from pipeline.runs.run import WEIGHTS, Run, architecture_of
 from pipeline.serving.answers import Answers
 from pipeline.serving.batch import Scoring
+from pipeline.serving.export.client import Client
+from pipeline.serving.export.exported import export
 from pipeline.serving.pyfunc import ServedModel
 from pipeline.serving.requests import Limits
 from pipeline.serving.scorer import ARTIFACT, Scorer
@@ -164,6 +166,17 @@ def test_scores_are_the_same_everywhere(shop: Shop, kind: str, tmp_path: Path) -
     answer = pl.DataFrame(json.loads(Answers(scorer, Limits())(body, "application/json").content)["predictions"])
     for one in (files, frame, answer):
         np.testing.assert_allclose(one.to_numpy(), scores.to_numpy(), rtol=0, atol=1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["network", "bundle", "boosting", "ensemble"])
+def test_an_export_of_every_kind_scores_the_same(shop: Shop, kind: str, tmp_path: Path) -> None:
+    scorer = Scorer.load(shop.model(kind, tmp_path))
+    export(scorer, tmp_path / "out")
+    raw = pl.read_parquet(shop.folder / "logs" / "part-0.parquet").head(200).select(scorer.columns)
+    columns = json.loads(json.dumps(raw.to_dict(as_series=False), default=str))
+    found = pl.DataFrame(Client(tmp_path / "out").scores(columns))
+    np.testing.assert_allclose(found.to_numpy(), scorer.score(raw).to_numpy(), rtol=0, atol=1e-6)
 
 
 def test_a_networks_folder_says_no_kind_as_before_there_were_others(shop: Shop, tmp_path: Path) -> None:

@@ -1,0 +1,40 @@
+"""A model for onnxruntime: `gradops export models:/census@champion --onnx census`."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jobs.console import AsJson, show
+
+_NEEDED = ("onnx", "onnxscript", "onnxruntime")
+
+
+def main(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="models:/NAME@ALIAS, models:/NAME/VERSION, any other model URI of MLflow, or a folder.",
+            show_default=False,
+        ),
+    ],
+    onnx: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder to make.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Write a registered model as an ONNX graph, with its encoder and a client that needs neither torch nor Polars."""
+    from features.errors import InputError
+
+    if missing := [name for name in _NEEDED if find_spec(name) is None]:
+        raise InputError(f"an export needs the package(s) {', '.join(missing)}; install the extra: gradops[onnx]")
+    from pipeline.registry.packaging import fetched
+    from pipeline.serving.export.exported import export
+    from pipeline.serving.scorer import Scorer
+    from pipeline.tracking.connection import require_store
+
+    with require_store("nothing is exported; give the command again once it is back"), fetched(model) as folder:
+        about = export(Scorer.load(folder), onnx)
+    text = f"{onnx}: {model} for onnxruntime, outputs {', '.join(about['outputs'])}; probabilities differ by at most"
+    show(f"{text} {about['largest_difference']:.1g}", about | {"model": model, "folder": str(onnx)}, as_json)
