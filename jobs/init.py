@@ -13,7 +13,7 @@ import typer
 from jobs.console import AsJson, err, show
 
 if TYPE_CHECKING:
-    from pipeline.profiling.drafting import Draft
+    from pipeline.profiling.draft import Draft
     from pipeline.profiling.questions import Asker
 
 _MOST_SHOWN = 20  # guesses
@@ -64,8 +64,9 @@ def main(
     err.print(f"reading {data}", highlight=False, markup=False, soft_wrap=True)
     from features.errors import InputError  # the rest takes a moment to import
     from pipeline.files.atomic import atomic
-    from pipeline.profiling.drafting import Wishes, draft
+    from pipeline.profiling.drafting import draft
     from pipeline.profiling.rendering import rendered
+    from pipeline.profiling.wishes import Wishes
 
     wishes = Wishes(name, label or (), time, group, exclude or (), keep or ())
     drafted = draft(data, wishes, _asker(yes=yes))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from dataclasses import replace
 
 import polars as pl
 
+from features.errors import InputError
 from features.spec import FeatureSpec
+from pipeline.config.run import RunConfig
+from pipeline.profiling.choice import Excluded
+from pipeline.profiling.draft import Draft
 from pipeline.validation.leakage import feature_aucs
 
 # A little below the limit of `[contract] leak_auc`: prepare looks at other rows.
 _LEAK, _STRONG = 0.975, 0.9
-_ROWS, _FEATURES = 100_000, 50
+_ROWS = 100_000
 
 
 def find_leaks(spec: FeatureSpec, training: pl.DataFrame) -> tuple[dict[str, str], dict[str, str]]:
@@ -25,7 +28,7 @@ def find_leaks(spec: FeatureSpec, training: pl.DataFrame) -> tuple[dict[str, str
     rows = training.gather_every(max(-(-training.height // _ROWS), 1))
     leaks: dict[str, str] = {}
     strong: dict[str, str] = {}
-    for name, task, auc, error in _aucs(spec, rows):
+    for name, task, auc, error in feature_aucs(spec, rows, ()):
         text = f"alone it has an AUC of {auc:.3f} on `{task}`"
         if auc - error >= _LEAK:
             leaks.setdefault(name, text)
@@ -34,15 +37,26 @@ def find_leaks(spec: FeatureSpec, training: pl.DataFrame) -> tuple[dict[str, str
     return leaks, strong
 
 
-def _aucs(spec: FeatureSpec, rows: pl.DataFrame) -> Iterator[tuple[str, str, float, float]]:
-    """As the leak check's, some features at a time: the time of an encoder grows faster than its features."""
-    for names in _batched(spec.features, _FEATURES):
-        some = spec.model_copy(update={"features": {name: spec.features[name] for name in names}})
-        yield from feature_aucs(some, rows.select(some.sources), ())
-
-
-def _batched(names: Iterable[str], size: int) -> Iterator[tuple[str, ...]]:
-    """The names, some at a time."""
-    rest = iter(names)
-    while some := tuple(islice(rest, size)):
-        yield some
+def without_leaks(drafted: Draft) -> Draft:
+    """The draft without features that alone tell a label; those that tell it well are to be looked at."""
+    spec = RunConfig.model_validate(drafted.config()).spec
+    rows = drafted.log.sample.filter(drafted.split.part == "train").select(spec.sources)
+    leaks, strong = find_leaks(spec, rows)
+    columns = {column: text for name, text in leaks.items() for column in [drafted.features[name].column]}
+    crossed = {n for n, one in drafted.features.items() if columns.keys() & {*one.keys.get("columns", ())}}
+    kept = {
+        name: replace(one, evidence=f"{one.evidence}; {strong[name]}: is it known before?", look=True)
+        if name in strong
+        else one
+        for name, one in drafted.features.items()
+        if one.column not in columns and name not in crossed
+    }
+    found = [
+        Excluded(column, f"{text}: it was probably written after the row's event", look=True)
+        for column, text in columns.items()
+        if column in drafted.log.schema
+    ]
+    if not kept:
+        reasons = "; ".join(f"{one.column}: {one.reason}" for one in found)
+        raise InputError(f"every feature tells a label alone ({reasons}); add columns that are known before the event")
+    return replace(drafted, features=kept, excluded=[*drafted.excluded, *found])

@@ -40,7 +40,7 @@ def number(column: Column, split: Split) -> Choices:
         why = f"it rises with time: {beyond:.0%} of the test rows have numbers beyond those of all training rows"
         return Choices((), (Excluded(column.name, why),))
     low, half, high = (column.numbers[place] for place in (0, len(column.numbers) // 2, -1))
-    text = f"{round_number(low)} to {round_number(high)}, half below {round_number(half)}"
+    text = f"{round_number(low)} to {round_number(high)}, median {round_number(half)}"
     keys: dict[str, Any] = {"kind": "numeric"}
     if low >= 0 and (skew := _skew(column.numbers)) > _SKEWED and abs(_skew(np.log1p(column.numbers))) < skew / 2:
         keys["log1p"] = True

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from pipeline.profiling.drafting import Draft
+from pipeline.profiling.draft import Draft
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _FOLD = 118

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pipeline.comparison.result_file import ComparisonFile, StudyFile
 from pipeline.comparison.summary import against_single, chosen, effect, summary
 from pipeline.tracking.store import connect
+from pipeline.tracking.tags import SUMMARY
 
-SUMMARY = "gradops.summary"
 _LONGEST = 4900  # letters; MLflow's own databases take 5,000
 
 

@@ -10,3 +10,4 @@ TRIAL, PARETO, STATE = "gradops.trial", "gradops.pareto", "gradops.state"
 COMPARED, BASELINES = "gradops.run_ids", "gradops.baseline_run_ids"
 COMPARED_AT, COMPARISON = "gradops.compared_at", "gradops.comparison_run_id"
 VERDICTS = "gradops.verdicts"
+SUMMARY = "gradops.summary"  # of a registered version

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.data.prepare import prepare
-from pipeline.profiling.drafting import Wishes, draft
+from pipeline.profiling.drafting import draft
 from pipeline.profiling.questions import Guesses
 from pipeline.profiling.rendering import rendered
+from pipeline.profiling.wishes import Wishes
 from pipeline.runs.plan import PlannedRun, System
 from pipeline.sources.clicklog import Options, generate
 from pipeline.training.resolve import load_config

@@ -14,11 +14,13 @@ import jobs.init
 from features.errors import InputError
 from jobs.questions import TerminalAsker
 from pipeline.profiling.column import Column
-from pipeline.profiling.drafting import Draft, Wishes, draft
+from pipeline.profiling.draft import Draft
+from pipeline.profiling.drafting import draft
 from pipeline.profiling.pairs import find_pairs
 from pipeline.profiling.questions import Guesses
 from pipeline.profiling.rendering import rendered, toml_value
 from pipeline.profiling.training import choose_training
+from pipeline.profiling.wishes import Wishes
 from pipeline.sources.clicklog import Options, generate
 from tests.commands import run
 from tests.pipeline.small_shop import shop_log, write
