@@ -10,10 +10,10 @@ import torch
 from pydantic import Field, PositiveInt, field_validator
 from torch import Tensor, nn
 
-from models.architectures.base import Architecture, HeadTransform, View
+from models.architectures.base import Architecture, HeadTransform, View, first_layer
 from models.architectures.base_config import ArchitectureConfig
 from models.embedding.base import Embedding
-from models.layers.experts import mixed
+from models.layers.experts import BatchedLinear, mixed
 from models.layers.multilayer import multilayer
 from models.layers.related import parts_read, related
 from models.layers.task_graph import TaskGraph
@@ -79,6 +79,10 @@ class AITM(Architecture):
         for before_BD in before:  # one, or none at the beginning of the chain
             vector_BD = self.transfers[str(task)](vector_BD, before_BD)
         return vector_BD
+
+    def input_layers(self) -> Sequence[nn.Linear | BatchedLinear]:
+        """The first layer of each task's bottom."""
+        return [first_layer(bottom) for bottom in self.bottoms]
 
     def shared_layers(self) -> list[nn.Parameter]:
         """The parameters of bottoms and transfers of tasks that others follow."""

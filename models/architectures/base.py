@@ -122,6 +122,13 @@ class Architecture(nn.Module, ABC):
     def shared_layers(self) -> list[nn.Parameter]:
         """The parameters of the layers that more than one task's loss reaches."""
 
+    def input_layers(self) -> Sequence[nn.Linear | BatchedLinear]:
+        """The layers that read the layers' input, if each column of it goes into them alone; otherwise empty.
+
+        A server then multiplies the columns that are the same in many rows once.
+        """
+        return ()
+
     def heads(self) -> Sequence[nn.Linear | BatchedLinear]:
         """The first linear layer of each task above the shared vector, which a head transform is folded into.
 
@@ -265,6 +272,11 @@ class Architecture(nn.Module, ABC):
         names = {id(parameter): name for name, parameter in self.named_parameters()}
         heads = [names[id(head.weight)] for head in self.heads()]
         return dict(zip(heads, self.head_transform.matrix_TDD(), strict=True))
+
+
+def first_layer(layers: nn.Module) -> nn.Linear | BatchedLinear:
+    """The first linear layer of layers that stand one behind the other."""
+    return next(layer for layer in layers.modules() if isinstance(layer, nn.Linear | BatchedLinear))
 
 
 def last_layer(tower: nn.Module) -> nn.Linear | BatchedLinear:

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field, PositiveInt, field_validator
 from torch import Tensor, nn
 
-from models.architectures.base import Architecture, HeadTransform, View
+from models.architectures.base import Architecture, HeadTransform, View, first_layer
 from models.architectures.base_config import ArchitectureConfig
 from models.embedding.base import Embedding
 from models.layers.experts import BatchedLinear
@@ -56,6 +56,10 @@ class DBMTL(Architecture):
     def output_layers(self) -> list[nn.Linear | BatchedLinear]:
         """The layer above each task's relation network."""
         return [layer for layer in self.outputs if isinstance(layer, nn.Linear | BatchedLinear)]
+
+    def input_layers(self) -> Sequence[nn.Linear | BatchedLinear]:
+        """The first layer of the bottom."""
+        return [first_layer(self.bottom)]
 
     def shared_layers(self) -> list[nn.Parameter]:
         """The parameters of the bottom, and of towers and relation networks of parents."""

@@ -10,10 +10,11 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from models.architectures.base import Architecture, HeadTransform, View
+from models.architectures.base import Architecture, HeadTransform, View, first_layer
 from models.architectures.base_config import ArchitectureConfig
 from models.embedding.base import Embedding
 from models.embedding.cut import Bags
+from models.layers.experts import BatchedLinear
 from models.layers.multilayer import multilayer
 from models.layers.related import Read, read_by_tasks
 from models.layers.task_graph import BASE, TaskGraph
@@ -84,6 +85,10 @@ class ESMM(Architecture):
             for given in parents:  # one, or none
                 found[task] = min(prevalence[task] / prevalence[given], 0.95)
         return found
+
+    def input_layers(self) -> Sequence[nn.Linear | BatchedLinear]:
+        """The first layer of the bottom."""
+        return [first_layer(self.bottom)]
 
     def shared_layers(self) -> list[nn.Parameter]:
         """The parameters of the bottom, and of the towers of tasks that others are given."""

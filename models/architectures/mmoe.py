@@ -9,11 +9,11 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from models.architectures.base import Architecture, HeadTransform, View
+from models.architectures.base import Architecture, HeadTransform, View, first_layer
 from models.architectures.base_config import ArchitectureConfig
 from models.embedding.base import Embedding
 from models.layers import towers
-from models.layers.experts import Experts, Gate, mixed
+from models.layers.experts import BatchedLinear, Experts, Gate, mixed
 from models.layers.views import views_of
 
 
@@ -61,6 +61,10 @@ class MMoE(Architecture):
             for tower, gate, (output_BND, input_BX) in zip(self.towers, self.task_gates, views, strict=True)
         ]
         return torch.cat(logits, dim=1), views
+
+    def input_layers(self) -> Sequence[nn.Linear | BatchedLinear]:
+        """The first layer of the experts, and of each gate."""
+        return [first_layer(part) for part in (self.experts, *self.task_gates)]
 
     def shared_layers(self) -> list[nn.Parameter]:
         """The parameters of the experts; each gate and each tower is its task's own."""

@@ -10,10 +10,10 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from models.architectures.base import Architecture, HeadTransform, View
+from models.architectures.base import Architecture, HeadTransform, View, first_layer
 from models.architectures.base_config import ArchitectureConfig
 from models.embedding.base import Embedding
-from models.layers.experts import Experts, Gate, mixed
+from models.layers.experts import BatchedLinear, Experts, Gate, mixed
 from models.layers.towers import tower
 from models.layers.views import views_of
 
@@ -28,6 +28,10 @@ class _Level(nn.Module):
         self.shared = Experts(width, shared, config.expert, config.dropout)
         self.gates = nn.ModuleList(Gate(width, own + shared, config.gate) for _ in range(tasks))
         self.shared_gate = None if is_last else Gate(width, tasks * own + shared, config.gate)
+
+    def parts(self) -> list[nn.Module]:
+        """Experts and gates; each reads the level's input."""
+        return [*self.own, self.shared, *self.gates, *([] if self.shared_gate is None else [self.shared_gate])]
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,10 @@ class PLE(Architecture):
         share_BN = last.gates[task](input_BX)
         logit_B1: Tensor = self.towers[task](mixed(share_BN, torch.cat([last.own[task](input_BX), shared_BND], dim=1)))
         return logit_B1
+
+    def input_layers(self) -> Sequence[nn.Linear | BatchedLinear]:
+        """The first layers of the first level: those of its experts and gates."""
+        return [first_layer(part) for part in self._levels()[0].parts()]
 
     def shared_layers(self) -> list[nn.Parameter]:
         """The parameters that several losses reach, see the class."""

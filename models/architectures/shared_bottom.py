@@ -9,7 +9,7 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from models.architectures.base import Architecture, HeadTransform
+from models.architectures.base import Architecture, HeadTransform, first_layer
 from models.architectures.base_config import ArchitectureConfig
 from models.embedding.base import Embedding
 from models.layers import towers
@@ -58,14 +58,17 @@ class SharedBottom(Architecture):
         read = views if self.head_transform is None else self.head_transform(views)
         return torch.cat([tower(view) for tower, view in zip(self.towers, read, strict=True)], dim=1), views
 
+    def input_layers(self) -> Sequence[nn.Linear | BatchedLinear]:
+        """The first layer of the bottom."""
+        return [first_layer(self.bottom)]
+
     def shared_layers(self) -> list[nn.Parameter]:
         """The parameters of the bottom; each tower is its task's own."""
         return list(self.bottom.parameters())
 
     def heads(self) -> Sequence[nn.Linear | BatchedLinear]:
         """The first layer of each tower."""
-        kinds = nn.Linear | BatchedLinear
-        return [next(layer for layer in tower.modules() if isinstance(layer, kinds)) for tower in self.towers]
+        return [first_layer(tower) for tower in self.towers]
 
 
 class SharedBottomConfig(ArchitectureConfig):

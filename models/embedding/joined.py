@@ -38,6 +38,14 @@ class Joined:
             row += layout.rows[table]
         return cls(whole_RW, feature_G, [first[layout.tables[f]] for f in feature_G], len(layout.widths))
 
+    def of_features(self, chosen: Sequence[int]) -> Joined | None:
+        """The same rows, read by some of all features alone, in this order; None if none of them has this width."""
+        first = dict(zip(self.feature_G.tolist(), self.first_G.tolist(), strict=True))
+        places = [place for place, feature in enumerate(chosen) if feature in first]
+        if not places:
+            return None
+        return Joined(self.whole_RW, places, [first[chosen[place]] for place in places], len(chosen))
+
     def own(self, bags: Bags, lengths_FB: Tensor, entries_F: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """The ids, lengths and weights of the features of this width."""
         is_own_N = self.is_own_F.repeat_interleave(entries_F, output_size=len(bags.ids_N))

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from features.errors import InputError
-from pipeline.data.windows import Window
+from pipeline.serving.counted import Counted
 from pipeline.serving.requests import Limits, Request, read_request
 
 if TYPE_CHECKING:
@@ -32,12 +32,12 @@ class Answer:
     Args:
         status: Its HTTP status.
         content: Its content, JSON.
-        window: The encoded rows that it scores; None for an error.
+        counted: Counts of the rows that it scores; None for an error.
     """
 
     status: int
     content: str
-    window: Window | None = None
+    counted: Counted | None = None
 
     @classmethod
     def error(cls, status: int, message: str) -> Answer:
@@ -68,10 +68,9 @@ class Answers:
         try:
             with self._slots:
                 request = read_request(body, scorer.columns, self._limits)
-                window = scorer.window(request.rows)
-                probability_NO = scorer.probability_NO(window)
-            predictions = _predictions(request, scorer.outputs, probability_NO)
-            return Answer(200, json.dumps({"predictions": predictions}), window)
+                scored = scorer.request(request.rows)
+            predictions = _predictions(request, scorer.outputs, scored.probability_NO)
+            return Answer(200, json.dumps({"predictions": predictions}), scored.counted)
         except InputError as error:
             return Answer.error(400, str(error))
         except (Exception, pl.exceptions.PanicException):

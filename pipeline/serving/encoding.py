@@ -38,9 +38,13 @@ class RowEncoder:
         """
         if isinstance(rows, RequestRows):
             if (found := self.of_request(rows)) is not None:
-                return Window.of_parts(found.whole().parts, self.encoder.spec)
+                return self.window_of(found)
             rows = rows.frame()
         return Window.of(self.encoded(rows)[1], self.encoder.spec, ())
+
+    def window_of(self, encoded: Encoded) -> Window:
+        """The encoded rows of a request as the model reads them."""
+        return Window.of_parts(encoded.whole().parts, self.encoder.spec)
 
     def of_request(self, rows: RequestRows) -> Encoded | None:
         """The rows of a request encoded; None if the expressions have to read or to refuse them."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 
-from features.constants import OUT_OF_VOCABULARY
 from pipeline.serving.answers import Answer
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -29,11 +28,10 @@ class Metrics:
         self._requests[answer.status] += 1
         self._seconds += seconds
         self._buckets[bisect_left(_SECONDS, seconds)] += 1
-        if (window := answer.window) is not None:
-            self._rows += len(window)
-            for ids in (window.ids_FN, *(entries.ids_E for entries in window.entries.values())):
-                self._values += ids.numel()
-                self._unseen += int((ids == OUT_OF_VOCABULARY).sum())
+        if (counted := answer.counted) is not None:
+            self._rows += counted.rows
+            self._values += counted.values
+            self._unseen += counted.unseen
 
     def text(self) -> str:
         """All counts."""

@@ -12,20 +12,35 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import torch
+from torch import Tensor
 
 from features.encoder import Encoder
 from features.errors import InputError
 from pipeline.data.windows import Window
 from pipeline.serving import model_folder
 from pipeline.serving.columns import RequestRows
+from pipeline.serving.counted import Counted
 from pipeline.serving.encoding import RowEncoder
 from pipeline.serving.kinds import parse_content
-from pipeline.serving.kinds.base import Packed, Predictor
+from pipeline.serving.kinds.base import OfCandidates, Packed, Predictor
 from pipeline.serving.model_folder import ENCODER, MODEL
 
 # Name of a model's files among the artifacts of its MLflow model.
 ARTIFACT = "scorer"
 _SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A scored request.
+
+    Args:
+        probability_NO: Its rows' probabilities, rows x outputs.
+        counted: Its rows and values.
+    """
+
+    probability_NO: npt.NDArray[np.float64]
+    counted: Counted
 
 
 @dataclass(frozen=True)
@@ -119,6 +134,24 @@ class Scorer:
         """
         return self.probabilities(self.window(rows))
 
+    def request(self, rows: RequestRows) -> Scored:
+        """The scores of a request, as :meth:`score` gives them, to rounding.
+
+        Raises:
+            InputError: As :meth:`score` does.
+        """
+        encoded = self.rows.of_request(rows)
+        if encoded is not None and self._of_candidates is not None:
+            found = self._of_candidates(encoded)
+            if found is not None:
+                return Scored(_finite(found), Counted.of_parts(encoded, self.encoder.spec))
+        window = self.window(rows) if encoded is None else self.rows.window_of(encoded)
+        return Scored(self.probability_NO(window), Counted.of_window(window))
+
+    @cached_property
+    def _of_candidates(self) -> OfCandidates | None:
+        return self.predictor.for_candidates(self.encoder.spec)
+
     def window(self, rows: pl.DataFrame | RequestRows) -> Window:
         """Raw rows encoded: the first half of :meth:`score`."""
         return self.rows.window(rows)
@@ -134,8 +167,12 @@ class Scorer:
             InputError: If numbers are too large to score.
         """
         probability_NO = self.predictor.probabilities(window) if len(window) else torch.empty(0, len(self.outputs))
-        if not probability_NO.isfinite().all():
-            row = int((~probability_NO.isfinite().all(1)).nonzero()[0])
-            raise InputError(f"cannot score row {row}: a number in it is beyond float32; clip it, or declare `clip`")
-        found: npt.NDArray[np.float64] = probability_NO.double().numpy()
-        return found
+        return _finite(probability_NO)
+
+
+def _finite(probability_NO: Tensor) -> npt.NDArray[np.float64]:
+    if not probability_NO.isfinite().all():
+        row = int((~probability_NO.isfinite().all(1)).nonzero()[0])
+        raise InputError(f"cannot score row {row}: a number in it is beyond float32; clip it, or declare `clip`")
+    found: npt.NDArray[np.float64] = probability_NO.double().numpy()
+    return found

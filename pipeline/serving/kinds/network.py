@@ -16,6 +16,8 @@ from torch import Tensor
 
 from features.encoder import Encoder
 from features.errors import InputError
+from features.request.encoder import Encoded
+from features.spec import FeatureSpec
 from models.architectures import parse_architecture
 from models.architectures.base import Architecture
 from models.architectures.base_config import ArchitectureConfig
@@ -25,8 +27,9 @@ from models.embedding.portable import PortableEmbedding
 from pipeline.data.windows import Window
 from pipeline.evaluation.calibration import Calibrator, Isotonic, Platt, calibrated
 from pipeline.serving.calibration_graph import calibrated_graph
+from pipeline.serving.candidates import CandidateNetwork
 from pipeline.serving.graph_rows import GraphRows, RowGraph
-from pipeline.serving.kinds.base import Content, Packed, Predictor
+from pipeline.serving.kinds.base import Content, OfCandidates, Packed, Predictor
 
 WEIGHTS = "weights.safetensors"
 _BATCH = 8192
@@ -122,6 +125,19 @@ class Network(Predictor):
         """See :meth:`pipeline.serving.kinds.base.Predictor.probabilities`."""
         return predicted(self.model.served_logits, window, self.calibrators)
 
+    def for_candidates(self, spec: FeatureSpec) -> OfCandidates | None:
+        """See :meth:`pipeline.serving.kinds.base.Predictor.for_candidates`."""
+        if self.outputs_beside or not CandidateNetwork.can_split(self.model):
+            return None
+        split = CandidateNetwork(self.model, spec)
+
+        def probabilities(encoded: Encoded) -> Tensor | None:
+            with torch.inference_mode():
+                logit_NT = split.logits(encoded)
+                return None if logit_NT is None else _probabilities(logit_NT, self.calibrators)
+
+        return probabilities
+
     def graph(self) -> RowGraph:
         """See :meth:`pipeline.serving.kinds.base.Predictor.graph`."""
         return _NetworkGraph(self)
@@ -159,7 +175,11 @@ def predicted(
     batches = (window.batch(start, min(start + _BATCH, len(window))) for start in starts)
     with torch.inference_mode():
         logit_NO = torch.cat([logits(batch.bags, batch.value_BV) for batch in batches])
-        return torch.from_numpy(calibrated(logit_NO.numpy(), calibrators)) if calibrators else logit_NO.sigmoid()
+        return _probabilities(logit_NO, calibrators)
+
+
+def _probabilities(logit_NO: Tensor, calibrators: Sequence[Platt | Isotonic]) -> Tensor:
+    return torch.from_numpy(calibrated(logit_NO.numpy(), calibrators)) if calibrators else logit_NO.sigmoid()
 
 
 def load_network(

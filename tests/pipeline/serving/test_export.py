@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,17 +14,13 @@ import polars as pl
 import pytest
 import torch
 
-from features.encoder import Encoder
 from features.errors import InputError
 from features.request.column import UnreadError
 from features.request.inputs import Inputs
 from features.request.reading import column_of
 from features.request.saved import SavedEncoder
 from models.architectures import ARCHITECTURES
-from models.architectures.base_config import ArchitectureConfig
-from models.embedding.portable import PortableEmbedding
 from models.encodings import EncodingsConfig
-from models.interactions import INTERACTIONS
 from pipeline.evaluation.calibration import Isotonic, Platt
 from pipeline.registry.packaging import fetched
 from pipeline.serving.answers import Answers
@@ -38,10 +33,10 @@ from pipeline.serving.kinds.network import Network
 from pipeline.serving.requests import Limits
 from pipeline.serving.scorer import Scorer
 from tests.pipeline.serving.conftest import Models
+from tests.pipeline.serving.drawn import EXAMPLES, TASKS, network, scorer_of
 from tests.pipeline.serving.model_server import records
 from tests.pipeline.serving.test_encoding import made
 
-TASKS = ("income", "marital", "education")  # those of the examples of architectures
 ABSENT = """
 import runpy, sys
 class Absent:
@@ -54,40 +49,7 @@ runpy.run_path(sys.argv[1] + "/client.py", run_name="__main__")
 """
 
 
-def examples() -> dict[str, ArchitectureConfig]:
-    """Every architecture alone, of members, over each interaction, and detached."""
-    alone = {kind: config.example() for kind, config in ARCHITECTURES.items()}
-    found = dict(alone)
-    for place, (kind, one) in enumerate(alone.items()):
-        interaction = [*INTERACTIONS.values()][place % len(INTERACTIONS)]
-        found[f"{kind} over {interaction.__name__}"] = one.model_copy(update={"interaction": interaction.example()})
-        found[f"{kind} of members"] = one.model_copy(update={"ensemble": 3})
-        if "detach" in type(one).model_fields:
-            found[f"{kind} detached"] = one.model_copy(update={"detach": True})
-    found["conditional"] = alone["esmm"].model_copy(update={"conditional": True})
-    return found
-
-
-EXAMPLES = examples()
 BY_DEFAULT = ("shared_bottom",)
-
-
-def scorer_of(encoder: Encoder, predictor: Any, outputs: Sequence[str]) -> Scorer:
-    return Scorer(encoder, predictor, tuple(outputs), "drawn")
-
-
-def network(encoder: Encoder, config: ArchitectureConfig, calibrators: Sequence[Platt | Isotonic] = ()) -> Network:
-    """A network of drawn weights, large enough for probabilities far from a half."""
-    tables, values = config.tables(encoder.tables(), TASKS), len(encoder.spec.value_features)
-    embedding = PortableEmbedding(tables)
-    model = config.build(embedding, values=values, tasks=TASKS, encoded=encoder.encoded_values())
-    model.initialise(torch.Generator().manual_seed(0), embedding_std=0.5)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(1.5)
-    embedding.join()
-    model.eval().requires_grad_(requires_grad=False)
-    return Network(model, tuple(config.further_outputs(TASKS)), calibrators)
 
 
 @pytest.mark.parametrize(

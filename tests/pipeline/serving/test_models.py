@@ -158,7 +158,7 @@ def test_what_nobody_foresaw_is_not_shown_to_the_caller(scorer: Scorer, monkeypa
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a secret")
 
-    monkeypatch.setattr(Scorer, "window", broken)
+    monkeypatch.setattr(Scorer, "request", broken)
     answer = Answers(scorer, Limits())(b'{"inputs": [{"item": 1}]}', "application/json")
     assert answer.status == 500
     assert "secret" not in answer.content
