@@ -23,12 +23,14 @@ class Candidate:
         auc: Mean validation AUC of each task over the seeds.
         delta_m_pct: Mean relative drop of that AUC against the single-task models in percent; lower is better. NaN for
             a run without single-task models to compare it with.
+        is_safer: Whether it is to be ``balanced`` though another has a lower Δm%, from which it is not told apart.
     """
 
     system: str
     run: Run
     auc: dict[str, float]
     delta_m_pct: float
+    is_safer: bool = False
 
 
 class TradeOffs(Protocol):
@@ -67,9 +69,13 @@ class Single:
 
 
 def pareto_optimal(tradeoffs: TradeOffs) -> list[Candidate]:
-    """The Pareto-optimal candidates by validation AUC: no other is better on a task without being worse on another."""
+    """The Pareto-optimal candidates by validation AUC: no other is better on a task without being worse on another.
+
+    A safer one is among them even if another is better.
+    """
     found = tradeoffs.candidates()
-    return [one for one, on in zip(found, pareto_mask([[*c.auc.values()] for c in found]), strict=True) if on]
+    optimal = pareto_mask([[*c.auc.values()] for c in found])
+    return [one for one, on in zip(found, optimal, strict=True) if on or one.is_safer]
 
 
 def by_alias(found: Sequence[Candidate], tasks: Sequence[str]) -> dict[str, Candidate]:
@@ -80,10 +86,17 @@ def by_alias(found: Sequence[Candidate], tasks: Sequence[str]) -> dict[str, Cand
         tasks: The tasks.
 
     Returns:
-        ``balanced`` with the lowest Δm%, and ``best-<task>`` with the highest AUC of each task.
+        ``balanced`` with the lowest Δm%, or the safer one; ``best-<task>`` with the highest AUC of each task; and,
+        where models made of several runs compete, ``network`` with the lowest Δm% of the networks for all tasks.
     """
     best = {f"best-{task}": max(found, key=lambda one: one.auc[task]) for task in tasks}
-    return {"balanced": min(found, key=lambda one: one.delta_m_pct), **best}
+    networks = [one for one in found if not one.run.members]
+    network = {"network": min(networks, key=_drop)} if networks and len(networks) < len(found) else {}
+    return {"balanced": min(found, key=lambda one: (not one.is_safer, _drop(one))), **best, **network}
+
+
+def _drop(candidate: Candidate) -> float:
+    return candidate.delta_m_pct
 
 
 def best_run(runs: Sequence[Run], config: RunConfig) -> Run:

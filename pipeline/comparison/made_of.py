@@ -24,8 +24,8 @@ Systems = Mapping[str, Sequence[Run]]
 # The AUC, among the validation metrics of an ensemble's run, that it is compared by.
 CROSS_FITTED = "auc_cross_fitted"
 # Raised by one whenever equal runs would give another model or other metrics.
-_FORMAT = 1
-VALIDATION_ROWS = 200_000  # that an ensemble is chosen on, at most
+_FORMAT = 2
+_ROWS = 200_000
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,11 @@ class Members:
     runs: Sequence[Run]
     weight_TM: npt.NDArray[np.float64]
     val: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+def validation_rows(prepared: Prepared) -> TestRows:
+    """The validation rows that ensembles are chosen on: a sample of them above 200,000."""
+    return TestRows(prepared, limit=_ROWS, split="val")
 
 
 def bundle(systems: Systems, config: RunConfig, prepared: Prepared) -> Run:
@@ -76,7 +81,7 @@ def greedy_ensemble(runs: Sequence[Run], config: RunConfig, prepared: Prepared, 
 
 def _chosen(runs: Sequence[Run], config: RunConfig, prepared: Prepared, most: int) -> Members:
     """The members of a greedy ensemble, with the weight of each for each task."""
-    rows = TestRows(prepared, limit=VALIDATION_ROWS, split="val")
+    rows = validation_rows(prepared)
     label_NT, scores = rows.labels(config.tasks), [scores_of(run, rows) for run in runs]
     weight_TM, honest = np.zeros((len(config.tasks), len(runs))), {}
     for t, task in enumerate(config.tasks):

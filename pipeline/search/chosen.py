@@ -9,7 +9,7 @@ from statistics import fmean
 from pipeline.comparison.candidates import best_run
 from pipeline.comparison.cautions import cautions
 from pipeline.comparison.chosen_model import ChosenModel
-from pipeline.comparison.made_of import VALIDATION_ROWS
+from pipeline.comparison.made_of import validation_rows
 from pipeline.comparison.scores import TestRows, scores_of
 from pipeline.evaluation.metrics import Evaluator
 from pipeline.runs.plan import SINGLE_TASK, UNIFORM
@@ -34,6 +34,7 @@ def closing_sentences(searched: Searched, rivals: Rivals) -> list[str]:
     chosen, *_ = searched.models
     return [
         f"Chosen by validation rows alone, and registered as `balanced`: {_described(chosen)}.",
+        *_safer(searched),
         rivals.verdict(chosen),
         *rivals.sentences(chosen),
         *_beside(searched, rivals),
@@ -41,6 +42,17 @@ def closing_sentences(searched: Searched, rivals: Rivals) -> list[str]:
         *nested_check(searched),
         *cautions(replace(searched.compared.findings, chosen=network.label)),
     ]
+
+
+def _safer(searched: Searched) -> Iterator[str]:
+    """The reason why the ensemble is chosen though another candidate has the better figures."""
+    best = min(searched.candidates(), key=lambda one: one.delta_m_pct)
+    for safer in (one for one in searched.candidates() if one.is_safer):
+        gain = fmean(best.auc.values()) - fmean(safer.auc.values())
+        yield (
+            f"`{best.system}` is {gain:+.4f} beside it on validation, which is within noise: a mean of many models is "
+            "safer than the best of many on the rows that chose it."
+        )
 
 
 def _described(model: ChosenModel) -> str:
@@ -85,7 +97,7 @@ def nested_check(searched: Searched) -> list[str]:
     runs = {p.label: best_run(trials[p.label], searched.config) for p in ranked if p.label in trials}
     if len(runs) < 2:
         return []
-    tasks, rows = searched.config.tasks, TestRows(searched.prepared, limit=VALIDATION_ROWS, split="val")
+    tasks, rows = searched.config.tasks, validation_rows(searched.prepared)
     halves = {label: _by_half([run], rows, tasks) for label, run in runs.items()}
     rivals = {
         name: _by_half(searched.comparison.systems[name][: 1 if name == UNIFORM.name else len(tasks)], rows, tasks)

@@ -11,7 +11,9 @@ from features.errors import InputError
 from pipeline.comparison.candidates import Candidate, best_run, by_alias, pareto_optimal
 from pipeline.comparison.chosen_model import ChosenModel
 from pipeline.comparison.comparison import Comparison
+from pipeline.comparison.made_of import validation_rows
 from pipeline.comparison.point import Point
+from pipeline.comparison.safer import with_safer
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.runs.run import Run
@@ -63,7 +65,8 @@ class Searched:
         ]
         if not self.config.search.preset:
             return front
-        return [*front, *(one for further in FURTHER_CANDIDATES for one in further(self.finished))]
+        found = [*front, *(one for further in FURTHER_CANDIDATES for one in further(self.finished))]
+        return with_safer(found, validation_rows(self.prepared), self.config.tasks)
 
     @property
     def finished(self) -> FinishedRuns:
