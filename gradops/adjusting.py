@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from gradops.linalg import to_device
+
 
 @dataclass(frozen=True)
 class Bound:
@@ -70,5 +72,5 @@ class Smooth:
 
     def of(self, weights_T: Tensor, before_T: Tensor) -> Tensor:
         """The average with this step's weights; ``before_T`` is infinite before the first step."""
-        before_T = before_T.to(weights_T.device)
+        before_T = to_device(before_T, like=weights_T)
         return torch.where(before_T.isinf(), weights_T, self.share * before_T + (1 - self.share) * weights_T)

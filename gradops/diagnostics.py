@@ -16,7 +16,7 @@ class StepReport:
     """Losses, weights and, if one was formed, the Gram matrix of one step.
 
     Args:
-        losses_T: Task losses, detached.
+        losses_T: Task losses, detached; on the CPU where anything else of the step was, as every Gram matrix is.
         weights_T: Weights of the task gradients in the shared update, float64; NaN for a method that combines them
             element by element and has none.
         gram_TT: Gram matrix from which the weights follow, float64; None where the method did not need one.
@@ -97,7 +97,7 @@ class StepReport:
         0 where the method saw the exact cosines, where these are unknown, and for one task.
         """
         if self.gram_TT is None or self.exact_TT is None:
-            return self.losses_T.new_zeros((), dtype=torch.float64)
+            return torch.zeros((), dtype=torch.float64)
         tasks = len(self.gram_TT)
         off_TT = linalg.cosines(to_array(self.gram_TT)) - linalg.cosines(to_array(self.exact_TT))
         return torch.tensor(abs(off_TT).sum() / max(tasks * (tasks - 1), 1), dtype=torch.float64)

@@ -16,6 +16,7 @@ from torch.autograd import grad
 
 from gradops.backward.graph import empty_blocks, find_backward
 from gradops.group import Group
+from gradops.linalg import to_device
 
 # The tensors that a task reads: z alone, or z and further ones.
 Read = Tensor | Sequence[Tensor]
@@ -106,6 +107,7 @@ class TaskGradients:
     def combined(self, weights_T: Tensor) -> tuple[list[Tensor], Tensor | None]:
         """The weighted sum over tasks: in each shared parameter, as parts of one memory, and at the leaf, B x E."""
         gradients: list[Tensor] = []
+        weights_T = to_device(weights_T, like=next(iter([*self.blocks, *self.cotangents]), weights_T))
         if self.blocks:
             weights_T = weights_T.to(self.blocks[0].dtype)
             sizes = [block.shape[1] for block in self.blocks]

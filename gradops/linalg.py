@@ -1,7 +1,9 @@
 """Linear algebra on T task gradients, T small, by their T x T Gram matrix, which is all that a method needs.
 
 The Gram matrix itself is formed in torch, where the gradients are. Everything after it is T x T, where a torch call
-costs ten times its arithmetic: it is numpy in float64 on the CPU, between :func:`to_array` and :func:`to_tensor`.
+costs ten times its arithmetic: it is numpy in float64 on the CPU, between :func:`to_array` and :func:`to_tensor`. On a
+GPU each look at a number waits for all work that is queued; so a step brings what it needs to the CPU in one transfer
+(:func:`to_host`), and what goes back does not wait (:func:`to_device`).
 """
 
 from __future__ import annotations
@@ -68,6 +70,28 @@ def is_out_of_range(gram_TT: Array) -> bool:
     return not np.isfinite(gram_TT).all() or bool(((squared_T > 0) & (squared_T < _SHORTEST)).any())
 
 
+def to_host(*values: Tensor) -> list[Tensor]:
+    """The values on the CPU, all of them in one transfer; those that are there as they are."""
+    away = [value.detach() for value in values if value.device.type != "cpu"]
+    if not away:
+        return list(values)
+    # float64 holds every value of the smaller types exactly.
+    joint = torch.cat([value.double().flatten() for value in away]).cpu()
+    parts = iter(zip(joint.split([value.numel() for value in away]), away, strict=True))
+    return [v if v.device.type == "cpu" else _as(*next(parts)) for v in values]
+
+
+def _as(part: Tensor, like: Tensor) -> Tensor:
+    return part.view(like.shape).to(like.dtype)
+
+
+def to_device(values: Tensor, like: Tensor) -> Tensor:
+    """The values on the device of ``like``, without waiting for what a GPU still has to do."""
+    if values.device.type == "cpu" and like.device.type == "cuda":
+        return values.pin_memory().to(like.device, non_blocking=True)
+    return values.to(like.device)
+
+
 def to_array(values: Tensor) -> Array:
     """The values in float64 on the CPU. It may share the tensor's memory, so only read it."""
     array: Array = values.detach().double().cpu().numpy()
@@ -76,7 +100,7 @@ def to_array(values: Tensor) -> Array:
 
 def to_tensor(values: Array, like: Tensor) -> Tensor:
     """The values in float64, on the device of ``like``."""
-    return torch.from_numpy(values).to(like.device)
+    return to_device(torch.from_numpy(values), like)
 
 
 def norms(gram_TT: Array) -> Array:

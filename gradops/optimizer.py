@@ -17,6 +17,7 @@ from gradops.diagnostics import StepReport
 from gradops.gram_estimator import GramEstimator
 from gradops.group import Alone, Group
 from gradops.jacobian import Microbatch, Read, Roots
+from gradops.linalg import to_device
 from gradops.rotation import Leader, Rotations
 from gradops.surgery import Surgery
 
@@ -291,7 +292,9 @@ class MultiTaskOptimizer(Optimizer):
         rate_T = self.method.training_rate(report.losses_T, self._surgery.state(len(weights_T)))
         cotangent_TBD = jacobian.stacked(roots)
         features_BD = jacobian.joined([part.outputs[0] for part in roots]).to(cotangent_TBD.dtype)
-        leader.backward(features_BD, cotangent_TBD, weights_T, rate_T)
+        leader.backward(
+            features_BD, cotangent_TBD, *(to_device(one_T, like=features_BD) for one_T in (weights_T, rate_T))
+        )
 
 
 def _check_views(features: Sequence[Read], tasks: int) -> None:

@@ -17,14 +17,17 @@ from gradops.diagnostics import StepReport
 from gradops.gram_estimator import GramEstimator
 from gradops.group import Group, gathered, total
 from gradops.jacobian import Microbatch, Roots, TaskGradients
-from gradops.linalg import gramian, is_out_of_range, scaled_gramian, to_array
+from gradops.linalg import gramian, is_out_of_range, scaled_gramian, to_array, to_host
 
 Products = Callable[[Tensor], Tensor]
 
 
 @dataclass
 class _Batch:
-    """The micro-batches of a step: the roots of their task gradients, and the gradients computed from there."""
+    """The micro-batches of a step: the roots of their task gradients, and the gradients computed from there.
+
+    Losses are where the network is until something of the step is brought to the CPU: they come with it.
+    """
 
     losses_T: Tensor
     roots: list[Roots]
@@ -180,8 +183,10 @@ class Surgery:
 
     def _weighted(self, method: GramianMethod, batch: _Batch, cut: Cut | None, diagnose: bool) -> StepReport:
         """The update of a method with weights."""
-        exact_TT = None if batch.apart is None else self._gramian(batch.apart, cut)
+        exact_TT = None if batch.apart is None else self._gramian(batch.apart, batch, cut)
         gram_TT = self._gram(method, batch, cut, exact_TT, diagnose)
+        if method.reads_losses:
+            (batch.losses_T,) = to_host(batch.losses_T)
         weights_T = self._weigh(method, gram_TT, batch.losses_T)
         if batch.apart is None:
             weighted = [roots.weighted(weights_T) for roots in batch.roots]
@@ -197,7 +202,7 @@ class Surgery:
         if self.at_features:
             wanted = diagnose or method.reads_gramian(self.method_state)
             cotangent_TX = jacobian.stacked(batch.roots).flatten(1)
-            found_TT = _in_range(lambda products: self._added(products(cotangent_TX))) if wanted else None
+            found_TT = _in_range(lambda products: self._added(products(cotangent_TX)), batch) if wanted else None
             return found_TT if found_TT is None or not method.reads_gramian(self.method_state) else self._use(found_TT)
         if not method.reads_gramian(self.method_state):
             return exact_TT
@@ -220,12 +225,12 @@ class Surgery:
         assert batch.sampled is not None
         rows = jacobian.batch_of(batch.roots[0], batch.leaves[0] if batch.leaves else None)
         whole, share = (total(n, self.group, batch.losses_T.device) for n in (rows, self.estimator.rows(rows)))
-        return self._gramian(batch.sampled, cut) * (whole / share) ** 2
+        return self._gramian(batch.sampled, batch, cut) * (whole / share) ** 2
 
     def _weigh(self, method: GramianMethod, gram_TT: Tensor | None, losses_T: Tensor) -> Tensor:
         state = self.state(len(losses_T))
         if gram_TT is None:  # the method does not read it
-            gram_TT = torch.eye(len(losses_T), dtype=torch.float64, device=losses_T.device)
+            gram_TT = torch.eye(len(losses_T), dtype=torch.float64)
         if not gram_TT.isfinite().all():
             # The run has diverged: no method has an answer, and the caller sees it in the losses of the next step.
             self.gram_TT, self.measured = None, 0  # it is used for no other step
@@ -251,7 +256,7 @@ class Surgery:
         if diagnose:
             # The products of the task gradients and, last, of the update with all of them.
             every_UX = torch.cat([cotangent_TBD, combined_BD[None]]).flatten(1)
-            whole_UU = _in_range(lambda products: self._added(products(every_UX)))
+            whole_UU = _in_range(lambda products: self._added(products(every_UX)), batch)
             gram_TT, update_T = whole_UU[:-1, :-1], whole_UU[-1]
         unweighted_T = torch.full_like(batch.losses_T, torch.nan, dtype=torch.float64)
         return StepReport(batch.losses_T, unweighted_T, gram_TT, update_T)
@@ -266,7 +271,7 @@ class Surgery:
         if cut is not None and cotangent_BE is not None:
             cut.backward(cotangent_BE)
 
-    def _gramian(self, gradients: TaskGradients, cut: Cut | None) -> Tensor:
+    def _gramian(self, gradients: TaskGradients, batch: _Batch, cut: Cut | None) -> Tensor:
         """The Gram matrix of the gradients of everything shared, in float64; no row of a table is on two processes."""
 
         def added(products: Products) -> Tensor:
@@ -276,21 +281,21 @@ class Surgery:
 
         if not gradients.blocks and not gradients.cotangent_BTE.shape[2]:  # tasks share nothing that is trained
             tasks = gradients.cotangent_BTE.shape[1]
-            return torch.zeros(tasks, tasks, dtype=torch.float64, device=gradients.cotangent_BTE.device)
-        return _in_range(added)
+            return torch.zeros(tasks, tasks, dtype=torch.float64)
+        return _in_range(added, batch)
 
     def _added(self, values: Tensor) -> Tensor:
         """The sum over processes."""
         return self.group.sum([values])[0]
 
 
-def _in_range(formed: Callable[[Products], Tensor]) -> Tensor:
-    """A Gram matrix, formed by plain products, and again by scaled ones where these leave float32's range.
+def _in_range(formed: Callable[[Products], Tensor], batch: _Batch) -> Tensor:
+    """A Gram matrix on the CPU, formed by plain products, and by scaled ones where these leave float32's range.
 
-    Every process has the same matrix, so that all form it again or none does.
+    Every process has the same matrix, so that all form it again or none does. The losses of the batch come with it.
     """
-    gram_TT = formed(gramian)
-    return formed(scaled_gramian) if is_out_of_range(to_array(gram_TT)) else gram_TT
+    gram_TT, batch.losses_T = to_host(formed(gramian), batch.losses_T)
+    return to_host(formed(scaled_gramian))[0] if is_out_of_range(to_array(gram_TT)) else gram_TT
 
 
 def _own_leaves(cut: Cut | None) -> list[Tensor]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gradops.base import ElementwiseMethod, State, generator_at
+from gradops.linalg import to_device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,11 +57,12 @@ class GradDrop(ElementwiseMethod):
         """See :meth:`gradops.base.ElementwiseMethod.combine`."""
         generator = generator_at(state["generator"])
         drawn = torch.rand(cotangent_TBD.shape[1:], generator=generator, dtype=cotangent_TBD.dtype)
-        drawn_BD = drawn.to(cotangent_TBD.device)
+        drawn_BD = to_device(drawn, like=cotangent_TBD)
         total_BD, size_BD = cotangent_TBD.sum(0), cotangent_TBD.abs().sum(0)
         positive_BD = (1 + total_BD / size_BD) / 2  # NaN where every gradient is zero: nothing is kept there
         kept_TBD = torch.where(cotangent_TBD > 0, positive_BD > drawn_BD, positive_BD < drawn_BD)
-        leak_T = cotangent_TBD.new_tensor(self.leak or (0.0,) * len(cotangent_TBD))
+        leak_T = torch.tensor(self.leak or (0.0,) * len(cotangent_TBD), dtype=cotangent_TBD.dtype)
+        leak_T = to_device(leak_T, like=cotangent_TBD)
         leak_TBD = leak_T.view(-1, *[1] * (cotangent_TBD.dim() - 1))
         combined_BD = (cotangent_TBD * (leak_TBD + (1 - leak_TBD) * kept_TBD)).sum(0)
         return combined_BD, {"generator": generator.get_state()}

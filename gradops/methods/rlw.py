@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gradops.base import GramianMethod, State, generator_at
+from gradops.linalg import to_device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,4 +40,4 @@ class RLW(GramianMethod):
         generator = generator_at(state["generator"])
         draws_T = torch.randn(len(losses_T), generator=generator, dtype=torch.float64)
         weights_T = len(draws_T) * draws_T.softmax(0)
-        return weights_T.to(losses_T.device), {"generator": generator.get_state()}
+        return to_device(weights_T, like=losses_T), {"generator": generator.get_state()}

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gradops.base import GramianMethod, State
+from gradops.linalg import to_device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,4 +47,4 @@ class Static(GramianMethod):
         weight = self.weight or (1.0,) * len(losses_T)
         if len(weight) != len(losses_T):
             raise ValueError(f"`weight` should hold {len(losses_T)} numbers, one a task. Found {len(weight)}.")
-        return torch.tensor(weight, dtype=torch.float64, device=losses_T.device), state
+        return to_device(torch.tensor(weight, dtype=torch.float64), like=losses_T), state

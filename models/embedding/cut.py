@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from features.encoder import Table
+from models.transfer import sent
 
 
 @dataclass(frozen=True)
@@ -22,21 +23,24 @@ class Bags:
         ids_N: Row of the feature's table, for every entry of every bag, features one after another.
         lengths_FB: Entries of each of the F x B bags.
         weight_N: Factor of each entry in its bag's sum (1 / length for a mean); None for all 1.
+        known_FB: The lengths on the CPU, where the bags came from there: reading them waits for no device.
     """
 
     ids_N: Tensor
     lengths_FB: Tensor
     weight_N: Tensor | None = None
+    known_FB: Tensor | None = None
 
     def to(self, device: torch.device) -> Bags:
-        """The bags on a device."""
-        weight_N = None if self.weight_N is None else self.weight_N.to(device)
-        return Bags(self.ids_N.to(device), self.lengths_FB.to(device), weight_N)
+        """The bags on a device; the device is not waited for."""
+        weight_N = None if self.weight_N is None else sent(self.weight_N, device)
+        known_FB = self.lengths_FB if self.lengths_FB.device.type == "cpu" else self.known_FB
+        return Bags(sent(self.ids_N, device), sent(self.lengths_FB, device), weight_N, known_FB)
 
     def repeated(self, times: int) -> Bags:
         """The bags of all features several times one after another, for tables that read them several times."""
-        weight_N = None if self.weight_N is None else self.weight_N.repeat(times)
-        return Bags(self.ids_N.repeat(times), self.lengths_FB.repeat(times), weight_N)
+        weight_N, known_FB = (None if v is None else v.repeat(times) for v in (self.weight_N, self.known_FB))
+        return Bags(self.ids_N.repeat(times), self.lengths_FB.repeat(times), weight_N, known_FB)
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class Layout:
 
     def row_N(self, bags: Bags) -> Tensor:
         """The row of every entry of a batch's bags, the rows of all tables numbered consecutively."""
-        first_row_F = self.first_row_F().to(bags.ids_N.device)
+        first_row_F = sent(self.first_row_F(), bags.ids_N.device)
         counts_F = bags.lengths_FB.view(len(first_row_F), -1).sum(1) if len(bags.lengths_FB) else 0 * first_row_F
         return bags.ids_N + first_row_F.repeat_interleave(counts_F, output_size=len(bags.ids_N))
 
@@ -180,9 +184,11 @@ class TableCut:
         """
         widths_F = torch.tensor(self.layout.widths)
         for width in sorted(set(self.layout.widths)):
-            number_F = self.layout.number_F(width).to(cotangent_BTE.device)
+            number_F = sent(self.layout.number_F(width), cotangent_BTE.device)
             mine_E = (widths_F == width).repeat_interleave(widths_F)
-            mine_BTX = cotangent_BTE if mine_E.all() else cotangent_BTE[:, :, mine_E.to(cotangent_BTE.device)]
+            # By number: the true elements of a mask on a GPU would have to be counted.
+            mine_X = mine_E.nonzero().squeeze(1)
+            mine_BTX = cotangent_BTE if mine_E.all() else cotangent_BTE[:, :, sent(mine_X, cotangent_BTE.device)]
             read = self._read(mine_BTX, number_F, width)
             rows = read if self.owners is None else self.owners.collected(read)
             yield rows.gradient_TUW.flatten(1)
@@ -192,7 +198,7 @@ class TableCut:
         batch, tasks, columns = cotangent_BTX.shape
         entry_N, feature_N, example_N = self._entries(number_F, batch)
         weight_N = None if self.bags.weight_N is None else self.bags.weight_N[entry_N]
-        first_row_F = self.layout.first_row_F().to(feature_N.device)
+        first_row_F = sent(self.layout.first_row_F(), feature_N.device)
         row_N = self.bags.ids_N[entry_N] + first_row_F[feature_N]
         pieces = columns // width
         # Cotangents as pieces of one width, and the piece of each entry, for every task.

@@ -23,6 +23,7 @@ from torch import Tensor
 from models.embedding.base import Embedding, Part
 from models.embedding.cut import Bags
 from models.embedding.shard import local_part
+from models.transfer import sent
 
 _LARGEST = 40 * math.log(2)  # of a factor, as its logarithm; float32 holds 2^127
 
@@ -57,10 +58,11 @@ class RowAverage:
             bags: The rows that this process's batch reads.
         """
         row_U = self._embedding.rows_read(bags)
+        ends = [(part.first, part.first + len(part.weights)) for part in self._parts]
+        ends_X2 = sent(torch.tensor(ends, dtype=row_U.dtype).view(-1, 2), row_U.device)
+        places = torch.searchsorted(row_U, ends_X2).tolist()  # of all parts at once: a device is waited for here
         self._read = []
-        for place, part in enumerate(self._parts):
-            ends = torch.tensor([part.first, part.first + len(part.weights)], device=row_U.device, dtype=row_U.dtype)
-            start, stop = torch.searchsorted(row_U, ends).tolist()
+        for place, (part, (start, stop)) in enumerate(zip(self._parts, places, strict=True)):
             mine_U = row_U[start:stop].long() - part.first
             self._read.append(_Read(place, mine_U, part.weights.detach().index_select(0, mine_U)))
 

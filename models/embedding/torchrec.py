@@ -68,7 +68,16 @@ def collection(tables: Sequence[Table], *, weighted: bool, device: torch.device)
 
 def jagged(bags: Bags, keys: Sequence[str]) -> KeyedJaggedTensor:
     """Bags as TorchRec reads them, without a copy."""
-    return KeyedJaggedTensor(keys=list(keys), values=bags.ids_N, lengths=bags.lengths_FB, weights=bags.weight_N)
+    known_FB, entries_F = bags.known_FB, None
+    if known_FB is not None:  # TorchRec would wait for the device to count them
+        entries_F = known_FB.view(len(keys), -1).sum(1).tolist() if len(known_FB) else [0] * len(keys)
+    return KeyedJaggedTensor(
+        keys=list(keys),
+        values=bags.ids_N,
+        lengths=bags.lengths_FB,
+        weights=bags.weight_N,
+        length_per_key=entries_F,
+    )
 
 
 def in_order(pooled: KeyedTensor, keys: Sequence[str]) -> Tensor:

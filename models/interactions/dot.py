@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from models.embedding.cut import Layout
 from models.interactions.base import Interaction, InteractionConfig
 from models.layers.experts import BatchedLinear
+from models.transfer import sent
 
 
 class DotProducts(Interaction):
@@ -50,7 +51,7 @@ class DotProducts(Interaction):
         if len(self.maps) > 1:
             owner_E = [own for own in self._widths for _ in range(own)]
             mine_E = torch.tensor([column for column, own in enumerate(owner_E) if own == width])
-            pooled_BE = pooled_BE.index_select(1, mine_E.to(pooled_BE.device))
+            pooled_BE = pooled_BE.index_select(1, sent(mine_E, pooled_BE.device))
         mapped: Tensor = layer(pooled_BE.view(-1, self._widths.count(width), width))
         return mapped
 

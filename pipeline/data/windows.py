@@ -17,6 +17,7 @@ from features.errors import InputError
 from features.request.form import Part
 from features.spec import FeatureSpec
 from models.embedding.cut import Bags
+from models.transfer import sent
 from pipeline.evaluation.ranking import NO_GROUP
 
 
@@ -40,9 +41,10 @@ class Batch:
     group_B: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on a device; groups stay where metrics are."""
-        weight_BT = None if self.weight_BT is None else self.weight_BT.to(device)
-        return Batch(self.bags.to(device), self.value_BV.to(device), self.labels_BT.to(device), weight_BT, self.group_B)
+        """The batch on a device, which is not waited for; groups stay where metrics are."""
+        weight_BT = None if self.weight_BT is None else sent(self.weight_BT, device)
+        value_BV, labels_BT = sent(self.value_BV, device), sent(self.labels_BT, device)
+        return Batch(self.bags.to(device), value_BV, labels_BT, weight_BT, self.group_B)
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class NegativeSampling:
         if self.share == 1:
             return weight_BT
         is_certain_B1 = (labels_BT == 1).any(dim=1, keepdim=True)
-        share = labels_BT.new_tensor(self.share, dtype=torch.float64)
+        share = labels_BT.new_full((), self.share, dtype=torch.float64)
         of_sample_BT = torch.where(is_certain_B1 & (labels_BT == 0), share, 1.0)
         return of_sample_BT if weight_BT is None else weight_BT * of_sample_BT
 

@@ -31,6 +31,7 @@ from pipeline.evaluation.sample import sampling_step
 from pipeline.runs.run import Epoch, Metrics
 from pipeline.training.expert_use import ExpertUse
 from pipeline.training.known_ids import KnownIds
+from pipeline.training.late_losses import StepLosses
 from pipeline.training.negatives import NegativeSampling
 from pipeline.training.schedules import Regularisation
 from pipeline.training.task_epochs import TaskEpochs
@@ -108,6 +109,7 @@ class Trainer:
     step: int = 0
     history: list[Epoch] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
+    _unseen: StepLosses | None = field(default=None, init=False)  # of the last step
 
     @property
     def best_epoch(self) -> Epoch:
@@ -142,10 +144,11 @@ class Trainer:
         present, started = self.present, time.perf_counter() - self.present.seconds
         for batch in self._left():
             read = replace(batch, bags=self.ids.dropped(batch.bags, self.step))
-            present.losses_T += self._train_on(read.to(self.device))
+            self._step_on(read.to(self.device))
             present.steps += 1
             present.seconds = time.perf_counter() - started
             on_step()
+        self._look_at_losses()
         active = self.active
         # Comparable for any weights of tasks.
         mean_T = present.losses_T / (present.steps * self.weight_T[active].cpu())
@@ -237,6 +240,7 @@ class Trainer:
             InputError: If weights are no longer finite, since such a state is useless.
         """
         self.average.put_back()
+        self._look_at_losses()
         lost = sum(not bool(parameter.isfinite().all()) for parameter in self.model.parameters())
         if total(lost, self.group, self.device):
             raise _diverged(self.step)
@@ -283,6 +287,8 @@ class Trainer:
 
     def _everybodys(self, part_B: Tensor) -> npt.NDArray[Any]:
         """The rows of all ranks."""
+        if self.group.size == 1:
+            return part_B.cpu().numpy()
         return gathered(part_B.to(self.device), 0, self.group)[0].cpu().numpy()
 
     def _left(self) -> Iterator[Batch]:
@@ -297,6 +303,26 @@ class Trainer:
         batch = replace(batch, bags=self.ids.known(batch.bags)).to(self.device)
         logits: Tensor = self.model(batch.bags, batch.value_BV)
         return logits
+
+    def _step_on(self, batch: Batch) -> None:
+        """Take one step, then look at the losses of the step before it."""
+        try:
+            losses_T = self._train_on(batch)
+        except Exception:
+            self._look_at_losses()  # a step after weights that are no numbers may fail in any way
+            raise
+        self._look_at_losses()
+        self._unseen = StepLosses.of(self.step, losses_T)
+
+    def _look_at_losses(self) -> None:
+        """Add the losses of the last step to the epoch's, if that is still to be done."""
+        unseen, self._unseen = self._unseen, None
+        if unseen is None:
+            return
+        losses_T = unseen.arrived()
+        if not losses_T.isfinite().all():
+            raise _diverged(unseen.step)
+        self.present.losses_T += losses_T
 
     def _train_on(self, batch: Batch) -> Tensor:
         """Take one step and return its losses."""
@@ -313,10 +339,7 @@ class Trainer:
             self.present.diagnostics[self.step] = report.scalars(names) | use.scalars(self.group)
         self.schedule.step()
         self.step += 1
-        losses_T = report.losses_T.cpu()
-        if not losses_T.isfinite().all():
-            raise _diverged(self.step)
-        return losses_T
+        return report.losses_T
 
     def _parts(self, batch: Batch, cut: TableCut) -> Iterator[Microbatch]:
         """The batch's pass through the network, in micro-batches if declared; each is released before the next."""
@@ -334,7 +357,8 @@ class Trainer:
         losses_T = cross_entropy(sampled_BT, batch.labels_BT[rows], share_BT[rows])
         active = self.active
         if len(active) < len(self.tasks):
-            losses_T, views = losses_T[active], tuple(views[place] for place in active)
+            # One by one: a list of places would have to be brought to the device.
+            losses_T, views = torch.stack([losses_T[p] for p in active]), tuple(views[place] for place in active)
         return Microbatch(losses_T, views, leaf_BE)
 
 
