@@ -161,7 +161,8 @@ def _autocast(device_type: str, *args: Any, **kwargs: Any) -> Any:
 def _dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:  # noqa: A002
     """Dropout; on CUDA it is an operation of its own, elsewhere a product with a drawn factor."""
     if not is_on_device(input) or not training or not 0 < p < 1 or inplace:
-        return _DROPOUT(input, p, training, inplace)
+        kept: Tensor = _DROPOUT(input, p, training, inplace)
+        return kept
     dropped: Tensor = torch.native_dropout(input, p, training)[0]
     return dropped
 
