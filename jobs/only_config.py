@@ -32,6 +32,19 @@ def only_config() -> Path:
     )
 
 
+def only_champion() -> str:
+    """The model URI of the champion of the only config.
+
+    Raises:
+        InputError: If there is no config, or several, or it is none.
+    """
+    if "_GRADOPS_COMPLETE" in os.environ:
+        return ""
+    from pipeline.config.toml import read_config
+
+    return f"models:/{read_config(only_config()).name}@champion"
+
+
 def _is_config(path: Path) -> bool:
     """Whether a file looks like a config: it has the sections of data and features, or extends another file.
 

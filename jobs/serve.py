@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from jobs.console import AsJson, err, show
+from jobs.only_config import only_champion
 
 
 def main(
@@ -16,7 +17,8 @@ def main(
         str,
         typer.Argument(
             help="models:/NAME@ALIAS, which is followed; models:/NAME/VERSION, another model URI, or a folder.",
-            show_default=False,
+            default_factory=only_champion,
+            show_default="the champion of the only config in this folder",
         ),
     ],
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",

@@ -9,7 +9,7 @@ from scipy.special import ndtri
 
 from pipeline.config.run import RunConfig
 from pipeline.daily.accuracy import CONFIDENCE, Beside, day_check, model_check
-from pipeline.daily.drift import Positives, Summary, comparable
+from pipeline.data.drift import Positives, Summary, comparable
 from pipeline.data.prepared import Prepared
 from pipeline.registry.gate import Check
 from pipeline.runs.run import Run

@@ -14,10 +14,10 @@ from functools import partial
 from pipeline.config.run import RunConfig
 from pipeline.daily.accuracy import Beside, accuracies
 from pipeline.daily.checks import day_checks, model_checks
-from pipeline.daily.drift import Summary, summary
 from pipeline.daily.history import History
 from pipeline.daily.record import DayRecord, Status
 from pipeline.data.counts import OneClassError
+from pipeline.data.drift import Summary, summary
 from pipeline.data.prepare import Preparation
 from pipeline.data.prepared import Prepared
 from pipeline.registry.gate import Check, Decision

@@ -11,7 +11,7 @@ from pipeline.comparison.confidence import BETTER, Interval
 from pipeline.comparison.point import Point
 from pipeline.comparison.summary import summary
 from pipeline.explanation.explanation import newest_explanation
-from pipeline.report import charts, courses, experts, tables
+from pipeline.report import charts, courses, days, experts, tables
 from pipeline.report.chosen import chosen
 from pipeline.report.page import chart, write_page
 from pipeline.report.results import Result
@@ -57,6 +57,7 @@ def write_report(result: Result, target: Path) -> None:
     lead, verdicts = summary(result.file), result.file.verdicts
     name = result.made["config"].get("name", result.name)  # a study may have a name of its own
     explanation = newest_explanation(result.path.parent.parent, name, result.made["data"])
+    found = days.days(result)
     figures = {
         "gains": charts.gains(result),
         "curves": courses.curves(result),
@@ -64,6 +65,8 @@ def write_report(result: Result, target: Path) -> None:
         "conflicts": courses.conflicts(result),
         "shares": experts.shares(result),
         "entropies": experts.entropies(result),
+        "drift": days.drift(found),
+        "shares_by_day": days.shares(found, result.tasks),
     }
     write_page(
         "report.html",
@@ -78,6 +81,7 @@ def write_report(result: Result, target: Path) -> None:
         chosen=chosen(result),
         labels=tables.labels(result),
         features=tables.features(result),
+        every_feature=tables.every_feature(result),
         metrics=tables.metrics(result) + tables.calibration(result),
         cost=tables.cost(result),
         serving=tables.serving(result),

@@ -51,6 +51,17 @@ def features(result: Result) -> Table | None:
     return Table("Features of which little is known", note, columns, rows[:20]) if rows else None
 
 
+def every_feature(result: Result) -> Table | None:
+    """The unknown and the unseen rows of every feature in each split; None if they were not counted."""
+    found = result.file.features
+    rows = [[name, *(_known(of_splits.get(split)) for split in _SPLITS)] for name, of_splits in found.items()]
+    return (
+        Table("All features", "rows without a value, and rows of unseen values", ["feature", *_SPLITS.values()], rows)
+        if rows
+        else None
+    )
+
+
 def _known(part: Mapping[str, int] | None) -> str:
     if part is None:
         return "-"

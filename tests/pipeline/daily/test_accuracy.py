@@ -12,9 +12,9 @@ import pytest
 
 from pipeline.daily.accuracy import Accuracy, Beside, day_check, is_chance, model_check, standard_errors
 from pipeline.daily.checks import least_ratio
-from pipeline.daily.drift import Positives
 from pipeline.daily.history import History
 from pipeline.daily.record import DayRecord
+from pipeline.data.drift import Positives
 from pipeline.evaluation.intervals import auc_influence
 from pipeline.training.resolve import load_config
 from tests.pipeline.daily.daily_shop import daily, open_shop, record

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipeline.daily.drift import Drift, comparable, summary
+from pipeline.data.drift import Drift, comparable, summary
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.training.resolve import load_config

@@ -1,13 +1,14 @@
-"""Drift: the difference of one day's rows from the training rows, feature by feature."""
+"""Drift: the difference of some rows, such as one day's, from the training rows, feature by feature."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import log
 
 import polars as pl
 
 from features.encoder import ID, LABEL, VALUE
+from features.spec import FeatureSpec
 from features.transforms import NULL, OUT_OF_VOCABULARY
 from pipeline.data.prepared import Prepared
 
@@ -37,6 +38,11 @@ class Drift:
     null: float | None
     unknown: float | None
     shift: float | None
+
+    @property
+    def size(self) -> float:
+        """The larger of the index and the size of the shift: what drifts are sorted by."""
+        return max(self.psi or 0.0, abs(self.shift or 0.0))
 
 
 @dataclass(frozen=True)
@@ -74,14 +80,10 @@ def summary(prepared: Prepared) -> Summary:
     """Compare the test rows of prepared data with its training rows, in memory for the ids of one feature."""
     spec = prepared.encoder().spec
     day, training = prepared.scan("test"), prepared.scan("train")
-    shifts = _shifts(day, training, list(spec.value_features))
-    found = []
-    for name in spec.features:
-        psi, null, unknown = _by_ids(day, training, name) if name in spec.id_features else (None, None, None)
-        found.append(Drift(name, psi, null, unknown, shifts.get(name)))
-    of_day, of_training = (_positives(rows, list(spec.tasks)) for rows in (day, training))
+    found = TrainingRows(training, spec).drifts(day)
+    of_day, of_training = (positives(rows, list(spec.tasks)) for rows in (day, training))
     return Summary(
-        drifts=tuple(sorted(found, key=lambda one: -max(one.psi or 0.0, abs(one.shift or 0.0)))),
+        drifts=tuple(sorted(found, key=lambda one: -one.size)),
         positives={task: (of_day[task], of_training[task]) for task in spec.tasks},
     )
 
@@ -92,18 +94,55 @@ def comparable(found: Summary, prepared: Prepared) -> list[Drift]:
     return [one for one in found.drifts if features[one.feature].is_comparable_by_day]
 
 
-def _by_ids(day: pl.LazyFrame, training: pl.LazyFrame, name: str) -> tuple[float, float, float]:
-    """The index, and the shares of null and of unknown entries on the day."""
-    counts = _counts(training, name).join(_counts(day, name), on="id", how="full", coalesce=True, suffix="_day")
-    counts = (
-        counts.fill_null(0)
-        .sort(["n", "id"], descending=[True, False])
-        .with_columns((pl.col("n", "n_day") / pl.col("n", "n_day").sum().clip(1)).name.suffix("_share"))
-    )
-    shares = counts.group_by(_group()).agg(pl.col("n_share", "n_day_share").sum())
-    psi = sum(_term(max(p, _LEAST), max(q, _LEAST)) for _, q, p in shares.iter_rows())
-    special = dict(counts.select("id", "n_day_share").iter_rows())
-    return psi, special.get(NULL, 0.0), special.get(OUT_OF_VOCABULARY, 0.0)
+@dataclass(frozen=True, eq=False)
+class TrainingRows:
+    """Encoded training rows that others are compared with; what is counted of them is kept between comparisons.
+
+    Args:
+        rows: The rows.
+        spec: Declares the features.
+    """
+
+    rows: pl.LazyFrame
+    spec: FeatureSpec
+    _kept: dict[str, pl.DataFrame] = field(default_factory=dict, init=False)
+
+    def drifts(self, day: pl.LazyFrame) -> list[Drift]:
+        """The drift of every feature in other encoded rows, in the order of the spec."""
+        shifts = self._shifts(day, list(self.spec.value_features))
+        found = []
+        for name in self.spec.features:
+            psi, null, unknown = self._by_ids(day, name) if name in self.spec.id_features else (None, None, None)
+            found.append(Drift(name, psi, null, unknown, shifts.get(name)))
+        return found
+
+    def _by_ids(self, day: pl.LazyFrame, name: str) -> tuple[float, float, float]:
+        """The index, and the shares of null and of unknown entries on the day."""
+        if name not in self._kept:
+            self._kept[name] = _counts(self.rows, name)
+        counts = self._kept[name].join(_counts(day, name), on="id", how="full", coalesce=True, suffix="_day")
+        counts = (
+            counts.fill_null(0)
+            .sort(["n", "id"], descending=[True, False])
+            .with_columns((pl.col("n", "n_day") / pl.col("n", "n_day").sum().clip(1)).name.suffix("_share"))
+        )
+        shares = counts.group_by(_group()).agg(pl.col("n_share", "n_day_share").sum())
+        psi = sum(_term(max(p, _LEAST), max(q, _LEAST)) for _, q, p in shares.iter_rows())
+        special = dict(counts.select("id", "n_day_share").iter_rows())
+        return psi, special.get(NULL, 0.0), special.get(OUT_OF_VOCABULARY, 0.0)
+
+    def _shifts(self, day: pl.LazyFrame, names: list[str]) -> dict[str, float]:
+        """The shift of each numeric value's mean, in standard deviations of the training rows."""
+        columns = [pl.col(VALUE + name) for name in names]
+        of_day = day.select(pl.len(), *(c.mean() for c in columns)).collect(engine="streaming").row(0)[1:]
+        if "" not in self._kept:  # no feature has an empty name
+            both = self.rows.select(
+                pl.len(), *(c.mean() for c in columns), *(c.std().name.suffix(" sd") for c in columns)
+            )
+            self._kept[""] = both.collect(engine="streaming")
+        _, *of_training = self._kept[""].row(0)
+        moved = zip(names, of_day, of_training, of_training[len(names) :], strict=False)
+        return {name: (mean - before) / deviation if deviation else 0.0 for name, mean, before, deviation in moved}
 
 
 def _counts(rows: pl.LazyFrame, name: str) -> pl.DataFrame:
@@ -125,17 +164,7 @@ def _term(p: float, q: float) -> float:
     return (p - q) * log(p / q)
 
 
-def _shifts(day: pl.LazyFrame, training: pl.LazyFrame, names: list[str]) -> dict[str, float]:
-    """The shift of each numeric value's mean, in standard deviations of the training rows."""
-    columns = [pl.col(VALUE + name) for name in names]
-    of_day = day.select(pl.len(), *(c.mean() for c in columns)).collect(engine="streaming").row(0)[1:]
-    both = training.select(pl.len(), *(c.mean() for c in columns), *(c.std().name.suffix(" sd") for c in columns))
-    _, *of_training = both.collect(engine="streaming").row(0)
-    moved = zip(names, of_day, of_training, of_training[len(names) :], strict=False)
-    return {name: (mean - before) / deviation if deviation else 0.0 for name, mean, before, deviation in moved}
-
-
-def _positives(rows: pl.LazyFrame, tasks: list[str]) -> dict[str, Positives]:
+def positives(rows: pl.LazyFrame, tasks: list[str]) -> dict[str, Positives]:
     """The positives of each task."""
     labels = [pl.col(LABEL + task) for task in tasks]
     counts = rows.select(*(one.sum() for one in labels), *(one.count().name.suffix(" known") for one in labels))
