@@ -99,7 +99,7 @@ class TrainConfig(Declared):
     lr: Annotated[float, Field(gt=0)] = 1e-3
     schedule: Literal["constant", "one_cycle", "warmup"] = "constant"
     task_weights: Literal["equal", "inverse_rate", "sqrt_inverse_rate", "inverse_entropy"] = "equal"
-    prior_bias: bool = False
+    prior_bias: bool = True
     keep_negatives: Annotated[float, Field(gt=0, le=1)] = 1.0
     calibration: Literal["none", "platt", "isotonic"] = "none"
     select_by: str = "auc"

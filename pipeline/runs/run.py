@@ -28,23 +28,24 @@ TREES, MEMBERS = "trees.safetensors", "members.safetensors"
 _FORMAT = 2
 # Keys about checkpoints do not change a run's result.
 _SAFETY = {"checkpoint_every", "keep_checkpoints"}
-# Keys that the first runs did not have: with their defaults they are left out, so that those runs are still found.
-_LATER = (
-    "start_from",
-    "weight_decay",
-    "select_by",
-    "decay_schedule",
-    "dropout_schedule",
-    "ema",
-    "gram_smoothing",
-    "ids",
-    "task_weights",
-    "prior_bias",
-    "keep_negatives",
-    "calibration",
-    "task_patience",
-    "task_snapshots",
-)
+# Keys that the first runs did not have, with the values that they had unsaid: there the keys are left out, so that
+# those runs are still found.
+_LATER: dict[str, Any] = {
+    "start_from": "",
+    "weight_decay": 0.0,
+    "select_by": "auc",
+    "decay_schedule": "constant",
+    "dropout_schedule": "constant",
+    "ema": 0.0,
+    "gram_smoothing": 0.0,
+    "ids": {},
+    "task_weights": "equal",
+    "prior_bias": False,
+    "keep_negatives": 1.0,
+    "calibration": "none",
+    "task_patience": 0,
+    "task_snapshots": False,
+}
 # Keys of [train] to the names that they had when the first runs were made: their fingerprints have these.
 _FIRST_NAMES = {"shuffle_shards": "lanes"}
 
@@ -187,8 +188,7 @@ def tables_of(config: RunConfig, encoder: Encoder) -> list[Table]:
 
 def depends_on(config: RunConfig, prepared: Prepared) -> dict[str, Any]:
     """Everything that decides a run's result."""
-    default = type(config.train)()
-    excluded = _SAFETY | {key for key in _LATER if getattr(config.train, key) == getattr(default, key)}
+    excluded = _SAFETY | {key for key, unsaid in _LATER.items() if getattr(config.train, key) == unsaid}
     content = config.train.model_dump(mode="json", exclude=excluded)
     train = {_FIRST_NAMES.get(key, key): value for key, value in content.items()}
     parts = {"format": _FORMAT, "data": prepared.fingerprint}

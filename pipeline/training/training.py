@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,12 +13,15 @@ from torch import Tensor
 from gradops.group import Alone, Group, total
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
+from pipeline.runs.changed_defaults import run_of_before
 from pipeline.runs.run import WEIGHTS, Epoch, Run, checkpoints_of, depends_on, find_run, run_folder
 from pipeline.runtime.signals import uninterrupted
 from pipeline.training.build import EVALUATION_BATCH, trainer_of
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.distributed import once
 from pipeline.training.trainer import Calibrators, Trainer, generator_seed
+
+_log = logging.getLogger(__name__)
 
 
 def train(
@@ -57,6 +61,8 @@ def train(
             for epoch in finished.history:
                 on_epoch(epoch)
             return finished
+        if group.rank == 0 and (sentence := run_of_before(config, prepared)):
+            _log.warning(sentence)
         # Dropout draws from the global generator.
         torch.manual_seed(generator_seed(config.train.seed, group.rank))
         trainer = trainer_of(config, prepared, group, evaluation_batch)
