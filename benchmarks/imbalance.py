@@ -73,6 +73,7 @@ lr = 1e-3
 schedule = "constant"
 table_optimizer = "rowwise_adagrad"
 table_lr = 0.05
+prior_bias = false
 """
 _RARE = """
 name = "rare"

@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection
 
 from mlflow.entities import RunStatus
 
+from features.errors import InputError
+from pipeline.runs.run import Run
 from pipeline.tracking.connection import STORE_ERRORS, StoreConnection, error_text, is_away
 from pipeline.tracking.database import check_database
 from pipeline.tracking.errors import AwayError
@@ -80,6 +82,16 @@ class StoreSession:
             f"{redacted_store_uri()} cannot be reached ({reason}), and nothing can be registered without it. "
             f"Trained runs are kept in {self.pending.runs}: once it is back the same command does the rest; "
             "`gradops doctor` lists pending runs"
+        )
+
+    def missing_error(self, run: Run) -> AwayError | InputError:
+        """The error that a run which has to be recorded by now is not."""
+        is_pending = any(one.fingerprint == run.fingerprint for one in self.pending.waiting())
+        if self._connection.is_away or is_pending:
+            return self.away_error()
+        return InputError(
+            f"{redacted_store_uri()} has no record of the run {run.folder}, which was trained with another store; set "
+            "MLFLOW_TRACKING_URI as it was then, or give `runs` another folder and train again"
         )
 
     def close_lost(self, recorder: Recorder, running: Callable[[], Collection[int]]) -> None:

@@ -178,10 +178,11 @@ class Tracker:
 
         Raises:
             AwayError: If the store is away.
+            InputError: If the run was recorded in another store.
         """
         for run_id in self.run_ids([run.fingerprint]):
             return run_id
-        raise self._session.away_error()
+        raise self._session.missing_error(run)
 
     def run_ids(self, fingerprints: Sequence[str]) -> list[str]:
         """The MLflow runs of those of some runs that are recorded."""
