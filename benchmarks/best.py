@@ -52,9 +52,13 @@ def _rivals(file: StudyFile) -> Iterator[str]:
     for model in file.chosen:
         for rival in file.baselines:
             own = {i.task: i for i in file.against_rivals if (i.system, i.against) == (model.name, rival)}
-            if own and (model is file.chosen[0] or model.is_network):
-                cells = [f"{i.delta:+.4f} [{i.low:+.4f}, {i.high:+.4f}]" for t in [*file.tasks, None] if (i := own[t])]
-                yield _row([f"{model.name} less {rival}", *cells])
+            if own and (model is file.chosen[0] or "network" in model.aliases):
+                cells = [
+                    f"{i.delta:+.4f} [{i.low:+.4f}, {i.high:+.4f}]{i.mark}"
+                    for t in [*file.tasks, None]
+                    if (i := own[t])
+                ]
+                yield _row([f"{model.name.partition(':')[0]} less {rival}", *cells])
 
 
 def _changes(file: StudyFile) -> Iterator[str]:

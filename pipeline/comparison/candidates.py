@@ -71,11 +71,11 @@ class Single:
 def pareto_optimal(tradeoffs: TradeOffs) -> list[Candidate]:
     """The Pareto-optimal candidates by validation AUC: no other is better on a task without being worse on another.
 
-    A safer one is among them even if another is better.
+    A safer one and the best network beside made models are among them even if another is better.
     """
     found = tradeoffs.candidates()
-    optimal = pareto_mask([[*c.auc.values()] for c in found])
-    return [one for one, on in zip(found, optimal, strict=True) if on or one.is_safer]
+    optimal, network = pareto_mask([[*c.auc.values()] for c in found]), _best_network(found)
+    return [one for one, on in zip(found, optimal, strict=True) if on or one.is_safer or one is network]
 
 
 def by_alias(found: Sequence[Candidate], tasks: Sequence[str]) -> dict[str, Candidate]:
@@ -90,13 +90,15 @@ def by_alias(found: Sequence[Candidate], tasks: Sequence[str]) -> dict[str, Cand
         where models made of several runs compete, ``network`` with the lowest Δm% of the networks for all tasks.
     """
     best = {f"best-{task}": max(found, key=lambda one: one.auc[task]) for task in tasks}
+    balanced, network = min(found, key=lambda one: (not one.is_safer, one.delta_m_pct)), _best_network(found)
+    return {"balanced": balanced, **best} | ({"network": network} if network else {})
+
+
+def _best_network(found: Sequence[Candidate]) -> Candidate | None:
+    """The network for all tasks with the lowest Δm%; None where no model that is made of several runs competes."""
     networks = [one for one in found if not one.run.members]
-    network = {"network": min(networks, key=_drop)} if networks and len(networks) < len(found) else {}
-    return {"balanced": min(found, key=lambda one: (not one.is_safer, _drop(one))), **best, **network}
-
-
-def _drop(candidate: Candidate) -> float:
-    return candidate.delta_m_pct
+    has_made = len(networks) < len(found)
+    return min(networks, key=lambda one: one.delta_m_pct, default=None) if has_made else None
 
 
 def best_run(runs: Sequence[Run], config: RunConfig) -> Run:
