@@ -38,6 +38,7 @@ _IN_THE_STORE = ("models:", "runs:", "mlflow-artifacts:")
 _REQUIREMENTS = (
     "mlflow-skinny",
     "numpy",
+    "orjson",
     "pandas",
     "polars",
     "polars-hash",

@@ -16,6 +16,7 @@ import polars as pl
 
 from features.errors import InputError
 from pipeline.serving.counted import Counted
+from pipeline.serving.json_text import written_json
 from pipeline.serving.requests import Limits, Request, read_request
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Answers:
                 request = read_request(body, scorer.columns, self._limits)
                 scored = scorer.request(request.rows)
             predictions = _predictions(request, scorer.outputs, scored.probability_NO)
-            return Answer(200, json.dumps({"predictions": predictions}), scored.counted)
+            return Answer(200, written_json({"predictions": predictions}), scored.counted)
         except InputError as error:
             return Answer.error(400, str(error))
         except (Exception, pl.exceptions.PanicException):

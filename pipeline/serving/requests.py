@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from pipeline.serving.columns import RequestRows, short
 
 # Models that were registered when columns had no file of their own import this one from here.
 from pipeline.serving.columns import frame_of as frame_of
+from pipeline.serving.json_text import read_json
 
 _BYTES, _ROWS = "GRADOPS_MAX_REQUEST_BYTES", "GRADOPS_MAX_REQUEST_ROWS"
 FORMATS = ("dataframe_split", "dataframe_records", "inputs", "instances")
@@ -99,7 +99,7 @@ def too_large(size: int, limits: Limits) -> str:
 
 def _content(body: bytes) -> dict[str, Any]:
     try:
-        content = json.loads(body)
+        content = read_json(body)
     except (ValueError, RecursionError) as error:
         raise InputError(f"the request's body is not readable as JSON ({short(error)})") from error
     if not isinstance(content, dict):
