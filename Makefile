@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 # Some machines forbid files of bytecode: each of the many processes that a test starts would compile the project anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup demo check test slow debug docs site pictures figures lock audit clean
+.PHONY: setup demo check test slow debug gpu docs site pictures figures lock audit clean
 
 setup: $(READY)
 
@@ -48,6 +48,12 @@ slow: setup
 debug: setup
 	rm -rf debug
 	MLFLOW_TRACKING_URI=sqlite:///debug/mlflow.db $(BIN)/gradops compare configs/debug.toml
+
+# The first thing to run on a GPU machine, after `make setup VARIANT=cuda`: exactness, steps, an epoch, ranks; at most
+# 8 minutes, no network. It takes the environment that is there: to set it up would bring that of the CPU.
+gpu:
+	@test -x $(BIN)/python || { echo 'There is no environment: run make setup VARIANT=cuda first.'; exit 1; }
+	$(BIN)/python -m benchmarks.gpu
 
 # docs/methods.md, from the methods' docstrings.
 docs: setup

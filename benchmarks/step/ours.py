@@ -45,9 +45,9 @@ def started(
     )
 
     def step(bags: Bags, labels_BT: Tensor) -> object:
-        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        with torch.autocast(labels_BT.device.type, torch.bfloat16, enabled=half):
             cut = model.cut(bags)
-            logits_BT, views = model.through(cut.leaf_BE, torch.empty(len(labels_BT), 0), cut.own_BX)
+            logits_BT, views = model.through(cut.leaf_BE, labels_BT.new_empty(len(labels_BT), 0), cut.own_BX)
         losses_T = mean_losses(logits_BT.float() if half else logits_BT, labels_BT)
         return optimizer.step(losses_T, features=views, pooled=cut)
 

@@ -34,7 +34,7 @@ class TrainConfig(Declared):
         micro_batch: Number of rows that go through the network at a time, to save memory with large batches; 0 for all
             rows of a step. The step is that of the whole batch.
         precision: Precision of the network's products in training; weights, gradients and Gram matrices stay in float32
-            or float64.
+            or float64. ``"tf32"`` is for CUDA devices.
         shuffle_shards: Number of separately shuffled stretches of a window of rows (:mod:`pipeline.data.batches`). With
             as many as the largest number of ranks that will ever share the run, ranks need not read each other's
             rows. The former name ``lanes`` is accepted.
@@ -94,7 +94,7 @@ class TrainConfig(Declared):
     max_steps: Annotated[int, Field(ge=0)] = 0
     batch_size: PositiveInt = 1024
     micro_batch: Annotated[int, Field(ge=0)] = 0
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
     shuffle_shards: Annotated[PositiveInt, Field(validation_alias=AliasChoices("shuffle_shards", "lanes"))] = 1
     lr: Annotated[float, Field(gt=0)] = 1e-3
     schedule: Literal["constant", "one_cycle", "warmup"] = "constant"
@@ -150,6 +150,11 @@ class TrainConfig(Declared):
         if self.decay_schedule != "constant" and not self.weight_decay:
             raise ValueError(
                 'train.decay_schedule changes train.weight_decay, which is 0: give it, or leave "constant"'
+            )
+        if self.precision == "tf32" and not self.device.startswith("cuda"):
+            raise ValueError(
+                f'train.precision "tf32" is of products on CUDA, found train.device "{self.device}": '
+                'leave "float32", or set "bfloat16"'
             )
         if self.micro_batch and self.gram_share < 1:
             raise ValueError("train.micro_batch and train.gram_share exclude each other: a share is of one pass")

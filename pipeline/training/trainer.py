@@ -33,6 +33,7 @@ from pipeline.training.expert_use import ExpertUse
 from pipeline.training.known_ids import KnownIds
 from pipeline.training.late_losses import StepLosses
 from pipeline.training.negatives import NegativeSampling
+from pipeline.training.precision import products_in
 from pipeline.training.schedules import Regularisation
 from pipeline.training.task_epochs import TaskEpochs
 from pipeline.training.weight_average import WeightAverage
@@ -331,7 +332,7 @@ class Trainer:
         cut = self.model.cut(batch.bags)
         diagnose = self.step % self.config.diagnose_every == 0
         use = ExpertUse(self.model.expert_gates() if diagnose else {})
-        with use.recorded():
+        with use.recorded(), products_in(self.config.precision):
             report = self.optimizer.step(self._parts(batch, cut), pooled=cut, diagnose=diagnose)
         self.average.after()
         if diagnose:

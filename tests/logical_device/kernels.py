@@ -16,6 +16,7 @@ from typing import Any
 from unittest.mock import patch
 
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
 
 from gradops.backward import readers
 from models.embedding import fused
@@ -34,7 +35,8 @@ def kernels_for_cpu() -> Iterator[None]:
 def _factor(node: Any, constant: Tensor, axis: int) -> Any:
     made = node._input_metadata[0]
     if not is_on_device(constant):
-        constant = constant.clone()
+        with _disable_current_modes():  # a mode is given the number in place of a number's tensor
+            constant = constant.clone()
         UNDECIDED.add(constant)
     told = SimpleNamespace(device=constant.device, dtype=made.dtype, shape=made.shape)
     return _FACTOR(SimpleNamespace(_input_metadata=[told]), constant, axis)

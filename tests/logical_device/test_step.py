@@ -6,11 +6,13 @@ why it must stay.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from features.errors import InputError
 from models.loss import cross_entropy
@@ -111,6 +113,45 @@ def test_a_step_waits_where_it_must(tmp_path: Path, shop: Shop, options: tuple[s
 
 def test_every_wait_has_a_reason() -> None:
     assert {place for waits in WAITS.values() for place in waits} == REASONS.keys()
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32"])
+def test_products_in_tf32_leave_the_gram_matrix_in_full_precision(
+    tmp_path: Path, shop: Shop, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    """The CPU's kernels know no TF32: what is looked at is the setting at the time of each product."""
+    config, prepared = shop(tmp_path, "train.device=cuda", "train.method=pcgrad", f"train.precision={precision}")
+    found: dict[str, set[str]] = {"products": set(), "Gram matrix": set()}
+    linear, double = torch.nn.functional.linear, Tensor.double
+    matmul = torch.backends.cuda.matmul
+
+    def forward(*args: Tensor) -> Tensor:
+        found["products"].add(matmul.fp32_precision)
+        return linear(*args)
+
+    def added(product_NTT: Tensor) -> Tensor:
+        if sys._getframe(1).f_code.co_name == "gramian":
+            found["Gram matrix"].add(matmul.fp32_precision)
+        return double(product_NTT)
+
+    before = matmul.fp32_precision
+    with logical_cuda():
+        trainer = trainer_of(config, prepared)
+        monkeypatch.setattr(torch.nn.functional, "linear", forward)
+        monkeypatch.setattr(Tensor, "double", added)
+        with pytest.raises(EnoughError):
+            trainer.epoch(_enough)
+    assert found == {"products": {"tf32" if precision == "tf32" else before}, "Gram matrix": {"ieee"}}
+    assert matmul.fp32_precision == before
+
+
+def _enough() -> None:
+    raise EnoughError
+
+
+def test_tf32_is_refused_on_the_cpu(tmp_path: Path, shop: Shop) -> None:
+    with pytest.raises(InputError, match='"tf32" is of products on CUDA'):
+        shop(tmp_path, "train.precision=tf32")
 
 
 def test_a_loss_that_is_no_number_is_told_with_its_step_and_not_saved(

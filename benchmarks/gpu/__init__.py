@@ -1,0 +1,1 @@
+"""What to run first on a machine with a GPU: ``make gpu``."""
