@@ -23,7 +23,7 @@ class Candidate:
         auc: Mean validation AUC of each task over the seeds.
         delta_m_pct: Mean relative drop of that AUC against the single-task models in percent; lower is better. NaN for
             a run without single-task models to compare it with.
-        is_safer: Whether it is to be ``balanced`` though another has a lower Δm%, from which it is not told apart.
+        is_safer: Whether it is to be ``balanced`` though another has a lower Δm%, on rows that have chosen it.
     """
 
     system: str

@@ -45,13 +45,14 @@ def closing_sentences(searched: Searched, rivals: Rivals) -> list[str]:
 
 
 def _safer(searched: Searched) -> Iterator[str]:
-    """The reason why the ensemble is chosen though another candidate has the better figures."""
-    best = min(searched.candidates(), key=lambda one: one.delta_m_pct)
-    for safer in (one for one in searched.candidates() if one.is_safer):
-        gain = fmean(best.auc.values()) - fmean(safer.auc.values())
+    """Why the ensemble or a single candidate is chosen."""
+    beside = searched.cross_fitted
+    if beside is not None:
+        taken = "taken" if beside.is_ensemble_taken else "not taken"
         yield (
-            f"`{best.system}` is {gain:+.4f} beside it on validation, which is within noise: a mean of many models is "
-            "safer than the best of many on the rows that chose it."
+            f"The ensemble is {taken}: chosen on one half of the validation rows and judged on the other, its mean AUC "
+            f"is {beside.ensemble:.4f}, that of the best single candidate {beside.single:.4f}, with a noise of "
+            f"{beside.noise:.4f}: the best of many is partly lucky on the rows that chose it, a mean of many less so."
         )
 
 

@@ -13,9 +13,10 @@ from pipeline.comparison.chosen_model import ChosenModel
 from pipeline.comparison.comparison import Comparison
 from pipeline.comparison.made_of import validation_rows
 from pipeline.comparison.point import Point
-from pipeline.comparison.safer import with_safer
+from pipeline.comparison.safer import CrossFitted, cross_fitted
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
+from pipeline.runs.plan import ENSEMBLE
 from pipeline.runs.run import Run
 from pipeline.search.further import FURTHER_CANDIDATES, FinishedRuns
 from pipeline.search.points import Baselines
@@ -57,7 +58,7 @@ class Searched:
         return self._candidates
 
     @cached_property
-    def _candidates(self) -> list[Candidate]:
+    def _made(self) -> list[Candidate]:
         baselines = Baselines.of(self.comparison)
         front = [
             Candidate(p.name, best_run(self._runs(p), self.config), p.val, baselines.delta_m_pct(p))
@@ -65,8 +66,18 @@ class Searched:
         ]
         if not self.config.search.preset:
             return front
-        found = [*front, *(one for further in FURTHER_CANDIDATES for one in further(self.finished))]
-        return with_safer(found, validation_rows(self.prepared), self.config.tasks)
+        return [*front, *(one for further in FURTHER_CANDIDATES for one in further(self.finished))]
+
+    @cached_property
+    def cross_fitted(self) -> CrossFitted | None:
+        """The best single candidate beside the ensemble; None without one."""
+        return cross_fitted(self._made, validation_rows(self.prepared), self.config.tasks)
+
+    @cached_property
+    def _candidates(self) -> list[Candidate]:
+        beside = self.cross_fitted
+        is_safer = beside is not None and beside.is_ensemble_taken
+        return [replace(one, is_safer=True) if is_safer and one.system == ENSEMBLE.name else one for one in self._made]
 
     @property
     def finished(self) -> FinishedRuns:
