@@ -8,9 +8,13 @@ Then four things are measured, each by itself with `--only`:
 - in process: requests of 1 to 500 rows on one core, with and without JSON, all rows' columns or one user's candidates,
   and by expressions as before (:mod:`benchmarks.serving.in_process`); POLARS_MAX_THREADS=1 gives those one thread, too;
 - requests: `gradops serve` and `mlflow models serve` in processes of their own, asked over loopback by clients that
-  each keep a connection; with the CPU time of the server;
-- soak: four clients send requests of 1, 10 and 100 rows, every tenth one bad; resident memory after a minute and at the
-  end.
+  each keep a connection; with the CPU time of the server. Beside them models of LightGBM and scikit-learn with as many
+  columns behind `mlflow models serve` (:mod:`benchmarks.serving.peers`). A server has the last core, clients the first;
+- soak: four clients send requests of some sizes, every tenth one bad, while the alias moves ten times between two equal
+  versions; resident memory after a minute and at the end.
+
+An idle machine of two cores needs under five minutes for
+`POLARS_MAX_THREADS=1 python -m benchmarks.serving --rows 60000 --sizes 1,500 --clients 1 --seconds 8`.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
@@ -35,8 +39,10 @@ import numpy as np
 import polars as pl
 import torch
 import typer
+from mlflow.tracking import MlflowClient
 
 from benchmarks.serving.in_process import measure, shared
+from benchmarks.serving.peers import peer_bodies, save_peers
 from pipeline.comparison.compare import compare
 from pipeline.comparison.comparison import comparison_fingerprint
 from pipeline.data.prepare import prepare
@@ -51,11 +57,12 @@ from pipeline.training.resolve import load_config
 
 ROOT = Path(__file__).parents[2]
 MODEL = "models:/clicklog@balanced"
+_LOCAL = ("--env-manager", "local")
 SERVERS = {
     "gradops serve": ("jobs", "serve", MODEL),
-    "mlflow models serve": ("mlflow", "models", "serve", "-m", MODEL, "--env-manager", "local"),
+    "mlflow models serve": ("mlflow", "models", "serve", "-m", MODEL, *_LOCAL),
 }
-ROUNDS, WARM_UP = 3, 60
+ROUNDS, WARM_UP, MOVES = 3, 60, 10
 
 
 def main(
@@ -65,6 +72,7 @@ def main(
     threads: int = 1,
     requests: int = 2000,
     sizes: str = "1,10,100,500",
+    clients: str = "1,4",
     only: str = "",
 ) -> None:
     """Measure files and requests, or soak a server.
@@ -75,7 +83,8 @@ def main(
         soak: Seconds of a soak, which replaces the other measurements.
         threads: Number of torch's threads, here and in the server.
         requests: Number of requests of each kind in process.
-        sizes: Their numbers of rows.
+        sizes: The numbers of rows of requests, in process and over HTTP.
+        clients: The numbers of clients over HTTP.
         only: `files`, `process` or `http` for one of the measurements.
     """
     torch.set_num_threads(threads)
@@ -89,14 +98,16 @@ def main(
             _in_process([int(size) for size in sizes.split(",")], requests)
         if only not in ("", "http"):
             return
-        bodies = _bodies()
-        for name, command in SERVERS.items():
+        asked = [int(size) for size in sizes.split(",")]
+        bodies = _bodies(asked)
+        served = {name: (command, bodies) for name, command in SERVERS.items()} | ({} if soak else _peers(asked))
+        for name, (command, own) in served.items():
             with _serving(command) as (port, process):
                 print(name)
                 if soak:
-                    _soak(port, process, bodies, soak)
+                    _soak(port, process, own, soak)
                 else:
-                    _requests(port, process, bodies, seconds)
+                    _requests(port, process, own, seconds, [int(count) for count in clients.split(",")])
 
 
 def _register(rows: int) -> None:
@@ -106,6 +117,18 @@ def _register(rows: int) -> None:
     prepared = prepare(config)
     with Tracker.open(config, prepared, RunGroup.comparison(comparison_fingerprint(config, prepared))) as tracker:
         register(compare(config, prepared, [tracker]), tracker)
+    MlflowClient().copy_model_version("models:/clicklog/1", "clicklog")  # for a soak's moves
+
+
+def _peers(sizes: Sequence[int]) -> dict[str, tuple[tuple[str, ...], Mapping[int, bytes]]]:
+    with fetched(MODEL) as folder:
+        scorer = Scorer.load(folder)
+    rows = pl.read_parquet("data/clicklog/**/*.parquet", n_rows=20_000)
+    bodies = peer_bodies(scorer, rows[: max(sizes)], sizes)
+    return {
+        f"{name} behind mlflow models serve": (("mlflow", "models", "serve", "-m", str(path), *_LOCAL), bodies)
+        for name, path in save_peers(scorer, rows, Path("peers")).items()
+    }
 
 
 def _files() -> None:
@@ -157,12 +180,12 @@ class _Silent:
         """Nothing."""
 
 
-def _bodies() -> dict[int, bytes]:
+def _bodies(sizes: Sequence[int]) -> dict[int, bytes]:
     """Number of rows of a request to the request's body: a row as a record, more as one user's candidates."""
-    rows = pl.read_parquet(next(Path("data/clicklog").rglob("*.parquet")), n_rows=500)
-    record = {"dataframe_records": rows[:1].to_dicts()}
-    parts = {n: json.loads(json.dumps(rows[:n].to_dict(as_series=False), default=str)) for n in (10, 100, 500)}
-    return {1: json.dumps(record, default=str).encode()} | {n: shared(part) for n, part in parts.items()}
+    rows = pl.read_parquet(next(Path("data/clicklog").rglob("*.parquet")), n_rows=max(sizes))
+    record = json.dumps({"dataframe_records": rows[:1].to_dicts()}, default=str).encode()
+    parts = {n: json.loads(json.dumps(rows[:n].to_dict(as_series=False), default=str)) for n in sizes}
+    return {n: record if n == 1 else shared(part) for n, part in parts.items()}
 
 
 @contextmanager
@@ -172,6 +195,8 @@ def _serving(command: Sequence[str]) -> Iterator[tuple[int, int]]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    own = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(own)})  # which the server inherits
     with Path("server.log").open("w") as log:
         started = subprocess.Popen(
             [sys.executable, "-m", *command, "--port", str(port)],
@@ -186,8 +211,10 @@ def _serving(command: Sequence[str]) -> Iterator[tuple[int, int]]:
                 raise SystemExit(Path("server.log").read_text()[-3000:])
             time.sleep(0.2)
         children = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
+        os.sched_setaffinity(0, {min(own)})
         yield port, int(children[0]) if children else started.pid
     finally:
+        os.sched_setaffinity(0, own)
         os.killpg(started.pid, signal.SIGKILL)
         started.wait()
 
@@ -220,11 +247,11 @@ def _client(port: int, bodies: list[tuple[bytes, int]], until: float) -> list[fl
     raise AssertionError
 
 
-def _requests(port: int, process: int, bodies: dict[int, bytes], seconds: float) -> None:
+def _requests(port: int, process: int, bodies: Mapping[int, bytes], seconds: float, numbers: Sequence[int]) -> None:
     print("rows a request, clients: p50 ms, p95, p99, requests/s, rows/s, CPU ms of the server a request")
     _client(port, [(body, 200) for body in bodies.values()], time.perf_counter() + 3)
     for rows, body in bodies.items():
-        for clients in (1, 4):
+        for clients in numbers:
             until, cpu = time.perf_counter() + seconds, _cpu_seconds(process)
             with ThreadPoolExecutor(clients) as pool:
                 found = [pool.submit(_client, port, [(body, 200)], until) for _ in range(clients)]
@@ -240,7 +267,7 @@ def _cpu_seconds(process: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _soak(port: int, process: int, bodies: dict[int, bytes], seconds: float) -> None:
+def _soak(port: int, process: int, bodies: Mapping[int, bytes], seconds: float) -> None:
     bad = [(b'{"dataframe_records": [{}]}', 400)]
     mixed = ([(body, 200) for body in bodies.values()] * 3) + bad
     begin = time.perf_counter()
@@ -248,6 +275,9 @@ def _soak(port: int, process: int, bodies: dict[int, bytes], seconds: float) -> 
         found = [pool.submit(_client, port, mixed, begin + seconds) for _ in range(4)]
         time.sleep(min(WARM_UP, seconds / 2))
         before = _resident(process)
+        for move in range(MOVES):
+            time.sleep(max(begin + seconds - time.perf_counter(), 0) / (MOVES + 1 - move))
+            MlflowClient().set_registered_model_alias("clicklog", "balanced", str(2 - move % 2))
         for client in found:
             client.result()
     after, requests = _resident(process), sum(len(client.result()) for client in found)

@@ -62,7 +62,7 @@ def contents(draw: st.DrawFn) -> Any:
     some = draw(st.lists(rows(), max_size=3))
     columns = {name: [row.get(name) for row in some] for name in ROW}
     shared = {name: value for name, value in ROW.items() if name != "price"}
-    content = draw(
+    content: dict[str, Any] = draw(
         st.sampled_from(
             [
                 {draw(st.sampled_from(_KEYS[:3])): some},
@@ -120,7 +120,7 @@ def answered(body: bytes, answers: Answers) -> Answer:
     return answer
 
 
-def fuzzed(examples: int) -> Any:
+def fuzzed(examples: int) -> settings:
     quick = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large)
     return settings(max_examples=examples, deadline=None, suppress_health_check=quick)
 
