@@ -16,7 +16,7 @@ from pipeline.data.prepared import Prepared
 from pipeline.runs.changed_defaults import run_of_before
 from pipeline.runs.run import WEIGHTS, Epoch, Run, checkpoints_of, depends_on, find_run, run_folder
 from pipeline.runtime.signals import uninterrupted
-from pipeline.training.build import EVALUATION_BATCH, trainer_of
+from pipeline.training.build import EVALUATION_BATCH, device_of, trainer_of
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.distributed import once
 from pipeline.training.trainer import Calibrators, Trainer, generator_seed
@@ -54,8 +54,9 @@ def train(
             not fused, or a checkpoint is of another run or cannot be written. The last whole checkpoint is kept then.
     """
     torch.set_num_threads(config.train.threads)
-    checkpoints = _checkpoints(config, prepared, group)
-    with torch.random.fork_rng(devices=[]), checkpoints.alone():
+    checkpoints, device = _checkpoints(config, prepared, group), device_of(config.train.device)
+    # Dropout on CUDA draws from a generator of the device's own.
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), checkpoints.alone():
         finished = once(lambda: find_run(config, prepared), group)
         if finished is not None:  # by another process, while this one waited for the lock
             for epoch in finished.history:

@@ -104,7 +104,9 @@ def test_dropout_goes_on_from_the_position_of_its_device(tmp_path: Path, shop: S
         with at_step(3, kill), pytest.raises(KilledError):
             train(*stopped)
         torch.cuda.manual_seed(99)
+        before = torch.cuda.get_rng_state()
         assert_same(train(*stopped), unbroken)
+        assert torch.equal(torch.cuda.get_rng_state(), before), "a run leaves the generators of a process as they were"
 
 
 @pytest.mark.parametrize("table_kernel", ["plain", pytest.param("fused", marks=pytest.mark.slow)])
