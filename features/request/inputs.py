@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,12 +48,12 @@ class Inputs:
             VALUES: np.stack(values, axis=1) if values else np.empty((encoded.rows, 0), np.float32),
         }
         if self.weighted:
-            found[WEIGHTS] = np.concatenate([*self._weights(encoded)])
+            found[WEIGHTS] = np.concatenate([*self._weights(parts)])
         return found
 
-    def _weights(self, encoded: Encoded) -> Iterator[npt.NDArray[np.float32]]:
+    def _weights(self, parts: Mapping[str, Part]) -> Iterator[npt.NDArray[np.float32]]:
         for name in self.ids:
-            part = encoded.whole().parts[name]
+            part = parts[name]
             if part.weight_E is not None:
                 yield part.weight_E
             elif name in self.means:
