@@ -46,11 +46,11 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Train single-task models and every method, compare them, and register the Pareto-optimal models."""
+    from jobs.preparing import prepared_with_bars
     from jobs.progress import TrainingProgress, check_resources
     from pipeline.comparison.compare import compare
     from pipeline.comparison.comparison import comparison_fingerprint, plan_boosting, plan_candidates, plan_networks
     from pipeline.comparison.verdicts import verdicts
-    from pipeline.data.prepare import prepare
     from pipeline.registry.register import register_comparison
     from pipeline.tracking.group import RunGroup
     from pipeline.tracking.tracker import Tracker
@@ -60,7 +60,7 @@ def main(
     options = [f"{key}={value}" for key, value in chosen.items() if value is not None]
     options += [] if methods is None else [f"compare.methods={split_methods(methods)}"]
     loaded = load_config(config, [*overrides, *options])
-    prepared = prepare(loaded)
+    prepared = prepared_with_bars(loaded)
     planned = plan_networks(loaded)
     resources = check_resources(planned, prepared, loaded.compare.workers)
     with (

@@ -27,8 +27,20 @@ FAILED, WRONG_INPUT, REFUSED, LOCKED = 1, 2, 3, 4
 out = Console(width=None if sys.stdout.isatty() else 10_000)
 err = Console(stderr=True)
 
+
+def _announced(ctx: typer.Context, config: Path) -> Path:
+    """Name a command's config at once: what it needs takes seconds to import. One that was found has been named."""
+    source = ctx.get_parameter_source("config")
+    if source is not None and source.name == "COMMANDLINE" and not ctx.resilient_parsing:
+        err.print(f"config: {config}", highlight=False, markup=False, soft_wrap=True)
+    return config
+
+
 _config = typer.Argument(
-    help="TOML file of the run.", default_factory=only_config, show_default="the only one in this folder"
+    help="TOML file of the run.",
+    default_factory=only_config,
+    show_default="the only one in this folder",
+    callback=_announced,
 )
 Config = Annotated[Path, _config]
 _set = typer.Option(

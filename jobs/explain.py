@@ -42,7 +42,7 @@ def main(
     """Say by how much each task's AUC drops when a column is shuffled; an interrupted command goes on where it was."""
     import torch
 
-    from pipeline.data.prepare import prepare
+    from jobs.preparing import prepared_with_bars
     from pipeline.explanation.explain import Explaining, Setting
     from pipeline.explanation.own_data import is_of_data
     from pipeline.explanation.summary import summary
@@ -55,7 +55,7 @@ def main(
     torch.set_num_threads(1)  # each worker is a thread of its own
     loaded = load_config(config, overrides)
     with require_store("nothing is explained; give the command again once it is back"), fetched(model) as folder:
-        scorer, prepared = Scorer.load(folder), prepare(loaded)
+        scorer, prepared = Scorer.load(folder), prepared_with_bars(loaded)
         is_own = is_of_data(folder, prepared)
     work = Explaining(loaded, prepared, scorer, model, is_own, Setting(rows, repeats, seed))
     with _Shown() as shown:

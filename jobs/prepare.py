@@ -30,14 +30,15 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Split raw data, fit the encoders on the training rows, and write the encoded rows; finished data is kept."""
+    from jobs.preparing import PreparingBars
     from pipeline.data.notes import feature_notes, label_notes
     from pipeline.data.prepare import Preparation
     from pipeline.runtime.executor import EXECUTORS
     from pipeline.training.resolve import load_config
 
     loaded = load_config(config, overrides)
-    with EXECUTORS[engine]() as workers:
-        preparation = Preparation.of(loaded, workers)
+    with EXECUTORS[engine]() as workers, PreparingBars() as bars:
+        preparation = Preparation.of(loaded, bars.shown(workers))
         prepared = preparation.prepared()
     splits, begin = prepared.manifest["splits"], _beginnings(prepared.split)
     base = prepared.manifest.get("grown_from")

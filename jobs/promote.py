@@ -50,7 +50,7 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Judge a registered version against the champion on held-out rows, and put it in service if it passes."""
-    from pipeline.data.prepare import prepare
+    from jobs.preparing import prepared_with_bars
     from pipeline.registry.promotion import decide, promote
     from pipeline.tracking.connection import require_store
     from pipeline.training.resolve import load_config
@@ -58,7 +58,7 @@ def main(
     _check_one_way(version, alias, prefer, at_least)
     allowed = ["gate.allow_signature_change=true"] if allow_signature_change else []
     loaded = load_config(config, [*overrides, *allowed])
-    prepared = prepare(loaded)
+    prepared = prepared_with_bars(loaded)
     with require_store("once it is back the same command does the rest"):
         chosen = version or _chosen(loaded, prepared, alias, prefer, at_least)
         decision = (decide if dry_run else promote)(loaded, prepared, chosen)

@@ -69,16 +69,16 @@ def main(
     # Written at once: the libraries that train take seconds to import.
     err.print(_beginning(read_config(config, changes)), highlight=False, markup=False, soft_wrap=True)
 
+    from jobs.preparing import prepared_with_bars
     from jobs.progress import TrainingProgress, check_resources
     from pipeline.comparison.comparison import plan_boosting, plan_networks
     from pipeline.comparison.verdicts import verdicts
-    from pipeline.data.prepare import prepare
     from pipeline.search.search import Search
     from pipeline.search.study import Study
     from pipeline.training.resolve import load_config
 
     loaded = load_config(config, changes)
-    prepared = prepare(loaded)
+    prepared = prepared_with_bars(loaded)
     search = Search(loaded, prepared, Study(loaded, prepared), begun)
     planned = [*plan_networks(search.compared), *plan_boosting(search.compared)]
     check_resources(plan_networks(search.compared), prepared, loaded.search.workers)

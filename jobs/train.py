@@ -30,15 +30,15 @@ def main(
     ] = False,
 ) -> None:
     """Train one model, unless it is trained already, and record it in MLflow; torchrun spreads it over ranks."""
+    from jobs.preparing import prepared_with_bars
     from jobs.progress import check_resources
-    from pipeline.data.prepare import prepare
     from pipeline.runs.plan import PlannedRun, System
     from pipeline.training.distributed import on_first, once, rank_group
     from pipeline.training.resolve import load_config
     from pipeline.training.runner import find_or_train
 
     loaded = load_config(config, overrides)
-    prepared = prepare(loaded)  # the first rank to arrive prepares the data; the others wait
+    prepared = prepared_with_bars(loaded)  # the first rank to arrive prepares the data; the others wait
     planned = [PlannedRun(System(loaded.train.method), loaded)]
     with rank_group(checked=checked) as group, ExitStack() as stack:
         resources = once(lambda: check_resources(planned, prepared, workers=1), group)
