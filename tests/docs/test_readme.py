@@ -66,18 +66,18 @@ def test_the_readmes_commands_lead_from_a_csv_to_an_answered_request() -> None:
 
 def assert_answers(words: list[str], port: int, row: dict[str, Any]) -> None:
     """A server that a command starts says where it listens, scores a row, and ends in order."""
-    server = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-    try:
-        assert server.stdout is not None
-        assert f"is served at http://127.0.0.1:{port}" in server.stdout.readline()
-        wait_until(lambda: is_up(port), 60)
-        with urllib.request.urlopen(asked(port, row), timeout=60) as answer:
-            (scores,) = json.loads(answer.read())["predictions"]
-        assert {*scores} == {"purchase", "cart"}
-        assert all(0 < score < 1 for score in scores.values())
-    finally:
-        server.terminate()
-        assert server.wait(60) == 0
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            assert f"is served at http://127.0.0.1:{port}" in server.stdout.readline()
+            wait_until(lambda: is_up(port), 60)
+            with urllib.request.urlopen(asked(port, row), timeout=60) as answer:
+                (scores,) = json.loads(answer.read())["predictions"]
+            assert {*scores} == {"purchase", "cart"}
+            assert all(0 < score < 1 for score in scores.values())
+        finally:
+            server.terminate()
+            assert server.wait(60) == 0
 
 
 def is_up(port: int) -> bool:

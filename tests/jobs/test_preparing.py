@@ -49,10 +49,10 @@ def test_work_that_is_shown_is_the_same_work(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["prepare", "train", "compare", "search", "promote"])
 def test_the_first_line_comes_within_a_second_of_work(command: str) -> None:
     words = [*GRADOPS, command, "absent.toml"]
-    started = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
-    assert started.stderr is not None
-    assert started.stderr.readline() == "config: absent.toml\n"
-    fields = Path(f"/proc/{started.pid}/stat").read_text().rpartition(")")[2].split()
-    ticks = int(fields[11]) + int(fields[12])  # of the process itself, whatever else the machine does
-    started.communicate()
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as started:
+        assert started.stderr is not None
+        assert started.stderr.readline() == "config: absent.toml\n"
+        fields = Path(f"/proc/{started.pid}/stat").read_text().rpartition(")")[2].split()
+        ticks = int(fields[11]) + int(fields[12])  # of the process itself, whatever else the machine does
+        started.communicate()
     assert ticks / 100 < 1.0
