@@ -61,7 +61,7 @@ def test_a_typo_is_exit_code_2_and_one_message(command: str) -> None:
     [
         (["bogus"], "There is no command 'bogus'; the commands are: doctor, fetch, synth,"),
         (["serch", DEBUG], "There is no command 'serch'; did you mean `search`?"),
-        (["fetch", "cens"], "Invalid value for 'source': 'cens' is not one of census; did you mean `census`?"),
+        (["fetch", "cens"], "'cens' is not one of census, movielens; did you mean `census`?"),
         (["synth", "clicklg"], "'clicklg' is not one of clicklog; did you mean `clicklog`?"),
         (["compare", DEBUG, "--ties", "ordnal"], "is not one of average, ordinal; did you mean `ordinal`?"),
         (["daily", DEBUG, "--date", "31.1."], "Invalid value for '--date': '31.1.' is no day such as 2026-01-31"),
