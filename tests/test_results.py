@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.best import tables
 from pipeline.comparison.point import Point
 from pipeline.report.results import Result, load_result
 from pipeline.runs.plan import BOOSTING, SINGLE_TASK, UNIFORM
@@ -54,6 +55,12 @@ def test_every_row_is_that_of_its_file(file: Path) -> None:
     for point in result.points if result.kind == "comparison" else ():
         name = point.name if point.name in (SINGLE_TASK.name, BOOSTING.name) else f"`{point.name}`"
         assert figures(result, point) in [row[:5] for row in rows_of(name)], name
+
+
+@pytest.mark.parametrize("file", sorted(RESULTS.glob("best-*.json")), ids=lambda file: file.stem)
+def test_every_line_on_a_search_is_that_of_its_file(file: Path) -> None:
+    document = (ROOT / "docs" / "results-best.md").read_text().splitlines()
+    assert {line for line in tables(file) if line} <= {*document}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -26,7 +26,7 @@ def _said(*arguments: str) -> str:
     code, out, err = run(*arguments)
     assert code == 2
     assert not out.strip()
-    lines = [line for line in err.splitlines() if not line.startswith("1 network needs")]
+    lines = [line for line in err.splitlines() if not line.startswith(("1 network needs", "config: "))]
     return "\n".join(lines).replace(str(Path.cwd()), "/home/me/shop")
 
 
