@@ -57,7 +57,7 @@ def test_every_row_is_that_of_its_file(file: Path) -> None:
         assert figures(result, point) in [row[:5] for row in rows_of(name)], name
 
 
-@pytest.mark.parametrize("file", sorted(RESULTS.glob("best-*.json")), ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", sorted((RESULTS / "best").glob("*.json")), ids=lambda file: file.stem)
 def test_every_line_on_a_search_is_that_of_its_file(file: Path) -> None:
     document = (ROOT / "docs" / "results-best.md").read_text().splitlines()
     assert {line for line in tables(file) if line} <= {*document}
