@@ -113,6 +113,7 @@ class Search:
                 tracker.close_lost(self.study.running)
                 self.study.end(ended=False)
                 comparison = self._compared(tracker, callbacks)
+                self.study.give_back_lost()  # no worker does it if the budget is over already
                 self.study.fill()
             baselines = Baselines.of(comparison)
             longest = self.budget.longest_run(_seconds(comparison))

@@ -82,6 +82,10 @@ class Study:
             if place not in kept:
                 study.enqueue_trial(choices.get(place) or prescribed, user_attrs={PLACE: place})
 
+    def give_back_lost(self) -> None:
+        """Let the trials wait again whose workers were killed."""
+        self._watch.give_back_lost(self._study())
+
     def _horizon(self, kept: Mapping[int, FrozenTrial]) -> int:
         """Number of places that have a trial. Under a preset few are ahead of those begun: most budgets end before."""
         if not self._search.preset:
@@ -92,7 +96,7 @@ class Study:
     def take(self) -> Iterator[Trial | None]:
         """A trial for this process alone; None if no trial waits. A trial unfinished at the end waits again."""
         study = self._study()
-        self._watch.give_back_lost(study)
+        self.give_back_lost()
         self.fill()
         for waiting in self._waiting():
             with self._watch.hold(waiting) as is_held:
