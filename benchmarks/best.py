@@ -47,17 +47,12 @@ def _rivals(file: StudyFile) -> Iterator[str]:
     for rival in file.baselines:
         yield _aucs(rival, {task: file.metrics["test"][rival][task]["auc"] for task in file.tasks})
     for model in file.chosen:
-        role = ", ".join(model.aliases) or "best network"
-        yield _aucs(f"**{model.name}** ({role})", model.test)
+        yield _aucs(f"**{model.name}** ({model.role})", model.test)
     for model in file.chosen:
         for rival in file.baselines:
             own = {i.task: i for i in file.against_rivals if (i.system, i.against) == (model.name, rival)}
             if own and (model is file.chosen[0] or "network" in model.aliases):
-                cells = [
-                    f"{i.delta:+.4f} [{i.low:+.4f}, {i.high:+.4f}]{i.mark}"
-                    for t in [*file.tasks, None]
-                    if (i := own[t])
-                ]
+                cells = [str(own[task]) for task in [*file.tasks, None]]
                 yield _row([f"{model.name.partition(':')[0]} less {rival}", *cells])
 
 

@@ -22,7 +22,6 @@ from jobs.searching import SearchDisplay, in_short
 from jobs.tables import Figures
 
 if TYPE_CHECKING:
-    from pipeline.comparison.chosen_model import ChosenModel
     from pipeline.config.run import RunConfig
     from pipeline.registry.register import Registered
     from pipeline.search.searched import Searched
@@ -168,16 +167,12 @@ def _chosen_table(searched: Searched) -> Figures:
     tasks = searched.config.tasks
     splits = {split: {row.system: row.auc for row in searched.comparison.table(split)} for split in ("val", "test")}
     rows = [(name, splits["val"][name], splits["test"][name]) for name in splits["val"]]
-    rows += [(_titled(model), model.val, model.test) for model in searched.models]
+    rows += [(f"{model.name} ({model.role})", model.val, model.test) for model in searched.models]
     cells = [
         [name, *(f"{val[t]:.4f} → {test[t]:.4f}" for t in tasks), f"{_mean(val, tasks)} → {_mean(test, tasks)}"]
         for name, val, test in rows
     ]
     return Figures(["chosen by validation", *tasks, "average"], cells, "AUC on validation → on test")
-
-
-def _titled(model: ChosenModel) -> str:
-    return f"{model.name} ({', '.join(model.aliases) or 'best network'})"
 
 
 def _mean(auc: dict[str, float], tasks: Sequence[str]) -> str:

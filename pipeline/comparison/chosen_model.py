@@ -26,6 +26,11 @@ class ChosenModel:
     test: dict[str, float]
 
     @property
+    def role(self) -> str:
+        """Its aliases, for people."""
+        return ", ".join(self.aliases) or "best network"
+
+    @property
     def is_network(self) -> bool:
         """Whether it is one network for all tasks."""
         return self.trial is not None

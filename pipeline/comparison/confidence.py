@@ -41,6 +41,9 @@ class Interval:
         """``▲`` if the whole interval is above 0, ``▼`` if it is below 0, else empty."""
         return BETTER if self.low > 0 else WORSE if self.high < 0 else ""
 
+    def __str__(self) -> str:
+        return f"{self.delta:+.4f} [{self.low:+.4f}, {self.high:+.4f}]{self.mark}"
+
 
 @dataclass(frozen=True)
 class Confidence:

@@ -21,14 +21,10 @@ def chosen(result: Result) -> Table | None:
         for name in file.baselines
     ]
     for model in file.chosen:
-        rows.append(_row(f"{model.name} ({', '.join(model.aliases) or 'best network'})", model.val, model.test))
+        rows.append(_row(f"{model.name} ({model.role})", model.val, model.test))
         for rival in file.baselines:
             own = {i.task: i for i in file.against_rivals if (i.system, i.against) == (model.name, rival)}
-            shown = [
-                f"{i.delta:+.4f} [{i.low:+.4f}, {i.high:+.4f}]{i.mark}"
-                for task in [*file.tasks, None]
-                if (i := own.get(task)) is not None
-            ]
+            shown = [str(own[task]) for task in [*file.tasks, None] if task in own]
             rows += [[f"… less {rival}", *shown]] if shown else []
     note = (
         f"AUC on validation, which has chosen among {len(file.points)} trials → on test, which has not; below it the "

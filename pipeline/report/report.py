@@ -128,8 +128,7 @@ def _differences(result: Result, point: Point, task: str | None) -> tuple[Differ
 def _line(interval: Interval) -> DifferenceLine:
     verdict = "" if not interval.mark else "better" if interval.mark == BETTER else "worse"
     short = "u" if interval.against == UNIFORM.name else "s"
-    text = f"{short} {interval.delta:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}]{interval.mark}"
-    return DifferenceLine(text, verdict or "same")
+    return DifferenceLine(f"{short} {interval}", verdict or "same")
 
 
 def _notes(result: Result) -> list[str]:

@@ -50,9 +50,7 @@ class Rivals:
         """How a model compares with each rival, and whether it is never worse."""
         for rival in self.names:
             parts = [
-                f"{i.task or 'average'} {_shown(i)}"
-                for i in self.intervals
-                if (i.system, i.against) == (model.name, rival)
+                f"{i.task or 'average'} {i}" for i in self.intervals if (i.system, i.against) == (model.name, rival)
             ]
             yield f"Test AUC against `{rival}`: {', '.join(parts)}." if parts else f"It is `{rival}` itself."
 
@@ -79,7 +77,7 @@ def verdict(mean: float, intervals: Sequence[Interval], means: Mapping[str, floa
         unjudged: Tasks with too few labels to be judged.
     """
     judged = [i for i in intervals if i.task not in unjudged]
-    below = [f"{i.task or 'on average'} {_shown(i)} against `{i.against}`" for i in judged if i.mark == WORSE]
+    below = [f"{i.task or 'on average'} {i} against `{i.against}`" for i in judged if i.mark == WORSE]
     found = f"beyond noise it is below a rival: {', '.join(below)}" if below else "it is below no rival beyond noise"
     few = f" ({', '.join(unjudged)}: under {FEW_LABELS} test rows of the rarer class, not judged)" if unjudged else ""
     best = max(means, key=lambda name: means[name])
@@ -88,7 +86,3 @@ def verdict(mean: float, intervals: Sequence[Interval], means: Mapping[str, floa
         f"On the test rows {found}{few}; its mean AUC of {mean:.4f} is {word} the {means[best]:.4f} of the best rival, "
         f"`{best}`."
     )
-
-
-def _shown(interval: Interval) -> str:
-    return f"{interval.delta:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}]{interval.mark}"
