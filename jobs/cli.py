@@ -1,7 +1,8 @@
 """The command `gradops`: the list of its commands, and the message and exit code of each error.
 
-Exit codes: 0: done; 1: any error not named here; 2: the user's input is wrong; 3: the gate refused a model; 4: another
-run holds the lock; 130: interrupted by Ctrl-C or SIGTERM, with everything saved, so that the same command continues.
+Exit codes: 0: done; 1: any error not named here; 2: the user's input is wrong; 3: the gate refused a model, or
+`skew --fail-above` found more; 4: another run holds the lock; 130: interrupted by Ctrl-C or SIGTERM, with everything
+saved, so that the same command continues.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ COMMANDS = (
     "score",
     "serve",
     "export",
+    "skew",
     "daily",
     "clean",
     "completion",

@@ -9,6 +9,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from jobs.console import AsJson, Bars, err, file_notes, show
+from jobs.sampling import MEGABYTES, SHARE, Megabytes, Sample, Share
 
 _Model = Annotated[
     str,
@@ -31,20 +32,25 @@ def main(
     model: _Model,
     keep: _Keep = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Remove other scores in OUT first.")] = False,
+    sample: Sample = None,
+    share: Share = SHARE,
+    sample_megabytes: Megabytes = MEGABYTES,
     as_json: AsJson = False,
 ) -> None:
     """Score Parquet files with a registered model; after an interruption the same command writes the missing parts."""
     from pipeline.data.notes import feature_notes
     from pipeline.registry.packaging import fetched
     from pipeline.serving.batch import Scoring
+    from pipeline.serving.sample.parts import PartSample
     from pipeline.serving.scorer import Scorer
     from pipeline.tracking.connection import require_store
 
     kept = None if keep is None else [name.strip() for name in keep.split(",") if name.strip()]
     with require_store("nothing is scored; give the command again once it is back"), fetched(model) as folder:
         scorer = Scorer.load(folder)
+    sampled = None if sample is None else PartSample(sample, share, sample_megabytes << 20)
     with _Shown() as shown:
-        summary = Scoring.of(scorer, source, out, kept).run(shown, overwrite=overwrite)
+        summary = Scoring.of(scorer, source, out, kept, sampled).run(shown, overwrite=overwrite)
     found = f", {summary['found_done']} of them found done" if summary["found_done"] else ""
     text = f"{out}: {summary['rows']} rows in {summary['parts']} part(s){found}, tasks {', '.join(summary['tasks'])}"
     text += f", scores {', '.join(summary['outputs'])}" if "outputs" in summary else ""

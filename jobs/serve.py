@@ -10,6 +10,7 @@ import typer
 
 from jobs.console import AsJson, err, show
 from jobs.only_config import only_champion
+from jobs.sampling import MEGABYTES, SHARE, Megabytes, Sample, Share
 
 
 def main(
@@ -26,6 +27,9 @@ def main(
     threads: Annotated[int, typer.Option(help="Threads of a network's products.", min=1)] = 1,
     waiting: Annotated[int, typer.Option(help="Requests in progress or waiting; further ones get a 503.", min=1)] = 64,
     follow: Annotated[float, typer.Option(help="Seconds between two looks at the alias.", min=0.1)] = 10.0,
+    sample: Sample = None,
+    share: Share = SHARE,
+    sample_megabytes: Megabytes = MEGABYTES,
     as_json: AsJson = False,
 ) -> None:
     """Serve a registered model over HTTP: POST /invocations, GET /health, /version and /metrics."""
@@ -34,13 +38,15 @@ def main(
     from pipeline.registry.following import follow as follow_alias
     from pipeline.registry.following import load_version
     from pipeline.serving.lean_server import LeanServer, serve
+    from pipeline.serving.sample.live import LiveSample
     from pipeline.serving.scorer import Scorer
     from pipeline.tracking.connection import require_store
 
     torch.set_num_threads(threads)
     with require_store("nothing is served; give the command again once it is back"):
         scorer, number = load_version(model)
-    server = LeanServer(scorer, _about(model, scorer, number), waiting)
+    sampled = None if sample is None else LiveSample(sample, share, sample_megabytes << 20)
+    server = LeanServer(scorer, _about(model, scorer, number), waiting, sampled)
 
     def moved(scorer: Scorer, number: int | None) -> None:
         server.replace(scorer, _about(model, scorer, number))
@@ -51,6 +57,8 @@ def main(
     show(f"{model} is served at {address}", _about(model, scorer, number) | {"address": address}, as_json)
     sys.stdout.flush()  # the command goes on, and a pipe is waiting
     serve(server, host, port)
+    if sampled is not None:
+        sampled.close()
 
 
 def _about(model: str, scorer: Any, number: int | None) -> dict[str, Any]:

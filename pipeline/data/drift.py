@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import log
 
 import polars as pl
 
 from features.encoder import ID, LABEL, VALUE
 from features.spec import FeatureSpec
-from features.transforms import NULL, OUT_OF_VOCABULARY
+from pipeline.data.distributions import IdDistribution, count_ids, special_shares, stability_index
 from pipeline.data.prepared import Prepared
-
-_GROUPS = 10
-# The smallest share of a group: a share of 0 would make the index infinite.
-_LEAST = 0.5e-4
 
 
 @dataclass(frozen=True)
@@ -105,7 +100,8 @@ class TrainingRows:
 
     rows: pl.LazyFrame
     spec: FeatureSpec
-    _kept: dict[str, pl.DataFrame] = field(default_factory=dict, init=False)
+    _kept: dict[str, IdDistribution] = field(default_factory=dict, init=False)
+    _moments: list[pl.DataFrame] = field(default_factory=list, init=False)
 
     def drifts(self, day: pl.LazyFrame) -> list[Drift]:
         """The drift of every feature in other encoded rows, in the order of the spec."""
@@ -119,49 +115,22 @@ class TrainingRows:
     def _by_ids(self, day: pl.LazyFrame, name: str) -> tuple[float, float, float]:
         """The index, and the shares of null and of unknown entries on the day."""
         if name not in self._kept:
-            self._kept[name] = _counts(self.rows, name)
-        counts = self._kept[name].join(_counts(day, name), on="id", how="full", coalesce=True, suffix="_day")
-        counts = (
-            counts.fill_null(0)
-            .sort(["n", "id"], descending=[True, False])
-            .with_columns((pl.col("n", "n_day") / pl.col("n", "n_day").sum().clip(1)).name.suffix("_share"))
-        )
-        shares = counts.group_by(_group()).agg(pl.col("n_share", "n_day_share").sum())
-        psi = sum(_term(max(p, _LEAST), max(q, _LEAST)) for _, q, p in shares.iter_rows())
-        special = dict(counts.select("id", "n_day_share").iter_rows())
-        return psi, special.get(NULL, 0.0), special.get(OUT_OF_VOCABULARY, 0.0)
+            self._kept[name] = IdDistribution.of(self.rows, ID + name)
+        training, count_I = self._kept[name], count_ids(day, ID + name)
+        return stability_index(training.summed(count_I), training.count_G), *special_shares(count_I)
 
     def _shifts(self, day: pl.LazyFrame, names: list[str]) -> dict[str, float]:
         """The shift of each numeric value's mean, in standard deviations of the training rows."""
         columns = [pl.col(VALUE + name) for name in names]
         of_day = day.select(pl.len(), *(c.mean() for c in columns)).collect(engine="streaming").row(0)[1:]
-        if "" not in self._kept:  # no feature has an empty name
+        if not self._moments:
             both = self.rows.select(
                 pl.len(), *(c.mean() for c in columns), *(c.std().name.suffix(" sd") for c in columns)
             )
-            self._kept[""] = both.collect(engine="streaming")
-        _, *of_training = self._kept[""].row(0)
+            self._moments.append(both.collect(engine="streaming"))
+        _, *of_training = self._moments[0].row(0)
         moved = zip(names, of_day, of_training, of_training[len(names) :], strict=False)
         return {name: (mean - before) / deviation if deviation else 0.0 for name, mean, before, deviation in moved}
-
-
-def _counts(rows: pl.LazyFrame, name: str) -> pl.DataFrame:
-    column = rows.select(pl.col(ID + name).alias("id"))
-    if isinstance(column.collect_schema()["id"], pl.List):
-        column = column.explode("id", empty_as_null=False)
-    return column.group_by("id").len("n").with_columns(pl.col("n").cast(pl.Int64)).collect(engine="streaming")
-
-
-def _group() -> pl.Expr:
-    """The group of an id: below 0 for special ids; 0 to 9 for others, by the share of training rows before them."""
-    known = pl.col("n").filter(pl.col("id") > OUT_OF_VOCABULARY).sum().clip(1)
-    count = pl.when(pl.col("id") > OUT_OF_VOCABULARY).then("n").otherwise(0)
-    tenth = ((count.cum_sum() - count) * _GROUPS // known).clip(0, _GROUPS - 1)
-    return pl.when(pl.col("id") > OUT_OF_VOCABULARY).then(tenth).otherwise(-pl.col("id").cast(pl.Int64) - 1)
-
-
-def _term(p: float, q: float) -> float:
-    return (p - q) * log(p / q)
 
 
 def positives(rows: pl.LazyFrame, tasks: list[str]) -> dict[str, Positives]:

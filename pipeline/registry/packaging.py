@@ -27,6 +27,7 @@ from pipeline.runs.run import Run
 from pipeline.serving.columns import frame_of
 from pipeline.serving.model_folder import MANIFEST
 from pipeline.serving.scorer import ARTIFACT, Scorer
+from pipeline.skew.reference import TRAINING, Reference
 from pipeline.tracking.connection import is_away
 from pipeline.tracking.store import connect
 
@@ -64,13 +65,15 @@ def log_model(run: Run, prepared: Prepared, run_id: str) -> str:
         files = Path(folder) / ARTIFACT
         Scorer.write(files, encoder=encoder, packed=packed_run(run))
         scorer, rows = Scorer.load(files), example(fitted)
+        training = Path(folder) / TRAINING
+        Reference.of(scorer, prepared).save(training, scorer.digest)
         cost = ServingCost.measured(scorer, frame_of({c: rows[c].iloc[:1] for c in scorer.columns}), files)
         client.set_logged_model_tags(model.model_id, cost.tags)
         info = mlflow.pyfunc.log_model(
             model_id=model.model_id,
             # Given a path, MLflow runs the file when it loads the model, and pickles nothing.
             python_model=str(_ROOT / "pipeline" / "serving" / "pyfunc.py"),
-            artifacts={ARTIFACT: str(files)},
+            artifacts={ARTIFACT: str(files), TRAINING: str(training)},
             code_paths=[str(_ROOT / package) for package in ("features", "models", "pipeline")],
             signature=signature(fitted, list(scorer.outputs)),
             input_example=rows,

@@ -20,6 +20,7 @@ from pipeline.serving.json_text import written_json
 from pipeline.serving.requests import Limits, Request, read_request
 
 if TYPE_CHECKING:
+    from pipeline.serving.sample.live import LiveSample
     from pipeline.serving.scorer import Scorer
 
 JSON = "application/json"
@@ -53,10 +54,11 @@ class Answers:
     Args:
         scorer: The model.
         limits: Limits of a request.
+        sample: A sample of the rows is given to it; None for no sample.
     """
 
-    def __init__(self, scorer: Scorer, limits: Limits) -> None:
-        self.scorer, self._limits = scorer, limits
+    def __init__(self, scorer: Scorer, limits: Limits, sample: LiveSample | None = None) -> None:
+        self.scorer, self._limits, self._sample = scorer, limits, sample
         # Servers call from many threads; bounding the number of requests in progress bounds their memory.
         self._slots = threading.BoundedSemaphore(os.cpu_count() or 1)
 
@@ -70,6 +72,8 @@ class Answers:
             with self._slots:
                 request = read_request(body, scorer.columns, self._limits)
                 scored = scorer.request(request.rows)
+                if self._sample is not None:
+                    self._sample.offer(scorer, scored)
             predictions = _predictions(request, scorer.outputs, scored.probability_NO)
             return Answer(200, written_json({"predictions": predictions}), scored.counted)
         except InputError as error:

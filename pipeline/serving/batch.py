@@ -21,6 +21,7 @@ from pipeline.files import parquet
 from pipeline.files.atomic import atomic, remove_drafts
 from pipeline.files.content import identity
 from pipeline.runtime.prefetch import prefetch
+from pipeline.serving.sample.parts import PartSample
 from pipeline.serving.scorer import Scorer
 from pipeline.serving.source import Source
 
@@ -46,14 +47,18 @@ class Scoring:
         scorer: The model.
         source: The rows.
         out: Folder of the parts.
+        sample: A sample of the rows of each part that is scored now is given to it; None for no sample.
     """
 
     scorer: Scorer
     source: Source
     out: Path
+    sample: PartSample | None = None
 
     @classmethod
-    def of(cls, scorer: Scorer, source: str, out: Path, keep: Sequence[str] | None) -> Scoring:
+    def of(
+        cls, scorer: Scorer, source: str, out: Path, keep: Sequence[str] | None, sample: PartSample | None = None
+    ) -> Scoring:
         """Check every file's columns against the model, before anything is written.
 
         Args:
@@ -61,11 +66,12 @@ class Scoring:
             source: Parquet file, folder or glob.
             out: Folder of the parts.
             keep: Columns to write next to the scores, as for :meth:`pipeline.serving.source.Source.of`.
+            sample: As for the class.
 
         Raises:
             InputError: With all problems of all files.
         """
-        return cls(scorer, Source.of(scorer, source, out, keep), out)
+        return cls(scorer, Source.of(scorer, source, out, keep), out, sample)
 
     def run(self, callback: ScoringCallback, *, overwrite: bool = False) -> dict[str, Any]:
         """Write the missing parts of the scores.
@@ -166,12 +172,15 @@ class Scoring:
 
     def _write(self, part: _Part) -> None:
         with _naming(part.chunk):
-            scores = self.scorer.probabilities(part.window)
+            score_NO = self.scorer.probability_NO(part.window)
+        scores = pl.from_numpy(score_NO, schema=list(self.scorer.outputs))
         # First the counts: a part that is there has been counted.
         with atomic(self.out / _COUNTS / f"{part.chunk.name}.json") as draft:
             draft.write_text(part.known.model_dump_json())
         with atomic(self._file(part.chunk)) as draft:
             pl.DataFrame([*part.kept, *scores]).write_parquet(draft)
+        if self.sample is not None:
+            self.sample.take(self.scorer, part.window, score_NO)
 
 
 @dataclass(frozen=True)

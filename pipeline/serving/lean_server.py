@@ -16,6 +16,7 @@ import uvicorn
 from pipeline.serving.answers import JSON, Answer, Answers
 from pipeline.serving.metrics import Metrics
 from pipeline.serving.requests import Limits, too_large
+from pipeline.serving.sample.live import LiveSample
 from pipeline.serving.scorer import Scorer
 
 Message = MutableMapping[str, Any]
@@ -32,14 +33,17 @@ class LeanServer:
         scorer: The model.
         about: What ``/version`` says.
         waiting: Largest number of requests in progress or waiting; further ones are refused at once.
+        sample: A sample of the scored rows is given to it; None for no sample.
 
     Raises:
         InputError: If the environment has limits of requests that are no numbers.
     """
 
-    def __init__(self, scorer: Scorer, about: Mapping[str, Any], waiting: int = 64) -> None:
+    def __init__(
+        self, scorer: Scorer, about: Mapping[str, Any], waiting: int = 64, sample: LiveSample | None = None
+    ) -> None:
         self._limits = Limits.of(os.environ)
-        self._answers = Answers(scorer, self._limits)
+        self._answers = Answers(scorer, self._limits, sample)
         self._about, self._waiting, self.accepted = about, waiting, 0
         self._metrics = Metrics()
         self._pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="score")

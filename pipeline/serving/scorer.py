@@ -16,6 +16,7 @@ from torch import Tensor
 
 from features.encoder import Encoder
 from features.errors import InputError
+from features.request.encoder import Encoded
 from pipeline.data.windows import Window
 from pipeline.serving import model_folder
 from pipeline.serving.columns import RequestRows
@@ -37,10 +38,12 @@ class Scored:
     Args:
         probability_NO: Its rows' probabilities, rows x outputs.
         counted: Its rows and values.
+        rows: Its rows as the model read them.
     """
 
     probability_NO: npt.NDArray[np.float64]
     counted: Counted
+    rows: Window | Encoded
 
 
 @dataclass(frozen=True)
@@ -144,9 +147,9 @@ class Scorer:
         if encoded is not None and self._of_candidates is not None:
             found = self._of_candidates(encoded)
             if found is not None:
-                return Scored(_finite(found), Counted.of_parts(encoded, self.encoder.spec))
+                return Scored(_finite(found), Counted.of_parts(encoded, self.encoder.spec), encoded)
         window = self.window(rows) if encoded is None else self.rows.window_of(encoded)
-        return Scored(self.probability_NO(window), Counted.of_window(window))
+        return Scored(self.probability_NO(window), Counted.of_window(window), window)
 
     @cached_property
     def _of_candidates(self) -> OfCandidates | None:
