@@ -1,12 +1,13 @@
 """The cost of serving: `python -m benchmarks.serving`; with `--soak 600`, a server's memory over ten minutes.
 
 A click log of 46 features is made, and a model trained on it for a few steps and registered, in a temporary folder.
-Then four things are measured, each by itself with `--only`:
+Then five things are measured, each by itself with `--only`:
 
 - files: rows a second of the bare forward pass on encoded rows, of encoding and forward, and of the whole of
   `gradops score` from Parquet to Parquet, by wall clock and by CPU time of all cores; medians of rounds;
 - in process: requests of 1 to 500 rows on one core, with and without JSON, all rows' columns or one user's candidates,
   and by expressions as before (:mod:`benchmarks.serving.in_process`); POLARS_MAX_THREADS=1 gives those one thread, too;
+- sample: the processor time that a sample of the scored rows adds to a request (:mod:`benchmarks.serving.sampled`);
 - requests: `gradops serve` and `mlflow models serve` in processes of their own, asked over loopback by clients that
   each keep a connection; with the CPU time of the server. Beside them models of LightGBM and scikit-learn with as many
   columns behind `mlflow models serve` (:mod:`benchmarks.serving.peers`). A server has the last core, clients the first;
@@ -27,7 +28,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
@@ -43,6 +44,7 @@ from mlflow.tracking import MlflowClient
 
 from benchmarks.serving.in_process import measure, shared
 from benchmarks.serving.peers import peer_bodies, save_peers
+from benchmarks.serving.sampled import measure_sampling
 from pipeline.comparison.compare import compare
 from pipeline.comparison.comparison import comparison_fingerprint
 from pipeline.data.prepare import prepare
@@ -85,7 +87,7 @@ def main(
         requests: Number of requests of each kind in process.
         sizes: The numbers of rows of requests, in process and over HTTP.
         clients: The numbers of clients over HTTP.
-        only: `files`, `process` or `http` for one of the measurements.
+        only: `files`, `process`, `sample` or `http` for one of the measurements.
     """
     torch.set_num_threads(threads)
     with TemporaryDirectory() as folder:
@@ -95,7 +97,9 @@ def main(
         if only in ("", "files") and not soak:
             _files()
         if only in ("", "process") and not soak:
-            _in_process([int(size) for size in sizes.split(",")], requests)
+            _in_process(measure, [int(size) for size in sizes.split(",")], requests)
+        if only in ("", "sample") and not soak:
+            _in_process(measure_sampling, [int(size) for size in sizes.split(",")], requests // ROUNDS // 5)
         if only not in ("", "http"):
             return
         asked = [int(size) for size in sizes.split(",")]
@@ -159,13 +163,15 @@ def _files() -> None:
         print(f"{name:20} {rows.height / median(times):10,.0f} {unit}, {share:.2f} of the bare forward")
 
 
-def _in_process(sizes: Sequence[int], requests: int) -> None:
+def _in_process(
+    measured: Callable[[Scorer, pl.DataFrame, Sequence[int], int], None], sizes: Sequence[int], requests: int
+) -> None:
     with fetched(MODEL) as folder:
         scorer = Scorer.load(folder)
     own = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(own)})
     try:
-        measure(scorer, pl.read_parquet("data/clicklog/**/*.parquet", n_rows=25_000), sizes, requests)
+        measured(scorer, pl.read_parquet("data/clicklog/**/*.parquet", n_rows=25_000), sizes, requests)
     finally:
         os.sched_setaffinity(0, own)
 

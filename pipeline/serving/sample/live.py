@@ -68,18 +68,29 @@ class LiveSample:
         if not len(place_K):
             return
         with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._collect, name="sample", daemon=True)
-                self._thread.start()
-            if self._waiting + rows > _WAITING_ROWS and self._waiting:
-                self._dropped += len(place_K)
-                return
-            try:
-                self._queue.put_nowait((scorer, scored.rows, scored.probability_NO, place_K))
-            except queue.Full:
-                self._dropped += len(place_K)
-            else:
+            if self._queued((scorer, scored.rows, scored.probability_NO, place_K)):
                 self._waiting += rows
+            else:
+                self._dropped += len(place_K)
+
+    def _queued(self, drawn: _Drawn) -> bool:
+        """Whether the thread gets drawn rows; it is started for the first ones, in the process that has them."""
+        if self._waiting and self._waiting + len(drawn[2]) > _WAITING_ROWS:
+            return False
+        try:
+            if self._thread is None:
+                thread = threading.Thread(target=self._collect, name="sample", daemon=True)
+                thread.start()
+                self._thread = thread
+            self._queue.put_nowait(drawn)
+        except (queue.Full, RuntimeError):  # or no further thread can be started
+            return False
+        return True
+
+    @property
+    def waiting(self) -> int:
+        """The number of rows of requests whose drawn rows are not collected yet."""
+        return self._waiting
 
     def close(self) -> None:
         """Write what is there; the server answers no more requests."""

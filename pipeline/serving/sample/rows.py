@@ -48,10 +48,11 @@ class SampledRows:
             place_K: The places of the chosen rows.
             spec: Declares the features.
         """
+        are_all = len(place_K) == len(score_NO)
         if isinstance(rows, Encoded):
-            window = Window.of_parts(rows.taken(place_K).parts, spec)
+            window = Window.of_parts((rows.whole() if are_all else rows.taken(place_K)).parts, spec)
         else:
-            window = rows.taken(torch.from_numpy(place_K))
+            window = rows if are_all else rows.taken(torch.from_numpy(place_K))
         return cls(window, score_NO[place_K], is_request=True)
 
 

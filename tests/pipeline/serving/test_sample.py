@@ -236,7 +236,7 @@ def test_no_request_waits_for_the_sample_or_fails_with_it(
         for start in range(0, 40, 4):
             body = json.dumps({"inputs": records(train[start : start + 4])}).encode()
             assert answers(body, "application/json").status == 200
-            while sample._waiting:
+            while sample.waiting:
                 time.sleep(0.001)
         body = json.dumps({"inputs": records(train[:20])}).encode()
         assert answers(body, "application/json").status == 200
