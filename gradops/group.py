@@ -10,6 +10,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from gradops.message import Packed, Sums
+
 
 class Group(Protocol):
     """Processes that take every step together, in the same order of calls."""
@@ -22,8 +24,18 @@ class Group(Protocol):
     def size(self) -> int:
         """Number of processes."""
 
+    def begin_sum(self, values: Sequence[Tensor]) -> Sums:
+        """Start to sum tensors over all processes, and return what waits for the sums.
+
+        All processes start and await the same exchanges in the same order; other work may be done in between. The sums
+        are the same to the bit on all processes.
+        """
+
     def sum(self, values: Sequence[Tensor]) -> list[Tensor]:
-        """The sums over all processes of tensors of one type, the same to the bit on each of them."""
+        """The sums of :meth:`begin_sum`."""
+
+    def each(self, values: Tensor) -> Tensor:
+        """The values of all processes, one after another: R x the shape of one."""
 
     def confirm(self, name: str, values: Tensor) -> None:
         """Raise an error where values that should be equal on all processes differ."""
@@ -36,9 +48,17 @@ class Alone:
     rank: int = 0
     size: int = 1
 
+    def begin_sum(self, values: Sequence[Tensor]) -> Sums:
+        """The values as they are."""
+        return lambda: list(values)
+
     def sum(self, values: Sequence[Tensor]) -> list[Tensor]:
         """The values as they are."""
         return list(values)
+
+    def each(self, values: Tensor) -> Tensor:
+        """The values as those of the first process."""
+        return values[None]
 
     def confirm(self, name: str, values: Tensor) -> None:
         """Accept the values: no other process has any."""
@@ -69,14 +89,27 @@ class Ranks:
         """Number of processes in the group."""
         return dist.get_world_size(self.processes)
 
+    def begin_sum(self, values: Sequence[Tensor]) -> Sums:
+        """Start one exchange for each buffer of the packed values; the given tensors stay unchanged."""
+        packed = Packed(values)
+        works = [dist.all_reduce(buffer, group=self.processes, async_op=True) for buffer in packed.buffers]
+
+        def sums() -> list[Tensor]:
+            for work in works:
+                work.wait()
+            return packed.unpacked()
+
+        return sums
+
     def sum(self, values: Sequence[Tensor]) -> list[Tensor]:
-        """Sum all values in one exchange; the given tensors stay unchanged."""
-        if not values:
-            return []
-        joint = torch.cat([value.detach().flatten() for value in values])
-        dist.all_reduce(joint, group=self.processes)
-        parts = joint.split([value.numel() for value in values])
-        return [part.view(value.shape) for part, value in zip(parts, values, strict=True)]
+        """Sum all values; the given tensors stay unchanged."""
+        return self.begin_sum(values)()
+
+    def each(self, values: Tensor) -> Tensor:
+        """The values of all ranks in one exchange."""
+        every = values.new_empty(self.size, *values.shape)
+        dist.all_gather_into_tensor(every, values.detach()[None].contiguous(), group=self.processes)
+        return every
 
     def confirm(self, name: str, values: Tensor) -> None:
         """Compare the values of all ranks, if ``checked``.
@@ -107,9 +140,7 @@ def gathered(values: Tensor, dim: int, group: Group) -> tuple[Tensor, slice]:
     """The rows of all processes one after another, and the slice of this process's rows."""
     if group.size == 1:
         return values, slice(None)
-    count_R = torch.zeros(group.size, dtype=torch.int64, device=values.device)
-    count_R[group.rank] = values.shape[dim]
-    rows = group.sum([count_R])[0].tolist()
+    rows = group.each(torch.tensor(values.shape[dim], device=values.device)).tolist()
     start = sum(rows[: group.rank])
     mine = slice(start, start + rows[group.rank])
     shape = [*values.shape]

@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.autograd import grad
 
 from gradops.backward.graph import empty_blocks, find_backward
-from gradops.group import Group
 from gradops.linalg import to_device
 
 # The tensors that a task reads: z alone, or z and further ones.
@@ -95,9 +94,9 @@ class TaskGradients:
             torch._foreach_add_(self.blocks, other.blocks)
         return TaskGradients(self.blocks, self.cotangents + other.cotangents)
 
-    def over(self, group: Group) -> TaskGradients:
-        """The gradients added over the rows of all processes; cotangents stay with their rows."""
-        return TaskGradients(group.sum(self.blocks), self.cotangents)
+    def replace_blocks(self, blocks: Sequence[Tensor]) -> None:
+        """Put other gradients in the place of those in the shared parameters, as their sums over all processes."""
+        self.blocks[:] = blocks
 
     @cached_property
     def cotangent_BTE(self) -> Tensor:
@@ -153,14 +152,6 @@ def _read(features: Sequence[Read]) -> list[tuple[Tensor, ...]]:
     """
     first, *beside = zip(*((one,) if isinstance(one, Tensor) else tuple(one) for one in features), strict=True)
     return [first, *(views for views in beside if views[0].requires_grad)]
-
-
-def add_up(parameters: Sequence[Tensor], group: Group) -> None:
-    """Replace the gradient of every parameter that has one by its sum over all processes."""
-    reached = [parameter for parameter in parameters if parameter.grad is not None]
-    sums = group.sum([parameter.grad for parameter in reached if parameter.grad is not None])
-    for parameter, gradient in zip(reached, sums, strict=True):
-        parameter.grad = gradient
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -15,9 +15,10 @@ from gradops import jacobian
 from gradops.base import Cut, ElementwiseMethod, GramianMethod, Method, OwnLeaf, State
 from gradops.diagnostics import StepReport
 from gradops.gram_estimator import GramEstimator
-from gradops.group import Group, gathered, total
+from gradops.group import Group, gathered
 from gradops.jacobian import Microbatch, Roots, TaskGradients
 from gradops.linalg import gramian, is_out_of_range, scaled_gramian, to_array, to_host
+from gradops.message import Message
 
 Products = Callable[[Tensor], Tensor]
 
@@ -26,14 +27,28 @@ Products = Callable[[Tensor], Tensor]
 class _Batch:
     """The micro-batches of a step: the roots of their task gradients, and the gradients computed from there.
 
-    Losses are where the network is until something of the step is brought to the CPU: they come with it.
+    Losses are where the network is until something of the step is brought to the CPU: they come with it. Losses and
+    gradients of parameters are those of this process's rows until their sums arrive.
+
+    Args:
+        losses_T: The losses.
+        roots: The roots of the task gradients of each micro-batch.
+        leaves: The leaf of each micro-batch; empty without tables.
+        message: Sums over processes that nothing in the step has waited for yet.
+        apart: The gradients of each task, where they are taken.
+        sampled: Those of a share of the rows, where they are taken.
+        own: Parameters that are not shared, and whose gradients are not in a message yet.
+        arrive: Waits for the sums that are under way.
     """
 
     losses_T: Tensor
     roots: list[Roots]
     leaves: list[Tensor]
+    message: Message
     apart: TaskGradients | None = None
     sampled: TaskGradients | None = None
+    own: list[Tensor] = field(default_factory=list)
+    arrive: Callable[[], None] = lambda: None
 
     def add(self, other: _Batch) -> None:
         """Add the next micro-batch, whose gradients were computed as far as those of this one."""
@@ -43,11 +58,16 @@ class _Batch:
         if self.apart is not None and other.apart is not None:
             self.apart = self.apart.plus(other.apart)
 
-    def over(self, group: Group) -> _Batch:
-        """The batch with losses and gradients of parameters added over the rows of all processes."""
-        (losses_T,) = group.sum([self.losses_T])
-        apart, sampled = (None if g is None else g.over(group) for g in (self.apart, self.sampled))
-        return _Batch(losses_T, self.roots, self.leaves, apart, sampled)
+    def hear(self, sums: Sequence[Tensor]) -> None:
+        """Take the losses of all rows."""
+        (self.losses_T,) = sums
+
+    def add_own(self) -> None:
+        """Put into the message the gradients of the parameters that are not shared."""
+        reached = [parameter for parameter in self.own if parameter.grad is not None]
+        gradients = [parameter.grad for parameter in reached if parameter.grad is not None]
+        self.message.add(gradients, partial(_give, reached))
+        self.own = []
 
 
 class Surgery:
@@ -93,6 +113,7 @@ class Surgery:
         """
         batch = self._take(parts, own, _own_leaves(cut), diagnose)
         with torch.no_grad():
+            self._begin(batch, own)
             if isinstance(self.method, ElementwiseMethod):
                 return self._elementwise(self.method, batch, cut, diagnose), batch.roots
             assert isinstance(self.method, GramianMethod), f"{type(self.method).__name__} neither weighs nor combines"
@@ -167,12 +188,24 @@ class Surgery:
             if samples:
                 raise ValueError("A step with a `share` below 1 should have one micro-batch. Found several.")
             batch.add(other)
-        jacobian.add_up(own, self.group)
-        return batch.over(self.group)
+        return batch
+
+    def _begin(self, batch: _Batch, own: Sequence[Tensor]) -> None:
+        """Send what the Gram matrix of this step needs, or leave it to the message of the combined gradient."""
+        batch.own = [*own]
+        taken = [gradients for gradients in (batch.apart, batch.sampled) if gradients is not None]
+        for gradients in taken:
+            # First, where memory is aligned: products of other alignment are rounded otherwise.
+            batch.message.add(gradients.blocks, gradients.replace_blocks)
+        batch.message.add([batch.losses_T], batch.hear)
+        if taken:
+            batch.add_own()
+            batch.arrive = batch.message.send()
 
     def _follow(self, part: Microbatch, *, own: Sequence[Tensor], apart: bool, samples: bool) -> _Batch:
         roots = jacobian.split(part, own)
-        batch = _Batch(part.losses_T.detach(), [roots], [] if part.leaf_BE is None else [part.leaf_BE])
+        leaves = [] if part.leaf_BE is None else [part.leaf_BE]
+        batch = _Batch(part.losses_T.detach(), [roots], leaves, Message(self.group.begin_sum))
         if samples:
             rows = self.estimator.rows(jacobian.batch_of(roots, part.leaf_BE))
             batch.sampled = jacobian.gradients_apart(roots, self.shared, part.leaf_BE, rows)
@@ -186,13 +219,16 @@ class Surgery:
         exact_TT = None if batch.apart is None else self._gramian(batch.apart, batch, cut)
         gram_TT = self._gram(method, batch, cut, exact_TT, diagnose)
         if method.reads_losses:
+            batch.message.exchange()  # unless they have come with a Gram matrix
             (batch.losses_T,) = to_host(batch.losses_T)
         weights_T = self._weigh(method, gram_TT, batch.losses_T)
         if batch.apart is None:
             weighted = [roots.weighted(weights_T) for roots in batch.roots]
             self._assign_together(weighted, batch, cut)
         else:
-            self._assign(*batch.apart.combined(weights_T), cut)
+            gradients, cotangent_BE = batch.apart.combined(weights_T)
+            _give_views(self.shared, gradients)
+            _enter(cut, cotangent_BE)
         return StepReport(batch.losses_T, weights_T, gram_TT, exact_TT=None if exact_TT is gram_TT else exact_TT)
 
     def _gram(
@@ -202,7 +238,7 @@ class Surgery:
         if self.at_features:
             wanted = diagnose or method.reads_gramian(self.method_state)
             cotangent_TX = jacobian.stacked(batch.roots).flatten(1)
-            found_TT = _in_range(lambda products: self._added(products(cotangent_TX)), batch) if wanted else None
+            found_TT = _in_range(lambda products: _added(products(cotangent_TX), batch), batch) if wanted else None
             return found_TT if found_TT is None or not method.reads_gramian(self.method_state) else self._use(found_TT)
         if not method.reads_gramian(self.method_state):
             return exact_TT
@@ -224,8 +260,14 @@ class Surgery:
         """The Gram matrix of a share of the rows, scaled to all rows, since gradients are sums over rows."""
         assert batch.sampled is not None
         rows = jacobian.batch_of(batch.roots[0], batch.leaves[0] if batch.leaves else None)
-        whole, share = (total(n, self.group, batch.losses_T.device) for n in (rows, self.estimator.rows(rows)))
-        return self._gramian(batch.sampled, batch, cut) * (whole / share) ** 2
+        sums: list[Tensor] = []
+        place = batch.losses_T.device if self.group.size > 1 else "cpu"
+        numbers = torch.tensor([rows, self.estimator.rows(rows)], dtype=torch.float64, device=place)
+        batch.message.add([numbers], sums.extend)
+        gram_TT = self._gramian(batch.sampled, batch, cut)
+        whole, share = sums[0].tolist()
+        factor: float = (whole / share) ** 2
+        return gram_TT * factor
 
     def _weigh(self, method: GramianMethod, gram_TT: Tensor | None, losses_T: Tensor) -> Tensor:
         state = self.state(len(losses_T))
@@ -256,37 +298,62 @@ class Surgery:
         if diagnose:
             # The products of the task gradients and, last, of the update with all of them.
             every_UX = torch.cat([cotangent_TBD, combined_BD[None]]).flatten(1)
-            whole_UU = _in_range(lambda products: self._added(products(every_UX)), batch)
+            whole_UU = _in_range(lambda products: _added(products(every_UX), batch), batch)
             gram_TT, update_T = whole_UU[:-1, :-1], whole_UU[-1]
         unweighted_T = torch.full_like(batch.losses_T, torch.nan, dtype=torch.float64)
         return StepReport(batch.losses_T, unweighted_T, gram_TT, update_T)
 
     def _assign_together(self, roots: Sequence[Roots], batch: _Batch, cut: Cut | None) -> None:
         gradients, cotangent_BE = jacobian.gradients_together(roots, self.shared, batch.leaves)
-        self._assign(self.group.sum(gradients), cotangent_BE, cut)
-
-    def _assign(self, gradients: Iterable[Tensor], cotangent_BE: Tensor | None, cut: Cut | None) -> None:
-        for parameter, gradient in zip(self.shared, gradients, strict=True):
-            parameter.grad = gradient.view_as(parameter)
-        if cut is not None and cotangent_BE is not None:
-            cut.backward(cotangent_BE)
+        batch.add_own()
+        batch.message.add(gradients, partial(_give_views, self.shared))
+        arrive = batch.message.send()
+        _enter(cut, cotangent_BE)  # while the sums are under way
+        arrive()
 
     def _gramian(self, gradients: TaskGradients, batch: _Batch, cut: Cut | None) -> Tensor:
         """The Gram matrix of the gradients of everything shared, in float64; no row of a table is on two processes."""
 
         def added(products: Products) -> Tensor:
             blocks = () if cut is None else cut.task_gradients(gradients.cotangent_BTE)
-            tables = self.group.sum([products(block) for block in blocks])
-            return torch.stack([*map(products, gradients.blocks), *tables]).sum(0)
+            tables: list[Tensor] = []
+            batch.message.add([products(block) for block in blocks], tables.extend)
+            arrive = batch.message.send()
+            batch.arrive()  # the gradients of parameters, on their way while those of tables were exchanged
+            parameters = [products(block_TP) for block_TP in gradients.blocks]
+            arrive()
+            return torch.stack([*parameters, *tables]).sum(0)
 
         if not gradients.blocks and not gradients.cotangent_BTE.shape[2]:  # tasks share nothing that is trained
+            batch.arrive()
+            batch.message.exchange()
             tasks = gradients.cotangent_BTE.shape[1]
             return torch.zeros(tasks, tasks, dtype=torch.float64)
         return _in_range(added, batch)
 
-    def _added(self, values: Tensor) -> Tensor:
-        """The sum over processes."""
-        return self.group.sum([values])[0]
+
+def _added(values: Tensor, batch: _Batch) -> Tensor:
+    """The sum over processes, which comes with whatever else is to be sent."""
+    sums: list[Tensor] = []
+    batch.message.add([values], sums.extend)
+    batch.message.exchange()
+    return sums[0]
+
+
+def _give(parameters: Sequence[Tensor], gradients: Iterable[Tensor]) -> None:
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = gradient
+
+
+def _give_views(parameters: Sequence[Tensor], gradients: Iterable[Tensor]) -> None:
+    """Give parameters their gradients, which are flat or of their shape."""
+    _give(parameters, [gradient.view_as(parameter) for parameter, gradient in zip(parameters, gradients, strict=True)])
+
+
+def _enter(cut: Cut | None, cotangent_BE: Tensor | None) -> None:
+    """Send a cotangent into the tables, if there are any."""
+    if cut is not None and cotangent_BE is not None:
+        cut.backward(cotangent_BE)
 
 
 def _in_range(formed: Callable[[Products], Tensor], batch: _Batch) -> Tensor:

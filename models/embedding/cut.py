@@ -24,23 +24,25 @@ class Bags:
         lengths_FB: Entries of each of the F x B bags.
         weight_N: Factor of each entry in its bag's sum (1 / length for a mean); None for all 1.
         known_FB: The lengths on the CPU, where the bags came from there: reading them waits for no device.
+        most_rows: The largest number of rows that any rank has of the batch; None where ranks have to ask each other.
     """
 
     ids_N: Tensor
     lengths_FB: Tensor
     weight_N: Tensor | None = None
     known_FB: Tensor | None = None
+    most_rows: int | None = None
 
     def to(self, device: torch.device) -> Bags:
         """The bags on a device; the device is not waited for."""
         weight_N = None if self.weight_N is None else sent(self.weight_N, device)
         known_FB = self.lengths_FB if self.lengths_FB.device.type == "cpu" else self.known_FB
-        return Bags(sent(self.ids_N, device), sent(self.lengths_FB, device), weight_N, known_FB)
+        return Bags(sent(self.ids_N, device), sent(self.lengths_FB, device), weight_N, known_FB, self.most_rows)
 
     def repeated(self, times: int) -> Bags:
         """The bags of all features several times one after another, for tables that read them several times."""
         weight_N, known_FB = (None if v is None else v.repeat(times) for v in (self.weight_N, self.known_FB))
-        return Bags(self.ids_N.repeat(times), self.lengths_FB.repeat(times), weight_N, known_FB)
+        return Bags(self.ids_N.repeat(times), self.lengths_FB.repeat(times), weight_N, known_FB, self.most_rows)
 
 
 @dataclass(frozen=True)
@@ -113,11 +115,11 @@ class RowGradients:
 class Owners(Protocol):
     """Processes that read the same tables; each process owns some of the rows."""
 
-    def collected(self, read: RowGradients) -> RowGradients:
+    def collected(self, read: Sequence[RowGradients]) -> list[RowGradients]:
         """The rows that this process owns, each once, with the gradients of all processes.
 
         Args:
-            read: The rows that this process has read, each once.
+            read: For each width, the rows that this process has read, each once.
         """
 
 
@@ -182,18 +184,22 @@ class TableCut:
         Entries of equal row are summed over bags and features before anything else: the Gram matrix of unsummed
         cotangents is off by up to 0.9 on small tables.
         """
-        widths_F = torch.tensor(self.layout.widths)
-        for width in sorted(set(self.layout.widths)):
-            number_F = sent(self.layout.number_F(width), cotangent_BTE.device)
-            mine_E = (widths_F == width).repeat_interleave(widths_F)
-            # By number: the true elements of a mask on a GPU would have to be counted.
-            mine_X = mine_E.nonzero().squeeze(1)
-            mine_BTX = cotangent_BTE if mine_E.all() else cotangent_BTE[:, :, sent(mine_X, cotangent_BTE.device)]
-            read = self._read(mine_BTX, number_F, width)
-            rows = read if self.owners is None else self.owners.collected(read)
-            yield rows.gradient_TUW.flatten(1)
+        read = (self._read(cotangent_BTE, width) for width in sorted(set(self.layout.widths)))
+        rows = read if self.owners is None else self.owners.collected([*read])
+        for of_width in rows:
+            yield of_width.gradient_TUW.flatten(1)
 
-    def _read(self, cotangent_BTX: Tensor, number_F: Tensor, width: int) -> RowGradients:
+    def _read(self, cotangent_BTE: Tensor, width: int) -> RowGradients:
+        """The gradients of the rows of one width that this process has read."""
+        number_F = sent(self.layout.number_F(width), cotangent_BTE.device)
+        widths_F = torch.tensor(self.layout.widths)
+        mine_E = (widths_F == width).repeat_interleave(widths_F)
+        # By number: the true elements of a mask on a GPU would have to be counted.
+        mine_X = mine_E.nonzero().squeeze(1)
+        mine_BTX = cotangent_BTE if mine_E.all() else cotangent_BTE[:, :, sent(mine_X, cotangent_BTE.device)]
+        return self._summed(mine_BTX, number_F, width)
+
+    def _summed(self, cotangent_BTX: Tensor, number_F: Tensor, width: int) -> RowGradients:
         """The gradients of the tables of one width; their features have the numbers from 0 up."""
         batch, tasks, columns = cotangent_BTX.shape
         entry_N, feature_N, example_N = self._entries(number_F, batch)

@@ -115,7 +115,8 @@ class ShardedEmbedding(Embedding):
         rows = len(bags.lengths_FB) // len(self._keys)
         lengths_FB = bags.lengths_FB.view(len(self._keys), rows)
         # Empty bags after the last row: gloo's exchanges need the same number of rows on every rank.
-        even_FB = functional.pad(lengths_FB, (0, self._most(rows, lengths_FB.device) - rows))
+        most = self._most(rows, lengths_FB.device) if bags.most_rows is None else bags.most_rows
+        even_FB = functional.pad(lengths_FB, (0, most - rows))
         even = replace(bags, lengths_FB=even_FB.flatten())
         pooled_BE = torchrec.in_order(self.collection(torchrec.jagged(even, self._keys)).wait(), self._keys)[:rows]
         if pooled_BE.requires_grad:

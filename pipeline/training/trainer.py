@@ -20,7 +20,7 @@ from gradops import Microbatch, MultiTaskOptimizer
 from gradops.group import Alone, Group, gathered, total
 from models.architectures.base import Architecture
 from models.embedding.cut import TableCut
-from models.loss import cross_entropy, label_shares
+from models.loss import cross_entropy, label_weights, shares_of
 from pipeline.config.train import TrainConfig
 from pipeline.data.batches import Batches
 from pipeline.data.windows import Batch
@@ -29,6 +29,7 @@ from pipeline.evaluation.calibration_fit import fit_calibrators
 from pipeline.evaluation.metrics import LIMIT, Evaluator
 from pipeline.evaluation.sample import sampling_step
 from pipeline.runs.run import Epoch, Metrics
+from pipeline.training.batch_header import BatchHeader
 from pipeline.training.expert_use import ExpertUse
 from pipeline.training.known_ids import KnownIds
 from pipeline.training.late_losses import StepLosses
@@ -86,6 +87,7 @@ class Trainer:
         sampling: The share of the training rows without a positive label that are in the batches.
         task_epochs: Each task's best epoch, and the tasks that stop there.
         group: The ranks that train together. All have the same losses and metrics, and stop at the same step.
+        interruptions: The signals that this process has heard while it trains.
         step: Number of steps done.
         present: The unfinished epoch.
         history: The finished epochs.
@@ -107,10 +109,20 @@ class Trainer:
     sampling: NegativeSampling
     task_epochs: TaskEpochs
     group: Group = Alone()
+    interruptions: Sequence[int] = ()
     step: int = 0
     history: list[Epoch] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
     _unseen: StepLosses | None = field(default=None, init=False)  # of the last step
+    _heard: bool = field(default=False, init=False)  # of an interruption on any rank
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether a signal told this process to end; among ranks, whether all of them know of one that any has heard.
+
+        Ranks tell each other at the beginning of a step and after a batch of an evaluation.
+        """
+        return self._heard if self.group.size > 1 else bool(self.interruptions)
 
     @property
     def best_epoch(self) -> Epoch:
@@ -229,10 +241,18 @@ class Trainer:
         for batch in self.splits[split].in_order():
             with torch.no_grad():
                 logits_BT = self._logits(batch)
-            if total(int(bool(logits_BT.isnan().any())), self.group, self.device):
+            lost = bool(logits_BT.isnan().any())
+            if self.group.size > 1:
+                lost, self._heard = self._anywhere(lost, bool(self.interruptions))
+            if lost:
                 raise _diverged(self.step)
             yield logits_BT, batch
             on_step()
+
+    def _anywhere(self, *found: bool) -> list[bool]:
+        """Whether each thing was found on any rank."""
+        (sums,) = self.group.sum([torch.tensor(found, dtype=torch.int64, device=self.device)])
+        return [number > 0 for number in sums.tolist()]
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on, and the results so far.
@@ -328,12 +348,16 @@ class Trainer:
     def _train_on(self, batch: Batch) -> Tensor:
         """Take one step and return its losses."""
         self.regularisation.prepare(self.step)
-        self.average.before(batch.bags)
-        cut = self.model.cut(batch.bags)
+        weight_BT = label_weights(batch.labels_BT, self.sampling.weights(batch.labels_BT, batch.weight_BT))
+        header = BatchHeader.of(weight_BT, len(self.interruptions), self.group)
+        self._heard, share_BT = header.interrupted, self.weight_T * shares_of(weight_BT, header.total_T)
+        bags = replace(batch.bags, most_rows=header.most_rows)
+        self.average.before(bags)
+        cut = self.model.cut(bags)
         diagnose = self.step % self.config.diagnose_every == 0
         use = ExpertUse(self.model.expert_gates() if diagnose else {})
         with use.recorded(), products_in(self.config.precision):
-            report = self.optimizer.step(self._parts(batch, cut), pooled=cut, diagnose=diagnose)
+            report = self.optimizer.step(self._parts(batch, cut, share_BT), pooled=cut, diagnose=diagnose)
         self.average.after()
         if diagnose:
             names = [self.tasks[place] for place in self.active]
@@ -342,10 +366,8 @@ class Trainer:
         self.step += 1
         return report.losses_T
 
-    def _parts(self, batch: Batch, cut: TableCut) -> Iterator[Microbatch]:
+    def _parts(self, batch: Batch, cut: TableCut, share_BT: Tensor) -> Iterator[Microbatch]:
         """The batch's pass through the network, in micro-batches if declared; each is released before the next."""
-        weight_BT = self.sampling.weights(batch.labels_BT, batch.weight_BT)
-        share_BT = self.weight_T * label_shares(batch.labels_BT, weight_BT, self.group.sum)
         size = self.config.micro_batch or max(len(share_BT), 1)
         for start in range(0, max(len(share_BT), 1), size):  # a batch without rows is one piece
             yield self._part(batch, cut, share_BT, slice(start, start + size))

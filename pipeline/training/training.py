@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gradops.group import Alone, Group, total
+from gradops.group import Alone, Group
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.runs.changed_defaults import run_of_before
@@ -71,7 +71,8 @@ def train(
         for epoch in trainer.history:
             on_epoch(epoch)
         with uninterrupted(patient=True) as interruptions:
-            hook = _CheckpointHook(trainer, checkpoints, interruptions)
+            trainer.interruptions = interruptions
+            hook = _CheckpointHook(trainer, checkpoints)
             while not trainer.is_over:
                 on_epoch(trainer.epoch(hook.on_step))
                 hook.end_of_epoch()
@@ -95,20 +96,17 @@ class _CheckpointHook:
     Args:
         trainer: The trainer.
         checkpoints: The run's checkpoints.
-        interruptions: The signals that have arrived.
     """
 
     trainer: Trainer
     checkpoints: Checkpoints
-    interruptions: Sequence[int]
 
     def __post_init__(self) -> None:
         self._every, self._saved = self.trainer.config.checkpoint_every, self.trainer.step
 
     def on_step(self) -> None:
         """Save or end if due; called after each step and each batch of an evaluation."""
-        # A scheduler may signal one rank or all; they end after the same step.
-        interrupted = total(len(self.interruptions), self.trainer.group, self.trainer.device) > 0
+        interrupted = self.trainer.is_interrupted
         if interrupted or (self._every and self.trainer.step % self._every == 0):
             self._save()
         if interrupted:

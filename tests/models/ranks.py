@@ -28,7 +28,7 @@ from models.embedding.row_average import RowAverage
 from models.embedding.sharded import ShardedEmbedding
 from models.embedding.sharded_optimizer import ShardedOptimizer
 from models.embedding.sharding_kinds import Kind, Sharding
-from models.loss import cross_entropy, label_shares
+from models.loss import cross_entropy, label_weights, shares_of
 from models.table_optimizers.joint_optimizer import JointOptimizer
 from tests.models import networks
 
@@ -236,7 +236,8 @@ def optimizer_of(case: Case, model: Architecture, of_tables: Sequence[torch.opti
 
 def parts(case: Case, model: Architecture, cut: TableCut, step: int, mine: slice) -> Iterator[Microbatch]:
     """This rank's rows, at least one piece of them even if there are none."""
-    share_BT = label_shares(labels(step)[mine], add_up=Ranks().sum)
+    weight_BT = label_weights(labels(step)[mine])
+    share_BT = shares_of(weight_BT, *Ranks().sum([weight_BT.sum(0)]))
     size = case.piece or BATCH
     for start in range(0, max(mine.stop - mine.start, 1), size):
         rows = slice(start, start + size)

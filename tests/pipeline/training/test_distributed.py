@@ -12,11 +12,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,12 +25,15 @@ import torch.distributed as dist
 from safetensors.torch import load_file
 from torch.multiprocessing.spawn import start_processes
 
+from benchmarks.ranks.collectives import Collectives
 from features.errors import InputError
+from gradops.group import Ranks
 from models.loss import cross_entropy
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.runs.run import PLACEMENT, WEIGHTS, Run, checkpoints_of, find_run
+from pipeline.runs.run import PLACEMENT, WEIGHTS, Run, architecture_of, checkpoints_of, find_run
 from pipeline.training import trainer
+from pipeline.training.build import build_model
 from pipeline.training.distributed import rank_group
 from pipeline.training.training import train
 from tests.conftest import ROLES, ROOT, debug_config
@@ -55,6 +59,7 @@ RARE = (
     *("train.keep_negatives=0.8", "train.prior_bias=true", "train.task_weights=inverse_entropy"),
     *("train.task_patience=1", "train.task_snapshots=true", "train.calibration=platt", "train.epochs=4"),
 )
+COUNTED = ("uniform", "gradops(alpha=-2)")
 Few = tuple[RunConfig, Prepared]
 Go = Callable[[RunConfig], Run]
 
@@ -155,6 +160,19 @@ class Story:
         with pytest.raises(InputError, match=r"2 ranks share tables in fused kernels.*one of \"sgd\", \"adagrad\""):
             self.go(self.config("train.table_kernel=plain"))
 
+    def counted(self) -> None:
+        """What ranks say in a step, from its beginning to that of the next one."""
+        short = ("train.max_steps=5", "train.ema=0", "train.diagnose_every=100", "train.checkpoint_every=0")
+        found = {}
+        for method in COUNTED:
+            recorder = Collectives()
+            with ExitStack() as stack:
+                begin, end = partial(stack.enter_context, recorder), stack.close
+                with at_step(2, begin), at_step(3, end):
+                    train(self.config(*short, f"train.method={method}"), self.few[1], group=Ranks())
+            found[method] = [asdict(one) for one in recorder.seen]
+        (self.folder / f"counted-{self.rank}.json").write_text(json.dumps(found))
+
     def ended(self) -> None:
         """What others have begun."""
         self.go(config_in(self.folder.parent / "begun", self.few))
@@ -169,6 +187,7 @@ STORIES = (
     Story.no_numbers,
     Story.full_disk,
     Story.not_fused,
+    Story.counted,
 )
 
 
@@ -228,6 +247,41 @@ def test_a_rank_may_have_no_rows(lived: Path, few: Few, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["stopped", "truncated"])
 def test_what_goes_on_ends_as_the_unbroken_run(lived: Path, few: Few, name: str) -> None:
     assert_same(run_of(name, lived, few), run_of("unbroken", lived, few))
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_step_of_ranks_takes_two_all_reduces_at_most(lived: Path, few: Few, rank: int) -> None:
+    found = json.loads((lived / "counted" / f"counted-{rank}.json").read_text())
+    tasks, shared, network = len(few[0].tasks), *sizes(config_in(lived / "counted", few), few[1])
+    header = ("all-gather", ["float64"], 8 * (tasks + 2))  # sums of labels, number of rows, whether to go on
+    gram = ("all-reduce", ["float64"], 8 * tasks**2)
+    uniform, exact = ([one for one in found[method] if not one["library"]] for method in COUNTED)
+    assert [described(one) for one in uniform] == [header, ("all-reduce", ["float32"], 4 * (network + tasks))]
+    first, sums, counts, rows, gradients, products = exact
+    assert described(first) == header
+    assert described(sums) == ("all-reduce", ["float32"], 4 * (network + (tasks - 1) * shared + tasks))
+    assert [one["name"] for one in (counts, rows, gradients)] == ["all-to-all"] * 3
+    assert gradients["types"] == ["float32"]
+    # A product for each width of tables.
+    assert (products["name"], products["types"]) == (gram[0], gram[1])
+    assert products["bytes"] % gram[2] == 0
+    for method in COUNTED:
+        theirs = [(one["library"], one["name"]) for one in found[method] if one["library"]]
+        assert theirs.count(("torch", "all-reduce")) == 1, "the gradient of copied tables"
+        assert {name for library, name in theirs if library == "torchrec"} >= {"all-to-all"}
+        assert ("torchrec", "all-reduce") not in theirs
+
+
+def described(one: dict[str, Any]) -> tuple[str, list[str], int]:
+    return one["name"], one["types"], one["bytes"]
+
+
+def sizes(config: RunConfig, prepared: Prepared) -> tuple[int, int]:
+    """Numbers of weights that tasks share, and of all, without tables."""
+    model = build_model(prepared.encoder(), list(config.tasks), architecture_of(config), seed=0)
+    tables = {id(table) for table in model.embedding.tables()}
+    network = sum(p.numel() for p in model.network_parameters() if id(p) not in tables)
+    return sum(p.numel() for p in model.shared_parameters()), network
 
 
 @pytest.mark.slow

@@ -1,0 +1,1 @@
+"""What several ranks cost: ``python -m benchmarks.ranks``."""

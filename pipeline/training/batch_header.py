@@ -1,0 +1,43 @@
+"""What ranks tell each other about a batch before its step, in one exchange."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+
+import torch
+from torch import Tensor
+
+from gradops.group import Group
+
+
+@dataclass(frozen=True)
+class BatchHeader:
+    """Facts about the rows that all ranks have of a batch.
+
+    Args:
+        total_T: Sum of the weights of each task's known labels.
+        most_rows: The largest number of rows on any rank.
+        interrupted: Whether any rank has been told to end.
+    """
+
+    total_T: Tensor
+    most_rows: int
+    interrupted: bool
+
+    @classmethod
+    def of(cls, weight_BT: Tensor, interruptions: int, group: Group) -> BatchHeader:
+        """The header of a batch; all ranks take part.
+
+        Args:
+            weight_BT: Weights of this rank's labels, by :func:`models.loss.label_weights`.
+            interruptions: Number of signals that this rank has heard.
+            group: The ranks.
+        """
+        total_T, rows = weight_BT.sum(0), len(weight_BT)
+        if group.size == 1:
+            return cls(total_T, rows, interruptions > 0)
+        # float64 holds such counts exactly; one rank after another is added, so that every rank rounds alike.
+        every_RX = group.each(torch.cat([total_T, total_T.new_tensor([rows, interruptions])]))
+        most_rows, heard = every_RX[:, -2:].amax(0).tolist()
+        return cls(reduce(torch.add, every_RX[:, :-2].unbind()), int(most_rows), heard > 0)
