@@ -1,4 +1,4 @@
-"""Files of other formats as Parquet: `gradops import clicks.csv logs` or `gradops import raw logs --type zip=text`."""
+"""Files of other formats as Parquet: `gradops import clicks.csv logs` or `gradops import s3://shop/raw logs`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,12 @@ _Nulls = Annotated[
 
 def main(
     source: Annotated[
-        str, typer.Argument(help="CSV, TSV, JSON lines, Arrow or Parquet: a file, folder or glob.", show_default=False)
+        str,
+        typer.Argument(
+            help="CSV, TSV, JSON lines, Arrow or Parquet: a file, folder or glob, here or at s3://, gs:// or az://; "
+            "or a Delta table.",
+            show_default=False,
+        ),
     ],
     folder: Annotated[Path, typer.Argument(help="New folder of Parquet files.", show_default=False)],
     types: _Types = None,
@@ -44,7 +49,7 @@ def main(
     encoding: Annotated[str, typer.Option(help="Encoding of text.")] = "utf-8",
     as_json: AsJson = False,
 ) -> None:
-    """Write Parquet from CSV, TSV, JSON lines or Arrow, packed or not, and print every column's type and evidence."""
+    """Write Parquet from CSV, TSV, JSON lines, Arrow or Delta, here or at a store, and print every column's type."""
     from pipeline.ingestion.base import Reading
     from pipeline.ingestion.importing import import_files, parse_types
 
@@ -54,7 +59,7 @@ def main(
     show(_table(imported, folder), _data(imported, folder), as_json)
 
 
-def _print_file(path: Path) -> None:
+def _print_file(path: str) -> None:
     err.print(f"reading {path}", highlight=False, markup=False, soft_wrap=True)
 
 
@@ -67,5 +72,5 @@ def _table(imported: Imported, folder: Path) -> Figures:
 
 def _data(imported: Imported, folder: Path) -> dict[str, object]:
     columns = {column.name: {"type": column.type, "seen": column.evidence} for column in imported.columns}
-    files = {str(path): str(target) for path, target in imported.files.items()}
+    files = {path: str(target) for path, target in imported.files.items()}
     return {"folder": folder, "rows": imported.rows, "columns": columns, "files": files, "left_out": imported.left_out}

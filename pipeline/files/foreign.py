@@ -12,12 +12,21 @@ _TEXTS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".txt")
 _PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 _MAGIC = b"PAR1"
 
-_PRESENT_ROWS = "its folder also holds files of rows that were removed or replaced; write the present rows to a folder"
+# The schemes of stores from which rows are imported, and other names of theirs.
+_STORES = {"s3": "s3", "s3a": "s3", "s3n": "s3", "gs": "gs", "gcs": "gs", "az": "az"}
+
+_OLD_ROWS = "its folder also holds files of rows that were removed or replaced"
 _TABLES = {
-    "Delta": 'polars: `pl.scan_delta("TABLE").sink_parquet("rows/part.parquet", mkdir=True)`',
-    "Iceberg": 'polars: `pl.scan_iceberg("TABLE").sink_parquet("rows/part.parquet", mkdir=True)`',
-    "Hudi": 'Spark: `spark.read.format("hudi").load("TABLE").write.parquet("rows")`',
+    "Iceberg": 'in polars: `pl.scan_iceberg("TABLE").sink_parquet("rows/part.parquet", mkdir=True)`',
+    "Hudi": 'in Spark: `spark.read.format("hudi").load("TABLE").write.parquet("rows")`',
 }
+
+
+def parse_store(text: str) -> tuple[str, str] | None:
+    """Scheme, and bucket and key, of a URI from which rows are imported; None for any other text."""
+    found = _URI.match(text)
+    scheme = _STORES.get(found[1].lower()) if found else None
+    return (scheme, text[found.end() :].rstrip("/")) if found and scheme else None
 
 
 def uri_problem(text: str) -> str | None:
@@ -26,6 +35,9 @@ def uri_problem(text: str) -> str | None:
         scheme = found[1].lower()
         if scheme == "file":
             return f"`{text}` is a URI; write the path alone, without `file://`"
+        if scheme in _STORES:
+            rule = "and rows are read from files of this machine"
+            return f"`{text}` is at a store ({scheme}), {rule}; import them: `{_import(text)}`"
         fix = "copy them here, or mount the store as a folder, and give that path"
         return f"`{text}` is at a store ({scheme}), and rows are read from files of this machine; {fix}"
     if text.startswith("~"):
@@ -39,9 +51,7 @@ def text_problem(path: Path) -> str | None:
     kind = next((e for e in reversed(endings) if e not in _PACKED), "")
     if kind not in _TEXTS or holds_parquet(path):
         return None
-    folder = f"{path.name.partition('.')[0]}-parquet"
-    convert = shlex.join(["gradops", "import", str(path), folder])
-    return f"{path} is text ({kind}), and rows are read from Parquet files only; convert it: `{convert}`"
+    return f"{path} is text ({kind}), and rows are read from Parquet files only; convert it: `{_import(str(path))}`"
 
 
 def table_problem(folder: Path, names: Collection[str]) -> str | None:
@@ -60,9 +70,19 @@ def table_problem(folder: Path, names: Collection[str]) -> str | None:
         kind, mark = "Iceberg", "metadata/*.metadata.json"
     if kind is None:
         return None
-    convert = _TABLES[kind].replace("TABLE", str(folder))
+    if kind == "Delta":
+        fix = f"import its present rows: `{_import(str(folder))}`"
+    else:
+        fix = f"write the present rows to a folder, {_TABLES[kind].replace('TABLE', str(folder))}"
     article = "an" if kind == "Iceberg" else "a"
-    return f"{folder} is {article} {kind} table (it has `{mark}`): {_PRESENT_ROWS}, in {convert}"
+    return f"{folder} is {article} {kind} table (it has `{mark}`): {_OLD_ROWS}; {fix}"
+
+
+def _import(source: str) -> str:
+    """The command that makes Parquet of a source, in a folder called like the last name in it that is no pattern."""
+    names = [name for name in re.split(r"/+", source) if name and not re.search(r"[*?[:=]", name)]
+    stem = names[-1].partition(".")[0] if names else ""
+    return shlex.join(["gradops", "import", source, f"{stem or 'rows'}-parquet"])
 
 
 def holds_parquet(path: Path) -> bool:

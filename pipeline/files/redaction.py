@@ -6,7 +6,8 @@ import re
 
 # SQLAlchemy ends a password at the last @ before the host, whatever characters it has; a blank ends the URL.
 _IN_LOGIN = re.compile(r"(//[^/@:\s]*):\S*@")
-_IN_QUERY = re.compile(r"([?&;](?:[\w-]*(?:password|passwd|pwd|secret|token|key))=)[^&;\s'\")]+", re.IGNORECASE)
+_NAMES = "password|passwd|pwd|secret|token|key|sig|signature"
+_IN_QUERY = re.compile(rf"([?&;](?:[\w-]*(?:{_NAMES}))=)[^&;\s'\")]+", re.IGNORECASE)
 
 
 def without_passwords(text: str) -> str:

@@ -1,14 +1,14 @@
 """Imports files of other formats: each becomes Parquet of its own, below the same folders, all with one schema.
 
 Columns of text are read twice: first to find the type that takes every value of every file, then to write. No type is
-guessed from the first rows, none is guessed in silence, and memory does not grow with the rows.
+guessed from the first rows, none is guessed in silence, and memory does not grow with the rows. What is at a store is
+copied first.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -17,13 +17,11 @@ import pyarrow.parquet as pq
 from features.errors import InputError
 from features.nearest import did_you_mean
 from pipeline.files.atomic import atomic
-from pipeline.files.content import copies_problem, find_copies
-from pipeline.files.foreign import uri_problem
+from pipeline.files.foreign import parse_store
 from pipeline.files.schemas import common_schema
-from pipeline.files.table import tables_above
-from pipeline.files.walk import Walk, is_pattern
 from pipeline.ingestion.base import Format, Reading, UnreadableError
-from pipeline.ingestion.formats import FORMATS, format_of, stem_of
+from pipeline.ingestion.finding import find
+from pipeline.ingestion.formats import stem_of
 from pipeline.ingestion.types import COLUMN_TYPES, ColumnType, Seen, as_type, kind_of, merged
 
 _MOST_TOLD = 20
@@ -49,16 +47,16 @@ class Imported:
     """The result of an import.
 
     Args:
-        files: The files that were read, and the Parquet file of each.
+        files: The paths or URIs of the files that were read, and the Parquet file of each.
         rows: The number of rows.
         columns: The columns.
         left_out: Files of the same folders in no format that can be read.
     """
 
-    files: Mapping[Path, Path]
+    files: Mapping[str, Path]
     rows: int
     columns: Sequence[ImportedColumn]
-    left_out: Sequence[Path]
+    left_out: Sequence[str]
 
 
 def import_files(
@@ -66,41 +64,54 @@ def import_files(
     folder: Path,
     types: Mapping[str, ColumnType],
     reading: Reading = Reading(),
-    on_file: Callable[[Path], None] = lambda _: None,
+    on_file: Callable[[str], None] = lambda _: None,
 ) -> Imported:
-    """Write a folder of Parquet from a file, a folder (with all folders in it) or a glob.
+    """Write a folder of Parquet from a file, a folder (with all folders in it), a glob or a Delta table.
 
     Args:
-        source: The files.
+        source: The path of the files, or their URI at a store.
         folder: A new folder, or an empty one.
         types: Column to its type; the others are found from their values, or are those of the files.
         reading: How text is read.
-        on_file: Called with each file before it is read for the first time.
+        on_file: Called with the path or URI of each file before it is read for the first time.
 
     Raises:
-        InputError: If there is no file that can be read, files differ, or values are not of the declared types. All
-            problems are listed, and nothing is written then.
+        InputError: If there is no file that can be read, a store cannot be read, files differ, or values are not of the
+            declared types. All problems are listed, and nothing is written then.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is not empty, and nothing is overwritten; name a new folder, or remove it")
-    files, left_out = _find(source)
-    schema, seen = _examine(files, reading, on_file)
+    if parse_store(source) is None:
+        return _import(source, folder, types, reading, on_file)
+    from pipeline.ingestion.copying import copied  # a local import does without the clients of stores
+
+    with copied(source, folder, on_file) as copies:
+        imported = _import(copies.source, folder, types, reading, lambda _: None)
+        files = {copies.said(path): target for path, target in imported.files.items()}
+        return replace(imported, files=files, left_out=[*map(copies.said, imported.left_out)])
+
+
+def _import(
+    source: str, folder: Path, types: Mapping[str, ColumnType], reading: Reading, on_file: Callable[[str], None]
+) -> Imported:
+    found = find(source)
+    schema, seen = _examine(found.formats, reading, on_file)
     if unknown := [name for name in types if name not in schema]:
         listed = [f"--type {name}: there is no such column; {did_you_mean(name, schema, 'it has')}" for name in unknown]
         raise InputError.of(f"`{source}` has other columns", listed)
     chosen = {name: seen[name].found for name in seen} | dict(types)
-    base = _base(source, list(files))
-    targets = _targets(list(files), base, folder)
+    targets = _targets(list(found.formats), found.base, folder)
     problems: dict[str, str] = {}
     rows = 0
     with atomic(folder) as draft:
-        for path, form in files.items():
+        for path, form in found.formats.items():
             target = draft / targets[path].relative_to(folder)
             rows += _write(path, form.pieces(path, schema, reading), target, schema, chosen, problems)
         if problems:
             raise InputError.of("values are not of their types", list(problems.values())[:_MOST_TOLD])
     columns = [_column(name, kind, chosen.get(name), seen.get(name), name in types) for name, kind in schema.items()]
-    return Imported(targets, rows, columns, left_out)
+    files = {str(path): target for path, target in targets.items()}
+    return Imported(files, rows, columns, [*map(str, found.left_out)])
 
 
 def parse_types(texts: Sequence[str]) -> dict[str, ColumnType]:
@@ -119,44 +130,15 @@ def parse_types(texts: Sequence[str]) -> dict[str, ColumnType]:
     return found
 
 
-def _find(source: str) -> tuple[dict[Path, Format], list[Path]]:
-    """The files with their formats, and those in no format that can be read."""
-    path, walk = Path(source), Walk(lambda one: format_of(one) is not None)
-    if os.path.lexists(path):
-        walk.visit(path, named=True)
-    elif (problem := uri_problem(source)) is not None:
-        raise InputError(problem)
-    elif is_pattern(source):
-        walk.expand(Path(path.anchor), path.parts[len(Path(path.anchor).parts) :])
-    found = sorted(walk.files)
-    problems = [*walk.problems, *tables_above(found)]
-    copies = find_copies(found, count=_size) if not problems else ()
-    problems += map(copies_problem, copies)
-    if problems:
-        raise InputError.of(f"`{source}` cannot be imported", list(dict.fromkeys(problems)))
-    formats = {one: form for one in found if (form := format_of(one)) is not None}
-    if not formats:
-        endings = ", ".join(ending for form in FORMATS for ending in form.endings)
-        others = [*found, *sorted(walk.left_out)]
-        has = f"; {len(others)} file(s) have other endings, as {others[0]}" if others else ""
-        rule = f"files end in {endings}, also packed as .gz, .zst or .bz2"
-        raise InputError(f"no file at `{source}` can be imported (in {Path.cwd()}){has}; {rule}")
-    return formats, sorted({*walk.left_out, *found} - formats.keys())
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size
-
-
 def _examine(
-    files: Mapping[Path, Format], reading: Reading, on_file: Callable[[Path], None]
+    files: Mapping[Path, Format], reading: Reading, on_file: Callable[[str], None]
 ) -> tuple[pl.Schema, dict[str, Seen]]:
     """The one schema of all files, and what the values of the columns are that no file has a type for."""
     schemas: dict[Path, pl.Schema] = {}
     problems: list[str] = []
     for path, form in files.items():
         try:
-            on_file(path)
+            on_file(str(path))
             schemas[path] = form.schema(path, reading)
         except UnreadableError as error:
             problems.append(str(error))
@@ -172,15 +154,6 @@ def _examine(
             of_file = {name: one.add(piece.get_column(name)) for name, one in of_file.items()}
         seen = {**seen, **{name: merged(seen[name], one) if name in seen else one for name, one in of_file.items()}}
     return common.schema, {name: one for name, one in seen.items() if common.schema[name] == pl.String}
-
-
-def _base(source: str, files: Sequence[Path]) -> Path:
-    """The folder below which the folders of files are kept."""
-    path = Path(source)
-    if path.is_dir():
-        return path
-    parents = [set(file.parents) for file in files]
-    return max(set.intersection(*parents), key=lambda one: len(one.parts))
 
 
 def _targets(files: Sequence[Path], base: Path, folder: Path) -> dict[Path, Path]:

@@ -25,6 +25,7 @@ from tests.conftest import ROLES, ROOT
         ("no answer (http://:s3cret@there) from it", "no answer (http://:***@there) from it"),
         ("postgresql://there/db?user=me&password=s3cret&x=1", "postgresql://there/db?user=me&password=***&x=1"),
         ("https://there/x?access_token=s3cret and more", "https://there/x?access_token=*** and more"),
+        ("https://there/x?sv=1&sig=s3cret%3D", "https://there/x?sv=1&sig=***"),
         ("two: http://a:s3cret@b http://c:s3cret@d", "two: http://a:***@b http://c:***@d"),
     ],
 )

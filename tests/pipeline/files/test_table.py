@@ -225,7 +225,7 @@ def hudi() -> None:
 @pytest.mark.parametrize(
     ("lay", "text", "sentence"),
     [
-        (delta, "logs", 'logs is a Delta table (it has `_delta_log`).*write the present rows.*scan_delta("logs")'),
+        (delta, "logs", "logs is a Delta table (it has `_delta_log`).*rows: `gradops import logs logs-parquet`"),
         (delta, "logs/*.parquet", "logs is a Delta table"),
         (delta, "logs/part-0.parquet", "logs is a Delta table"),
         (deep_delta, "logs", "logs/sales is a Delta table"),
@@ -256,7 +256,7 @@ def test_an_ordinary_folder_may_be_called_metadata() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("s3://bucket/logs/", r"`s3://bucket/logs/` is at a store \(s3\), and rows are read from files of this mach"),
+        ("s3://bucket/logs/", r"is at a store \(s3\).*`gradops import s3://bucket/logs/ logs-parquet`"),
         ("gs://bucket/*.parquet", r"is at a store \(gs\)"),
         ("hdfs://name:9000/logs", r"is at a store \(hdfs\)"),
         ("https://example.org/a.parquet", r"is at a store \(https\)"),

@@ -191,7 +191,7 @@ def test_files_with_other_columns_are_told_and_a_folder_in_use_is_kept() -> None
     with pytest.raises(InputError, match=r"raw/b.csv differs: `b` is no column"):
         import_files("raw", Path("out"), {})
     Path("raw/b.csv").unlink()
-    assert import_files("raw", Path("out"), {}).left_out == [Path("raw/notes.md")]
+    assert import_files("raw", Path("out"), {}).left_out == ["raw/notes.md"]
     with pytest.raises(InputError, match="out is not empty"):
         import_files("raw", Path("out"), {})
 
@@ -205,13 +205,11 @@ def test_files_are_found_as_those_of_a_table_are() -> None:
     Path("raw/dt=2").symlink_to(Path("elsewhere").absolute())
     pl.DataFrame({"a": ["1"], "b": ["2"]}).write_parquet("raw/dt=1/000000_0")
     imported = import_files("raw", Path("out"), {})
-    assert sorted(map(str, imported.files)) == ["raw/dt=1/000000_0", "raw/dt=1/a.csv", "raw/dt=2/d.csv"]
-    assert [*import_files("raw/*/*.csv", Path("some"), {}).files] == [Path("raw/dt=1/a.csv"), Path("raw/dt=2/d.csv")]
+    assert sorted(imported.files) == ["raw/dt=1/000000_0", "raw/dt=1/a.csv", "raw/dt=2/d.csv"]
+    assert [*import_files("raw/*/*.csv", Path("some"), {}).files] == ["raw/dt=1/a.csv", "raw/dt=2/d.csv"]
     Path("raw/dt=1/copy.csv").write_text(Path("raw/dt=1/a.csv").read_text())
     with pytest.raises(InputError, match="have the same content, so each of its rows would count 2 times"):
         import_files("raw", Path("other"), {})
     Path("elsewhere/_delta_log").mkdir()
-    with pytest.raises(InputError, match="is a Delta table"):
-        import_files("elsewhere", Path("other"), {})
-    with pytest.raises(InputError, match=r"is at a store \(s3\)"):
-        import_files("s3://shop/logs", Path("other"), {})
+    with pytest.raises(InputError, match="raw/dt=2 is a Delta table"):
+        import_files("raw", Path("other"), {})
