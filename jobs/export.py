@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from jobs.console import AsJson, show
+from jobs.table_precision import Tables, tables_notes
+from models.embedding.precisions import FLOAT32
 
 _NEEDED = ("onnx", "onnxscript", "onnxruntime")
 
@@ -22,6 +24,7 @@ def main(
         ),
     ],
     onnx: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder to make.", show_default=False)],
+    tables: Tables = FLOAT32,
     as_json: AsJson = False,
 ) -> None:
     """Write a registered model as an ONNX graph, with its encoder and a client that needs neither torch nor Polars."""
@@ -30,11 +33,16 @@ def main(
     if missing := [name for name in _NEEDED if find_spec(name) is None]:
         raise InputError(f"an export needs the package(s) {', '.join(missing)}; install the extra: gradops[onnx]")
     from pipeline.registry.packaging import fetched
-    from pipeline.serving.export.exported import export
+    from pipeline.serving.export.exported import FROM_FLOAT32, export
     from pipeline.serving.scorer import Scorer
     from pipeline.tracking.connection import require_store
 
     with require_store("nothing is exported; give the command again once it is back"), fetched(model) as folder:
-        about = export(Scorer.load(folder), onnx)
+        scorer = Scorer.load(folder, tables)
+        about = export(scorer, onnx, None if tables == FLOAT32 else Scorer.load(folder))
     text = f"{onnx}: {model} for onnxruntime, outputs {', '.join(about['outputs'])}; probabilities differ by at most"
-    show(f"{text} {about['largest_difference']:.1g}", about | {"model": model, "folder": str(onnx)}, as_json)
+    text += f" {about['largest_difference']:.1g}"
+    if (difference := about.get(FROM_FLOAT32)) is not None:
+        text += f" from the model's with {scorer.tables} tables, and these by at most {difference:.1g} from float32's"
+    lines = [text, *tables_notes(scorer, tables)]
+    show("\n".join(lines), about | {"model": model, "folder": str(onnx)}, as_json)

@@ -10,6 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 
 from jobs.console import AsJson, Bars, err, file_notes, show
 from jobs.sampling import MEGABYTES, SHARE, Megabytes, Sample, Share
+from jobs.table_precision import Tables, tables_notes
+from models.embedding.precisions import FLOAT32
 
 _Model = Annotated[
     str,
@@ -35,6 +37,7 @@ def main(
     sample: Sample = None,
     share: Share = SHARE,
     sample_megabytes: Megabytes = MEGABYTES,
+    tables: Tables = FLOAT32,
     as_json: AsJson = False,
 ) -> None:
     """Score Parquet files with a registered model; after an interruption the same command writes the missing parts."""
@@ -47,14 +50,15 @@ def main(
 
     kept = None if keep is None else [name.strip() for name in keep.split(",") if name.strip()]
     with require_store("nothing is scored; give the command again once it is back"), fetched(model) as folder:
-        scorer = Scorer.load(folder)
+        scorer = Scorer.load(folder, tables)
     sampled = None if sample is None else PartSample(sample, share, sample_megabytes << 20)
     with _Shown() as shown:
         summary = Scoring.of(scorer, source, out, kept, sampled).run(shown, overwrite=overwrite)
     found = f", {summary['found_done']} of them found done" if summary["found_done"] else ""
     text = f"{out}: {summary['rows']} rows in {summary['parts']} part(s){found}, tasks {', '.join(summary['tasks'])}"
     text += f", scores {', '.join(summary['outputs'])}" if "outputs" in summary else ""
-    notes = feature_notes({name: {"the rows": found} for name, found in summary["features"].items()})
+    notes = tables_notes(scorer, tables)
+    notes += feature_notes({name: {"the rows": found} for name, found in summary["features"].items()})
     notes += file_notes(summary["left_out"], summary["widened"])
     show("\n".join([text, *notes]), summary | {"out": out, "model": model}, as_json)
 

@@ -11,6 +11,8 @@ import typer
 from jobs.console import AsJson, err, show
 from jobs.only_config import only_champion
 from jobs.sampling import MEGABYTES, SHARE, Megabytes, Sample, Share
+from jobs.table_precision import Tables, tables_notes
+from models.embedding.precisions import FLOAT32
 
 
 def main(
@@ -30,6 +32,7 @@ def main(
     sample: Sample = None,
     share: Share = SHARE,
     sample_megabytes: Megabytes = MEGABYTES,
+    tables: Tables = FLOAT32,
     as_json: AsJson = False,
 ) -> None:
     """Serve a registered model over HTTP: POST /invocations, GET /health, /version and /metrics."""
@@ -44,17 +47,18 @@ def main(
 
     torch.set_num_threads(threads)
     with require_store("nothing is served; give the command again once it is back"):
-        scorer, number = load_version(model)
+        scorer, number = load_version(model, tables)
     sampled = None if sample is None else LiveSample(sample, share, sample_megabytes << 20)
     server = LeanServer(scorer, _about(model, scorer, number), waiting, sampled)
 
     def moved(scorer: Scorer, number: int | None) -> None:
         server.replace(scorer, _about(model, scorer, number))
-        err.print(f"{model} is version {number} now", highlight=False)
+        err.print("; ".join([f"{model} is version {number} now", *tables_notes(scorer, tables)]), highlight=False)
 
-    follow_alias(model, number, follow, moved)
+    follow_alias(model, number, follow, moved, tables)
     address = f"http://{host}:{port}"
-    show(f"{model} is served at {address}", _about(model, scorer, number) | {"address": address}, as_json)
+    said = "; ".join([f"{model} is served at {address}", *tables_notes(scorer, tables)])
+    show(said, _about(model, scorer, number) | {"address": address}, as_json)
     sys.stdout.flush()  # the command goes on, and a pipe is waiting
     serve(server, host, port)
     if sampled is not None:
@@ -67,5 +71,6 @@ def _about(model: str, scorer: Any, number: int | None) -> dict[str, Any]:
         "version": number,
         "digest": scorer.digest,
         "outputs": list(scorer.outputs),
+        "tables": scorer.tables,
         "gradops": package_version("gradops"),
     }

@@ -11,6 +11,8 @@ Then five things are measured, each by itself with `--only`:
 - requests: `gradops serve` and `mlflow models serve` in processes of their own, asked over loopback by clients that
   each keep a connection; with the CPU time of the server. Beside them models of LightGBM and scikit-learn with as many
   columns behind `mlflow models serve` (:mod:`benchmarks.serving.peers`). A server has the last core, clients the first;
+- tables, only by `--only tables`: a model of the click log and one of Census-income, each trained for an epoch, with
+  embedding tables in each precision (:mod:`benchmarks.serving.tables`);
 - soak: four clients send requests of some sizes, every tenth one bad, while the alias moves ten times between two equal
   versions; resident memory after a minute and at the end.
 
@@ -45,6 +47,7 @@ from mlflow.tracking import MlflowClient
 from benchmarks.serving.in_process import measure, shared
 from benchmarks.serving.peers import peer_bodies, save_peers
 from benchmarks.serving.sampled import measure_sampling
+from benchmarks.serving.tables import measure_tables
 from pipeline.comparison.compare import compare
 from pipeline.comparison.comparison import comparison_fingerprint
 from pipeline.data.prepare import prepare
@@ -76,6 +79,7 @@ def main(
     sizes: str = "1,10,100,500",
     clients: str = "1,4",
     only: str = "",
+    census: Path = ROOT / "data" / "census",
 ) -> None:
     """Measure files and requests, or soak a server.
 
@@ -87,12 +91,17 @@ def main(
         requests: Number of requests of each kind in process.
         sizes: The numbers of rows of requests, in process and over HTTP.
         clients: The numbers of clients over HTTP.
-        only: `files`, `process`, `sample` or `http` for one of the measurements.
+        only: `files`, `process`, `sample`, `http` or `tables` for one of the measurements.
+        census: Folder of Census-income (`gradops fetch census`), for `tables`.
     """
     torch.set_num_threads(threads)
+    census = census.resolve()
     with TemporaryDirectory() as folder:
         os.chdir(folder)
         os.environ |= {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", "OMP_NUM_THREADS": str(threads)}
+        if only == "tables":
+            _tables(rows, census, requests)
+            return
         _register(rows)
         if only in ("", "files") and not soak:
             _files()
@@ -122,6 +131,15 @@ def _register(rows: int) -> None:
     with Tracker.open(config, prepared, RunGroup.comparison(comparison_fingerprint(config, prepared))) as tracker:
         register(compare(config, prepared, [tracker]), tracker)
     MlflowClient().copy_model_version("models:/clicklog/1", "clicklog")  # for a soak's moves
+
+
+def _tables(rows: int, census: Path, requests: int) -> None:
+    generate(Options(rows=rows, users=20_000, items=5_000), Path("data/clicklog"))
+    files = [f"data.{part}='{census / name}.parquet'" for part, name in (("train", "train"), ("holdout", "test"))]
+    asked = {"clicklog": ("data/clicklog/**/*.parquet", []), "census": (str(census / "test.parquet"), files)}
+    for name, (source, overrides) in asked.items():
+        config = load_config(ROOT / "configs" / f"{name}.toml", ["train.epochs=1", *overrides])
+        measure_tables(config, pl.read_parquet(source, n_rows=25_000), requests)
 
 
 def _peers(sizes: Sequence[int]) -> dict[str, tuple[tuple[str, ...], Mapping[int, bytes]]]:

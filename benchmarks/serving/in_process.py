@@ -40,8 +40,8 @@ def measure(scorer: Scorer, rows: pl.DataFrame, sizes: Sequence[int], requests: 
         "encoded and scored": lambda some: scorer.probability_NO(scorer.window(some)),
     }
     for size in sizes:
-        parts = _parts(rows, scorer.columns, size)
-        for form, make in {"all columns": _inputs, "candidates": shared}.items():
+        parts = parts_of(rows, scorer.columns, size)
+        for form, make in {"all columns": inputs_body, "candidates": shared}.items():
             bodies = [make(part) for part in parts]
             asked = [read_request(body, scorer.columns, Limits()).rows for body in bodies]
             _print(size, form, "with JSON", bodies, lambda body: answers(body, "application/json"), requests)
@@ -51,7 +51,7 @@ def measure(scorer: Scorer, rows: pl.DataFrame, sizes: Sequence[int], requests: 
         _print(size, "all columns", "scored by expressions", frames, scorer.score, max(requests // 10, 1))
 
 
-def _parts(rows: pl.DataFrame, columns: Sequence[str], size: int) -> list[dict[str, list[Any]]]:
+def parts_of(rows: pl.DataFrame, columns: Sequence[str], size: int) -> list[dict[str, list[Any]]]:
     """Some requests of neighbouring rows, as JSON has them."""
     starts = range(0, min(rows.height - size, 50 * size) + 1, size)
     parts = (rows.select(columns)[start : start + size].to_dict(as_series=False) for start in starts)
@@ -59,7 +59,8 @@ def _parts(rows: pl.DataFrame, columns: Sequence[str], size: int) -> list[dict[s
     return found
 
 
-def _inputs(columns: dict[str, list[Any]]) -> bytes:
+def inputs_body(columns: dict[str, list[Any]]) -> bytes:
+    """The body of a request that gives a list a column."""
     return json.dumps({"inputs": columns}).encode()
 
 

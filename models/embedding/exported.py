@@ -14,7 +14,8 @@ from models.embedding.portable import PortableEmbedding
 class ExportedEmbedding(Embedding):
     """The same function as a :class:`~models.embedding.portable.PortableEmbedding`, whose tables are joined.
 
-    ONNX has no bag of embeddings: rows are gathered and added to their bag's place.
+    ONNX has no bag of embeddings: rows are gathered and added to their bag's place. Tables keep their precision: the
+    rows that are gathered are turned into float32.
 
     Args:
         source: The embedding, joined (:meth:`~models.embedding.portable.PortableEmbedding.join`); its tables are not
@@ -63,18 +64,18 @@ class _Width(torch.nn.Module):
         features: The number of all features.
     """
 
-    whole_RW: Tensor
     first_F: Tensor
     place_F: Tensor
     is_own_F: Tensor
 
     def __init__(self, joined: Joined, features: int) -> None:
         super().__init__()
+        self.stored = joined.stored
         self._width, self._own = joined.width, len(joined.feature_G)
         first_F, place_F = (torch.zeros(features, dtype=torch.int64) for _ in range(2))
         first_F[joined.feature_G] = joined.first_G.long()
         place_F[joined.feature_G] = torch.arange(self._own)
-        buffers = {"whole_RW": joined.whole_RW, "first_F": first_F, "place_F": place_F, "is_own_F": joined.is_own_F}
+        buffers = {"first_F": first_F, "place_F": place_F, "is_own_F": joined.is_own_F}
         for name, buffer in buffers.items():
             self.register_buffer(name, buffer)
 
@@ -85,9 +86,10 @@ class _Width(torch.nn.Module):
             own_M = self.is_own_F[feature_N].nonzero().squeeze(1)
             ids_N, feature_N, row_N = ids_N[own_M], feature_N[own_M], row_N[own_M]
             weight_N = None if weight_N is None else weight_N[own_M]
-        read_NW = self.whole_RW[ids_N + self.first_F[feature_N]]
-        if weight_N is not None:
-            read_NW = read_NW * weight_N.unsqueeze(1)
+        read_NW, factor_N = self.stored.read(ids_N + self.first_F[feature_N])
+        for each_N in (factor_N, weight_N):
+            if each_N is not None:
+                read_NW = read_NW * each_N.unsqueeze(1)
         pooled_XW = torch.zeros(rows * self._own, self._width)
         place_N = row_N * self._own + self.place_F[feature_N]
         pooled_XW = pooled_XW.index_put((place_N,), read_NW, accumulate=True)

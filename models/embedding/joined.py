@@ -6,37 +6,38 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from models.embedding.cut import Bags, Layout
+from models.embedding.stored import StoredRows
 
 
 class Joined:
     """The tables of one width as one tensor.
 
     Args:
-        whole_RW: All rows of these tables.
+        stored: All rows of these tables.
         feature_G: The features of this width.
         first_G: The row of the tensor that is row 0 of each feature's table.
         features: The number of all features.
     """
 
-    def __init__(self, whole_RW: Tensor, feature_G: Sequence[int], first_G: Sequence[int], features: int) -> None:
-        self.whole_RW, self.width = whole_RW, whole_RW.shape[1]
-        self.first_G = torch.tensor(first_G, dtype=torch.int32 if len(whole_RW) < 1 << 31 else torch.int64)
+    def __init__(self, stored: StoredRows, feature_G: Sequence[int], first_G: Sequence[int], features: int) -> None:
+        self.stored = stored
+        rows, self.width = stored.rows_RW.shape
+        self.first_G = torch.tensor(first_G, dtype=torch.int32 if rows < 1 << 31 else torch.int64)
         self.feature_G = torch.tensor(feature_G)
         self.is_own_F = torch.zeros(features, dtype=torch.bool)
         self.is_own_F[self.feature_G] = True
 
     @classmethod
-    def of(cls, layout: Layout, width: int, whole_RW: Tensor) -> Joined:
+    def of(cls, layout: Layout, width: int, stored: StoredRows) -> Joined:
         """The features of a layout that have this width."""
         feature_G = [feature for feature, own in enumerate(layout.widths) if own == width]
         first, row = dict[int, int](), 0
         for table in dict.fromkeys(layout.tables[feature] for feature in feature_G):
             first[table] = row
             row += layout.rows[table]
-        return cls(whole_RW, feature_G, [first[layout.tables[f]] for f in feature_G], len(layout.widths))
+        return cls(stored, feature_G, [first[layout.tables[f]] for f in feature_G], len(layout.widths))
 
     def of_features(self, chosen: Sequence[int]) -> Joined | None:
         """The same rows, read by some of all features alone, in this order; None if none of them has this width."""
@@ -44,7 +45,7 @@ class Joined:
         places = [place for place, feature in enumerate(chosen) if feature in first]
         if not places:
             return None
-        return Joined(self.whole_RW, places, [first[chosen[place]] for place in places], len(chosen))
+        return Joined(self.stored, places, [first[chosen[place]] for place in places], len(chosen))
 
     def own(self, bags: Bags, lengths_FB: Tensor, entries_F: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """The ids, lengths and weights of the features of this width."""
@@ -58,7 +59,7 @@ class Joined:
         row_N = ids_N + self.first_G.repeat_interleave(lengths_GB.sum(1), output_size=len(ids_N))
         length_X = lengths_GB.reshape(-1)
         begin_X = (length_X.cumsum(0) - length_X).to(row_N.dtype)
-        pooled_XW = functional.embedding_bag(row_N, self.whole_RW, begin_X, mode="sum", per_sample_weights=weight_N)
+        pooled_XW = self.stored.summed(row_N, begin_X, weight_N)
         return pooled_XW.view(features, rows, self.width).transpose(0, 1).reshape(rows, features * self.width)
 
 

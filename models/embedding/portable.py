@@ -12,6 +12,8 @@ from features.encoder import Table
 from models.embedding.base import Embedding
 from models.embedding.cut import Bags, Layout
 from models.embedding.joined import Joined, order
+from models.embedding.precisions import FLOAT32, Precision
+from models.embedding.stored import STORED
 
 
 class PortableEmbedding(Embedding):
@@ -35,19 +37,40 @@ class PortableEmbedding(Embedding):
         self.joined: list[Joined] = []
 
     @torch.no_grad()
-    def join(self) -> None:
+    def join(self, precision: Precision = FLOAT32) -> None:
         """Make the tables of each width parts of one tensor, which one look-up reads; called once they are loaded.
 
-        Their names and values stay. They cannot be trained by it: gradients would be those of the whole tensor.
+        In float32 their names and values stay. They cannot be trained by it: gradients would be those of the whole
+        tensor. In another precision they are no parameters any more, and nothing is left of them in float32.
+
+        Args:
+            precision: Precision of the tensor.
+
+        Raises:
+            InputError: If a number is too large for the precision.
         """
         tables = list(self.tables())
         for width in sorted(set(self.layout.widths)):
             mine = [place for place, table in enumerate(tables) if table.shape[1] == width]
-            whole_RW = torch.cat([tables[place] for place in mine])
-            for place, part in zip(mine, whole_RW.split([len(tables[place]) for place in mine]), strict=True):
-                tables[place].data = part
-            self.joined.append(Joined.of(self.layout, width, whole_RW))
+            stored = STORED[precision].of([tables[place] for place in mine])
+            if precision == FLOAT32:
+                parts = stored.rows_RW.split([len(tables[place]) for place in mine])
+                for place, part in zip(mine, parts, strict=True):
+                    tables[place].data = part
+            self.joined.append(Joined.of(self.layout, width, stored))
+        if precision != FLOAT32:
+            self.collection = nn.ModuleDict()
         self._order_E = order(self.layout)
+
+    @property
+    def precision(self) -> Precision:
+        """The precision of the tables."""
+        return self.joined[0].stored.precision if self.joined else FLOAT32
+
+    @property
+    def size(self) -> int:
+        """The bytes of the tables, which are joined."""
+        return sum(joined.stored.size for joined in self.joined)
 
     def forward(self, bags: Bags) -> Tensor:
         """Pooled embeddings B x E."""

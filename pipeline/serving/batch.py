@@ -102,7 +102,7 @@ class Scoring:
         parts = len(self._parts)
         summary = {"rows": rows, "parts": parts, "found_done": parts - len(missing), "tasks": list(self.scorer.tasks)}
         summary |= {"outputs": list(self.scorer.outputs)} if self.scorer.further else {}
-        summary["features"] = features
+        summary |= {"tables": self.scorer.tables, "features": features}
         left_out = [str(path) for path in self.source.table.left_out]
         return summary | {"left_out": left_out, "widened": list(map(str, self.source.widened))}
 
@@ -119,7 +119,7 @@ class Scoring:
         """Everything that the scores and their division into parts depend on."""
         sources = [identity(path, self.source.partitions) for path in self.source.table.files]
         parts = [[chunk.name, chunk.start, chunk.rows] for chunk in self._parts]
-        return {"model": self.scorer.digest, "keep": list(self.source.keep), "sources": sources, "parts": parts}
+        return {"model": self.scorer.identity, "keep": list(self.source.keep), "sources": sources, "parts": parts}
 
     def _file(self, chunk: Chunk) -> Path:
         return self.out / f"{chunk.name}.parquet"

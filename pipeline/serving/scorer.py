@@ -17,6 +17,7 @@ from torch import Tensor
 from features.encoder import Encoder
 from features.errors import InputError
 from features.request.encoder import Encoded
+from models.embedding.precisions import FLOAT32, Precision
 from pipeline.data.windows import Window
 from pipeline.serving import model_folder
 from pipeline.serving.columns import RequestRows
@@ -80,11 +81,16 @@ class Scorer:
         model_folder.seal(folder)
 
     @classmethod
-    def load(cls, folder: Path) -> Scorer:
+    def load(cls, folder: Path, tables: Precision = FLOAT32) -> Scorer:
         """Read the files that :meth:`write` collected.
 
+        Args:
+            folder: The folder.
+            tables: The precision in which embedding tables are held; their files are float32.
+
         Raises:
-            InputError: If the folder has changed since it was written, or its files do not fit together.
+            InputError: If the folder has changed since it was written, its files do not fit together, or a table has
+                numbers that are too large for the precision.
         """
         digest = model_folder.check_folder(folder)
         try:
@@ -96,12 +102,27 @@ class Scorer:
         except (ValueError, pl.exceptions.PolarsError, RecursionError) as error:
             raise InputError(f"{folder} is not a readable model: {error}") from error
         files = {name: folder / name for name in content.files}
-        return cls(encoder, content.load(files, encoder), content.tasks, digest)
+        return cls(encoder, content.load(files, encoder, tables), content.tasks, digest)
 
     @property
     def further(self) -> tuple[str, ...]:
         """The names of further outputs; see :meth:`models.layers.task_names.TaskNames.further_outputs`."""
         return self.predictor.further
+
+    @property
+    def tables(self) -> Precision | None:
+        """The precision of its embedding tables; None for a model without any, such as trees."""
+        return next((embedding.precision for embedding in self.predictor.embeddings), None)
+
+    @property
+    def table_bytes(self) -> int:
+        """The bytes of its embedding tables in memory."""
+        return sum(embedding.size for embedding in self.predictor.embeddings)
+
+    @property
+    def identity(self) -> str:
+        """A text that two models share only if they score alike: the digest, with the precision of reduced tables."""
+        return self.digest if self.tables in (None, FLOAT32) else f"{self.digest} with {self.tables} tables"
 
     @property
     def outputs(self) -> tuple[str, ...]:

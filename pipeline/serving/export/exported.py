@@ -36,17 +36,20 @@ TOLERANCE = 1e-6
 # A file of protobuf ends at 2 GiB: larger weights lie in a file beside the graph.
 _LARGEST = 1_500_000_000
 _CHECKED = (1, 2, 3, 257)
+# The key of what the reduced tables of the model itself change, and the number of rows that it is measured on.
+FROM_FLOAT32, _COMPARED = "difference_from_float32", 4096
 # What a client needs of our own package `features`.
 _CLIENT_FILES, _CLIENT_PACKAGE = ("__init__.py", "constants.py"), "request"
 
 
-def export(scorer: Scorer, folder: Path) -> dict[str, Any]:
+def export(scorer: Scorer, folder: Path, in_float32: Scorer | None = None) -> dict[str, Any]:
     """Write a model for onnxruntime.
 
     Args:
-        scorer: The model.
+        scorer: The model; its embedding tables are written in the precision in which it holds them.
         folder: The folder to make: ``model.onnx``, ``export.json``, ``encoder``, ``client.py``, and the package that
             the client imports.
+        in_float32: The same model with tables in float32, to say how far the probabilities differ; None to say nothing.
 
     Returns:
         What ``export.json`` says.
@@ -75,9 +78,13 @@ def export(scorer: Scorer, folder: Path) -> dict[str, Any]:
             "tasks": list(scorer.tasks),
             "outputs": list(scorer.outputs),
             "digest": scorer.digest,
+            "tables": scorer.tables,
             "opset": OPSET,
             "largest_difference": difference,
         }
+        if in_float32 is not None:
+            found, expected = (_probabilities(one, _COMPARED) for one in (scorer, in_float32))
+            about[FROM_FLOAT32] = float(np.abs(found - expected).max())
         (draft / ABOUT).write_text(json.dumps(about, indent=1) + "\n")
         _write_client(draft)
     return about
@@ -135,11 +142,17 @@ def _largest_difference(scorer: Scorer, inputs: Inputs, file: Path) -> float:
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     found = []
     for rows in _CHECKED:
-        encoded = invented_rows(scorer.encoder, rows, seed=rows)
-        expected_NO = scorer.predictor.probabilities(Window.of_parts(encoded.parts, scorer.encoder.spec)).double()
-        (probability_NO,) = session.run(None, inputs.of(encoded))
-        found.append(np.abs(probability_NO - expected_NO.numpy()).max())
+        (probability_NO,) = session.run(None, inputs.of(invented_rows(scorer.encoder, rows, seed=rows)))
+        found.append(np.abs(probability_NO - _probabilities(scorer, rows)).max())
     return float(np.max(found))
+
+
+def _probabilities(scorer: Scorer, rows: int) -> npt.NDArray[np.float64]:
+    """A model's probabilities of invented rows, rows x outputs."""
+    encoded = invented_rows(scorer.encoder, rows, seed=rows)
+    window = Window.of_parts(encoded.parts, scorer.encoder.spec)
+    probability_NO: npt.NDArray[np.float64] = scorer.predictor.probabilities(window).double().numpy()
+    return probability_NO
 
 
 def _write_client(folder: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +16,8 @@ from features.encoder import Encoder
 from features.kinds.base import Name
 from features.request.encoder import Encoded
 from features.spec import FeatureSpec
+from models.embedding.portable import PortableEmbedding
+from models.embedding.precisions import FLOAT32, Precision
 from pipeline.data.windows import Window
 from pipeline.serving.graph_rows import RowGraph
 
@@ -29,6 +31,11 @@ class Predictor(ABC):
     @property
     def further(self) -> tuple[str, ...]:
         """The names of outputs beside the tasks; see :meth:`models.layers.task_names.TaskNames.further_outputs`."""
+        return ()
+
+    @property
+    def embeddings(self) -> Iterable[PortableEmbedding]:
+        """The embedding tables of its networks; empty for a model without any."""
         return ()
 
     @abstractmethod
@@ -70,16 +77,17 @@ class Content(Declared, ABC):
         """The names of its files, relative to its folder; ``model.json`` and the encoder's are not among them."""
 
     @abstractmethod
-    def load(self, files: Mapping[str, Path], encoder: Encoder) -> Predictor:
+    def load(self, files: Mapping[str, Path], encoder: Encoder, tables: Precision = FLOAT32) -> Predictor:
         """Read its files.
 
         Args:
             files: The place of each of its :attr:`files`.
             encoder: The encoder of the rows.
+            tables: The precision in which embedding tables are held.
 
         Raises:
-            InputError: If the files do not fit the content, or hold numbers that are not finite. No memory is allocated
-                for them then.
+            InputError: If the files do not fit the content, or hold numbers that are not finite or too large for the
+                precision. No memory is allocated for them then.
         """
 
     def written(self) -> str:

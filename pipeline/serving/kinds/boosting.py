@@ -13,6 +13,7 @@ from torch import Tensor
 
 from features.encoder import Encoder
 from features.errors import InputError
+from models.embedding.precisions import FLOAT32, Precision
 from pipeline.data.windows import Window
 from pipeline.serving.graph_rows import GraphRows, RowGraph
 from pipeline.serving.kinds.base import Content, Packed, Predictor
@@ -35,8 +36,9 @@ class BoostingContent(Content):
         """See :attr:`pipeline.serving.kinds.base.Content.files`."""
         return [_file(place) for place in range(len(self.tasks))]
 
-    def load(self, files: Mapping[str, Path], encoder: Encoder) -> Boosting:
-        """See :meth:`pipeline.serving.kinds.base.Content.load`."""
+    def load(self, files: Mapping[str, Path], encoder: Encoder, tables: Precision = FLOAT32) -> Boosting:
+        """See :meth:`pipeline.serving.kinds.base.Content.load`; trees have no embedding tables."""
+        del tables
         return Boosting(tuple(Trees.load(files[name], encoder) for name in self.files))
 
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -12,6 +12,8 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from features.encoder import Encoder
+from models.embedding.portable import PortableEmbedding
+from models.embedding.precisions import FLOAT32, Precision
 from pipeline.data.windows import Window
 from pipeline.serving.graph_rows import GraphRows, RowGraph
 from pipeline.serving.kinds.base import Content, Packed, Predictor, inside
@@ -41,9 +43,9 @@ class BundleContent(Content):
         """See :attr:`pipeline.serving.kinds.base.Content.files`."""
         return [f"{_folder(place)}/{name}" for place, one in enumerate(self.networks) for name in one.files]
 
-    def load(self, files: Mapping[str, Path], encoder: Encoder) -> Bundle:
+    def load(self, files: Mapping[str, Path], encoder: Encoder, tables: Precision = FLOAT32) -> Bundle:
         """See :meth:`pipeline.serving.kinds.base.Content.load`."""
-        networks = (one.load(inside(files, _folder(place)), encoder) for place, one in enumerate(self.networks))
+        networks = (one.load(inside(files, _folder(place)), encoder, tables) for place, one in enumerate(self.networks))
         return Bundle(tuple(networks), tuple(len(one.tasks) for one in self.networks))
 
     @classmethod
@@ -70,6 +72,11 @@ class Bundle(Predictor):
 
     networks: tuple[Network, ...]
     tasks: tuple[int, ...]
+
+    @property
+    def embeddings(self) -> Iterable[PortableEmbedding]:
+        """See :attr:`pipeline.serving.kinds.base.Predictor.embeddings`."""
+        return [embedding for one in self.networks for embedding in one.embeddings]
 
     def probabilities(self, window: Window) -> Tensor:
         """See :meth:`pipeline.serving.kinds.base.Predictor.probabilities`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isclose
 from pathlib import Path
@@ -13,6 +13,8 @@ from pydantic import Field, TypeAdapter, model_validator
 from torch import Tensor
 
 from features.encoder import Encoder
+from models.embedding.portable import PortableEmbedding
+from models.embedding.precisions import FLOAT32, Precision
 from pipeline.data.windows import Window
 from pipeline.serving.graph_rows import GraphRows, RowGraph
 from pipeline.serving.kinds.base import Content, Packed, Predictor, inside
@@ -59,9 +61,11 @@ class EnsembleContent(Content):
         """See :attr:`pipeline.serving.kinds.base.Content.files`."""
         return [f"{_folder(place)}/{name}" for place, one in enumerate(self.members) for name in one.files]
 
-    def load(self, files: Mapping[str, Path], encoder: Encoder) -> Ensemble:
+    def load(self, files: Mapping[str, Path], encoder: Encoder, tables: Precision = FLOAT32) -> Ensemble:
         """See :meth:`pipeline.serving.kinds.base.Content.load`."""
-        predictors = tuple(one.load(inside(files, _folder(place)), encoder) for place, one in enumerate(self.members))
+        predictors = tuple(
+            one.load(inside(files, _folder(place)), encoder, tables) for place, one in enumerate(self.members)
+        )
         return Ensemble(predictors, tuple(one.tasks for one in self.members), self.tasks, self.weights)
 
     @classmethod
@@ -110,6 +114,11 @@ class Ensemble(Predictor):
     member_tasks: tuple[tuple[str, ...], ...]
     tasks: tuple[str, ...]
     weights: tuple[tuple[float, ...], ...]
+
+    @property
+    def embeddings(self) -> Iterable[PortableEmbedding]:
+        """See :attr:`pipeline.serving.kinds.base.Predictor.embeddings`."""
+        return [embedding for one in self.members for embedding in one.embeddings]
 
     def probabilities(self, window: Window) -> Tensor:
         """See :meth:`pipeline.serving.kinds.base.Predictor.probabilities`."""

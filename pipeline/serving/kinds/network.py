@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from models.architectures.base_config import ArchitectureConfig
 from models.embedding.cut import Bags
 from models.embedding.exported import ExportedEmbedding
 from models.embedding.portable import PortableEmbedding
+from models.embedding.precisions import FLOAT32, Precision
 from pipeline.data.windows import Window
 from pipeline.evaluation.calibration import Calibrator, Isotonic, Platt, calibrated
 from pipeline.serving.calibration_graph import calibrated_graph
@@ -69,10 +70,10 @@ class NetworkContent(Content):
         """See :attr:`pipeline.serving.kinds.base.Content.files`."""
         return [WEIGHTS]
 
-    def load(self, files: Mapping[str, Path], encoder: Encoder) -> Network:
+    def load(self, files: Mapping[str, Path], encoder: Encoder, tables: Precision = FLOAT32) -> Network:
         """See :meth:`pipeline.serving.kinds.base.Content.load`."""
         architecture = parse_architecture(self.network)
-        model = load_network(encoder, self.tasks, architecture, files[WEIGHTS])
+        model = load_network(encoder, self.tasks, architecture, files[WEIGHTS], tables)
         calibrators = [self.calibration[task] for task in self.tasks] if self.calibration else []
         return Network(model, tuple(architecture.further_outputs(self.tasks)), calibrators)
 
@@ -121,6 +122,13 @@ class Network(Predictor):
         """See :attr:`pipeline.serving.kinds.base.Predictor.further`."""
         return self.outputs_beside
 
+    @property
+    def embeddings(self) -> Iterable[PortableEmbedding]:
+        """See :attr:`pipeline.serving.kinds.base.Predictor.embeddings`."""
+        embedding = self.model.embedding
+        assert isinstance(embedding, PortableEmbedding), "load_network has made it"
+        return (embedding,)
+
     def probabilities(self, window: Window) -> Tensor:
         """See :meth:`pipeline.serving.kinds.base.Predictor.probabilities`."""
         return predicted(self.model.served_logits, window, self.calibrators)
@@ -146,8 +154,7 @@ class Network(Predictor):
 class _NetworkGraph(RowGraph):
     def __init__(self, network: Network) -> None:
         super().__init__()
-        embedding = network.model.embedding
-        assert isinstance(embedding, PortableEmbedding), "load_network has made it"
+        (embedding,) = network.embeddings
         # The tables are not copied: what takes their embedding's place in the copy reads the same ones.
         self.model = deepcopy(network.model, {id(embedding): ExportedEmbedding(embedding)})
         self._calibrators = network.calibrators
@@ -183,7 +190,11 @@ def _probabilities(logit_NO: Tensor, calibrators: Sequence[Platt | Isotonic]) ->
 
 
 def load_network(
-    encoder: Encoder, tasks: Sequence[str], architecture: ArchitectureConfig, weights: Path
+    encoder: Encoder,
+    tasks: Sequence[str],
+    architecture: ArchitectureConfig,
+    weights: Path,
+    tables: Precision = FLOAT32,
 ) -> Architecture:
     """A trained network in plain torch, in evaluation mode.
 
@@ -192,9 +203,11 @@ def load_network(
         tasks: The tasks that its outputs predict.
         architecture: Its architecture and layers.
         weights: A safetensors file.
+        tables: The precision in which the tables are held.
 
     Raises:
-        InputError: If the weights belong to another network or are not finite. No memory is allocated for them then.
+        InputError: If the weights belong to another network, are not finite or too large for the precision. No memory
+            is allocated for them then.
     """
     values, encoded = len(encoder.spec.value_features), encoder.encoded_values()
     try:
@@ -216,6 +229,8 @@ def load_network(
     state = load_file(weights)
     if infinite := [name for name, tensor in state.items() if not tensor.isfinite().all()]:
         raise InputError.of(f"{weights} holds NaN or infinite weights; train the run again", infinite[:10])
+    # Loaded tensors are views of the file, which would stay mapped as long as one is left: join() copies the tables.
+    state = {name: value if name.startswith("embedding.") else value.clone() for name, value in state.items()}
     model.load_state_dict(state, assign=True)
-    embedding.join()
+    embedding.join(tables)
     return model.eval().requires_grad_(requires_grad=False)

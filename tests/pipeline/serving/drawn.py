@@ -11,6 +11,7 @@ from features.encoder import Encoder
 from models.architectures import ARCHITECTURES
 from models.architectures.base_config import ArchitectureConfig
 from models.embedding.portable import PortableEmbedding
+from models.embedding.precisions import FLOAT32, Precision
 from models.interactions import INTERACTIONS
 from pipeline.evaluation.calibration import Isotonic, Platt
 from pipeline.serving.kinds.network import Network
@@ -40,15 +41,20 @@ def scorer_of(encoder: Encoder, predictor: Any, outputs: Sequence[str]) -> Score
     return Scorer(encoder, predictor, tuple(outputs), "drawn")
 
 
-def network(encoder: Encoder, config: ArchitectureConfig, calibrators: Sequence[Platt | Isotonic] = ()) -> Network:
+def network(
+    encoder: Encoder,
+    config: ArchitectureConfig,
+    calibrators: Sequence[Platt | Isotonic] = (),
+    tables: Precision = FLOAT32,
+) -> Network:
     """A network of drawn weights, large enough for probabilities far from a half."""
-    tables, values = config.tables(encoder.tables(), TASKS), len(encoder.spec.value_features)
-    embedding = PortableEmbedding(tables)
+    values = len(encoder.spec.value_features)
+    embedding = PortableEmbedding(config.tables(encoder.tables(), TASKS))
     model = config.build(embedding, values=values, tasks=TASKS, encoded=encoder.encoded_values())
     model.initialise(torch.Generator().manual_seed(0), embedding_std=0.5)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(1.5)
-    embedding.join()
+    embedding.join(tables)
     model.eval().requires_grad_(requires_grad=False)
     return Network(model, tuple(config.further_outputs(TASKS)), calibrators)

@@ -108,7 +108,12 @@ def test_an_interrupted_command_goes_on(models: Models, rows: pl.DataFrame, monk
 def test_scores_of_something_else_are_not_mixed(models: Models, rows: pl.DataFrame) -> None:
     command = ("--model", models("plain").uri, "in", "out")
     assert score(*command)[0] == 0
-    for changed in (("--model", models("turned").uri, "in", "out"), (*command, "--keep", "click")):
+    others = (
+        ("--model", models("turned").uri, "in", "out"),
+        (*command, "--keep", "click"),
+        (*command, "--tables", "int8"),
+    )
+    for changed in others:
         code, printed = score(*changed)
         assert code == 2
         assert "holds scores of another command" in printed

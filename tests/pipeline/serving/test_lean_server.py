@@ -117,6 +117,7 @@ def test_the_command_follows_the_alias_and_ends_in_order(models: Models, tmp_pat
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "jobs", "serve", uri, "--port", str(port), "--follow", "0.5"]
+    command += ["--tables", "int8"]
     with (tmp_path / "server.log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ, cwd=tmp_path)
     address = f"http://127.0.0.1:{port}"
@@ -126,9 +127,10 @@ def test_the_command_follows_the_alias_and_ends_in_order(models: Models, tmp_pat
         for version in (2, 1, 2):
             client.set_registered_model_alias(name, "moving", str(version))
             end = time.monotonic() + 60
-            while json.loads(got(address, "/version")[1])["version"] != version:
+            while (about := json.loads(got(address, "/version")[1]))["version"] != version:
                 assert time.monotonic() < end
                 assert (scores(asked(address, {"inputs": [ROW]})) == expected).all()
+            assert about["tables"] == "int8", "of every version"
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
     finally:
