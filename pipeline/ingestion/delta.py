@@ -121,7 +121,8 @@ def _refuse_features(folder: Path, table: DeltaTable) -> None:
 
 
 def _copy(folder: Path) -> str:
-    return f'write its rows by Spark, `spark.read.load("{folder}").write.parquet("rows")`, and import those'
+    query = f'spark.read.format("delta").load("{folder}").write.parquet("rows")'
+    return f"write its rows by Spark, `{query}`, and import those"
 
 
 def _kept_rows(table: DeltaTable) -> dict[Path, pl.Series]:
