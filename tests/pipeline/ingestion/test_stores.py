@@ -141,7 +141,11 @@ def test_what_cannot_be_imported_is_told_by_its_uri_and_nothing_is_left(store: A
     put(store, "shop/bad/a.csv", b"a,b\n1,2\n1,2,3\n")
     put(store, "shop/twice/a.csv", b"a\n1\n")
     put(store, "shop/twice/b.csv", b"a\n1\n")
+    put(store, "shop/ice/metadata/v1.metadata.json", b"{}")
+    put(store, "shop/ice/data/a.parquet", Path("000000_0").read_bytes())
     messages = {
+        "s3://shop/ice": r"s3://shop/ice is an Iceberg table .* `pl\.scan_iceberg\(\"s3://shop/ice\"\)",
+        "s3://shop/ice/data": r"s3://shop/ice is an Iceberg table",
         "s3://shop/bad": r"s3://shop/bad/a\.csv cannot be read: .*Expected 2 columns, got 3",
         "s3://shop/twice": r"s3://shop/twice/a\.csv and s3://shop/twice/b\.csv have the same content",
         "s3://shop/lo": r"no file at `s3://shop/lo` can be imported; files end in",
