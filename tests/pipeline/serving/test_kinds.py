@@ -139,6 +139,20 @@ class Silent:
     def on_part(self, rows: int) -> None: ...
 
 
+@pytest.mark.parametrize("kind", ["network", "bundle", "boosting", "ensemble"])
+def test_every_network_of_a_model_holds_its_tables_in_fewer_bits(shop: Shop, kind: str, tmp_path: Path) -> None:
+    folder = shop.model(kind, tmp_path)
+    in_float32, reduced = Scorer.load(folder), Scorer.load(folder, "int8")
+    assert (in_float32.tables, reduced.tables) == ((None, None) if kind == "boosting" else ("float32", "int8"))
+    assert reduced.digest == in_float32.digest, "the files are the same"
+    assert {embedding.precision for embedding in reduced.predictor.embeddings} <= {"int8"}
+    # W + 2 bytes instead of 4 W, at width 8 or more.
+    assert reduced.table_bytes <= 10 / 32 * in_float32.table_bytes
+    rows = pl.read_parquet(shop.folder / "logs" / "part-0.parquet").head(200)
+    difference = np.abs(reduced.score(rows).to_numpy() - in_float32.score(rows).to_numpy()).max()
+    assert 1e-7 < difference < 0.01 if kind != "boosting" else difference == 0
+
+
 @pytest.mark.parametrize("kind", ["bundle", "boosting", "ensemble"])
 def test_scores_are_the_same_everywhere(shop: Shop, kind: str, tmp_path: Path) -> None:
     run, scorer = shop.runs[kind], Scorer.load(shop.model(kind, tmp_path))

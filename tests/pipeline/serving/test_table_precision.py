@@ -39,6 +39,16 @@ def test_candidates_are_scored_as_their_rows_are(precision: Precision) -> None:
         assert 1e-6 < difference < 0.03, "the tables are held in fewer bits, and scores are near"
 
 
+@pytest.mark.parametrize("name", ["stem", "finalmlp", "conditional", "shared_bottom of members"])
+def test_networks_that_read_tables_in_other_ways_score_nearly_the_same(name: str) -> None:
+    encoder = made()
+    in_float32, found = (
+        scorer_of(encoder, network(encoder, EXAMPLES[name], tables=one), TASKS).score(rows(()))
+        for one in (FLOAT32, "int8")
+    )
+    assert 1e-7 < np.abs(found.to_numpy() - in_float32.to_numpy()).max() < 0.03
+
+
 @pytest.mark.parametrize("precision", [pytest.param("bfloat16", marks=pytest.mark.slow), "int8"])
 def test_an_export_holds_the_tables_in_that_precision(precision: Precision, tmp_path: Path) -> None:
     encoder = made()
