@@ -9,13 +9,14 @@ GPU each look at a number waits for all work that is queued; so a step brings wh
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+
+from gradops.precision import products_in
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -50,23 +51,10 @@ def gramian(jac_TP: Tensor, chunk: int = 512) -> Tensor:
     whole = columns // chunk * chunk
     blocks_NTC = jac_TP[:, :whole].reshape(tasks, -1, chunk).transpose(0, 1)
     rest_TP = jac_TP[:, whole:]
-    with _without_tf32(jac_TP):
+    # TF32, if a process has set it, would leave three digits.
+    with products_in("ieee") if jac_TP.device.type == "cuda" else nullcontext():
         gram_TT = (blocks_NTC @ blocks_NTC.transpose(1, 2)).double().sum(0) + (rest_TP @ rest_TP.T).double()
     return (gram_TT + gram_TT.T) / 2
-
-
-@contextmanager
-def _without_tf32(values: Tensor) -> Iterator[None]:
-    """Products in the values' own precision, whatever a process has set for CUDA: TF32 has three digits."""
-    if values.device.type != "cuda":
-        yield
-        return
-    matmul = torch.backends.cuda.matmul
-    before, matmul.fp32_precision = matmul.fp32_precision, "ieee"
-    try:
-        yield
-    finally:
-        matmul.fp32_precision = before
 
 
 def scaled_gramian(jac_TP: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -18,6 +19,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from features.errors import InputError
 from gradops import Microbatch, MultiTaskOptimizer
 from gradops.group import Alone, Group, gathered, total
+from gradops.precision import products_in
 from models.architectures.base import Architecture
 from models.embedding.cut import TableCut
 from models.loss import cross_entropy, label_weights, shares_of
@@ -34,7 +36,6 @@ from pipeline.training.expert_use import ExpertUse
 from pipeline.training.known_ids import KnownIds
 from pipeline.training.late_losses import StepLosses
 from pipeline.training.negatives import NegativeSampling
-from pipeline.training.precision import products_in
 from pipeline.training.schedules import Regularisation
 from pipeline.training.task_epochs import TaskEpochs
 from pipeline.training.weight_average import WeightAverage
@@ -356,7 +357,8 @@ class Trainer:
         cut = self.model.cut(bags)
         diagnose = self.step % self.config.diagnose_every == 0
         use = ExpertUse(self.model.expert_gates() if diagnose else {})
-        with use.recorded(), products_in(self.config.precision):
+        tf32 = products_in("tf32") if self.config.precision == "tf32" else nullcontext()
+        with use.recorded(), tf32:
             report = self.optimizer.step(self._parts(batch, cut, share_BT), pooled=cut, diagnose=diagnose)
         self.average.after()
         if diagnose:
