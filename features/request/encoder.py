@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from features.request.column import Column, UnreadError
 from features.request.form import Form, Part
@@ -28,15 +27,6 @@ class Encoded:
         """The same with all rows in each part."""
         parts = {n: part if part.rows == self.rows else part.repeated(self.rows) for n, part in self.parts.items()}
         return Encoded(self.rows, parts)
-
-    def taken(self, place_K: npt.NDArray[np.int64]) -> Encoded:
-        """Some of the rows, by their places in ascending order, with all of them in each part."""
-        rows = len(place_K)
-        parts = {
-            name: part.taken(place_K) if part.rows == self.rows else part.repeated(rows)
-            for name, part in self.parts.items()
-        }
-        return Encoded(rows, parts)
 
 
 @dataclass(frozen=True, eq=False)

@@ -46,15 +46,6 @@ class Part(NamedTuple):
         ids, length_N, weight_E, value_N = (None if array is None else np.tile(array, rows) for array in self)
         return Part(ids, length_N, weight_E, value_N)  # type: ignore[arg-type]  # each of its own type
 
-    def taken(self, place_K: npt.NDArray[np.int64]) -> Part:
-        """The part of some of the rows, by their places in ascending order."""
-        if self.length_N is None:
-            return Part(*(None if array is None else array[place_K] for array in self))  # type: ignore[arg-type]
-        row_E = np.repeat(np.arange(self.rows), self.length_N)
-        is_taken_E = np.isin(row_E, place_K)
-        weight_E = None if self.weight_E is None else self.weight_E[is_taken_E]
-        return Part(self.known_ids[is_taken_E], self.length_N[place_K], weight_E)
-
 
 class Form(ABC):
     """Encodes a feature's columns as the expressions of its kind do, to the bit."""

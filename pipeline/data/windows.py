@@ -90,14 +90,6 @@ class Entries:
             weight_E = each_N.float().repeat_interleave(length_N)
         return cls(ids_E, begin_M, weight_E)
 
-    def taken(self, row_K: Tensor) -> Entries:
-        """Those of some rows, by their places in ascending order."""
-        length_N = self.begin_M.diff()
-        is_taken_N = torch.zeros(len(length_N), dtype=torch.bool).index_fill(0, row_K, value=True)
-        is_taken_E = is_taken_N.repeat_interleave(length_N)
-        begin_M = torch.cat([self.begin_M[:1], length_N[row_K].cumsum(0)])
-        return Entries(self.ids_E[is_taken_E], begin_M, None if self.weight_E is None else self.weight_E[is_taken_E])
-
     def rows(self, start: int, stop: int) -> tuple[Tensor, Tensor, Tensor | None]:
         """The ids of neighbouring rows, the number of ids of each row, and the weights."""
         begin_M = self.begin_M[start : stop + 1]
@@ -174,19 +166,6 @@ class Window:
 
     def __len__(self) -> int:
         return len(self.value_NV)
-
-    def taken(self, row_K: Tensor) -> Window:
-        """Some of the rows, by their places in ascending order."""
-        weight_NT, group_N = (None if one is None else one[row_K] for one in (self.weight_NT, self.group_N))
-        return Window(
-            self.ids_FN[:, row_K],
-            {name: entries.taken(row_K) for name, entries in self.entries.items()},
-            self.value_NV[row_K],
-            self.labels_NT[row_K],
-            weight_NT,
-            group_N,
-            self.spec,
-        )
 
     def batch(self, start: int, stop: int) -> Batch:
         """Neighbouring rows; numbers and labels are views of the window."""

@@ -66,7 +66,7 @@ class Columns:
         with suppress(InputError, FileNotFoundError):
             return cls.load(cache)
         found = cls._counted(prepared)
-        with suppress(PermissionError):  # data that may only be read are counted again
+        with suppress(OSError):  # of data that may only be read, or on a full disk, they are counted again
             found.save(cache)
         return found
 

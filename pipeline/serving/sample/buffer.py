@@ -46,7 +46,7 @@ class SampleBuffer:
         if not self._rows:
             self._scorer, self._begin = scorer, datetime.now(UTC)
         self._rows.append(rows)
-        self.rows += len(rows.window)
+        self.rows += len(rows)
 
     def drop(self, rows: int) -> None:
         """Count rows that were drawn, but are in no file."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from pipeline.data.windows import Window
 from pipeline.serving.sample.buffer import SampleBuffer
@@ -39,6 +38,6 @@ class PartSample:
         """Draw from a part, and write what was drawn."""
         if not len(place_K := self._draw.places(len(window))):
             return
-        taken = window.taken(torch.from_numpy(place_K))
-        self._buffer.add(scorer, SampledRows(taken, score_NO[place_K], is_request=False))
+        drawn = SampledRows.of(window, score_NO, place_K, scorer.encoder.spec, is_request=False)
+        self._buffer.add(scorer, drawn)
         self._buffer.flush()

@@ -19,18 +19,23 @@ from typer.testing import CliRunner
 
 from features.encoder import ID
 from features.errors import InputError
+from features.fitting import fit
+from features.spec import FeatureSpec
 from jobs.cli import app
 from pipeline.config.split import split_by_key
 from pipeline.data.prepared import Prepared
 from pipeline.files.parquet import scan_folder
 from pipeline.registry.packaging import fetched
 from pipeline.serving.answers import Answers
+from pipeline.serving.columns import RequestRows
+from pipeline.serving.encoding import RowEncoder
 from pipeline.serving.requests import Limits, read_request
 from pipeline.serving.sample import live
 from pipeline.serving.sample.draw import Draw
 from pipeline.serving.sample.files import Sample
 from pipeline.serving.sample.folder import SampleFolder
 from pipeline.serving.sample.live import LiveSample
+from pipeline.serving.sample.rows import SampledRows, frame_of
 from pipeline.serving.scorer import Scorer
 from pipeline.skew.columns import encoded_columns
 from pipeline.skew.comparison import Comparison, compare
@@ -289,3 +294,33 @@ def test_the_folder_is_bounded_and_shared(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="no folder for the sample"):
         SampleFolder.made(tmp_path / "file" / "sample", LARGE)
+
+
+def test_drawn_rows_keep_their_columns_whatever_the_order_of_tables() -> None:
+    """Features that share a table are neighbours among the ids, though not in the spec; some columns are shared."""
+    kinds = {"item": "categorical", "city": "categorical", "last": "categorical", "seen": "multi_hot"}
+    features: dict[str, Any] = {name: {"kind": kind} for name, kind in kinds.items()}
+    features |= {"price": {"kind": "numeric", "buckets": 0}, "age": {"kind": "numeric", "buckets": 3}}
+    for name in ("item", "last", "seen"):
+        features[name]["table"] = "items"
+    raw = {
+        "item": list("abca"),
+        "city": list("xyxz"),
+        "last": list("bbac"),
+        "seen": [["a"], ["b", "c"], [], ["c", "a"]],
+    }
+    raw |= {"price": [1.0, 2.5, None, 4.0], "age": [10, 20, 30, 40]}
+    spec = FeatureSpec.model_validate({"features": features, "tasks": {"y": {"positive": "y = 1"}}})
+    assert spec.id_features != [name for name in spec.features if name != "price"]
+    encoder = fit(spec, pl.DataFrame(raw | {"y": [0, 1, 0, 1]}).lazy())
+    rows = RowEncoder(encoder)
+    asked = {n: values[1:2] if n in ("city", "seen", "age") else values for n, values in raw.items()}
+    encoded = rows.of_request(RequestRows(asked, 4))
+    assert encoded is not None
+    scores, places = np.arange(8.0).reshape(4, 2), np.array([1, 3])
+    expected = encoder.encode_features(pl.DataFrame({n: (v * 4)[:4] for n, v in asked.items()}).lazy()).collect()
+    for form in (encoded, rows.window_of(encoded)):
+        found = frame_of([SampledRows.of(form, scores, places, spec)] * 2, spec, ["y", "z"])
+        assert found.select(expected.columns).equals(pl.concat([expected[[1, 3]]] * 2))
+        assert found.get_column("score.z").to_list() == [3.0, 7.0] * 2
+        assert found.get_column("request").to_list() == [0, 0, 1, 1]
