@@ -303,7 +303,7 @@ def test_drawn_rows_keep_their_columns_whatever_the_order_of_tables() -> None:
     features |= {"price": {"kind": "numeric", "buckets": 0}, "age": {"kind": "numeric", "buckets": 3}}
     for name in ("item", "last", "seen"):
         features[name]["table"] = "items"
-    raw = {
+    raw: dict[str, list[Any]] = {
         "item": list("abca"),
         "city": list("xyxz"),
         "last": list("bbac"),
