@@ -117,7 +117,7 @@ def test_the_command_follows_the_alias_and_ends_in_order(models: Models, tmp_pat
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "jobs", "serve", uri, "--port", str(port), "--follow", "0.5"]
-    command += ["--tables", "int8"]
+    command += ["--tables", "int8", "--sample", "sample", "--share", "1.0"]
     with (tmp_path / "server.log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ, cwd=tmp_path)
     address = f"http://127.0.0.1:{port}"
@@ -133,5 +133,6 @@ def test_the_command_follows_the_alias_and_ends_in_order(models: Models, tmp_pat
             assert about["tables"] == "int8", "of every version"
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
+        assert [*(tmp_path / "sample").glob("rows-*.parquet")], "the rows of the last minutes are written at the end"
     finally:
         process.kill()
