@@ -13,6 +13,8 @@ Then five things are measured, each by itself with `--only`:
   columns behind `mlflow models serve` (:mod:`benchmarks.serving.peers`). A server has the last core, clients the first;
 - tables, only by `--only tables`: a model of the click log and one of Census-income, each trained for an epoch, with
   embedding tables in each precision (:mod:`benchmarks.serving.tables`);
+- overload, only by `--only overload`: requests to `gradops serve` at a pace below its capacity, and at two and three
+  times its capacity (:mod:`benchmarks.serving.overload`);
 - soak: four clients send requests of some sizes, every tenth one bad, while the alias moves ten times between two equal
   versions; resident memory after a minute and at the end.
 
@@ -25,14 +27,9 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from statistics import median
@@ -45,8 +42,10 @@ import typer
 from mlflow.tracking import MlflowClient
 
 from benchmarks.serving.in_process import measure, shared
+from benchmarks.serving.overload import measure_overload
 from benchmarks.serving.peers import peer_bodies, save_peers
 from benchmarks.serving.sampled import measure_sampling
+from benchmarks.serving.servers import cpu_seconds, resident, serving
 from benchmarks.serving.tables import measure_tables
 from pipeline.comparison.compare import compare
 from pipeline.comparison.comparison import comparison_fingerprint
@@ -79,6 +78,7 @@ def main(
     sizes: str = "1,10,100,500",
     clients: str = "1,4",
     only: str = "",
+    waiting: int | None = None,
     census: Path = ROOT / "data" / "census",
 ) -> None:
     """Measure files and requests, or soak a server.
@@ -91,7 +91,8 @@ def main(
         requests: Number of requests of each kind in process.
         sizes: The numbers of rows of requests, in process and over HTTP.
         clients: The numbers of clients over HTTP.
-        only: `files`, `process`, `sample`, `http` or `tables` for one of the measurements.
+        only: `files`, `process`, `sample`, `http`, `overload` or `tables` for one of the measurements.
+        waiting: The server's `--waiting` in an overload; its default if none is given.
         census: Folder of Census-income (`gradops fetch census`), for `tables`.
     """
     torch.set_num_threads(threads)
@@ -109,18 +110,22 @@ def main(
             _in_process(measure, [int(size) for size in sizes.split(",")], requests)
         if only in ("", "sample") and not soak:
             _in_process(measure_sampling, [int(size) for size in sizes.split(",")], requests // ROUNDS // 5)
-        if only not in ("", "http"):
-            return
-        asked = [int(size) for size in sizes.split(",")]
-        bodies = _bodies(asked)
-        served = {name: (command, bodies) for name, command in SERVERS.items()} | ({} if soak else _peers(asked))
-        for name, (command, own) in served.items():
-            with _serving(command) as (port, process):
-                print(name)
-                if soak:
-                    _soak(port, process, own, soak)
-                else:
-                    _requests(port, process, own, seconds, [int(count) for count in clients.split(",")])
+        bodies = _bodies([int(size) for size in sizes.split(",")])
+        if only == "overload":
+            _overload(bodies, seconds, waiting)
+        if only in ("", "http"):
+            _over_http(bodies, seconds, soak, [int(count) for count in clients.split(",")])
+
+
+def _over_http(bodies: Mapping[int, bytes], seconds: float, soak: float, clients: Sequence[int]) -> None:
+    served = {name: (command, bodies) for name, command in SERVERS.items()} | ({} if soak else _peers([*bodies]))
+    for name, (command, own) in served.items():
+        with serving(command) as (port, process):
+            print(name)
+            if soak:
+                _soak(port, process, own, soak)
+            else:
+                _requests(port, process, own, seconds, clients)
 
 
 def _register(rows: int) -> None:
@@ -140,6 +145,14 @@ def _tables(rows: int, census: Path, requests: int) -> None:
     for name, (source, overrides) in asked.items():
         config = load_config(ROOT / "configs" / f"{name}.toml", ["train.epochs=1", *overrides])
         measure_tables(config, pl.read_parquet(source, n_rows=25_000), requests)
+
+
+def _overload(bodies: Mapping[int, bytes], seconds: float, waiting: int | None) -> None:
+    options = () if waiting is None else ("--waiting", str(waiting))
+    for rows, body in bodies.items():
+        with serving((*SERVERS["gradops serve"], *options)) as (port, _):
+            print(f"gradops serve {' '.join(options)}, {rows} rows a request")
+            measure_overload(port, body, seconds)
 
 
 def _peers(sizes: Sequence[int]) -> dict[str, tuple[tuple[str, ...], Mapping[int, bytes]]]:
@@ -212,48 +225,6 @@ def _bodies(sizes: Sequence[int]) -> dict[int, bytes]:
     return {n: record if n == 1 else shared(part) for n, part in parts.items()}
 
 
-@contextmanager
-def _serving(command: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """The port of a server and its process, while the block runs."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    own = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(own)})  # which the server inherits
-    with Path("server.log").open("w") as log:
-        started = subprocess.Popen(
-            [sys.executable, "-m", *command, "--port", str(port)],
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            env={**os.environ, "PATH": path, "PYTHONPATH": ""},
-        )
-    try:
-        while not _answers(port):
-            if started.poll() is not None:
-                raise SystemExit(Path("server.log").read_text()[-3000:])
-            time.sleep(0.2)
-        children = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
-        os.sched_setaffinity(0, {min(own)})
-        yield port, int(children[0]) if children else started.pid
-    finally:
-        os.sched_setaffinity(0, own)
-        os.killpg(started.pid, signal.SIGKILL)
-        started.wait()
-
-
-def _answers(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", "/ping")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()
-
-
 def _client(port: int, bodies: list[tuple[bytes, int]], until: float) -> list[float]:
     """Send requests one after another, each with its expected status, and return the seconds that each took."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
@@ -276,19 +247,13 @@ def _requests(port: int, process: int, bodies: Mapping[int, bytes], seconds: flo
     _client(port, [(body, 200) for body in bodies.values()], time.perf_counter() + 3)
     for rows, body in bodies.items():
         for clients in numbers:
-            until, cpu = time.perf_counter() + seconds, _cpu_seconds(process)
+            until, cpu = time.perf_counter() + seconds, cpu_seconds(process)
             with ThreadPoolExecutor(clients) as pool:
                 found = [pool.submit(_client, port, [(body, 200)], until) for _ in range(clients)]
                 taken = [one for client in found for one in client.result()]
             shown = " ".join(f"{one:7.1f}" for one in np.percentile(taken, [50, 95, 99]) * 1000)
-            rate, spent = len(taken) / seconds, 1000 * (_cpu_seconds(process) - cpu) / len(taken)
+            rate, spent = len(taken) / seconds, 1000 * (cpu_seconds(process) - cpu) / len(taken)
             print(f"{rows:4} {clients:3}: {shown} {rate:8.1f} {rate * rows:9.0f} {spent:7.2f}", flush=True)
-
-
-def _cpu_seconds(process: int) -> float:
-    """CPU time of a process so far."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _soak(port: int, process: int, bodies: Mapping[int, bytes], seconds: float) -> None:
@@ -298,21 +263,15 @@ def _soak(port: int, process: int, bodies: Mapping[int, bytes], seconds: float) 
     with ThreadPoolExecutor(4) as pool:
         found = [pool.submit(_client, port, mixed, begin + seconds) for _ in range(4)]
         time.sleep(min(WARM_UP, seconds / 2))
-        before = _resident(process)
+        before = resident(process)
         for move in range(MOVES):
             time.sleep(max(begin + seconds - time.perf_counter(), 0) / (MOVES + 1 - move))
             MlflowClient().set_registered_model_alias("clicklog", "balanced", str(2 - move % 2))
         for client in found:
             client.result()
-    after, requests = _resident(process), sum(len(client.result()) for client in found)
+    after, requests = resident(process), sum(len(client.result()) for client in found)
     print(f"{requests} requests in {seconds:.0f} s: {before:.0f} MiB warm, {after:.0f} at the end", end=", ")
     print(f"{100 * (after / before - 1):+.1f} %")
-
-
-def _resident(process: int) -> float:
-    """Resident memory of a process in MiB."""
-    status = Path(f"/proc/{process}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
 if __name__ == "__main__":

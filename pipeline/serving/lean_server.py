@@ -6,14 +6,17 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import uvicorn
 
 from pipeline.serving.answers import JSON, Answer, Answers
+from pipeline.serving.capacity import Capacity
+from pipeline.serving.listening import unable
 from pipeline.serving.metrics import Metrics
 from pipeline.serving.requests import Limits, too_large
 from pipeline.serving.sample.live import LiveSample
@@ -32,7 +35,8 @@ class LeanServer:
     Args:
         scorer: The model.
         about: What ``/version`` says.
-        waiting: Largest number of requests in progress or waiting; further ones are refused at once.
+        capacity: How many requests it takes at a time; by default those of all cores.
+        metrics: Counts its requests; by default they are counted for it alone.
         sample: A sample of the scored rows is given to it; None for no sample.
 
     Raises:
@@ -40,13 +44,19 @@ class LeanServer:
     """
 
     def __init__(
-        self, scorer: Scorer, about: Mapping[str, Any], waiting: int = 64, sample: LiveSample | None = None
+        self,
+        scorer: Scorer,
+        about: Mapping[str, Any],
+        capacity: Capacity | None = None,
+        metrics: Metrics | None = None,
+        sample: LiveSample | None = None,
     ) -> None:
+        capacity = capacity or Capacity.of()
         self._limits = Limits.of(os.environ)
         self._answers = Answers(scorer, self._limits, sample)
-        self._about, self._waiting, self.accepted = about, waiting, 0
-        self._metrics = Metrics()
-        self._pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="score")
+        self._about, self._waiting, self.accepted = about, capacity.waiting, 0
+        self._metrics = metrics or Metrics()
+        self._pool = ThreadPoolExecutor(capacity.at_once, thread_name_prefix="score")
 
     def replace(self, scorer: Scorer, about: Mapping[str, Any]) -> None:
         """Answer later requests by another model; requests in progress are finished by theirs."""
@@ -64,8 +74,10 @@ class LeanServer:
         answer, kind = await self._answer(scope, receive)
         content = answer.content.encode()
         headers = [(b"content-type", kind.encode()), (b"content-length", str(len(content)).encode())]
-        if answer.status in (408, 503):
-            headers += [(b"retry-after", b"1"), (b"connection", b"close")]
+        if answer.status == 503:
+            headers.append((b"retry-after", b"1"))
+        if answer.status == 408:
+            headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 
@@ -130,28 +142,50 @@ async def _body(
     return Answer.error(400, too_large(read, limits)) if read > limits.size else b"".join(parts)
 
 
-def serve(server: LeanServer, host: str, port: int) -> None:
+def serve(server: LeanServer, sockets: Sequence[socket.socket], ready: Callable[[], None]) -> None:
     """Answer requests until SIGTERM or Ctrl-C, then finish those in progress.
 
+    Args:
+        server: The server.
+        sockets: Where it listens; see :func:`pipeline.serving.listening.bound_sockets`.
+        ready: Called once it listens.
+
     Raises:
-        SystemExit: If the port is taken.
+        InputError: If the port has been taken meanwhile.
     """
     # Uvicorn raises the signal that has stopped it again: the end in order is no failure.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    uvicorn_of(server, host, port).run()
+    Listener(server, ready).run([*sockets])
 
 
-def uvicorn_of(server: LeanServer, host: str, port: int) -> uvicorn.Server:
-    """The process's side of the server: connections, and the protocol."""
-    config = uvicorn.Config(
-        server,
-        host=host,
-        port=port,
-        lifespan="off",
-        access_log=False,
-        log_level="warning",
-        timeout_graceful_shutdown=_STOP_SECONDS,
-        timeout_keep_alive=_IDLE_SECONDS,
-    )
-    return uvicorn.Server(config)
+class Listener(uvicorn.Server):
+    """The process's side of the server: connections, and the protocol.
+
+    Args:
+        server: The server.
+        ready: Called once it listens.
+    """
+
+    def __init__(self, server: LeanServer, ready: Callable[[], None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                server,
+                lifespan="off",
+                access_log=False,
+                log_level="warning",
+                timeout_graceful_shutdown=_STOP_SECONDS,
+                timeout_keep_alive=_IDLE_SECONDS,
+            )
+        )
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen."""
+        assert sockets
+        try:
+            await super().startup(sockets)
+        except OSError as error:
+            host, port, *_ = sockets[0].getsockname()
+            raise unable(host, port, error) from None
+        self._ready()

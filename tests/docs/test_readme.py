@@ -97,7 +97,7 @@ def asked(port: int, row: dict[str, Any]) -> urllib.request.Request:
 
 def test_serve_takes_the_champion_of_the_only_config() -> None:
     write_config()
-    code, out, err = run("serve")
+    code, out, err = run("serve", "--port", "0")
     assert (code, out) == (2, "")
     assert "config: shop.toml" in err
     assert "no model `shop` is registered" in err

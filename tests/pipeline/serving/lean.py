@@ -7,14 +7,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pipeline.serving.lean_server import LeanServer, uvicorn_of
+from pipeline.serving.lean_server import LeanServer, Listener
 
 
 @contextmanager
 def lean_serving(server: LeanServer) -> Iterator[str]:
     """The address of the server, while the block runs."""
     with socket.create_server(("127.0.0.1", 0)) as free:
-        running = uvicorn_of(server, "127.0.0.1", 0)
+        running = Listener(server, lambda: None)
         thread = threading.Thread(target=running.run, kwargs={"sockets": [free]})
         thread.start()
         try:

@@ -22,6 +22,7 @@ from mlflow.tracking import MlflowClient
 
 from pipeline.registry.packaging import fetched
 from pipeline.serving.answers import Answers
+from pipeline.serving.capacity import Capacity
 from pipeline.serving.lean_server import LeanServer
 from pipeline.serving.scorer import Scorer
 from tests.pipeline.serving.conftest import Models
@@ -38,7 +39,7 @@ def scorer(models: Models) -> Scorer:
 
 @pytest.fixture
 def server(scorer: Scorer) -> LeanServer:
-    return LeanServer(scorer, {"version": 1}, waiting=2)
+    return LeanServer(scorer, {"version": 1}, Capacity(at_once=2, waiting=2))
 
 
 @pytest.fixture
@@ -94,6 +95,8 @@ def test_requests_beyond_the_limit_are_refused_at_once(
         time.sleep(0.01)
     status, content = asked(address, {"inputs": [ROW]})
     assert (status, content["message"]) == (503, "2 requests are in progress; ask again in a moment")
+    # A body that does not fit into the buffers of a connection: its sender reads the refusal, too.
+    assert asked(address, {"inputs": [{**ROW, "user": "x" * 12_000_000}]})[0] == 503
     going.set()
     for one in ask:
         one.join()
