@@ -24,6 +24,8 @@ from pipeline.serving.scorer import Scorer
 
 Message = MutableMapping[str, Any]
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
+# A body that is dropped: to close its connection unread would reset it, and its sender would see no answer.
+_NO_BODY = Limits(size=0, rows=0)
 _BODY_SECONDS, _STOP_SECONDS, _IDLE_SECONDS = 30, 30, 75
 
 
@@ -97,6 +99,7 @@ class LeanServer:
 
     async def _scores(self, headers: Mapping[bytes, bytes], receive: Callable[[], Awaitable[Message]]) -> Answer:
         if self.accepted >= self._waiting:
+            await _body(headers, receive, _NO_BODY)
             answer = Answer.error(503, f"{self._waiting} requests are in progress; ask again in a moment")
             self._metrics.count(answer, 0.0)
             return answer
