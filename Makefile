@@ -37,6 +37,7 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.docs.links
+	$(BIN)/hadolint docker/*.Dockerfile
 
 test: setup
 	$(BIN)/pytest
@@ -74,7 +75,7 @@ figures: setup
 # CUDA packages are left out: torch brings the ones of its own build. The last line checks that the CUDA list resolves.
 lock: setup
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --no-header --no-annotate --no-emit-index-url \
-		--extra dev --override requirements/overrides.txt pyproject.toml \
+		--extra dev --group pyproject.toml:train --override requirements/overrides.txt pyproject.toml \
 		| grep -vE '^(nvidia-|cuda-|triton)' > requirements/lock.txt.new
 	mv requirements/lock.txt.new requirements/lock.txt
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --no-header requirements/lock.txt requirements/cuda.txt > /dev/null

@@ -12,6 +12,7 @@ from features.nearest import nearest
 from jobs.console import FAILED, LOCKED, WRONG_INPUT, err
 from pipeline.files.disk import causes, is_full
 from pipeline.files.redaction import without_passwords
+from pipeline.runtime import trio
 from pipeline.runtime.signals import INTERRUPTED
 from pipeline.tracking.errors import AwayError
 
@@ -36,6 +37,8 @@ def report(error: BaseException, *, interrupted: bool) -> int | None:
     elif is_full(error):
         message = f"error: {_full_disk(error)}; what was finished is kept: free some space, and {_GOES_ON}"
         code = FAILED
+    elif without := trio.missing(error):
+        message, code = f"error: {without}", FAILED
     elif isinstance(error, InputError | AwayError):
         message, code = f"error: {error}", WRONG_INPUT if isinstance(error, InputError) else FAILED
     if message:

@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import jupytext
 from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -29,15 +30,25 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """The documents under their paths in the repository, the files that they link, and a page a module of gradops."""
+    """The documents under their paths in the repository, the files they link, the tutorials, and the API's pages."""
     for file in list(files):
         if file.src_dir == config.docs_dir:
             files.remove(file)
     for path in sorted(_documents()):
         files.append(File(path.relative_to(ROOT).as_posix(), str(ROOT), config.site_dir, config.use_directory_urls))
+    for script in sorted((ROOT / "docs" / "tutorials").glob("*.py")):
+        page = script.relative_to(ROOT).with_suffix(".md").as_posix()
+        files.append(File.generated(config, page, content=tutorial(script)))
     for module, page in _api().items():
         files.append(File.generated(config, page, content=f"::: {module}\n"))
     return files
+
+
+def tutorial(script: Path) -> str:
+    """A notebook in jupytext's percent format as a page: its text, and its code in blocks."""
+    cells = jupytext.read(script, fmt="py:percent").cells
+    parts = [cell.source if cell.cell_type == "markdown" else f"```python\n{cell.source}\n```" for cell in cells]
+    return "\n\n".join([*parts, f"The whole as a script: [{script.name}]({script.name})."]) + "\n"
 
 
 def on_page_content(content: str, **_: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,9 +12,10 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, requires, version
 
 from pipeline.doctor.finding import Finding
+from pipeline.runtime.trio import HOW_TO_ADD, MODULES, TORCHREC
 
 _FBGEMM_BUILDS = ("fbgemm-gpu-cpu", "fbgemm-gpu")
-_ANEW = "delete .venv and run `make setup`"
+_ANEW = f"delete .venv and run `make setup`; without a clone, make a new environment with gradops, then {HOW_TO_ADD}"
 _TRIAL = """
 import json
 import torch
@@ -41,14 +43,13 @@ def examine_versions(installed: Callable[[str], str | None] = installed_version)
     builds = {name: v for name in _FBGEMM_BUILDS if (v := installed(name))}
     if len(builds) > 1:
         found = " and ".join(f"{name} {v}" for name, v in builds.items())
-        fix = "both own the package fbgemm_gpu: uninstall both, then `make setup` (or `make setup VARIANT=cuda`)"
+        fix = f"both own the package fbgemm_gpu: uninstall both, then {HOW_TO_ADD}"
         yield Finding("fbgemm builds", False, found, fix)
     versions = {name: installed(name) for name in ("torch", "torchrec")} | {"fbgemm": next(iter(builds.values()), None)}
     for name, wanted in _trio().items():
         found_version = versions[name]
         ok = found_version is not None and found_version.split("+")[0] == wanted
-        fix = "" if ok else f"{name} {wanted} belongs with the others of the trio: run `make setup`"
-        yield Finding(name, ok, found_version or "not installed", fix)
+        yield Finding(name, ok, found_version or "not installed", "" if ok else _fix(name, wanted))
 
 
 def _trio() -> dict[str, str]:
@@ -56,8 +57,15 @@ def _trio() -> dict[str, str]:
 
     Other combinations fail at import, often with an undefined symbol.
     """
-    pinned = dict(r.split("==") for r in requires("gradops") or [] if r.startswith(("torch==", "torchrec==")))
-    return {**pinned, "fbgemm": pinned["torchrec"]}
+    (torch,) = (found[1] for need in requires("gradops") or [] if (found := re.fullmatch(r"torch==([\w.]+)", need)))
+    return {"torch": torch, "torchrec": TORCHREC, "fbgemm": TORCHREC}
+
+
+def _fix(name: str, wanted: str) -> str:
+    belongs = f"{name} {wanted} belongs with the others of the trio"
+    if name == "torch":
+        return f"{belongs}: run `pip install torch=={wanted}`"
+    return f"{belongs}, to train; all else works without: {HOW_TO_ADD}"
 
 
 @contextmanager
@@ -81,7 +89,9 @@ def _findings(printed: str, errors: str, code: int) -> list[Finding]:
     reason = (errors.strip().splitlines() or [f"exit code {code}"])[-1]
     together = Finding("trio import", True, "torch, fbgemm_gpu and torchrec load together")
     if code:
-        together = Finding("trio import", False, reason, f"the builds do not belong together: {_ANEW}")
+        is_absent = any(f"No module named '{module}'" in reason for module in MODULES)
+        fix = HOW_TO_ADD if is_absent else f"the builds do not belong together: {_ANEW}"
+        together = Finding("trio import", False, reason, fix)
     if not printed:
         return [together, Finding("device", False, f"torch does not load: {reason}", _ANEW)]
     device = json.loads(printed)

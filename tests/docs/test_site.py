@@ -64,6 +64,13 @@ def test_every_document_is_a_page(site: Path) -> None:
         assert (site / folder / "index.html").exists(), page
 
 
+def test_every_tutorial_is_a_page(site: Path) -> None:
+    for script in (ROOT / "docs" / "tutorials").glob("*.py"):
+        html = (site / "docs" / "tutorials" / script.stem / "index.html").read_text()
+        assert "<h1" in html
+        assert "jupytext:" not in html
+
+
 def test_every_module_of_gradops_is_documented(site: Path) -> None:
     for module in (ROOT / "gradops").rglob("*.py"):
         name = ".".join(part for part in module.relative_to(ROOT).with_suffix("").parts if part != "__init__")
