@@ -13,6 +13,8 @@
 # needs no torchrec.
 
 # %%
+import io
+
 import torch
 from torch import nn
 
@@ -111,7 +113,10 @@ assert bool((half_2 < 0.69).all()), "better than the guess of one half, too"
 # `state_dict` has the wrapped optimizer's state and the method's own.
 
 # %%
-state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+file = io.BytesIO()  # or a path
+torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, file)
+file.seek(0)
+state = torch.load(file, weights_only=True)
 resumed = TwoTowers().to(device)
 resumed.load_state_dict(state["model"])
 again = MultiTaskOptimizer(

@@ -52,7 +52,7 @@ def test_it_asks_for_torch_and_what_torchrec_needs_but_not_for_torchrec(wheel: P
     assert any(need.startswith("tensordict") for need in needs)
     assert not [need for need in needs if need.startswith(("torchrec", "fbgemm"))]
     assert metadata["Requires-Python"] == ">=3.11"
-    assert {"ray", "storage", "onnx", "dev"} == {*(metadata.get_all("Provides-Extra") or [])}
+    assert {"ray", "storage", "onnx", "delta", "dev"} == {*(metadata.get_all("Provides-Extra") or [])}
 
 
 def test_words_about_commands_and_the_doctor_without_torchrec(commands: Path) -> None:
