@@ -41,7 +41,8 @@ def serving(command: Sequence[str]) -> Iterator[tuple[int, int]]:
         yield port, int(children[0]) if children else started.pid
     finally:
         os.sched_setaffinity(0, own)
-        os.killpg(started.pid, signal.SIGKILL)
+        if started.poll() is None:
+            os.killpg(started.pid, signal.SIGKILL)
         started.wait()
 
 
