@@ -145,6 +145,7 @@ def test_keep_in_the_config_cleans_after_each_day(monkeypatch: pytest.MonkeyPatc
     assert json.loads(out)["dry_run"]
 
 
+@pytest.mark.slow
 def test_another_store_than_that_of_the_days_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     open_shop(3)
     daily(3, "--since", "2026-01-01")
@@ -161,6 +162,7 @@ def test_another_store_than_that_of_the_days_is_refused(monkeypatch: pytest.Monk
     assert files() == there
 
 
+@pytest.mark.slow
 def test_an_alias_by_hand_keeps_a_version_and_its_files() -> None:
     open_shop(3)
     daily(3, "--since", "2026-01-01")

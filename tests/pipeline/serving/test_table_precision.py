@@ -49,7 +49,8 @@ def test_networks_that_read_tables_in_other_ways_score_nearly_the_same(name: str
     assert 1e-7 < np.abs(found.to_numpy() - in_float32.to_numpy()).max() < 0.03
 
 
-@pytest.mark.parametrize("precision", [pytest.param("bfloat16", marks=pytest.mark.slow), "int8"])
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", REDUCED)
 def test_an_export_holds_the_tables_in_that_precision(precision: Precision, tmp_path: Path) -> None:
     encoder = made()
     by_precision = {
