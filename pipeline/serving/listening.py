@@ -23,7 +23,8 @@ def bound_sockets(host: str, port: int) -> Iterator[list[socket.socket]]:
     with ExitStack() as stack:
         try:
             places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-            found = [stack.enter_context(socket.socket(family)) for family, *_ in places]
+            # With the protocol named: asyncio sends the small answers of other sockets 40 ms late (Nagle's algorithm).
+            found = [stack.enter_context(socket.socket(*kind)) for *kind, _, _ in places]
             for one, (family, _, _, _, address) in zip(found, places, strict=True):
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 if family == socket.AF_INET6:

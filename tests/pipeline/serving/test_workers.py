@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -82,6 +83,24 @@ def test_a_port_is_held_and_not_open_before_the_server_is_ready() -> None:
     with pytest.raises(InputError, match="or another `--host`"), bound_sockets("203.0.113.7", 0):
         pass
     assert url("::1", 80) == "http://[::1]:80"
+
+
+def test_small_answers_are_sent_at_once() -> None:
+    async def accepted(one: socket.socket) -> int:
+        found: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        async def look(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connection = writer.get_extra_info("socket")
+            found.set_result(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        async with await asyncio.start_server(look, sock=one):
+            _, writer = await asyncio.open_connection(*one.getsockname())
+            writer.close()
+            return await found
+
+    with bound_sockets("127.0.0.1", 0) as (one,):
+        assert asyncio.run(accepted(one)) == 1
 
 
 @contextmanager
