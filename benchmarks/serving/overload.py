@@ -41,7 +41,7 @@ class _Client:
 
     async def ask(self) -> None:
         """Send one request."""
-        reader, writer = self.idle.pop() if self.idle else await asyncio.open_connection("127.0.0.1", self.port)
+        reader, writer = await self._connection()
         begun = time.perf_counter()
         writer.write(self.request)
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
@@ -51,6 +51,15 @@ class _Client:
             writer.close()
         else:
             self.idle.append((reader, writer))
+
+    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """An idle connection that the server has not closed, or a new one."""
+        while self.idle:
+            reader, writer = self.idle.pop()
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()
+        return await asyncio.open_connection("127.0.0.1", self.port)
 
     async def without_pause(self, seconds: float) -> None:
         """Send one request after another."""
