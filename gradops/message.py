@@ -25,7 +25,8 @@ class Packed:
     """
 
     def __init__(self, values: Sequence[Tensor]) -> None:
-        self._values, carriers = values, _carriers(values)
+        carriers = _carriers(values)
+        self._like = [(value.shape, value.dtype) for value in values]  # not the tensors, which may be large
         self._places = {kind: [i for i, c in enumerate(carriers) if c == kind] for kind in dict.fromkeys(carriers)}
         self.buffers = [
             torch.cat([values[i].detach().flatten().to(kind) for i in places]) for kind, places in self._places.items()
@@ -35,10 +36,10 @@ class Packed:
         """The numbers of the buffers in the shapes and types of the tensors: views, where a buffer has their type."""
         found: dict[int, Tensor] = {}
         for buffer, places in zip(self.buffers, self._places.values(), strict=True):
-            like = [self._values[i] for i in places]
-            parts = buffer.split([value.numel() for value in like])
-            found |= {i: p.view(v.shape).to(v.dtype) for i, p, v in zip(places, parts, like, strict=True)}
-        return [found[i] for i in range(len(self._values))]
+            like = [self._like[i] for i in places]
+            parts = buffer.split([shape.numel() for shape, _ in like])
+            found |= {i: p.view(shape).to(kind) for i, p, (shape, kind) in zip(places, parts, like, strict=True)}
+        return [found[i] for i in range(len(self._like))]
 
 
 def _carriers(values: Sequence[Tensor]) -> list[torch.dtype]:
@@ -82,16 +83,15 @@ class Message:
         Returns:
             A function that waits for the sums and puts each in its place; further calls of it do nothing.
         """
-        sums, places = self._begin_sum(self._values), self._places
+        under_way, places = [self._begin_sum(self._values)], self._places
         self._values, self._places = [], []
 
         def arrive() -> None:
-            if not places:
+            if not under_way:
                 return
-            arrived = iter(sums())
+            arrived = iter(under_way.pop()())
             for number, place in places:
                 place([next(arrived) for _ in range(number)])
-            places.clear()
 
         return arrive
 

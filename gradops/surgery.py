@@ -261,7 +261,7 @@ class Surgery:
         assert batch.sampled is not None
         rows = jacobian.batch_of(batch.roots[0], batch.leaves[0] if batch.leaves else None)
         sums: list[Tensor] = []
-        place = batch.losses_T.device if self.group.size > 1 else "cpu"
+        place = batch.roots[0].outputs[0].device if self.group.size > 1 else "cpu"  # losses may be on the CPU by now
         numbers = torch.tensor([rows, self.estimator.rows(rows)], dtype=torch.float64, device=place)
         batch.message.add([numbers], sums.extend)
         gram_TT = self._gramian(batch.sampled, batch, cut)

@@ -39,7 +39,7 @@ def main(
 
     with require_store("nothing is exported; give the command again once it is back"), fetched(model) as folder:
         scorer = Scorer.load(folder, tables)
-        about = export(scorer, onnx, None if tables == FLOAT32 else Scorer.load(folder))
+        about = export(scorer, onnx, None if scorer.tables in (None, FLOAT32) else Scorer.load(folder))
     text = f"{onnx}: {model} for onnxruntime, outputs {', '.join(about['outputs'])}; probabilities differ by at most"
     text += f" {about['largest_difference']:.1g}"
     if (difference := about.get(FROM_FLOAT32)) is not None:

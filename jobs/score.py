@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -12,6 +13,9 @@ from jobs.console import AsJson, Bars, err, file_notes, show
 from jobs.sampling import MEGABYTES, SHARE, Megabytes, Sample, Share
 from jobs.table_precision import Tables, tables_notes
 from models.embedding.precisions import FLOAT32
+
+if TYPE_CHECKING:
+    from pipeline.serving.sample.parts import PartSample
 
 _Model = Annotated[
     str,
@@ -60,7 +64,17 @@ def main(
     notes = tables_notes(scorer, tables)
     notes += feature_notes({name: {"the rows": found} for name, found in summary["features"].items()})
     notes += file_notes(summary["left_out"], summary["widened"])
+    if sampled is not None:
+        notes += _sample_notes(sampled, sample, summary["found_done"])
+        summary |= {"sample": {"folder": sample, "rows": sampled.rows, "dropped": sampled.dropped}}
     show("\n".join([text, *notes]), summary | {"out": out, "model": model}, as_json)
+
+
+def _sample_notes(sampled: PartSample, folder: Path | None, found_done: int) -> Iterator[str]:
+    lost = f", {sampled.dropped} could not be written" if sampled.dropped else ""
+    yield f"{sampled.rows} rows were sampled to {folder}{lost}"
+    if found_done:
+        yield f"{found_done} part(s) that were found done are not sampled; --overwrite scores them again"
 
 
 class _Shown(Bars):

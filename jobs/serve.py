@@ -59,7 +59,7 @@ def main(
     waiting: Annotated[
         int | None,
         typer.Option(
-            help="Requests in progress or waiting, of all processes together; further ones get a 503.",
+            help="Requests in progress or waiting, in equal shares of all processes; further ones get a 503.",
             min=1,
             show_default="8 a core",
         ),

@@ -138,6 +138,9 @@ def _notes(sample: Sample, found: Comparison) -> Iterator[str]:
     yield f"sampled from {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC, {len(sample.files)} file(s)"
     if sample.of_others:
         yield f"{sample.of_others} file(s) with rows of other models are left out"
+    if len(sample.shares) > 1:
+        shares = ", ".join(f"{share:g}" for share in sample.shares)
+        yield f"files were sampled at shares of {shares}, and their rows count alike; --since leaves older files out"
     if sample.dropped:
         why = "they could not be written, or came faster than they are collected"
         yield f"{sample.dropped} sampled row(s) were dropped: {why}"

@@ -21,6 +21,7 @@ import os
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -75,14 +76,21 @@ body = json.dumps({"dataframe_records": row.to_dicts()}, default=lambda value: v
 address, kind = f"http://127.0.0.1:{PORT}/invocations", {"Content-Type": "application/json"}
 serve = [sys.executable, "-m", "jobs", "serve", "models:/logs@balanced", "--port", PORT]
 with subprocess.Popen(serve) as server:
-    for _ in range(240):
-        try:
-            with urllib.request.urlopen(urllib.request.Request(address, body, kind), timeout=10) as answer:
-                print(json.loads(answer.read()))
-            break
-        except OSError:  # it is not up yet
-            time.sleep(1)
-    server.terminate()
+    try:
+        for _ in range(240):
+            try:
+                with urllib.request.urlopen(urllib.request.Request(address, body, kind), timeout=10) as answer:
+                    print(json.loads(answer.read()))
+                break
+            except urllib.error.HTTPError:
+                raise
+            except urllib.error.URLError:  # it is not up yet
+                assert server.poll() is None, "the server has ended"
+                time.sleep(1)
+        else:
+            raise TimeoutError("the server did not answer")
+    finally:
+        server.terminate()
 
 # %% [markdown]
 # Next: [what each column is worth](../your-own-data.md), [the gate and the champion](../promotion.md), [every key

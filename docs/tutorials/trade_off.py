@@ -88,8 +88,8 @@ print(preferred["system"], "is preferred")
 # %% [markdown]
 # ## What to expect
 #
-# The test rows were not asked until now. Where the intervals of two systems overlap, these rows cannot tell them
-# apart.
+# The test rows were not asked until now. These intervals are of each system alone; which differences the rows can
+# tell, the comparison's verdicts say, by pairs of rows.
 
 # %%
 for task in tasks:

@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Collection
 from pathlib import Path
 
+from pipeline.files.redaction import without_passwords
+
 _URI = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+)://")
 _TEXTS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".txt")
 _PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
@@ -32,7 +34,7 @@ def parse_store(text: str) -> tuple[str, str] | None:
 def uri_problem(text: str) -> str | None:
     """The problem of a path that no folder of this machine has by its form: a URI, or a home folder as ``~``."""
     if found := _URI.match(text):
-        scheme = found[1].lower()
+        scheme, text = found[1].lower(), without_passwords(text)
         if scheme == "file":
             return f"`{text}` is a URI; write the path alone, without `file://`"
         if scheme in _STORES:

@@ -44,8 +44,10 @@ class PresentFile(ParquetFile):
 
     def pieces(self, path: Path, schema: pl.Schema, reading: Reading) -> Iterator[pl.DataFrame]:
         """The present rows, some at a time, partition columns included."""
-        values = [pl.lit(value, schema[name]).alias(name) for name, value in self._partitions.items()]
-        own = pl.Schema({name: kind for name, kind in schema.items() if name not in self._partitions})
+        held = super().schema(path, reading)
+        own = pl.Schema({name: kind for name, kind in schema.items() if name in held and name not in self._partitions})
+        # A column that came later is null here, whatever a folder above the table is called.
+        values = [pl.lit(self._partitions.get(name), schema[name]).alias(name) for name in schema if name not in own]
         start = 0
         for piece in super().pieces(path, own, reading):
             yield piece.filter(self._present(start, piece.height)).with_columns(values).select(list(schema))
@@ -100,8 +102,11 @@ def _opened(folder: Path) -> DeltaTable:
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
 
+    place = str(folder.resolve())
+    if unquote(place) != place:
+        raise InputError(f"deltalake would read {unquote(place)} in place of {place}; rename the folder")
     try:
-        return DeltaTable(str(folder.resolve()))
+        return DeltaTable(place)
     except (DeltaError, OSError, ValueError) as error:
         told = str(error).partition("\n")[0]
         raise InputError(

@@ -86,7 +86,8 @@ class Store:
         assert parsed is not None
         scheme, place = parsed
         bucket = place.partition("/")[0]
-        if not bucket or is_pattern(bucket) or "@" in bucket:
+        # A secret key may hold slashes: then the `@` of a login is not in the first part.
+        if not bucket or is_pattern(bucket) or "@" in bucket or ":" in bucket:
             rule = f"`{scheme}://BUCKET/FOLDER`, and credentials stand in the environment: {_CREDENTIALS[scheme]}"
             raise InputError(f"`{without_passwords(uri)}` is no place in a store; write {rule}")
         with _told(uri, scheme):
@@ -112,7 +113,7 @@ class Store:
         with _told(self.uri, self.scheme):
             one, bucket = self.files.get_file_info([self.base, self.base.partition("/")[0]])
             if one.type == fs.FileType.File and one.size:
-                return {one.path: one.size}
+                return {one.path: one.size} | self._below(self.base)  # an object may have the name of a folder
             if bucket.type != fs.FileType.NotFound:
                 return self._below(self.base)
         raise InputError(f"there is no bucket `{bucket.path}`, so {self.uri} cannot be read; mend the URI")
@@ -121,12 +122,19 @@ class Store:
         """The objects in folders of some names beside or above the source, by which tables are known.
 
         A user that may list the source alone sees none.
+
+        Raises:
+            InputError: If the store does not answer.
         """
         parts, found = self.base.split("/"), list[str]()
-        for depth in range(1, len(parts)):
-            for name in folders:
-                with suppress(OSError):
-                    found += self._below("/".join([*parts[:depth], name]))
+        with _told(self.uri, self.scheme):
+            for depth in range(1, len(parts)):
+                for name in folders:
+                    try:
+                        found += self._below("/".join([*parts[:depth], name]))
+                    except OSError as error:
+                        if not _is_denied(error):
+                            raise
         return found
 
     def fetch(self, key: str, size: int, target: Path) -> None:
@@ -150,7 +158,16 @@ class Store:
 
     def _below(self, folder: str) -> dict[str, int]:
         selector = fs.FileSelector(folder, recursive=True, allow_not_found=True)
-        return {one.path: one.size for one in self.files.get_file_info(selector) if one.type == fs.FileType.File}
+        try:
+            found = self.files.get_file_info(selector)
+        except NotADirectoryError:
+            return {}
+        return {one.path: one.size for one in found if one.type == fs.FileType.File}
+
+
+def _is_denied(error: OSError) -> bool:
+    text = str(error).lower()
+    return isinstance(error, PermissionError) or any(word in text for word in ("denied", "forbidden", "permission"))
 
 
 def in_conflict(sizes: Mapping[str, int]) -> list[str]:

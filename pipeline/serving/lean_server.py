@@ -100,8 +100,8 @@ class LeanServer:
     async def _scores(self, headers: Mapping[bytes, bytes], receive: Callable[[], Awaitable[Message]]) -> Answer:
         if self.accepted >= self._waiting:
             await _body(headers, receive, _NO_BODY)
-            answer = Answer.error(503, f"{self._waiting} requests are in progress; ask again in a moment")
-            self._metrics.count(answer, 0.0)
+            answer = Answer.error(503, "as many requests as the server takes are in progress; ask again in a moment")
+            self._metrics.count(answer, None)
             return answer
         self.accepted += 1
         try:

@@ -31,15 +31,15 @@ def bound_sockets(host: str, port: int) -> Iterator[list[socket.socket]]:
                     one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 # All addresses of a host have one port: that which the first was given.
                 one.bind((address[0], port or found[0].getsockname()[1], *address[2:]))
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # a name with an empty part is no name
             raise unable(host, port, error) from None
         yield found
 
 
-def unable(host: str, port: int, error: OSError) -> InputError:
+def unable(host: str, port: int, error: OSError | UnicodeError) -> InputError:
     """The error that a server cannot listen at an address."""
     fix = "give another `--port`, 0 for any that is free, or another `--host`"
-    return InputError(f"cannot listen at {url(host, port)} ({error.strerror or error}); {fix}")
+    return InputError(f"cannot listen at {url(host, port)} ({getattr(error, 'strerror', None) or error}); {fix}")
 
 
 def url(host: str, port: int) -> str:

@@ -35,17 +35,19 @@ class Metrics:
         self._counts_WK = np.zeros((1, COUNTS)) if counts_WK is None else counts_WK
         self._own_K = self._counts_WK[worker]
 
-    def count(self, answer: Answer, seconds: float) -> None:
+    def count(self, answer: Answer, seconds: float | None) -> None:
         """Count a request.
 
         Args:
             answer: Its answer.
-            seconds: The time from the end of its body to the answer.
+            seconds: The time from the end of its body to the answer; None for one that was refused: under overload
+                they would make the others look fast.
         """
         own_K = self._own_K
         own_K[_BY_STATUS + _STATUSES.index(answer.status)] += 1
-        own_K[_BY_TIME + bisect_left(_SECONDS, seconds)] += 1
-        own_K[_TIME] += seconds
+        if seconds is not None:
+            own_K[_BY_TIME + bisect_left(_SECONDS, seconds)] += 1
+            own_K[_TIME] += seconds
         if (counted := answer.counted) is not None:
             own_K[[_ROWS, _VALUES, _UNSEEN]] += (counted.rows, counted.values, counted.unseen)
 
@@ -61,7 +63,9 @@ class Metrics:
         lines += [f"gradops_values_total {values}"]
         lines += _of("unseen_values_total", "counter", "Those of them that are out of vocabulary.")
         lines += [f"gradops_unseen_values_total {unseen}"]
-        lines += _of("request_seconds", "histogram", "Time from the end of a request's body to its answer.")
+        lines += _of(
+            "request_seconds", "histogram", "Time from the end of a request's body to its answer, but for 503."
+        )
         up_to = total_K[_BY_TIME:].astype(int).cumsum()
         ends = [*map(str, _SECONDS), "+Inf"]
         lines += [f'gradops_request_seconds_bucket{{le="{end}"}} {n}' for end, n in zip(ends, up_to, strict=True)]

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from features.errors import InputError
 from pipeline.runtime.processes import LostWorkerError, Workers
 from pipeline.serving.metrics import COUNTS, Metrics
 
@@ -100,14 +101,7 @@ def _keep(workers: Workers, running: dict[Connection, Place], arguments: tuple[A
     """Start workers again that have ended."""
     begun = dict.fromkeys(range(len(running)), time.monotonic())
     while True:
-        try:
-            for connection, message in workers.messages(_LOOK):
-                if message is not None:
-                    _log.warning("%s answers again", running[connection])
-        except LostWorkerError as error:
-            _log.warning("%s", error)
-        except Exception:
-            _log.exception("a worker could not start")
+        _listen(workers, running)
         for connection in [one for one in running if one.closed]:
             place = running[connection]
             if time.monotonic() > begun[place.number] + _PAUSE:
@@ -115,3 +109,17 @@ def _keep(workers: Workers, running: dict[Connection, Place], arguments: tuple[A
                 begun[place.number] = time.monotonic()
                 del running[connection]
                 running[workers.start(place, *arguments)] = place
+
+
+def _listen(workers: Workers, running: dict[Connection, Place]) -> None:
+    """Log what workers say within a second."""
+    try:
+        for connection, message in workers.messages(_LOOK):
+            if message is not None:
+                _log.warning("%s answers again", running[connection])
+    except LostWorkerError as error:
+        _log.warning("%s", error)
+    except InputError as error:
+        _log.warning("a worker could not start: %s", error)
+    except Exception:
+        _log.exception("a worker could not start")

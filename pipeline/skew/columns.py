@@ -86,7 +86,7 @@ class Columns:
         return cls(prepared.rows["train"], distributions, usual)
 
     def save(self, path: Path) -> None:
-        """Write a file without a name or a value of a raw row: ids and groups with their counts."""
+        """Write a file without a name or a raw value: ids and ranges of encoded numbers with their counts."""
         counts, numbers = [], {}
         for column, one in self.distributions.items():
             count_X = one.count_G

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from features.encoder import ID, VALUE, WEIGHT
+from features.errors import InputError
 from features.spec import FeatureSpec
 from pipeline.data.distributions import (
     Distribution,
@@ -21,6 +22,7 @@ from pipeline.data.distributions import (
     special_shares,
     stability_index,
 )
+from pipeline.files import parquet
 from pipeline.serving.sample.files import Sample
 from pipeline.serving.sample.rows import SCORE
 from pipeline.skew.chance import index_by_chance, shift_by_chance
@@ -136,7 +138,19 @@ def compare(sample: Sample, reference: Reference, spec: FeatureSpec) -> Comparis
         sample: The rows that the model has scored.
         reference: Its training rows and its scores of validation rows.
         spec: Declares its features.
+
+    Raises:
+        InputError: If a file of the sample cannot be read any more: a server removes the oldest ones.
     """
+    try:
+        return _compared(sample, reference, spec)
+    except parquet.FAILED as error:
+        reason = str(error).partition("\n")[0]
+        fix = "a server may have removed it meanwhile: give the command again"
+        raise InputError(f"a file of the sample cannot be read ({reason}); {fix}") from error
+
+
+def _compared(sample: Sample, reference: Reference, spec: FeatureSpec) -> Comparison:
     rows, request_N = sample.rows(), sample.request_N
     found = dict[str, _Column]()
     for column in encoded_columns(spec):

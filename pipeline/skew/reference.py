@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ValidationError
 
 from features.errors import InputError
@@ -22,6 +24,7 @@ from pipeline.skew.columns import Columns
 TRAINING = "training"
 _COLUMNS, _SCORES, _ABOUT = "columns.parquet", "scores.parquet", "about.json"
 _VALIDATION_ROWS = 20_000
+_DIGITS = 6  # of scores
 
 
 class _About(BaseModel):
@@ -50,7 +53,7 @@ class Reference:
         """The distributions in prepared data that the model was trained on."""
         rows = sampled(prepared.scan("val"), sampling_step(prepared.rows["val"], _VALIDATION_ROWS)).collect()
         score_NO = scorer.probability_NO(Window.of(rows, scorer.encoder.spec, ()))
-        scores = {SCORE + name: NumberDistribution.of(*[score_NO[:, n]] * 2) for n, name in enumerate(scorer.outputs)}
+        scores = {SCORE + name: distribution_of_scores(score_NO[:, n]) for n, name in enumerate(scorer.outputs)}
         prevalence = {task: prepared.prevalence(task) for task in scorer.tasks}
         return cls(Columns.of(prepared), Columns(rows.height, scores, {}), prevalence)
 
@@ -87,3 +90,16 @@ class Reference:
         if about.model != scorer.digest:
             raise InputError(f"{folder} is of another model than the one beside it; {fix}")
         return cls(training, scores, about.prevalence)
+
+
+def distribution_of_scores(score_N: npt.NDArray[np.float64]) -> NumberDistribution:
+    """The distribution of scores, with edges midway between neighbouring ones.
+
+    A row's score differs by rounding (1e-8) from one request to another: rows of equal scores, of a model with few
+    different rows, would else fall into the group below.
+    """
+    rounded_N = score_N.round(_DIGITS)
+    found, distinct = NumberDistribution.of(rounded_N, rounded_N), np.unique(rounded_N)
+    edges = np.array(found.edges)
+    below = distinct[np.searchsorted(distinct, edges) - 1]
+    return replace(found, edges=tuple(((edges + below) / 2).tolist()))

@@ -38,6 +38,7 @@ class SampleBuffer:
         self._begin = datetime.now(UTC)
         self._is_failing = False
         self.rows, self.dropped = 0, 0
+        self.all_written, self.all_dropped = 0, 0
 
     def add(self, scorer: Scorer, rows: SampledRows) -> None:
         """Add rows of a model; those of another model before are written first."""
@@ -51,10 +52,11 @@ class SampleBuffer:
     def drop(self, rows: int) -> None:
         """Count rows that were drawn, but are in no file."""
         self.dropped += rows
+        self.all_dropped += rows
 
     def fail(self, rows: int, error: BaseException) -> None:
         """Count rows that an error has lost, and log it unless the one before was logged and nothing written since."""
-        self.dropped += rows
+        self.drop(rows)
         if not self._is_failing:
             place = self._folder.folder
             _log.warning("the sample of rows cannot be written to %s (%s); rows are scored on", place, error)
@@ -79,7 +81,8 @@ class SampleBuffer:
             self.fail(self.rows, error)
         else:
             self.dropped = 0
+            self.all_written += self.rows
             if self._is_failing:
                 _log.warning("the sample of rows is written to %s again", self._folder.folder)
             self._is_failing = False
-        self._rows, self.rows = [], 0
+        self._rows, self.rows, self._scorer = [], 0, None  # a model of before the alias moved would stay in memory

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from features.errors import InputError
 from pipeline.files import parquet
-from pipeline.serving.sample.folder import ABOUT, FILES
+from pipeline.serving.sample.folder import ABOUT, sample_files
 from pipeline.serving.sample.rows import REQUEST, Places
 
 _SHOWN = 5
@@ -23,7 +24,7 @@ _SHOWN = 5
 class About(BaseModel):
     """What a file says of its rows; see :mod:`pipeline.serving.sample.buffer`."""
 
-    version: int
+    version: Literal[1]
     model: str
     outputs: tuple[str, ...]
     share: float
@@ -61,7 +62,7 @@ class Sample:
             InputError: If there are none.
         """
         found, unreadable = [], []
-        for path in sorted(folder.glob(FILES)):
+        for path in sample_files(folder):
             try:
                 found.append((path, About.model_validate_json(pl.read_parquet_metadata(path).get(ABOUT, ""))))
             except FileNotFoundError:
@@ -92,6 +93,11 @@ class Sample:
     def dropped(self) -> int:
         """The number of rows that were drawn, but are in no file."""
         return sum(about.dropped for _, about in self.files)
+
+    @property
+    def shares(self) -> list[float]:
+        """The shares of rows that were sampled, ascending; rows of files with a larger one stand for fewer rows."""
+        return sorted({about.share for _, about in self.files})
 
     @property
     def period(self) -> tuple[datetime, datetime]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,7 +96,8 @@ class LiveSample:
     def close(self) -> None:
         """Write what is there; the server answers no more requests."""
         if self._thread is not None:
-            self._queue.put(None)
+            with suppress(queue.Full):  # the thread waits for a disk that does not answer
+                self._queue.put(None, timeout=_STOP_SECONDS)
             self._thread.join(_STOP_SECONDS)
 
     def _collect(self) -> None:

@@ -34,6 +34,16 @@ class PartSample:
         self._buffer = SampleBuffer(SampleFolder.made(folder, most_bytes), share)
         self._draw = Draw(share)
 
+    @property
+    def rows(self) -> int:
+        """The number of rows that were written."""
+        return self._buffer.all_written
+
+    @property
+    def dropped(self) -> int:
+        """The number of rows that were drawn and could not be written."""
+        return self._buffer.all_dropped
+
     def take(self, scorer: Scorer, window: Window, score_NO: npt.NDArray[np.float64]) -> None:
         """Draw from a part, and write what was drawn."""
         if not len(place_K := self._draw.places(len(window))):

@@ -12,6 +12,7 @@ import pytest
 from deltalake import write_deltalake
 from polars.testing import assert_frame_equal
 
+from features.errors import InputError
 from pipeline.ingestion import delta, parquet_files
 from pipeline.ingestion.importing import import_files
 from tests.commands import run
@@ -27,6 +28,16 @@ def test_the_present_rows_are_imported_with_partitions_as_folders_and_columns() 
     assert imported.rows == 10
     assert {path.relative_to(out).parts[0] for path in out.rglob("*.parquet")} == {"dt=2026-01-01", "dt=2026-01-02"}
     assert len(imported.files) < len([*table.rglob("*.parquet")])
+
+
+def test_a_later_column_is_null_in_older_files_whatever_folder_the_table_is_in() -> None:
+    table = Path("price=7/t")
+    expected = write_clicks(Path("t"))
+    table.parent.mkdir()
+    Path("t").rename(table)
+    import_files(str(table), Path("out"), {})
+    found = pl.read_parquet([*Path("out").rglob("*.parquet")], hive_partitioning=False)
+    assert_frame_equal(found.sort("id"), expected.sort("id"), check_column_order=False)
 
 
 def test_rows_removed_by_deletion_vectors_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,3 +107,10 @@ def test_without_the_library_one_sentence_says_what_to_install(monkeypatch: pyte
         "error: table is a Delta table, and its log is read by deltalake, which is not installed: "
         "pip install 'gradops[delta]'"
     ]
+
+
+def test_a_folder_that_deltalake_takes_for_another_one_is_refused() -> None:
+    table = Path("a%20b")
+    (table / "_delta_log").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"would read .*a b in place of .*a%20b; rename"):
+        import_files(str(table), Path("out"), {})

@@ -21,7 +21,7 @@ from pipeline.ingestion import stores
 from tests.commands import run
 from tests.pipeline.ingestion.delta_tables import write_clicks
 
-_SECRET = "wJalrXUtnFEMIbPxRfiCY"
+_SECRET = "wJalrXUtnFEMI/bPxRfiCY"
 
 
 @pytest.fixture(scope="session")
@@ -177,6 +177,17 @@ def test_an_account_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_object_that_is_also_a_folder_is_an_error_unless_it_is_empty() -> None:
     assert stores.in_conflict({"b/a": 0, "b/a/c": 1, "b/ab": 2}) == ["b/a"]
+
+
+@pytest.mark.slow
+def test_an_object_does_not_hide_the_folder_of_its_name(s3: Any) -> None:
+    for key in ("logs.csv", "logs.csv/part-0.csv"):
+        with s3.open_output_stream(f"shop/{key}", compression=None) as target:
+            target.write(b"id\n1\n")
+    code, _, err = run("import", "s3://shop/logs.csv/", "logs")
+    assert code == 2
+    assert "s3://shop/logs.csv" in err
+    assert not Path("logs").exists()
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ from features.fitting import fit
 from features.spec import FeatureSpec
 from jobs.cli import app
 from pipeline.config.split import split_by_key
+from pipeline.data.distributions import stability_index
 from pipeline.data.prepared import Prepared
 from pipeline.files.parquet import scan_folder
 from pipeline.registry.packaging import fetched
@@ -33,13 +34,13 @@ from pipeline.serving.requests import Limits, read_request
 from pipeline.serving.sample import live
 from pipeline.serving.sample.draw import Draw
 from pipeline.serving.sample.files import Sample
-from pipeline.serving.sample.folder import SampleFolder
+from pipeline.serving.sample.folder import SampleFolder, sample_files
 from pipeline.serving.sample.live import LiveSample
 from pipeline.serving.sample.rows import SampledRows, frame_of
 from pipeline.serving.scorer import Scorer
 from pipeline.skew.columns import encoded_columns
 from pipeline.skew.comparison import Comparison, compare
-from pipeline.skew.reference import TRAINING, Reference
+from pipeline.skew.reference import TRAINING, Reference, distribution_of_scores
 from tests.pipeline.serving.conftest import Models
 from tests.pipeline.serving.model_server import records
 
@@ -292,7 +293,7 @@ def test_the_folder_is_bounded_and_shared(tmp_path: Path) -> None:
     assert len(kept) == 4, kept
     assert "notes.txt" in kept
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="no folder for the sample"):
+    with pytest.raises(InputError, match="no sample of rows can be written"):
         SampleFolder.made(tmp_path / "file" / "sample", LARGE)
 
 
@@ -324,3 +325,20 @@ def test_drawn_rows_keep_their_columns_whatever_the_order_of_tables() -> None:
         assert found.select(expected.columns).equals(pl.concat([expected[[1, 3]]] * 2))
         assert found.get_column("score.z").to_list() == [3.0, 7.0] * 2
         assert found.get_column("request").to_list() == [0, 0, 1, 1]
+
+
+def test_files_of_the_user_stay_and_the_last_one_too(tmp_path: Path) -> None:
+    own = tmp_path / "rows-january.parquet"
+    pl.DataFrame({"x": np.arange(1000)}).write_parquet(own)
+    folder = SampleFolder.made(tmp_path, 1)
+    for _ in range(2):
+        folder.write(pl.DataFrame({ID + "x": np.arange(1000)}), {})
+    assert own.exists()
+    assert len(sample_files(tmp_path)) == 1, "the bound is smaller than a file"
+
+
+def test_equal_scores_stay_in_their_group_whatever_their_rounding() -> None:
+    score_N = np.repeat([0.1, 0.2, 0.4], 400)
+    before = distribution_of_scores(score_N)
+    for off in (-1e-8, 1e-8):
+        assert stability_index(before.counts(score_N + off), before.count_G) == 0

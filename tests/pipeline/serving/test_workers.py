@@ -22,6 +22,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from features.errors import InputError
+from pipeline.serving import capacity
 from pipeline.serving.answers import Answer
 from pipeline.serving.capacity import Capacity
 from pipeline.serving.counted import Counted
@@ -57,7 +58,7 @@ def test_counts_are_those_of_all_workers_whichever_is_asked() -> None:
     [
         (None, 1, 2, Capacity(2, 16)),
         (None, 2, 2, Capacity(1, 8)),
-        (None, 3, 2, Capacity(1, 8)),
+        (None, 3, 2, Capacity(1, 6)),
         (64, 1, 8, Capacity(8, 64)),
         (10, 4, 8, Capacity(2, 3)),
     ],
@@ -66,7 +67,18 @@ def test_a_workers_share_of_what_a_server_takes(
     waiting: int | None, workers: int, cores: int, expected: Capacity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    monkeypatch.setattr(capacity, "_QUOTA", Path("no such file"))
     assert Capacity.of(waiting, workers) == expected
+
+
+@pytest.mark.parametrize(("text", "cores"), [("max 100000", 4), ("150000 100000", 2), ("50000 100000", 1)])
+def test_a_containers_share_of_the_processor_counts(
+    text: str, cores: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "cpu.max").write_text(f"{text}\n")
+    monkeypatch.setattr(capacity, "_QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
+    assert Capacity.of().at_once == cores
 
 
 def test_a_port_is_held_and_not_open_before_the_server_is_ready() -> None:
@@ -79,9 +91,10 @@ def test_a_port_is_held_and_not_open_before_the_server_is_ready() -> None:
         taken = rf"cannot listen at http://127\.0\.0\.1:{port} \(.*in use\); give another"
         with pytest.raises(InputError, match=taken), bound_sockets("127.0.0.1", port):
             pass
-    # An address that is kept for documents.
-    with pytest.raises(InputError, match="or another `--host`"), bound_sockets("203.0.113.7", 0):
-        pass
+    # An address that is kept for documents, and a name with an empty part.
+    for host in ("203.0.113.7", "a..b"):
+        with pytest.raises(InputError, match="or another `--host`"), bound_sockets(host, 0):
+            pass
     assert url("::1", 80) == "http://[::1]:80"
 
 
