@@ -118,10 +118,11 @@ def _serve(
     model = options.model
     with require_store("nothing is served; give the command again once it is back"):
         scorer, number = load_version(model, options.tables)
-    about = _about(model, scorer, number)
+    about, notes = _about(model, scorer, number), tables_notes(scorer, options.tables)
     sampled = LiveSample(*options.sample) if options.sample else None
     capacity = Capacity.of(options.waiting, options.workers)
     server = LeanServer(scorer, about, capacity, place.metrics if place else None, sampled)
+    del scorer  # it would stay in memory after the alias has moved
 
     def moved(scorer: Scorer, number: int | None) -> None:
         server.replace(scorer, _about(model, scorer, number))
@@ -130,7 +131,7 @@ def _serve(
         err.print(said, highlight=False)
 
     follow(model, number, options.follow, moved, options.tables)
-    serve(server, sockets, lambda: ready((about, tables_notes(scorer, options.tables))))
+    serve(server, sockets, lambda: ready((about, notes)))
     if sampled is not None:
         sampled.close()
 
