@@ -51,6 +51,8 @@ _set = typer.Option(
     show_default=False,
 )
 Overrides = Annotated[list[str], _set]
+MODEL_HELP = "models:/NAME@ALIAS, models:/NAME/VERSION, any other model URI of MLflow, or a folder."
+Model = Annotated[str, typer.Argument(help=MODEL_HELP, show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 _EVER = 30 * 24 * 3600.0  # seconds

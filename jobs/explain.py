@@ -10,22 +10,16 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from jobs.console import AsJson, Bars, Config, Overrides, err, out, show
+from jobs.console import AsJson, Bars, Config, Model, Overrides, err, out, show
 
 if TYPE_CHECKING:
     from pipeline.explanation.explanation import Explanation
 
-_Model = Annotated[
-    str,
-    typer.Argument(
-        help="models:/NAME@ALIAS, models:/NAME/VERSION, any other model URI of MLflow, or a folder.", show_default=False
-    ),
-]
 _SHOWN = 15
 
 
 def main(
-    model: _Model,
+    model: Model,
     config: Config,
     overrides: Overrides,
     rows: Annotated[int, typer.Option(min=2, help="Validation rows; of more, a sample.")] = 20_000,

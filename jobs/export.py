@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.console import AsJson, show
+from jobs.console import AsJson, Model, show
 from jobs.table_precision import Tables, tables_notes
 from models.embedding.precisions import FLOAT32
 
@@ -16,13 +16,7 @@ _NEEDED = ("onnx", "onnxscript", "onnxruntime")
 
 
 def main(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="models:/NAME@ALIAS, models:/NAME/VERSION, any other model URI of MLflow, or a folder.",
-            show_default=False,
-        ),
-    ],
+    model: Model,
     onnx: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder to make.", show_default=False)],
     tables: Tables = FLOAT32,
     as_json: AsJson = False,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobs.console import REFUSED, AsJson, out, show
+from jobs.console import REFUSED, AsJson, Model, out, show
 from jobs.tables import Figures
 
 if TYPE_CHECKING:
@@ -19,12 +19,6 @@ if TYPE_CHECKING:
     from pipeline.skew.comparison import Comparison, ScoreSkew, Skew
     from pipeline.skew.reference import Reference
 
-_Model = Annotated[
-    str,
-    typer.Argument(
-        help="models:/NAME@ALIAS, models:/NAME/VERSION, any other model URI of MLflow, or a folder.", show_default=False
-    ),
-]
 _Prepared = Annotated[
     Path | None,
     typer.Option(
@@ -41,7 +35,7 @@ _RULE = (
 
 
 def main(
-    model: _Model,
+    model: Model,
     folder: Annotated[Path, typer.Argument(help="Folder of the sample.", show_default=False)],
     prepared: _Prepared = None,
     since: Annotated[

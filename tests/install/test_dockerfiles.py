@@ -53,11 +53,11 @@ def test_the_steps_of_the_training_image_lead_to_a_training(tmp_path: Path) -> N
     assert sum("pip" in command for command in made.ran) == 2
     words = [*stage.words["ENTRYPOINT"], "train", DEBUG, *places(), "--json"]
     trained = subprocess.run(
-        words, cwd=stage.place("/work"), env=made.environment, capture_output=True, text=True, check=False
+        words, cwd=stage.place("."), env=made.environment, capture_output=True, text=True, check=False
     )
     assert trained.returncode == 0, trained.stderr
     assert json.loads(trained.stdout)["test"]["marital"]["auc"] > 0.8
-    assert list(stage.place("/work/debug/runs").iterdir())
+    assert list(stage.place("debug/runs").iterdir())
 
 
 @pytest.mark.slow
