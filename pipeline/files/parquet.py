@@ -13,7 +13,7 @@ from features.errors import InputError
 from pipeline.files.partitions import partition_as
 
 # Polars gives up on some damaged pages by a panic, which is no Exception.
-FAILED = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+READ_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 _MAGIC = b"PAR1"
 _MOST_DIGITS = 38  # of decimals that Polars computes with
 _PIECE = 1_000_000  # rows of a column in memory while damage is looked for
@@ -78,7 +78,7 @@ def collect(path: Path, rows: pl.LazyFrame) -> pl.DataFrame:
     """
     try:
         return rows.collect(engine="streaming")
-    except FAILED as error:
+    except READ_ERRORS as error:
         refuse_damage(path, _first_line(error))
         raise InputError(f"{path} can be read, but its rows do not allow what is asked: {error}") from error
 
@@ -99,7 +99,7 @@ def refuse_damage(path: Path, found: str | None = None) -> None:
         try:
             for start in range(0, count_rows(path), _PIECE):
                 scan(path).select(column).slice(start, _PIECE).collect(engine="streaming")
-        except FAILED as error:
+        except READ_ERRORS as error:
             if found in (None, _first_line(error)):
                 raise DamagedError(path, _first_line(error)) from error
 
@@ -116,7 +116,7 @@ def read_schema(path: Path) -> pl.Schema:
         return scan(path).collect_schema()
     except pl.exceptions.DuplicateError as error:
         raise DamagedError(path, _first_line(error), "rename one of the columns") from error
-    except FAILED as error:
+    except READ_ERRORS as error:
         raise DamagedError(path, _cut_off(path) or _first_line(error)) from error
 
 

@@ -148,7 +148,7 @@ def _counted(path: object, label: pl.LazyFrame, name: str, positive: str) -> tup
             raise InputError(f"label `{name}`: `{positive}` {rule}")
         counted = label.select(yes=pl.col("label").cast(pl.Boolean).sum(), known=pl.col("label").count())
         yes, known = counted.collect(engine="streaming").row(0)
-    except parquet.FAILED as error:
+    except parquet.READ_ERRORS as error:
         raise InputError(f"label `{name}` (`{positive}`) cannot be computed in {path}: {error}") from None
     return yes or 0, known
 

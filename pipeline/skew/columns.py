@@ -118,7 +118,7 @@ class Columns:
             }
         except FileNotFoundError:
             raise
-        except (*parquet.FAILED, ValidationError, ValueError) as error:
+        except (*parquet.READ_ERRORS, ValidationError, ValueError) as error:
             reason = str(error).partition("\n")[0]
             raise InputError(f"{path} is no file of distributions ({reason}); remove it") from error
         return cls(about.rows, found, about.usual)

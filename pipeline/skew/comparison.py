@@ -144,7 +144,7 @@ def compare(sample: Sample, reference: Reference, spec: FeatureSpec) -> Comparis
     """
     try:
         return _compared(sample, reference, spec)
-    except parquet.FAILED as error:
+    except parquet.READ_ERRORS as error:
         reason = str(error).partition("\n")[0]
         fix = "a server may have removed it meanwhile: give the command again"
         raise InputError(f"a file of the sample cannot be read ({reason}); {fix}") from error

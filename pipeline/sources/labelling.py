@@ -187,7 +187,7 @@ def _survey(log: _Log, events: Events) -> _Survey | None:
     ]
     try:
         values, ends, days = pl.collect_all(queries)
-    except parquet.FAILED as error:
+    except parquet.READ_ERRORS as error:
         raise log.error(error) from error
     timeless, unlikely_rows, end = ends.row(0)
     return _Survey(dict(values.iter_rows()), timeless, unlikely_rows or 0, end, sorted(days.get_column("day")))
@@ -215,7 +215,7 @@ def _write(log: _Log, out: Path, events: Events, window: timedelta, survey: _Sur
             clicks = label_day(log.scan(), events, window, kind, survey.end, day)
             try:
                 clicks.sink_parquet(target, mkdir=True, row_group_size=65_536)
-            except parquet.FAILED as error:
+            except parquet.READ_ERRORS as error:
                 raise log.error(error) from error
         manifest = inputs | _counts(draft) | {"versions": {p: version(p) for p in ("polars", "gradops")}}
         (draft / _MANIFEST).write_text(json.dumps(manifest, indent=1))

@@ -67,7 +67,7 @@ class Sample:
                 found.append((path, About.model_validate_json(pl.read_parquet_metadata(path).get(ABOUT, ""))))
             except FileNotFoundError:
                 pass  # a server has removed it in this moment
-            except (*parquet.FAILED, ValidationError) as error:
+            except (*parquet.READ_ERRORS, ValidationError) as error:
                 unreadable.append(f"{path} is no file of a sample ({str(error).partition(chr(10))[0]})")
         new = [(path, about) for path, about in found if since is None or about.end >= since]
         own = [(path, about) for path, about in new if about.model == model]
