@@ -45,7 +45,7 @@ def main(
 
 def summary_line(cleaning: Cleaning) -> str:
     """The removed things in one line."""
-    from pipeline.training.resources import size
+    from pipeline.files.sizes import size
 
     counts = Counter(entry.kind for entry in cleaning.going)
     kinds = ", ".join(f"{number} {kind}" for kind, number in counts.items()) or "nothing"
@@ -58,7 +58,7 @@ def _data(cleaning: Cleaning, dry_run: bool) -> dict[str, Any]:
 
 
 def _table(cleaning: Cleaning, dry_run: bool) -> Figures:
-    from pipeline.training.resources import size
+    from pipeline.files.sizes import size
 
     verb = "would go" if dry_run else "gone"
     found: dict[tuple[str, str, str], list[int]] = {}

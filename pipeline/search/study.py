@@ -21,6 +21,7 @@ from pipeline.data.prepared import Prepared
 from pipeline.files.atomic import fingerprint
 from pipeline.runs.run import depends_on, differences
 from pipeline.runtime.signals import uninterrupted
+from pipeline.search.attributes import DEPENDS_ON, ENDED, PLACE, POINT, SPENT
 from pipeline.search.choice import SearchSpace
 from pipeline.search.journal import study_of
 from pipeline.search.near_best import NearBestSampler
@@ -29,8 +30,6 @@ from pipeline.search.space import Space
 from pipeline.search.storage import give_back, open_storage, quiet
 from pipeline.training.runner import concurrency
 
-PLACE, POINT, DEPENDS_ON = "gradops.place", "gradops.point", "gradops.depends_on"
-SPENT, ENDED = "gradops.spent.", "gradops.ended"
 _GENERATION = 20  # points of one generation of NSGA-II
 _AHEAD = 8  # trials that wait under a preset, beside one for each worker of a command
 # Keys that may differ when a study is joined: they set the number of points, the storage and the workers.

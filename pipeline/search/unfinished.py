@@ -8,9 +8,9 @@ import optuna
 from optuna.storages import BaseStorage
 
 from pipeline.config.run import RunConfig
+from pipeline.search.attributes import DEPENDS_ON, ENDED, PLACE, POINT
 from pipeline.search.journal import folder_of, open_journal
 from pipeline.search.storage import open_storage, quiet, reachable
-from pipeline.search.study import DEPENDS_ON, ENDED, PLACE, POINT
 
 
 def unfinished_studies(config: RunConfig) -> dict[str, str]:

@@ -11,6 +11,7 @@ from features.errors import InputError
 from models.table_optimizers.names import choices
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
+from pipeline.files.sizes import size
 from pipeline.runs.run import find_run, tables_of
 from pipeline.training.footprint import Footprint, largest, table_bytes
 from pipeline.training.memory import available_memory, free_disk
@@ -142,13 +143,6 @@ class ResourceCheck:
         if self.concurrency > 1:
             ways.append(f"fewer `compare.workers` ({size(_needed(self.run, 1))} with 1)")
         return "what helps: " + "; ".join(ways)
-
-
-def size(number: int) -> str:
-    """A number of bytes in readable units."""
-    if number >= 2**30:
-        return f"{number / 2**30:.1f} GiB"
-    return f"{number / 2**20:.{0 if number >= 10 * 2**20 else 1}f} MiB"
 
 
 def _needed(run: Footprint, number: int) -> int:

@@ -67,7 +67,7 @@ def test_words_about_commands_and_the_doctor_without_torchrec(commands: Path) ->
     assert all(COMMAND in finding["fix"] for finding in wrong.values())
 
 
-def test_drafting_and_preparing_need_no_torchrec_and_training_names_the_command(commands: Path) -> None:
+def test_drafting_preparing_and_cleaning_need_no_torchrec_and_training_names_the_command(commands: Path) -> None:
     Path("logs").mkdir()
     shop_log().rename({"bought": "purchase", "carted": "cart"}).write_parquet("logs/clicks.parquet")
     drafted = typed(commands, "gradops", "init", "logs", "--label", "purchase", "--label", "cart", "--yes")
@@ -75,6 +75,8 @@ def test_drafting_and_preparing_need_no_torchrec_and_training_names_the_command(
     assert "logs.toml: 2 task(s)" in drafted.stdout
     prepared = typed(commands, "gradops", "prepare")
     assert prepared.returncode == 0, prepared.stderr
+    cleaned = typed(commands, "gradops", "clean", "--keep", "14d")
+    assert cleaned.returncode == 0, cleaned.stderr
     for command in ("train", "compare", "search"):
         refused = typed(commands, "gradops", command)
         assert refused.returncode == 1

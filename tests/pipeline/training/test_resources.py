@@ -14,7 +14,8 @@ from features.errors import InputError
 from pipeline.comparison.comparison import plan_networks
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
-from pipeline.training.resources import WORKER, ResourceCheck, size
+from pipeline.files.sizes import size
+from pipeline.training.resources import WORKER, ResourceCheck
 from pipeline.training.runner import concurrency
 from pipeline.training.training import train
 from tests.commands import DEBUG, places, run
@@ -96,11 +97,6 @@ def test_finished_runs_need_nothing(checked: Checked, tmp_path: Path, few: tuple
     found.check()
     assert (found.missing, found.memory, found.disk) == (0, 0, 0)
     assert checked(None).missing == 2
-
-
-@pytest.mark.parametrize(("number", "text"), [(1 << 19, "0.5 MiB"), (10 << 20, "10 MiB"), (3 << 29, "1.5 GiB")])
-def test_bytes_for_a_person(number: int, text: str) -> None:
-    assert size(number) == text
 
 
 @pytest.mark.parametrize(("workers", "runs", "number"), [(1, 5, 1), (4, 3, 3), (2, 0, 0), (0, 0, 0)])
