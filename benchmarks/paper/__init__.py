@@ -1,0 +1,1 @@
+"""The GradOPS paper's own table on Census-income, run by run: `python -m benchmarks.paper`."""

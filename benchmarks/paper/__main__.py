@@ -1,0 +1,133 @@
+"""The runs of the GradOPS paper's table 1, over as many days as it takes: `python -m benchmarks.paper [--table]`.
+
+A run takes a quarter to half an hour of a core. Each finished run leaves a small file of its figures in the folder of
+records, docs/results/census-paper, which is committed: a run with such a file is done, also in a clone without `runs/`.
+A file of another config, of other data or of another format of runs does not count, and is named with what differs.
+Seed 0 of the six systems whose seeds are repeated comes first, then seed 0 of the others, then the other seeds of the
+six. Interrupted, the same command goes on from the last checkpoint. It ends with the tables of docs/results-census.md;
+`--table` prints those of the records that are there, and trains nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.paper.record import Record, find_record, others
+from benchmarks.paper.table import Finished, one_seed, over_seeds, papers_rows
+from jobs.console import locked
+from pipeline.comparison.comparison import plan_networks
+from pipeline.config.run import RunConfig
+from pipeline.data.prepare import prepare
+from pipeline.data.prepared import Prepared
+from pipeline.runs.plan import PlannedRun
+from pipeline.runs.run import Epoch, Run
+from pipeline.runtime.signals import INTERRUPTED
+from pipeline.training.resolve import load_config
+from pipeline.training.runner import find_or_train
+
+REPEATED = ("uniform", "single-task", "gradops(alpha=-1.0)", "pcgrad", "gradops(alpha=0.0)", "gradops(alpha=-3.0)")
+PAPER = Path(__file__).parents[2] / "tests" / "data" / "gradops_table1_census.csv"
+
+
+def plan(config: RunConfig) -> list[PlannedRun]:
+    """The runs in the order of their training: every system at the first seed, the repeated ones at all seeds."""
+    first = config.train.seed
+
+    def place(planned: PlannedRun) -> tuple[int, int]:
+        system = str(planned.system)
+        return planned.config.train.seed, REPEATED.index(system) if system in REPEATED else len(REPEATED)
+
+    wanted = (p for p in plan_networks(config) if p.config.train.seed == first or str(p.system) in REPEATED)
+    return sorted(wanted, key=place)
+
+
+class Lines:
+    """Prints a line every ten epochs. A :class:`pipeline.runs.plan.Callback`."""
+
+    def on_epoch(self, planned: PlannedRun, epoch: Epoch) -> None:
+        """Print the tenth, twentieth, ... epoch."""
+        if (epoch.number + 1) % 10 == 0:
+            aucs = ", ".join(f"{task} {metrics['auc']:.4f}" for task, metrics in epoch.val.items())
+            say(f"{planned.label}: epoch {epoch.number + 1}, {epoch.seconds:.1f} s, validation AUC {aucs}")
+
+    def on_run_end(self, planned: PlannedRun, run: Run, reused: bool) -> None:
+        """Print the run's end."""
+        how = "found done in runs" if reused else f"best epoch {run.best_epoch + 1}"
+        aucs = ", ".join(f"{task} {metrics['auc']:.4f}" for task, metrics in run.test.items())
+        say(f"{planned.label}: {how}, test AUC {aucs}")
+
+
+def collect(config: RunConfig, prepared: Prepared, folder: Path, *, trained: bool) -> list[Record]:
+    """The records of the planned runs.
+
+    Args:
+        config: The comparison.
+        prepared: Its data.
+        folder: The folder of the records.
+        trained: Whether a run without a record is found or trained, and its record written; else it is left out.
+
+    Raises:
+        InputError: If a record is damaged, or as :func:`pipeline.training.training.train`.
+    """
+    records = []
+    for planned in plan(config):
+        record = find_record(folder, planned, prepared)
+        if record is None:
+            for sentence in others(folder, planned, prepared):
+                say(sentence)
+            if not trained:
+                continue
+            (run,) = find_or_train([planned], prepared, [Lines()], workers=1)
+            record = Record.of(planned, run, prepared)
+            say(f"wrote {record.save(folder)}")
+        records.append(record)
+    return records
+
+
+def tables(config: RunConfig, records: Sequence[Record]) -> list[str]:
+    """The tables as Markdown, then the runs that are missing."""
+    planned = plan(config)
+    systems = list(dict.fromkeys(str(p.system) for p in plan_networks(config)))
+    finished = Finished.of(config.tasks, systems, records)
+    paper = papers_rows(PAPER) if config.name == "census-paper" else {}
+    done = {record.label for record in records}
+    missing = [p.label for p in planned if p.label not in done]
+    lines = [*one_seed(finished, config.train.seed, paper), "", *over_seeds(finished), ""]
+    versions = sorted({", ".join(f"{p} {v}" for p, v in record.versions.items()) for record in records})
+    hours = sum(record.seconds for record in records) / 3600
+    lines += [f"{len(records)} of {len(planned)} runs, {hours:.1f} hours of training. {'; '.join(versions)}"]
+    return lines + ([f"Missing: {', '.join(missing)}."] if missing else [])
+
+
+def say(sentence: str) -> None:
+    """Print a line of progress with the time of day."""
+    print(f"{time.strftime('%H:%M:%S')} {sentence}", file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Train the missing runs and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("config", type=Path, nargs="?", default=Path("configs/census-paper.toml"))
+    parser.add_argument("--folder", type=Path, help="folder of the records; docs/results/NAME by default")
+    parser.add_argument("--table", action="store_true", help="train nothing: print the tables of the finished runs")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of the config")
+    arguments = parser.parse_args()
+    config = load_config(arguments.config, arguments.set)
+    prepared, folder = prepare(config), arguments.folder or Path("docs/results") / config.name
+    if arguments.table:
+        records = collect(config, prepared, folder, trained=False)
+    else:
+        try:
+            with locked(config):
+                records = collect(config, prepared, folder, trained=True)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+    print("\n".join(tables(config, records)))
+
+
+if __name__ == "__main__":
+    main()
