@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,8 +18,8 @@ _Types = Annotated[
     list[str] | None,
     typer.Option(
         "--type",
-        help="NAME=TYPE: text, integer, number, boolean, date, time, or s, ms, us, ns for numbers since 1970 that "
-        "become times; may be repeated.",
+        help="NAME=TYPE: text, integer, number, comma (3,22), boolean, date, time; s, ms, us, ns for numbers since "
+        "1970 that become times; or how times are written, as %d.%m.%Y %H:%M. May be repeated.",
         metavar="NAME=TYPE",
         show_default="found from all values",
     ),
@@ -29,6 +30,17 @@ _Nulls = Annotated[
         "--null", help="A text that means a missing value.", metavar="TEXT", show_default="empty, \\\\N, null"
     ),
 ]
+_Names = Annotated[
+    str | None,
+    typer.Option(help="Names of the columns, as a,b,c.", metavar="NAMES", show_default="those in the first line"),
+]
+
+
+class Decimal(StrEnum):
+    """The sign before the fraction of a number."""
+
+    point = "."
+    comma = ","
 
 
 def main(
@@ -47,6 +59,8 @@ def main(
         str | None, typer.Option(help="Text between columns.", show_default="found in the first line")
     ] = None,
     encoding: Annotated[str, typer.Option(help="Encoding of text.")] = "utf-8",
+    names: _Names = None,
+    decimal: Annotated[Decimal, typer.Option(help="Sign before the fraction of a number.")] = Decimal.point,
     as_json: AsJson = False,
 ) -> None:
     """Write Parquet from CSV, TSV, JSON lines, Arrow or Delta, here or at a store, and print every column's type."""
@@ -54,7 +68,9 @@ def main(
     from pipeline.ingestion.importing import import_files, parse_types
 
     # A shell hands `\\t` on as two characters.
-    reading = Reading(tuple(null or ()), "\t" if separator == "\\t" else separator, encoding)
+    separator = "\t" if separator == "\\t" else separator
+    named = tuple(name.strip() for name in names.split(",")) if names else ()
+    reading = Reading(tuple(null or ()), separator, encoding, named, decimal.value)
     imported = import_files(source, folder, parse_types(types or []), reading, _print_file)
     show(_table(imported, folder), _data(imported, folder), as_json)
 

@@ -26,11 +26,11 @@ class ArrowFile(Format):
 
     def pieces(self, path: Path, schema: pl.Schema, reading: Reading) -> Iterator[pl.DataFrame]:
         """The rows, a batch of the file at a time."""
-        del reading
         for piece in self._batches(path):
             if piece.height:
                 lacking = [pl.lit(None, kind).alias(name) for name, kind in schema.items() if name not in piece.columns]
-                yield piece.with_columns(lacking).select(pl.col(name).cast(kind) for name, kind in schema.items())
+                whole = piece.with_columns(lacking).select(pl.col(name).cast(kind) for name, kind in schema.items())
+                yield reading.without_marks(whole)
 
     def _batches(self, path: Path) -> Iterator[pl.DataFrame]:
         """An empty frame with the columns, then the batches."""

@@ -6,12 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import polars as pl
 
 from features.errors import InputError
-from pipeline.ingestion.types import ColumnType
 
 
 @dataclass(frozen=True)
@@ -22,11 +21,20 @@ class Reading:
         nulls: Texts that mean a missing value, beside the empty one.
         separator: The text between columns; None to be found in the header.
         encoding: The encoding of text.
+        names: The names of the columns, where the first line has none.
+        decimal: The sign before the fraction of a number, a point or a comma.
     """
 
     nulls: Sequence[str] = field(default_factory=tuple)
     separator: str | None = None
     encoding: str = "utf-8"
+    names: Sequence[str] = field(default_factory=tuple)
+    decimal: Literal[".", ","] = "."
+
+    def without_marks(self, piece: pl.DataFrame) -> pl.DataFrame:
+        """Rows with null where a text means a missing value."""
+        texts = [name for name, kind in piece.schema.items() if kind == pl.String and self.nulls]
+        return piece.with_columns(pl.when(~pl.col(c).is_in(list(self.nulls))).then(pl.col(c)) for c in texts)
 
 
 class UnreadableError(InputError):
@@ -39,7 +47,7 @@ class Format(ABC):
     endings: ClassVar[tuple[str, ...]]
     """The endings of its files in small letters, those of compression left out."""
 
-    found_types: ClassVar[tuple[ColumnType, ...]] = ()
+    found_types: ClassVar[tuple[str, ...]] = ()
     """The types that its columns of text may turn out to be; none where text is meant as text."""
 
     @abstractmethod

@@ -109,7 +109,7 @@ def copied(uri: str, beside: Path, on_file: Callable[[str], None]) -> Iterator[C
             free on the disk.
     """
     store = Store.of(uri)
-    sizes = store.objects()
+    sizes = store.objects(_MARKS)
     beside.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=beside.parent, prefix=f".{beside.name}.", suffix=".draft") as name:
         copies = Copies(store, Path(name).resolve(), sizes, on_file)

@@ -25,11 +25,13 @@ class Found:
         formats: The files in their order, and the format of each.
         base: The folder below which the folders of files are kept.
         left_out: Files of the same folders in no format that can be read.
+        empty: Files of text without a byte.
     """
 
     formats: Mapping[Path, Format]
     base: Path
     left_out: Sequence[Path] = field(default_factory=tuple)
+    empty: Sequence[Path] = field(default_factory=tuple)
 
 
 def find(source: str) -> Found:
@@ -46,10 +48,14 @@ def find(source: str) -> Found:
     found = sorted(walk.files)
     if problems := [*map(copies_problem, find_copies(found, count=_size))]:
         raise _error(source, problems)
-    formats = {one: form for one in found if (form := format_of(one)) is not None}
-    if not formats:
+    every = {one: form for one in found if (form := format_of(one)) is not None}
+    if not every:
         raise InputError(_nothing(source, [*found, *sorted(walk.left_out)]))
-    return Found(formats, _base(path, list(formats)), sorted({*walk.left_out, *found} - formats.keys()))
+    empty = [one for one, form in every.items() if form.found_types and not _size(one)]
+    formats = {one: form for one, form in every.items() if one not in empty}
+    if not formats:
+        raise InputError(f"`{source}` has no rows: {len(empty)} file(s) are empty, as {empty[0]}; name files with rows")
+    return Found(formats, _base(path, list(formats)), sorted({*walk.left_out, *found} - every.keys()), empty)
 
 
 def walked(source: str, is_called_so: Callable[[Path], bool]) -> Walk:

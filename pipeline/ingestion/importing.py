@@ -1,4 +1,4 @@
-"""Imports files of other formats: each becomes Parquet of its own, below the same folders, all with one schema.
+"""Imports files of other formats: each becomes Parquet of its own, below the same folders, with one type a column.
 
 Columns of text are read twice: first to find the type that takes every value of every file, then to write. No type is
 guessed from the first rows, none is guessed in silence, and memory does not grow with the rows. What is at a store is
@@ -22,7 +22,7 @@ from pipeline.files.schemas import common_schema
 from pipeline.ingestion.base import Format, Reading, UnreadableError
 from pipeline.ingestion.finding import find
 from pipeline.ingestion.formats import stem_of
-from pipeline.ingestion.types import COLUMN_TYPES, ColumnType, Seen, as_type, kind_of, merged
+from pipeline.ingestion.types import COLUMN_TYPES, UNITS, Seen, as_type, kind_of, merged
 
 _MOST_TOLD = 20
 
@@ -62,7 +62,7 @@ class Imported:
 def import_files(
     source: str,
     folder: Path,
-    types: Mapping[str, ColumnType],
+    types: Mapping[str, str],
     reading: Reading = Reading(),
     on_file: Callable[[str], None] = lambda _: None,
 ) -> Imported:
@@ -76,8 +76,9 @@ def import_files(
         on_file: Called with the path or URI of each file before it is read for the first time.
 
     Raises:
-        InputError: If there is no file that can be read, a store cannot be read, files differ, or values are not of the
-            declared types. All problems are listed, and nothing is written then.
+        InputError: If there is no file that can be read, a store cannot be read, files have a column in types that
+            cannot be united, or values are not of the declared types. All problems are listed, and nothing is
+            written then.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is not empty, and nothing is overwritten; name a new folder, or remove it")
@@ -92,10 +93,10 @@ def import_files(
 
 
 def _import(
-    source: str, folder: Path, types: Mapping[str, ColumnType], reading: Reading, on_file: Callable[[str], None]
+    source: str, folder: Path, types: Mapping[str, str], reading: Reading, on_file: Callable[[str], None]
 ) -> Imported:
     found = find(source)
-    schema, seen = _examine(found.formats, reading, on_file)
+    schemas, schema, seen = _examine(found.formats, reading, on_file)
     if unknown := [name for name in types if name not in schema]:
         listed = [f"--type {name}: there is no such column; {did_you_mean(name, schema, 'it has')}" for name in unknown]
         raise InputError.of(f"`{source}` has other columns", listed)
@@ -105,35 +106,38 @@ def _import(
     rows = 0
     with atomic(folder) as draft:
         for path, form in found.formats.items():
-            target = draft / targets[path].relative_to(folder)
-            rows += _write(path, form.pieces(path, schema, reading), target, schema, chosen, problems)
+            target, own = draft / targets[path].relative_to(folder), _own(schema, schemas[path])
+            rows += _write(path, form.pieces(path, own, reading), target, own, chosen, problems)
         if problems:
             raise InputError.of("values are not of their types", list(problems.values())[:_MOST_TOLD])
-    columns = [_column(name, kind, chosen.get(name), seen.get(name), name in types) for name, kind in schema.items()]
+    columns = [
+        _column(name, kind, chosen.get(name), seen.get(name), name in types, _lacking(schemas, name))
+        for name, kind in schema.items()
+    ]
     files = {str(path): target for path, target in targets.items()}
-    return Imported(files, rows, columns, [*map(str, found.left_out)])
+    return Imported(files, rows, columns, [*map(str, found.left_out), *(f"{one} (empty)" for one in found.empty)])
 
 
-def parse_types(texts: Sequence[str]) -> dict[str, ColumnType]:
+def parse_types(texts: Sequence[str]) -> dict[str, str]:
     """Types as a command has them, each ``NAME=TYPE``.
 
     Raises:
         InputError: If one is of another form.
     """
-    found: dict[str, ColumnType] = {}
+    found: dict[str, str] = {}
     for text in texts:
         name, _, written = text.rpartition("=")
-        kind = next((one for one in COLUMN_TYPES if one == written.strip()), None)
-        if not name or kind is None:
-            raise InputError(f"--type is NAME=TYPE, its type {', '.join(COLUMN_TYPES)}; found `{text}`")
-        found[name] = kind
+        if not name or (written.strip() not in COLUMN_TYPES and "%" not in written):
+            rule = f"its type {', '.join(COLUMN_TYPES)}, or how times are written, as %d.%m.%Y %H:%M"
+            raise InputError(f"--type is NAME=TYPE, {rule}; found `{text}`")
+        found[name] = written.strip()
     return found
 
 
 def _examine(
     files: Mapping[Path, Format], reading: Reading, on_file: Callable[[str], None]
-) -> tuple[pl.Schema, dict[str, Seen]]:
-    """The one schema of all files, and what the values of the columns are that no file has a type for."""
+) -> tuple[dict[Path, pl.Schema], pl.Schema, dict[str, Seen]]:
+    """The schema of each file, that of all, and what the values of the columns are that no file has a type for."""
     schemas: dict[Path, pl.Schema] = {}
     problems: list[str] = []
     for path, form in files.items():
@@ -142,18 +146,36 @@ def _examine(
             schemas[path] = form.schema(path, reading)
         except UnreadableError as error:
             problems.append(str(error))
-    common = common_schema(schemas, [name for schema in schemas.values() for name in schema])
+    common = common_schema(schemas)
     problems += dict.fromkeys(common.problems)
     if problems:
         raise InputError.of("files cannot be read as one table", problems[:_MOST_TOLD])
     seen: dict[str, Seen] = {}
     for path, form in files.items():
-        texts = [name for name, kind in schemas[path].items() if kind == pl.String and form.found_types]
-        of_file = {name: Seen(form.found_types) for name in texts}
+        kinds = _kinds(form, reading)
+        texts = [name for name, kind in schemas[path].items() if kind == pl.String and kinds]
+        of_file = {name: Seen(kinds) for name in texts}
         for piece in form.pieces(path, schemas[path], reading) if texts else ():
             of_file = {name: one.add(piece.get_column(name)) for name, one in of_file.items()}
         seen = {**seen, **{name: merged(seen[name], one) if name in seen else one for name, one in of_file.items()}}
-    return common.schema, {name: one for name, one in seen.items() if common.schema[name] == pl.String}
+    return schemas, common.schema, {name: one for name, one in seen.items() if common.schema[name] == pl.String}
+
+
+def _kinds(form: Format, reading: Reading) -> tuple[str, ...]:
+    """The types that a file's texts may turn out to be; a comma in numbers is the user's word."""
+    number = "number" if reading.decimal == "." else "comma"
+    return tuple(number if kind == "number" else kind for kind in form.found_types)
+
+
+def _own(schema: pl.Schema, own: pl.Schema) -> pl.Schema:
+    """The columns of one file, in the types of all: what a file lacks, its Parquet lacks, too."""
+    return pl.Schema({name: kind for name, kind in schema.items() if name in own})
+
+
+def _lacking(schemas: Mapping[Path, pl.Schema], column: str) -> str:
+    """The number of files that lack a column, in words; empty if none does."""
+    lacking = [path for path, schema in schemas.items() if column not in schema]
+    return f"; {len(lacking)} of {len(schemas)} files have no such column, as {lacking[0]}" if lacking else ""
 
 
 def _targets(files: Sequence[Path], base: Path, folder: Path) -> dict[Path, Path]:
@@ -173,7 +195,7 @@ def _write(
     pieces: Iterable[pl.DataFrame],
     target: Path,
     schema: pl.Schema,
-    chosen: Mapping[str, ColumnType],
+    chosen: Mapping[str, str],
     problems: MutableMapping[str, str],
 ) -> int:
     """Write a file's rows, and note the first value of each column that is not of its type.
@@ -193,7 +215,7 @@ def _write(
     return rows
 
 
-def _typed(path: Path, values: pl.Series, declared: ColumnType | None, problems: MutableMapping[str, str]) -> pl.Series:
+def _typed(path: Path, values: pl.Series, declared: str | None, problems: MutableMapping[str, str]) -> pl.Series:
     if declared is None or values.dtype == pl.Null:
         return values
     found = as_type(values, declared)
@@ -212,16 +234,20 @@ def _is_another(values: pl.Series, found: pl.Series) -> pl.Series:
     return found.is_null()
 
 
-def _word(declared: ColumnType) -> str:
+def _word(declared: str) -> str:
     """A type in words."""
-    return f"time in {declared} since 1970" if declared in ("s", "ms", "us", "ns") else declared
+    if "%" in declared:
+        return f"time written as {declared}"
+    if declared == "comma":
+        return "number with a decimal comma"
+    return f"time in {declared} since 1970" if declared in UNITS else declared
 
 
 def _column(
-    name: str, kind: pl.DataType, chosen: ColumnType | None, seen: Seen | None, is_declared: bool
+    name: str, kind: pl.DataType, chosen: str | None, seen: Seen | None, is_declared: bool, lacking: str
 ) -> ImportedColumn:
     if is_declared and chosen is not None:
-        return ImportedColumn(name, chosen, "declared")
+        return ImportedColumn(name, _word(chosen), f"declared{lacking}")
     if seen is not None:
-        return ImportedColumn(name, seen.found, seen.evidence)
-    return ImportedColumn(name, str(kind), "the type that the files have")
+        return ImportedColumn(name, _word(seen.found), seen.evidence(name) + lacking)
+    return ImportedColumn(name, str(kind), f"the type that the files have{lacking}")

@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from pipeline.files.widening import united
 from pipeline.ingestion.base import Format, Reading, UnreadableError
-from pipeline.ingestion.types import ColumnType
 
 _BLOCK = 1 << 23  # bytes
 
@@ -23,7 +22,7 @@ class JsonLines(Format):
 
     endings: ClassVar[tuple[str, ...]] = (".jsonl", ".ndjson", ".json")
     # A number in quotes is a text on purpose; a time can be written in no other way.
-    found_types: ClassVar[tuple[ColumnType, ...]] = ("date", "time")
+    found_types: ClassVar[tuple[str, ...]] = ("date", "time")
 
     def schema(self, path: Path, reading: Reading) -> pl.Schema:
         """The keys of all lines, each in a type that takes all its values."""
@@ -40,13 +39,7 @@ class JsonLines(Format):
     def pieces(self, path: Path, schema: pl.Schema, reading: Reading) -> Iterator[pl.DataFrame]:
         """The rows; null where a line has no such key."""
         for lines, first in _blocks(path):
-            piece = _read(path, lines, first, schema)
-            nulls = [
-                pl.when(pl.col(c).is_in(list(reading.nulls))).then(None).otherwise(pl.col(c)).alias(c)
-                for c, kind in schema.items()
-                if kind == pl.String and reading.nulls
-            ]
-            yield piece.with_columns(nulls)
+            yield reading.without_marks(_read(path, lines, first, schema))
 
 
 def _read(path: Path, lines: bytes, first: int, schema: pl.Schema | None) -> pl.DataFrame:

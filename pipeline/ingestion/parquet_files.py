@@ -30,9 +30,8 @@ class ParquetFile(Format):
 
     def pieces(self, path: Path, schema: pl.Schema, reading: Reading) -> Iterator[pl.DataFrame]:
         """The rows, some at a time."""
-        del reading
         for start in range(0, parquet.count_rows(path), _ROWS):
             try:
-                yield parquet.collect(path, parquet.scan_as(path, schema, start, _ROWS))
+                yield reading.without_marks(parquet.collect(path, parquet.scan_as(path, schema, start, _ROWS)))
             except parquet.DamagedError as error:
                 raise UnreadableError(str(error)) from None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -104,19 +105,24 @@ class Store:
         parts = self.place.split("/")
         return "/".join(parts[: next((n for n, part in enumerate(parts) if is_pattern(part)), len(parts))])
 
-    def objects(self) -> dict[str, int]:
-        """Bucket and key of the object of the source, or of all objects below its folder, with the bytes of each.
+    def objects(self, marks: Sequence[str]) -> dict[str, int]:
+        """Bucket and key of each object that the source may mean, with its bytes.
+
+        Those are the object itself and all below its folder. Of a pattern, a folder is listed at a time, and all of it
+        only from where the pattern ends. Nothing is asked for that a user of one folder may not see.
+
+        Args:
+            marks: The folders by which tables are known; their objects are among those of a pattern, too.
 
         Raises:
             InputError: If the store cannot be reached, refuses, or has no such bucket.
         """
+        pattern = self.place.split("/")[self.base.count("/") + 1 :]
         with _told(self.uri, self.scheme):
-            one, bucket = self.files.get_file_info([self.base, self.base.partition("/")[0]])
-            if one.type == fs.FileType.File and one.size:
-                return {one.path: one.size} | self._below(self.base)  # an object may have the name of a folder
-            if bucket.type != fs.FileType.NotFound:
-                return self._below(self.base)
-        raise InputError(f"there is no bucket `{bucket.path}`, so {self.uri} cannot be read; mend the URI")
+            found = self._matching(self.base, pattern, marks) if pattern else self._named(self.base)
+            if found or self._has_bucket:
+                return found
+        raise InputError(f"there is no bucket `{self._bucket}`, so {self.uri} cannot be read; mend the URI")
 
     def marks_above(self, folders: tuple[str, ...]) -> list[str]:
         """The objects in folders of some names beside or above the source, by which tables are known.
@@ -156,13 +162,58 @@ class Store:
             found = f"had {size:,} bytes when it was listed and {read:,} when it was read"
             raise InputError(f"{uri} {found}: it is being written; import it when that is over")
 
-    def _below(self, folder: str) -> dict[str, int]:
-        selector = fs.FileSelector(folder, recursive=True, allow_not_found=True)
+    @property
+    def _bucket(self) -> str:
+        return self.place.partition("/")[0]
+
+    @property
+    def _has_bucket(self) -> bool:
         try:
-            found = self.files.get_file_info(selector)
-        except NotADirectoryError:
-            return {}
+            (bucket,) = self.files.get_file_info([self._bucket])
+        except OSError as error:
+            if not _is_denied(error):
+                raise
+            return True
+        return bool(bucket.type != fs.FileType.NotFound)
+
+    def _named(self, key: str) -> dict[str, int]:
+        """The object of a key and those below the folder of its name, whichever the user may see."""
+        found: dict[str, int] = {}
+        try:
+            (one,) = self.files.get_file_info([key])
+            found = {one.path: one.size} if one.type == fs.FileType.File and one.size else {}
+            return found | self._below(key)
+        except OSError as error:
+            if not _is_denied(error):
+                raise
+        return found or self._below(key)
+
+    def _matching(self, folder: str, pattern: Sequence[str], marks: Sequence[str]) -> dict[str, int]:
+        """The objects that a pattern matches below a folder, and some that it does not."""
+        part, rest = pattern[0], pattern[1:]
+        if part == "**":
+            return self._below(folder)
+        found: dict[str, int] = {}
+        for one in self._listed(folder, is_recursive=False):
+            is_folder, matches = one.type == fs.FileType.Directory, fnmatch(one.base_name, part)
+            if is_folder and (one.base_name in marks or (matches and not rest)):
+                found |= self._below(one.path)
+            elif is_folder and matches:
+                found |= self._matching(one.path, rest, marks)
+            elif matches and not rest:
+                found[one.path] = one.size
+        return found
+
+    def _below(self, folder: str) -> dict[str, int]:
+        found = self._listed(folder, is_recursive=True)
         return {one.path: one.size for one in found if one.type == fs.FileType.File}
+
+    def _listed(self, folder: str, *, is_recursive: bool) -> list[Any]:
+        selector = fs.FileSelector(folder, recursive=is_recursive, allow_not_found=True)
+        try:
+            return list(self.files.get_file_info(selector))
+        except NotADirectoryError:
+            return []
 
 
 def _is_denied(error: OSError) -> bool:

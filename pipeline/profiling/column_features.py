@@ -11,6 +11,7 @@ from pipeline.profiling.choice import Choices, Excluded
 from pipeline.profiling.column import Column
 from pipeline.profiling.lists import find_weights, multi_hot
 from pipeline.profiling.log import Log
+from pipeline.profiling.notation import unread
 from pipeline.profiling.numbers import is_category, number
 from pipeline.profiling.splitting import Split
 from pipeline.profiling.texts import text
@@ -28,6 +29,8 @@ def column_features(
             continue
         if (why := _empty(column, split)) is not None:
             found += Choices((), (Excluded(name, why),))
+        elif (excluded := unread(column, log)) is not None:
+            found += Choices((), (excluded,))
         elif name in times:
             found += time_features(times[name], own, split.training or times[name].span)
         elif name not in weights.values():

@@ -49,7 +49,7 @@ def draft(source: str, wishes: Wishes, asker: Asker) -> Draft:
     times = find_times([column for name, column in columns.items() if name not in answers])
     own = event_time(log, times, wishes, asker)
     keys = {n: c for n, c in columns.items() if n not in answers and n not in times and broken_key(c.kind) is None}
-    split = choose_split(log, keys, labels, own, without_time(log, times, own))
+    split = choose_split(log, keys, labels, own, without_time(log, columns, times, own))
     free = {name: column for name, column in columns.items() if name not in answers}
     choices = outcomes(free, wishes, asker) + unreadable(log)
     choices += column_features(log, free, times, own, split, {one.column for one in choices.excluded})

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 from features.errors import InputError
 from pipeline.profiling import column_names as names
+from pipeline.profiling.column import Column
 from pipeline.profiling.log import Log
+from pipeline.profiling.notation import has_written_times, times_fix
 from pipeline.profiling.questions import Asker
 from pipeline.profiling.times import Times, own_times
 from pipeline.profiling.wishes import Wishes
@@ -26,13 +28,11 @@ def event_time(log: Log, times: Mapping[str, Times], wishes: Wishes, asker: Aske
     return times[able[0] if len(able) == 1 else asker.time(able, able[0])]
 
 
-def without_time(log: Log, times: Mapping[str, Times], own: Times | None) -> str:
+def without_time(log: Log, columns: Mapping[str, Column], times: Mapping[str, Times], own: Times | None) -> str:
     """The reason why rows are not split by time, if it comes to that."""
     if own is not None:
         return f"`{own.column.name}` leaves parts without a class"
-    texts = [name for name, one in times.items() if not one.can_split]
-    if texts:
-        return (
-            f"`{texts[0]}` has times as text: `gradops import {log.source} FOLDER --type {texts[0]}=time` makes times"
-        )
+    texts = [one.column for one in times.values() if not one.can_split]
+    if texts := [*texts, *filter(has_written_times, columns.values())]:
+        return f"`{texts[0].name}` has times that cannot split, {times_fix(texts[0], log)}"
     return "no column has the time of every row"

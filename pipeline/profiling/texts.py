@@ -1,8 +1,6 @@
-"""Columns of text: categories, lists with a separator, numbers or sentences."""
+"""Columns of text: categories, lists with a separator or sentences."""
 
 from __future__ import annotations
-
-import re
 
 import polars as pl
 
@@ -13,7 +11,6 @@ from pipeline.profiling.log import Log
 from pipeline.profiling.splitting import Split
 
 _SEPARATORS = ("|", ";", ",")
-_FRACTION = re.compile(r"^[+-]?[0-9]*[.,][0-9]+(?:[eE][+-]?[0-9]+)?$")
 _SENTENCE, _FEW_TEXTS = 6, 50  # words; distinct texts
 _SOME = 2000
 
@@ -23,9 +20,6 @@ def text(column: Column, log: Log, split: Split) -> Choices:
     some = column.known.unique(maintain_order=True).head(_SOME)
     if separator := _separator(some):
         return _list(column, separator)
-    if column.distinct > _FEW_TEXTS and some.str.contains(_FRACTION.pattern).all():
-        fix = f"make it a number: `gradops import {log.source} FOLDER --type {column.name}=number`"
-        return Choices((), (Excluded(column.name, f"numbers as text, as {some[0]!r}; {fix}", look=True),))
     words = some.str.count_matches(r"\S+").median()
     if column.distinct > _FEW_TEXTS and isinstance(words, float) and words >= _SENTENCE:
         why = f"sentences, as {some[0][:40]!r}: no kind of feature reads them; write what they say into columns"

@@ -15,6 +15,7 @@ from pipeline.profiling.choice import Choices, Excluded, Feature
 from pipeline.profiling.column import Column
 from pipeline.profiling.column_names import is_time, own_time_rank
 from pipeline.profiling.log import Log
+from pipeline.profiling.notation import has_written_times
 
 _UNITS: tuple[Unit, ...] = ("s", "ms", "us", "ns")
 # Least share of known values that have to be times: a log has a few sentinels.
@@ -128,6 +129,8 @@ def _span(span: timedelta) -> str:
 
 def _times(column: Column) -> Times | None:
     kind, frame = column.kind, column.values.to_frame()
+    if has_written_times(column):
+        return None  # digits such as 20260131 would be read as seconds since 1970
     found: Times | None = None
     if kind in (pl.Date, pl.Datetime):
         found = Times(column, None, _utc(frame, column, None))

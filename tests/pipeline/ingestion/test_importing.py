@@ -57,7 +57,8 @@ def test_every_value_of_a_text_keeps_its_meaning(name: str, separator: str) -> N
     evidence = {column.name: (column.type, column.evidence) for column in imported.columns}
     assert evidence["zip"] == ("text", "2 values, 1 missing; 2 have a leading zero, which a number would lose")
     assert evidence["when"] == ("time", "all of 3 values")
-    assert evidence["age"] == ("text", "3 values")
+    near = "3 values; all but 1 are of type integer, as 'NA': `--null 'NA'` if that means missing"
+    assert evidence["age"] == ("text", near)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +163,17 @@ def test_arrow_and_parquet_keep_their_types_but_for_those_declared(is_stream: bo
     [
         ("a.csv", "a,b\n1,2\n1,2,3\n", [], "Expected 2 columns, got 3"),
         ("a.csv", "a,a\n1,2\n", [], "several columns `a`"),
-        ("a.csv", "a,b\n1,é\n".encode("latin-1"), [], "name its encoding, as `--encoding latin-1`"),
+        ("a.csv", "a,\n1,2\n", [], "a column without a name"),
+        (
+            "a.csv",
+            "1,2268318,pv,1511544070\n1,7,pv,1511544071\n",
+            [],
+            "as `1`, where the names of the columns should be",
+        ),
+        ("a.csv", "a,b\n1,2\n".encode("utf-16"), [], "it is UTF-16: `--encoding utf-16`"),
+        ("a.csv", "", [], "`a.csv` has no rows: 1 file(s) are empty"),
+        ("a.csv", "a,b\n1,05.13.2026\n", ["--type", "b=%d.%m.%Y"], "as '05.13.2026' in a.csv, is no time written as"),
+        ("a.csv", "a,b\n1,é\n".encode("latin-1"), [], "name its encoding, as `--encoding cp1252`"),
         ("a.csv", "a,b\n1,x\n", ["--type", "b=number"], "`b`: a value, as 'x' in a.csv, is no number; `--null 'x'`"),
         ("a.csv", "a,b\n1,x\n", ["--type", "B=number"], "--type B: there is no such column; did you mean `b`?"),
         ("a.csv", "a,b\n1,x\n", ["--type", "b=float"], "--type is NAME=TYPE, its type text, integer, number"),
@@ -183,17 +194,63 @@ def test_a_file_that_cannot_be_read_is_told_and_nothing_is_written(
     assert not Path("out").exists()
 
 
-def test_files_with_other_columns_are_told_and_a_folder_in_use_is_kept() -> None:
+def test_a_column_that_some_files_lack_is_said_and_lacks_in_their_parquet_too() -> None:
     Path("raw").mkdir()
     Path("raw/a.csv").write_text("a,b\n1,2\n")
-    Path("raw/b.csv").write_text("a,c\n1,2\n")
+    Path("raw/b.csv").write_text("c,a\n5,3\n")
+    Path("raw/c.csv").touch()
     Path("raw/notes.md").write_text("x")
-    with pytest.raises(InputError, match=r"raw/b.csv differs: `b` is no column"):
-        import_files("raw", Path("out"), {})
-    Path("raw/b.csv").unlink()
-    assert import_files("raw", Path("out"), {}).left_out == ["raw/notes.md"]
+    imported = import_files("raw", Path("out"), {})
+    assert imported.left_out == ["raw/notes.md", "raw/c.csv (empty)"]
+    evidence = {column.name: column.evidence for column in imported.columns}
+    assert evidence["a"] == "all of 2 values"
+    assert evidence["b"] == "all of 1 values; 1 of 2 files have no such column, as raw/b.csv"
+    assert pl.read_parquet("out/b.parquet").to_dict(as_series=False) == {"a": [3], "c": [5]}
     with pytest.raises(InputError, match="out is not empty"):
         import_files("raw", Path("out"), {})
+
+
+EUROPEAN = """;wann ;preis;stadt
+0;29.11.2026 14:05; 3,22 ;Köln
+1;30.11.2026 9:00;NA;Paris
+"""
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "cp1252", "utf-16"])
+def test_what_a_spreadsheet_writes_is_read_once_it_is_said_how(encoding: str) -> None:
+    Path("a.csv").write_text(EUROPEAN, encoding=encoding)
+    imported = import_files("a.csv", Path("some"), {}, Reading(encoding=encoding.removesuffix("-sig"), nulls=["NA"]))
+    evidence = {column.name: column.evidence for column in imported.columns}
+    assert evidence["wann"] == "2 values; times, as '29.11.2026 14:05': `--type 'wann=%d.%m.%Y %H:%M'`"
+    assert evidence["preis"] == "1 values, 1 missing; numbers with a decimal comma, as '3,22': `--decimal ,`"
+    options = ["--encoding", encoding.removesuffix("-sig"), "--decimal", ",", "--null", "NA"]
+    code, _, err = run("import", "a.csv", "out", *options, "--type", "wann=%d.%m.%Y %H:%M")
+    assert code == 0, err
+    times = [datetime(2026, 11, 29, 14, 5), datetime(2026, 11, 30, 9)]
+    expected = {"unnamed": [0, 1], "wann": times, "preis": [3.22, None], "stadt": ["Köln", "Paris"]}
+    assert_frame_equal(pl.read_parquet("out/a.parquet"), pl.DataFrame(expected), check_dtypes=False)
+    # The same of Parquet, where `gradops init` has found them.
+    import_files("some", Path("again"), parse_types(["preis=comma", "wann=%d.%m.%Y %H:%M"]))
+    assert pl.read_parquet("again/a.parquet")["preis"].to_list() == [3.22, None]
+    assert pl.read_parquet("again/a.parquet")["wann"].to_list() == times
+
+
+def test_columns_are_named_where_the_first_line_has_values() -> None:
+    Path("a.csv").write_text("1,2268318,pv,1511544070\n2,7,buy,1511544071\n")
+    assert run("import", "a.csv", "out", "--names", "user,item,event,ts", "--type", "ts=s")[0] == 0
+    rows = pl.read_parquet("out/a.parquet")
+    assert rows.columns == ["user", "item", "event", "ts"]
+    assert rows["item"].to_list() == [2268318, 7]
+    Path("wide.csv").write_text("id,2019,2020\n1,2,3\n")
+    assert import_files("wide.csv", Path("wide"), {}).rows == 1, "numbers that count are names"
+
+
+def test_a_mark_of_a_missing_value_is_one_in_files_with_types() -> None:
+    pl.DataFrame({"a": ["1.5", "NA"]}).write_parquet("a.parquet")
+    pl.DataFrame({"a": ["1.5", "NA"]}).write_ipc("a.arrow", compression="uncompressed")
+    for name in ("a.parquet", "a.arrow"):
+        import_files(name, Path(name + ".out"), {"a": "number"}, Reading(nulls=("NA",)))
+        assert pl.read_parquet(f"{name}.out/a.parquet")["a"].to_list() == [1.5, None]
 
 
 def test_files_are_found_as_those_of_a_table_are() -> None:

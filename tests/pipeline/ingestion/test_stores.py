@@ -17,7 +17,7 @@ import pytest
 import requests
 from pyarrow import fs
 
-from pipeline.ingestion import stores
+from pipeline.ingestion import copying, stores
 from tests.commands import run
 from tests.pipeline.ingestion.delta_tables import write_clicks
 
@@ -119,6 +119,48 @@ def test_patterns_and_single_objects_mean_what_they_mean_here(
     assert code == 0
     assert rows("logs") == expected
     assert len(err.splitlines()) == fetched
+
+
+class OneFolder:
+    """A store whose user may list and read one folder and nothing else, and that knows what was listed."""
+
+    def __init__(self, files: Any, folder: str) -> None:
+        self._files, self._folder, self.listed = files, folder, list[str]()
+
+    def get_file_info(self, asked: Any) -> Any:
+        places = [asked.base_dir] if isinstance(asked, fs.FileSelector) else asked
+        if not all(f"{place}/".startswith(f"{self._folder}/") for place in places):
+            raise PermissionError("AWS Error ACCESS_DENIED")
+        self.listed += places if isinstance(asked, fs.FileSelector) else []
+        return self._files.get_file_info(asked)
+
+    def open_input_stream(self, key: str, **options: Any) -> Any:
+        return self._files.open_input_stream(key, **options)
+
+
+@pytest.mark.parametrize(
+    ("uri", "listed"),
+    [
+        ("s3://shop/logs/dt=2026-01-01/a.csv", {"shop/logs/dt=2026-01-01/a.csv"}),
+        ("s3://shop/logs/*-01/*.csv", {"shop/logs", "shop/logs/dt=2026-01-01"}),
+        ("s3://shop/logs/dt=2026-01-01", {"shop/logs/dt=2026-01-01"}),
+    ],
+)
+def test_a_user_of_one_folder_is_asked_for_no_more_than_that(
+    uri: str, listed: set[str], tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = fs.SubTreeFileSystem(str(tmp_path_factory.mktemp("store")), fs.LocalFileSystem())
+    fill(files)
+    store = OneFolder(files, "shop/logs")
+    monkeypatch.setitem(stores._OPENED, "s3", lambda _: store)
+    code, _, err = run("import", uri, "logs")
+    assert code == 0, err
+    assert rows("logs") == [1, 2]
+    marks = {f"shop/logs{place}/{mark}" for place in ("", "/dt=2026-01-01") for mark in copying._MARKS}
+    assert set(store.listed) - marks == listed, "a folder that no pattern matches is not listed"
+    code, _, err = run("import", "s3://shop/lgs", "other")
+    assert code == 2
+    assert "s3://shop/lgs cannot be read (AWS Error ACCESS_DENIED); check" in err
 
 
 def test_of_a_delta_table_the_present_files_alone_are_copied(store: Any) -> None:

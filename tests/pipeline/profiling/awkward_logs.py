@@ -69,6 +69,11 @@ def prepared_logs() -> dict[str, pl.DataFrame]:
         "columns know the answer": log.with_columns(
             refund_amount=pl.col("bought") * pl.col("price"), basket=pl.col("carted") * 1.5
         ),
+        "numbers and times are written as in Germany": german(log),
+        "times are digits": log.with_columns(pl.col("ts").dt.to_string("%Y%m%d%H%M%S").cast(pl.Int64)),
+        "a missing number is a word": log.with_columns(
+            price=pl.when(row % 5 > 0).then(pl.col("price").cast(pl.String)).otherwise(pl.lit("n/a"))
+        ),
         "lists are text": log.with_columns(pl.col("tags").cast(pl.List(pl.String)).list.join("|")),
         "texts are sentences": log.with_columns(review=pl.Series(sentences)),
         "types are rare": log.with_columns(
@@ -84,6 +89,12 @@ def prepared_logs() -> dict[str, pl.DataFrame]:
         ),
         "a hundred rows": log.head(100),
     }
+
+
+def german(log: pl.DataFrame) -> pl.DataFrame:
+    """The log with a decimal comma, and days before months."""
+    price = pl.col("price").round(2).cast(pl.String).str.replace(".", ",", literal=True)
+    return log.with_columns(price, pl.col("ts").dt.to_string("%d.%m.%Y %H:%M"))
 
 
 def wide_log(columns: int) -> pl.DataFrame:

@@ -23,6 +23,7 @@ from pipeline.profiling.training import choose_training
 from pipeline.profiling.wishes import Wishes
 from pipeline.sources.clicklog import Options, generate
 from tests.commands import run
+from tests.pipeline.profiling.awkward_logs import german
 from tests.pipeline.small_shop import shop_log, write
 
 LABELS = ("bought", "carted")
@@ -117,8 +118,35 @@ def test_times_that_are_text_are_features_and_the_split_says_why_it_is_by_a_key(
     write(shop_log(600).with_columns(pl.col("ts").dt.to_string("iso:strict")))
     found = drafted()
     assert found.config()["split"]["key"] == "user_id"
-    assert found.split.evidence.startswith("`ts` has times as text: `gradops import logs FOLDER --type ts=time`")
+    command = "`gradops import logs FOLDER --type ts=time` makes times"
+    assert found.split.evidence.startswith("`ts` has times that cannot split, as '2026-01-01T00:00:00")
+    assert command in found.split.evidence
     assert found.keys_of("hour") == {"kind": "time", "column": "ts", "part": "hour"}
+
+
+def test_numbers_and_times_in_another_notation_are_left_out_with_the_command_that_reads_them() -> None:
+    log = shop_log(600).with_columns(day=pl.col("ts").dt.to_string("%Y%m%d").cast(pl.Int64))
+    write(german(log))
+    found = drafted()
+    left = reasons(found)
+    time = "as '01.01.2026 00:00': `gradops import logs FOLDER --type 'ts=%d.%m.%Y %H:%M'` makes times"
+    assert left["ts"] == f"times in a notation that is not read, {time}"
+    assert left["price"].startswith("numbers as text with a decimal comma, as '")
+    assert left["price"].endswith("make it a number: `gradops import logs FOLDER --type price=comma`")
+    assert "--type day=%Y%m%d" in left["day"]
+    assert found.split.evidence.startswith(f"`ts` has times that cannot split, {time}; by a hash of")
+    assert {text.partition(" ")[0] for text in found.to_look_at} == {"ts", "price", "day"}
+
+
+def test_numbers_among_marks_of_missing_ones_are_no_categories() -> None:
+    log = shop_log(600)
+    price = pl.when(pl.col("click_id") % 5 > 0).then(pl.col("price").cast(pl.String)).otherwise(pl.lit("n/a"))
+    write(log.with_columns(price))
+    said = "numbers as text but for 1 of 481 values, as 'n/a'; if that means missing: "
+    command = "gradops import logs FOLDER --type price=number --null n/a"
+    assert reasons(drafted())["price"] == f"{said}`{command}`"
+    assert run(*command.replace("FOLDER", "again").split()[1:])[0] == 0
+    assert draft("again", Wishes(labels=LABELS), Guesses()).keys_of("price")["kind"] == "numeric"
 
 
 @pytest.mark.parametrize(
