@@ -15,6 +15,7 @@ from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.runs.changed_defaults import run_of_before
 from pipeline.runs.run import WEIGHTS, Epoch, Run, checkpoints_of, depends_on, find_run, run_folder
+from pipeline.runtime.allocator import keep_freed_memory
 from pipeline.runtime.signals import uninterrupted
 from pipeline.training.build import EVALUATION_BATCH, device_of, trainer_of
 from pipeline.training.checkpoint import Checkpoints
@@ -54,6 +55,7 @@ def train(
             not fused, or a checkpoint is of another run or cannot be written. The last whole checkpoint is kept then.
     """
     torch.set_num_threads(config.train.threads)
+    keep_freed_memory()
     checkpoints, device = _checkpoints(config, prepared, group), device_of(config.train.device)
     # Dropout on CUDA draws from a generator of the device's own.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), checkpoints.alone():
