@@ -82,4 +82,9 @@ def jagged(bags: Bags, keys: Sequence[str]) -> KeyedJaggedTensor:
 
 def in_order(pooled: KeyedTensor, keys: Sequence[str]) -> Tensor:
     """Pooled embeddings B x E by key: sharded and quantised collections return their keys in another order."""
-    return pooled.values() if pooled.keys() == list(keys) else torch.cat([pooled[key] for key in keys], dim=1)
+    values, found = pooled.values(), pooled.keys()
+    if found == list(keys):
+        return values
+    # One split: asked for key by key, each would have a gradient of the size of all, which are then added up.
+    column_of = dict(zip(found, values.split(pooled.length_per_key(), dim=1), strict=True))
+    return torch.cat([column_of[key] for key in keys], dim=1)
