@@ -24,7 +24,7 @@ _NAMES = {
 }
 _OURS = ("gradops", "models", "pipeline")
 _CALLS = "torch.distributed.distributed_c10d"  # every call from Python passes through it
-_PLUMBING = ("gradops.group", "gradops.message")
+_PLUMBING = ("gradops.group", "gradops.message", "models.embedding.gathering")
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ class Bags:
         weight_N: Factor of each entry in its bag's sum (1 / length for a mean); None for all 1.
         known_FB: The lengths on the CPU, where the bags came from there: reading them waits for no device.
         most_rows: The largest number of rows that any rank has of the batch; None where ranks have to ask each other.
+        most_entries_F: Likewise of the entries of each feature.
     """
 
     ids_N: Tensor
@@ -32,17 +33,25 @@ class Bags:
     weight_N: Tensor | None = None
     known_FB: Tensor | None = None
     most_rows: int | None = None
+    most_entries_F: Sequence[int] | None = None
+
+    def entries(self, features: int) -> list[int]:
+        """The number of entries of each feature."""
+        lengths_FB = self.lengths_FB if self.known_FB is None else self.known_FB
+        return lengths_FB.view(features, -1).sum(1).tolist() if len(lengths_FB) else [0] * features
 
     def to(self, device: torch.device) -> Bags:
         """The bags on a device; the device is not waited for."""
         weight_N = None if self.weight_N is None else sent(self.weight_N, device)
         known_FB = self.lengths_FB if self.lengths_FB.device.type == "cpu" else self.known_FB
-        return Bags(sent(self.ids_N, device), sent(self.lengths_FB, device), weight_N, known_FB, self.most_rows)
+        there = replace(self, ids_N=sent(self.ids_N, device), lengths_FB=sent(self.lengths_FB, device))
+        return replace(there, weight_N=weight_N, known_FB=known_FB)
 
     def repeated(self, times: int) -> Bags:
         """The bags of all features several times one after another, for tables that read them several times."""
         weight_N, known_FB = (None if v is None else v.repeat(times) for v in (self.weight_N, self.known_FB))
-        return Bags(self.ids_N.repeat(times), self.lengths_FB.repeat(times), weight_N, known_FB, self.most_rows)
+        most_F = None if self.most_entries_F is None else [*self.most_entries_F] * times
+        return Bags(self.ids_N.repeat(times), self.lengths_FB.repeat(times), weight_N, known_FB, self.most_rows, most_F)
 
 
 @dataclass(frozen=True)
@@ -109,7 +118,7 @@ class RowGradients:
         """Distinct rows with the sums of their gradients, from rows that may occur several times."""
         entries, tasks, width = gradient_NTW.shape
         piece_TN = torch.arange(entries * tasks, device=row_N.device).view(entries, tasks).T
-        return _sum_by_row(row_N, piece_TN, None, gradient_NTW.reshape(-1, width))
+        return sum_by_row(row_N, piece_TN, None, gradient_NTW.reshape(-1, width))
 
 
 class Owners(Protocol):
@@ -210,7 +219,7 @@ class TableCut:
         # Cotangents as pieces of one width, and the piece of each entry, for every task.
         piece_N = example_N.long() * (tasks * pieces) + number_F[feature_N]
         piece_TN = piece_N + pieces * torch.arange(tasks, device=piece_N.device)[:, None]
-        return _sum_by_row(row_N, piece_TN, weight_N, cotangent_BTX.reshape(-1, width))
+        return sum_by_row(row_N, piece_TN, weight_N, cotangent_BTX.reshape(-1, width))
 
     def _entries(self, number_F: Tensor, batch: int) -> tuple[Tensor | slice, Tensor, Tensor]:
         """The entries of numbered features in the batch's first rows: their places, features and examples."""
@@ -224,7 +233,7 @@ class TableCut:
         return entry_N, feature_N[entry_N], example_N[entry_N]
 
 
-def _sum_by_row(row_N: Tensor, piece_TN: Tensor, weight_N: Tensor | None, pieces_PW: Tensor) -> RowGradients:
+def sum_by_row(row_N: Tensor, piece_TN: Tensor, weight_N: Tensor | None, pieces_PW: Tensor) -> RowGradients:
     """The pieces of all entries of equal row summed; a sort, and one embedding bag for all tasks."""
     tasks, entries = piece_TN.shape
     sorted_N, order_N = row_N.sort(stable=True)

@@ -1,42 +1,37 @@
-"""The embedding of several ranks: TorchRec's sharded collection, whose backward pass steps its tables."""
+"""The embedding of several ranks: TorchRec's sharded collection, whose backward pass steps its tables, and copies."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from fbgemm_gpu.split_table_batched_embeddings_ops_training import DenseTableBatchedEmbeddingBagsCodegen as Copying
 from fbgemm_gpu.split_table_batched_embeddings_ops_training import SplitTableBatchedEmbeddingBagsCodegen as Kernel
-from fbgemm_gpu.tbe.config.embedding_config import BoundsCheckMode
 from torch import Tensor, nn
-from torch.distributed._shard.metadata import ShardMetadata
 from torch.distributed._shard.sharded_tensor import init_from_local_shards
 from torch.distributed._shard.sharded_tensor.api import ShardedTensor
 from torch.distributed._shard.sharded_tensor.shard import Shard as Local
 from torch.nn import functional
 from torch.optim import Optimizer
-from torchrec.distributed.batched_embedding_kernel import BaseBatchedEmbeddingBag
-from torchrec.distributed.embeddingbag import EmbeddingBagCollectionSharder
-from torchrec.distributed.types import ShardingEnv
 
 from features.encoder import Table
 from features.errors import InputError
 from features.transforms import FIRST_KNOWN
-from models.embedding import torchrec
 from models.embedding.base import Embedding, Part
+from models.embedding.copied import DENSE_BELOW, CopiedTables
 from models.embedding.cut import Bags, Layout, TableCut
-from models.embedding.fused import EPS, check_widths, fused_rule
+from models.embedding.divided import DividedTables
+from models.embedding.feature_parts import FeatureParts
+from models.embedding.fused import check_widths, fused_rule
 from models.embedding.row_owners import RowOwners
 from models.embedding.shard import Shard
 from models.embedding.sharded_optimizer import ShardedOptimizer
-from models.embedding.sharding import sharding_plan
-from models.embedding.sharding_kinds import Sharding
+from models.embedding.sharding_kinds import Kind, Sharding
 
+_DIVIDED = -1  # the part of the features that divided tables serve; copied ones have other numbers
 _VECTOR = 16  # torch draws normal numbers in vectors of 16: drawing whole vectors piecewise equals one draw
 
 
@@ -45,7 +40,7 @@ class ShardedEmbedding(Embedding):
 
     No rank ever holds a whole table, except tables that every rank copies. Losses are the local rows' parts of the
     losses of the whole batch: tables move by the sum of the ranks' cotangents, unscaled. Ranks may have different
-    numbers of rows, even none. Every pass is an exchange in which all ranks take part.
+    numbers of rows, even none. Every pass is an exchange in which all ranks take part, unless all tables are copied.
 
     A backward pass is a step of the tables; rate, state and the step of copied tables are those of a
     :class:`models.embedding.sharded_optimizer.ShardedOptimizer`. CUDA support follows TorchRec's source;
@@ -59,6 +54,7 @@ class ShardedEmbedding(Embedding):
         device: This rank's device.
         processes: The process group; None for the default one.
         drawn_at_once: Number of weights initialised at a time, so that no rank ever holds a whole table.
+        dense_below: Number of weights below which ranks tell each other the whole gradient of a copied table.
 
     Raises:
         InputError: If a width is no multiple of 4, or a table is column_wise under ``"rowwise_adagrad"``, whose rows
@@ -76,33 +72,35 @@ class ShardedEmbedding(Embedding):
         device: torch.device = torch.device("cpu"),
         processes: dist.ProcessGroup | None = None,
         drawn_at_once: int = 1 << 20,
+        dense_below: int = DENSE_BELOW,
     ) -> None:
         super().__init__()
         self._drawn_at_once = drawn_at_once
         check_widths(tables)
         self.layout, self.rule, self.processes = Layout.of(tables), optimizer, processes
-        self._keys = torchrec.feature_keys(tables)
         group = processes or dist.group.WORLD
         if group is None:
             raise ValueError("`processes` should be a group, or torch.distributed initialised. Found neither.")
         self._ranks = dist.get_world_size(group)
+        self.kinds = sharding.kinds_of(tables, self._ranks)
+        fused_rule(optimizer, device)  # copies follow the same rules
         if optimizer == "rowwise_adagrad":
-            _check_whole_rows(tables, sharding, self._ranks)
-        whole = torchrec.collection(tables, weighted=weighted, device=torch.device("meta"))
-        sharder = EmbeddingBagCollectionSharder(
-            fused_params={
-                "optimizer": fused_rule(optimizer, device),
-                "learning_rate": 0.0,
-                "eps": EPS,
-                "bounds_check_mode": BoundsCheckMode.FATAL,  # by default an unknown id is read as row 0
-            }
-        )
-        self.kinds = {table.name: sharding.kind(table, self._ranks) for table in tables}
-        self.plan = sharding_plan(sharding, whole, tables, self._ranks, device.type)
-        self.collection = sharder.shard(whole, self.plan, ShardingEnv.from_process_group(group), device)
+            _check_whole_rows(self.kinds)
+        copied = [table for table in tables if self.kinds[table.name] == "data_parallel"]
+        divided = [table for table in tables if self.kinds[table.name] != "data_parallel"]
+        self._divided = None
+        self.collection: nn.Module = nn.ModuleDict({"embedding_bags": nn.ModuleDict()})
+        if divided:
+            self._divided = DividedTables(divided, self.kinds, optimizer, weighted=weighted, device=device, group=group)
+            self.collection = self._divided.collection
+        self.copied = CopiedTables(copied, device, processes, dense_below)
+        part_F = [self.copied.part_of.get(table.name, _DIVIDED) for table in tables for _ in table.features]
+        self._parts = FeatureParts(self.layout.widths, part_F)
         self.before_training_pass: Callable[[list[Kernel]], None] | None = None
         self.declared = {table.name: table for table in tables}
-        self._held = list(_held(self.collection._lookups))  # TorchRec has no public way to its kernels
+        bags = self.collection.get_submodule("embedding_bags")
+        for shard in self._copies():
+            bags.add_module(shard.table.weights_name, _Weights(shard.weights))
 
     def forward(self, bags: Bags) -> Tensor:
         """Pooled embeddings B x E of this rank's rows.
@@ -112,17 +110,35 @@ class ShardedEmbedding(Embedding):
         """
         if self.before_training_pass is not None and torch.is_grad_enabled():
             self.before_training_pass(self.kernels())
-        rows = len(bags.lengths_FB) // len(self._keys)
-        lengths_FB = bags.lengths_FB.view(len(self._keys), rows)
-        # Empty bags after the last row: gloo's exchanges need the same number of rows on every rank.
-        most = self._most(rows, lengths_FB.device) if bags.most_rows is None else bags.most_rows
-        even_FB = functional.pad(lengths_FB, (0, most - rows))
-        even = replace(bags, lengths_FB=even_FB.flatten())
-        pooled_BE = torchrec.in_order(self.collection(torchrec.jagged(even, self._keys)).wait(), self._keys)[:rows]
-        if pooled_BE.requires_grad:
-            # TorchRec and DistributedDataParallel divide by the number of ranks: they expect means of local rows.
-            pooled_BE.register_hook(partial(torch.mul, other=self._ranks))
-        return pooled_BE
+        rows = len(bags.lengths_FB) // len(self.layout.widths)
+        sized = self._even(self._sized(bags), rows)
+        parts = self._parts.bags(sized)
+        pooled = self.copied.pooled(parts)
+        if self._divided is not None:
+            pooled[_DIVIDED] = self._divided.pooled(parts[_DIVIDED])
+        return self._parts.joined(pooled)[:rows]
+
+    def _sized(self, bags: Bags) -> Bags:
+        """The bags with the largest sizes on any rank; ranks ask each other if nobody has told them."""
+        if bags.most_rows is not None or (self._divided is None and not torch.is_grad_enabled()):
+            return bags
+        features = len(self.layout.widths)
+        sizes = [len(bags.lengths_FB) // features, *bags.entries(features)]
+        most_rows, *most_entries_F = self._most(sizes, bags.ids_N.device)
+        return replace(bags, most_rows=most_rows, most_entries_F=most_entries_F)
+
+    def _even(self, bags: Bags, rows: int) -> Bags:
+        """The bags with empty ones after the last row: kernels need a row, gloo's exchanges equal numbers of rows."""
+        more = max(rows if self._divided is None else bags.most_rows or 0, 1) - rows
+        if not more:
+            return bags
+        features = len(self.layout.widths)
+        lengths, known = (
+            None if value is None else functional.pad(value.view(features, rows), (0, more)).flatten()
+            for value in (bags.lengths_FB, bags.known_FB)
+        )
+        assert lengths is not None
+        return replace(bags, lengths_FB=lengths, known_FB=known, most_rows=max(bags.most_rows or 0, rows + more))
 
     def optimizer(self, rate: float) -> Optimizer:
         """An optimizer with the rate and the state of the kernels' own steps, which also steps copied tables."""
@@ -153,12 +169,11 @@ class ShardedEmbedding(Embedding):
 
     def shards(self) -> list[Shard]:
         """This rank's parts of the tables, copies included."""
-        return [shard for module in self._held for shard in self._shards(module)]
+        return [*(() if self._divided is None else self._divided.shards()), *self._copies()]
 
-    def copies(self) -> dict[Tensor, list[Shard]]:
-        """The tables that every rank copies, by the tensor that has their dense gradient."""
-        kernels = ((module.emb_module, module) for module in self._held)
-        return {kernel.weights: self._shards(module) for kernel, module in kernels if isinstance(kernel, Copying)}
+    def _copies(self) -> list[Shard]:
+        whole = [(table, tall.of_tables()[table.name]) for tall in self.copied.tall for table in tall.tables]
+        return [Shard(table, 0, 0, weights) for table, weights in whole]
 
     def spread(self, table: Table, size: torch.Size, part: Tensor | None) -> Tensor:
         """A tensor of a table's size, or with one number a row, put together from the parts of all ranks.
@@ -188,7 +203,7 @@ class ShardedEmbedding(Embedding):
     def rows_read(self, bags: Bags) -> Tensor:
         """The distinct rows that any rank reads, in order, the rows of all tables numbered consecutively."""
         row_U = super().rows_read(bags)
-        most = self._most(len(row_U), row_U.device)
+        (most,) = self._most([len(row_U)], row_U.device)
         padded_U = functional.pad(row_U, (0, most - len(row_U)), value=-1)
         all_RU = padded_U.new_empty(dist.get_world_size(self.processes) * most)
         dist.all_gather_into_tensor(all_RU, padded_U, group=self.processes)
@@ -216,44 +231,39 @@ class ShardedEmbedding(Embedding):
 
     def placement(self) -> dict[str, Any]:
         """The number of ranks, and the kind and the ranks of each table."""
-        places = {name: self.plan[table.weights_name].ranks for name, table in self.declared.items()}
-        tables = {name: {"kind": self.kinds[name], "ranks": ranks} for name, ranks in places.items()}
-        return {"ranks": self._ranks, "tables": tables}
+        ranks = {name: [*range(self._ranks)] for name in self.kinds}
+        ranks |= {} if self._divided is None else self._divided.ranks_of
+        return {"ranks": self._ranks, "tables": {n: {"kind": k, "ranks": ranks[n]} for n, k in self.kinds.items()}}
 
     def kernels(self) -> list[Kernel]:
         """The kernels of tables that a backward pass steps."""
-        return [module.emb_module for module in self._held if isinstance(module.emb_module, Kernel)]
+        return [] if self._divided is None else self._divided.kernels()
 
     def stepped(self) -> dict[str, Tensor]:
         """The weights in those kernels, one after another, by the names of their tables."""
-        stepping = [module for module in self._held if isinstance(module.emb_module, Kernel)]
-        return {shard.table.name: shard.weights for module in stepping for shard in self._shards(module)}
+        return {} if self._divided is None else {one.table.name: one.weights for one in self._divided.shards()}
 
-    def _shards(self, module: BaseBatchedEmbeddingBag[Tensor]) -> list[Shard]:
-        tables = {table.weights_name: table for table in self.declared.values()}
-        pairs = zip(module.config.embedding_tables, module.split_embedding_weights(), strict=True)
-        return [Shard(tables[config.name], *_offsets(config.local_metadata), weights) for config, weights in pairs]
-
-    def _most(self, rows: int, device: torch.device) -> int:
-        """The largest number of rows on any rank."""
-        most = torch.tensor(rows, device=device)
+    def _most(self, sizes: Sequence[int], device: torch.device) -> list[int]:
+        """The largest of each size on any rank."""
+        most = torch.tensor(sizes, device=device)
         dist.all_reduce(most, dist.ReduceOp.MAX, group=self.processes)
-        return int(most)
+        found: list[int] = most.tolist()
+        return found
 
 
-def _check_whole_rows(tables: Sequence[Table], sharding: Sharding, ranks: int) -> None:
+class _Weights(nn.Module):
+    """A table by the name that TorchRec gives it.
+
+    Args:
+        weights: The memory that is trained.
+    """
+
+    def __init__(self, weights: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weights)
+
+
+def _check_whole_rows(kinds: Mapping[str, Kind]) -> None:
     """Refuse tables whose rows are divided: each part of a row would have its own accumulator."""
-    if split := [f"`{table.name}`" for table in tables if sharding.kind(table, ranks) == "column_wise"]:
+    if split := [f"`{name}`" for name, kind in kinds.items() if kind == "column_wise"]:
         raise InputError.of("`rowwise_adagrad` goes with tables that are not column_wise", split)
-
-
-def _held(lookups: Sequence[nn.Module]) -> Iterator[BaseBatchedEmbeddingBag[Tensor]]:
-    """TorchRec's modules with the weights of this rank."""
-    for lookup in lookups:
-        yield from (module for module in lookup.modules() if isinstance(module, BaseBatchedEmbeddingBag))
-
-
-def _offsets(metadata: ShardMetadata | None) -> tuple[int, int]:
-    """First row and first column; both 0 for a copy."""
-    row, column = (0, 0) if metadata is None else metadata.shard_offsets
-    return row, column

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from features.encoder import Table
-from models.embedding.copies import TallTable, tall_tables
+from models.embedding.copied import CopiedTables
 from models.embedding.fused_optimizer import FusedOptimizer, FusedTables
-from models.embedding.shard import Shard, local_part
+from models.embedding.shard import local_part
 from models.table_optimizers.row_optimizer import RowOptimizer
 from models.table_optimizers.rules import TABLE_OPTIMIZERS
 
@@ -22,16 +21,14 @@ class SpreadTables(FusedTables, Protocol):
 
     rule: str
     declared: dict[str, Table]
-
-    def copies(self) -> dict[Tensor, list[Shard]]:
-        """The copied tables, by the tensor that has their dense gradient."""
+    copied: CopiedTables
 
     def spread(self, table: Table, size: torch.Size, part: Tensor | None) -> Tensor:
         """A tensor for a table, spread like the table, from the part of each rank."""
 
 
 class ShardedOptimizer(FusedOptimizer):
-    """A fused optimizer that also steps copied tables, whose gradients are the same on all ranks.
+    """A fused optimizer that also steps copied tables, by the sum of all ranks' gradients.
 
     Its state dict is that of a fused optimizer of whole tables, with tensors spread over the ranks like their tables.
     It is independent of the number of ranks: any number of ranks can load it.
@@ -46,20 +43,22 @@ class ShardedOptimizer(FusedOptimizer):
 
     def __init__(self, embedding: SpreadTables, lr: float) -> None:
         super().__init__(embedding, lr)
-        self._embedding, self._tall = embedding, tall_tables(embedding.copies())
-        self._of_copies = _of_copies(embedding.rule, self._tall, lr) if self._tall else None
+        self._embedding, self._copied = embedding, embedding.copied
+        self._of_copies = _of_copies(embedding, lr) if self._copied.tall else None
 
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # gradients are there before the step
-        """Count the backward pass's step, and step the copied tables alike."""
+        """Count the backward pass's step, and step the copied tables alike; all ranks take part."""
         super().step(closure)
         if self._of_copies is not None:
+            self._copied.take_gradients()
             self._of_copies.param_groups[0]["lr"] = self.param_groups[0]["lr"]
             self._of_copies.step()
+            self._of_copies.zero_grad()
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Clear the gradients of the copied tables: no other table has one."""
-        if self._of_copies is not None:
-            self._of_copies.zero_grad(set_to_none)
+        del set_to_none
+        self._copied.clear()
 
     def state_dict(self) -> dict[str, Any]:
         """The group's options, and each table's state by its name; all ranks take part."""
@@ -80,7 +79,7 @@ class ShardedOptimizer(FusedOptimizer):
     def _states_of_copies(self) -> dict[str, dict[str, Tensor]]:
         """The state of each copied table by its name: the memory in which it is kept."""
         found: dict[str, dict[str, Tensor]] = {}
-        for tall in self._tall:
+        for tall in self._copied.tall:
             assert self._of_copies is not None
             found |= tall.state_of_tables(self._of_copies.state[tall.weights])
         return found
@@ -91,13 +90,12 @@ class ShardedOptimizer(FusedOptimizer):
         return {kind: self._embedding.spread(table, whole.size(), held.get(kind)) for kind, whole in sizes.items()}
 
 
-def _of_copies(name: str, tall: Sequence[TallTable], lr: float) -> RowOptimizer:
+def _of_copies(embedding: SpreadTables, lr: float) -> RowOptimizer:
     """The optimizer of copied tables, with the state that the rule has at first."""
-    rule, tables = _rule(name), [one.weights for one in tall]
+    rule, tables = _rule(embedding.rule), [tall.weights for tall in embedding.copied.tall]
     optimizer = rule(tables, lr)
     for table in tables:
         optimizer.state[table].update(rule.initial(table))
-    optimizer.register_step_pre_hook(partial(_as_rows, tall))
     return optimizer
 
 
@@ -105,14 +103,6 @@ def _rule(name: str) -> type[RowOptimizer]:
     rule = TABLE_OPTIMIZERS[name]
     assert rule is not None, f"`{name}` is not fused"
     return rule
-
-
-def _as_rows(tall: Sequence[TallTable], *_: object) -> None:
-    """Turn the dense gradients of kernels into gradients of the non-zero rows of their tables."""
-    for one in tall:
-        one.take_gradient()
-    for one in tall:
-        one.kernel.grad = None
 
 
 def _local(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

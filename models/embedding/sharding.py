@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import nn
 from torchrec.distributed.embedding_types import EmbeddingComputeKernel
@@ -11,46 +11,37 @@ from torchrec.distributed.sharding_plan import (
     ParameterShardingGenerator,
     column_wise,
     construct_module_sharding_plan,
-    data_parallel,
     row_wise,
     table_wise,
 )
 from torchrec.distributed.types import EmbeddingModuleShardingPlan
 
 from features.encoder import Table
-from features.errors import InputError
 from models.embedding.fused import COLUMNS
-from models.embedding.sharding_kinds import Kind, Sharding
+from models.embedding.sharding_kinds import Kind
 
-_FUSED, _DENSE = EmbeddingComputeKernel.FUSED.value, EmbeddingComputeKernel.DENSE.value
+_FUSED = EmbeddingComputeKernel.FUSED.value
 
 
 def sharding_plan(
-    sharding: Sharding, collection: nn.Module, tables: Sequence[Table], ranks: int, device: str
+    kinds: Mapping[str, Kind], collection: nn.Module, tables: Sequence[Table], ranks: int, device: str
 ) -> EmbeddingModuleShardingPlan:
     """The plan for TorchRec's collection of these tables, the same on every rank.
 
     Args:
-        sharding: Rule that assigns each table its kind.
+        kinds: The kind of each table by its name; copied tables are none of TorchRec's.
         collection: The collection to shard; it may be on the meta device.
         tables: Its tables.
         ranks: Number of ranks.
         device: Kind of device, ``"cpu"`` or ``"cuda"``.
-
-    Raises:
-        InputError: If ``kinds`` names unknown tables. All are listed.
     """
-    if strangers := [f"`{name}`" for name in sharding.kinds if name not in {table.name for table in tables}]:
-        raise InputError.of("a sharding should name existing tables", strangers)
-    kinds = {table.name: sharding.kind(table, ranks) for table in tables}
     homes = _homes([table for table in tables if kinds[table.name] == "table_wise"], ranks)
     placed = {t.weights_name: _placement(kinds[t.name], t, homes.get(t.name, 0), ranks) for t in tables}
     on_this_host = int(os.environ.get("LOCAL_WORLD_SIZE", ranks))  # set by torchrun
     plan = construct_module_sharding_plan(collection, placed, None, on_this_host, ranks, device)
     for table in tables:
         # By default TorchRec takes a dense kernel on CPU, whose tables would never move.
-        kernel = _DENSE if kinds[table.name] == "data_parallel" else _FUSED
-        assert plan[table.weights_name].compute_kernel == kernel, f"`{table.name}` is not {kernel}"
+        assert plan[table.weights_name].compute_kernel == _FUSED, f"`{table.name}` is not fused"
     return plan
 
 
@@ -66,7 +57,7 @@ def _homes(tables: Sequence[Table], ranks: int) -> dict[str, int]:
 def _placement(kind: Kind, table: Table, home: int, ranks: int) -> ParameterShardingGenerator:
     match kind:
         case "data_parallel":
-            return data_parallel()
+            raise ValueError(f"`{table.name}` is copied, which is not TorchRec's to do.")
         case "table_wise":
             return table_wise(rank=home, compute_kernel=_FUSED)
         case "row_wise":

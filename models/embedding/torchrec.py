@@ -68,9 +68,8 @@ def collection(tables: Sequence[Table], *, weighted: bool, device: torch.device)
 
 def jagged(bags: Bags, keys: Sequence[str]) -> KeyedJaggedTensor:
     """Bags as TorchRec reads them, without a copy."""
-    known_FB, entries_F = bags.known_FB, None
-    if known_FB is not None:  # TorchRec would wait for the device to count them
-        entries_F = known_FB.view(len(keys), -1).sum(1).tolist() if len(known_FB) else [0] * len(keys)
+    # Of lengths on a device TorchRec would wait for it to count the entries.
+    entries_F = None if bags.known_FB is None else bags.entries(len(keys))
     return KeyedJaggedTensor(
         keys=list(keys),
         values=bags.ids_N,

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.table_optimizers.row_optimizer import RowOptimizer
+from models.table_optimizers.row_optimizer import RowOptimizer, add_rows
 
 
 class Adagrad(RowOptimizer):
@@ -37,4 +37,4 @@ class Adagrad(RowOptimizer):
         """Step distinct rows."""
         sum_UW = state["sum"].index_select(0, rows_U).addcmul_(gradient_UW, gradient_UW)
         state["sum"].index_copy_(0, rows_U, sum_UW)
-        table.index_add_(0, rows_U, gradient_UW / sum_UW.sqrt_().add_(group["eps"]), alpha=-group["lr"])
+        add_rows(table, rows_U, gradient_UW / sum_UW.sqrt_().add_(group["eps"]), -group["lr"])

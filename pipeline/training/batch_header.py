@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -18,26 +19,29 @@ class BatchHeader:
     Args:
         total_T: Sum of the weights of each task's known labels.
         most_rows: The largest number of rows on any rank.
+        most_entries_F: Likewise of the entries of each feature.
         interrupted: Whether any rank has been told to end.
     """
 
     total_T: Tensor
     most_rows: int
+    most_entries_F: Sequence[int]
     interrupted: bool
 
     @classmethod
-    def of(cls, weight_BT: Tensor, interruptions: int, group: Group) -> BatchHeader:
+    def of(cls, weight_BT: Tensor, entries_F: Sequence[int], interruptions: int, group: Group) -> BatchHeader:
         """The header of a batch; all ranks take part.
 
         Args:
             weight_BT: Weights of this rank's labels, by :func:`models.loss.label_weights`.
+            entries_F: Number of entries of each feature on this rank.
             interruptions: Number of signals that this rank has heard.
             group: The ranks.
         """
-        total_T, rows = weight_BT.sum(0), len(weight_BT)
+        total_T, rows, tasks = weight_BT.sum(0), len(weight_BT), weight_BT.shape[1]
         if group.size == 1:
-            return cls(total_T, rows, interruptions > 0)
+            return cls(total_T, rows, entries_F, interruptions > 0)
         # float64 holds such counts exactly; one rank after another is added, so that every rank rounds alike.
-        every_RX = group.each(torch.cat([total_T, total_T.new_tensor([rows, interruptions])]))
-        most_rows, heard = every_RX[:, -2:].amax(0).tolist()
-        return cls(reduce(torch.add, every_RX[:, :-2].unbind()), int(most_rows), heard > 0)
+        every_RX = group.each(torch.cat([total_T, total_T.new_tensor([rows, interruptions, *entries_F])]))
+        most_rows, heard, *most_entries_F = map(int, every_RX[:, tasks:].amax(0).tolist())
+        return cls(reduce(torch.add, every_RX[:, :tasks].unbind()), most_rows, most_entries_F, heard > 0)

@@ -350,9 +350,10 @@ class Trainer:
         """Take one step and return its losses."""
         self.regularisation.prepare(self.step)
         weight_BT = label_weights(batch.labels_BT, self.sampling.weights(batch.labels_BT, batch.weight_BT))
-        header = BatchHeader.of(weight_BT, len(self.interruptions), self.group)
+        entries_F = batch.bags.entries(len(self.model.shared_layout.widths)) if self.group.size > 1 else ()
+        header = BatchHeader.of(weight_BT, entries_F, len(self.interruptions), self.group)
         self._heard, share_BT = header.interrupted, self.weight_T * shares_of(weight_BT, header.total_T)
-        bags = replace(batch.bags, most_rows=header.most_rows)
+        bags = replace(batch.bags, most_rows=header.most_rows, most_entries_F=header.most_entries_F)
         self.average.before(bags)
         cut = self.model.cut(bags)
         diagnose = self.step % self.config.diagnose_every == 0

@@ -24,7 +24,7 @@ from tests.logical_device.device import logical_cuda
 from tests.pipeline.training.stopping import at_step, newest_step
 
 TO_HOST = "gradops/linalg.py:to_host"
-ROWS = "models/embedding/cut.py:_sum_by_row"
+ROWS = "models/embedding/cut.py:sum_by_row"
 ENTRIES = "models/embedding/cut.py:TableCut._entries"
 TABLES = "models/table_optimizers/row_optimizer.py:RowOptimizer.step"
 READ = "models/embedding/base.py:Embedding.rows_read"

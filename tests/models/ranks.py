@@ -59,6 +59,7 @@ class Case:
         architecture: What stands on the tables.
         encoded: The numbers that it encodes.
         members: Members of an ensemble.
+        dense_below: Weights of a copied table whose whole gradient is sent.
         broken: What is done wrongly, to be found.
     """
 
@@ -73,6 +74,7 @@ class Case:
     architecture: str = "shared_bottom"
     encoded: tuple[EncodedValue, ...] = ()
     members: int = 1
+    dense_below: int = 1000
     broken: str = ""
 
 
@@ -186,6 +188,7 @@ def sharded_steps(case: Case, rank: int, world: int) -> Outcome:
         Sharding(kinds=kinds(case)),
         weighted=case.pooling != "sum",
         drawn_at_once=256,  # tables are drawn in several pieces
+        dense_below=case.dense_below,
     )
     assert_spread(case, embedding, world)
     model = network(case, embedding)
@@ -193,7 +196,8 @@ def sharded_steps(case: Case, rank: int, world: int) -> Outcome:
         for parameter in above_tables(model):
             parameter.data = parameter.data.double()
     if case.broken == "scale":
-        embedding._ranks = 1
+        assert embedding._divided is not None
+        embedding._divided._ranks = 1
     optimizer = optimizer_of(case, model, [ShardedOptimizer(embedding, TABLE_LR[case.rule])], Ranks(checked=True))
     following, average = LambdaLR(optimizer, schedule), RowAverage(embedding, DECAY)
     reports = []

@@ -50,6 +50,8 @@ CASES = [
     Case("column_wise", all_of("column_wise"), pooling="mean"),
     Case("data_parallel", all_of("data_parallel"), pooling="mean"),
     Case("data_parallel_adagrad", all_of("data_parallel"), "rowwise_adagrad"),
+    Case("copies_tell_rows", all_of("data_parallel"), pooling="weighted", dense_below=100),
+    Case("copies_tell_rows_adagrad", MIXED | {"b": "data_parallel"}, "adagrad", dense_below=0),
     Case("mixed", MIXED),
     Case("mixed_adagrad", WHOLE_ROWS, "rowwise_adagrad", pooling="weighted"),
     Case("mixed_elementwise_adagrad", MIXED, "adagrad"),

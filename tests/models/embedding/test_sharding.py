@@ -40,6 +40,11 @@ def test_size_decides_unless_a_name_does() -> None:
     assert [named.kind(table, 4) for table in TABLES] == ["data_parallel", "table_wise", "data_parallel"]
 
 
+def test_few_ranks_copy_what_many_divide() -> None:
+    table = Table("users", 1_000_000, 16, ("user",))
+    assert [Sharding().kind(table, ranks) for ranks in (2, 4, 5)] == ["data_parallel", "data_parallel", "row_wise"]
+
+
 @pytest.mark.parametrize(("rows", "ranks", "kind"), [(4, 4, "row_wise"), (5, 4, "table_wise"), (3, 4, "table_wise")])
 def test_every_rank_has_rows_of_a_divided_table(rows: int, ranks: int, kind: Kind) -> None:
     """Five rows on four ranks would be 2, 2, 1 and 0, which fbgemm does not bear."""
@@ -49,14 +54,13 @@ def test_every_rank_has_rows_of_a_divided_table(rows: int, ranks: int, kind: Kin
 def test_middle_tables_go_where_there_is_least() -> None:
     tables = [Table(name, rows, 4, (name,)) for name, rows in zip("abcde", [10, 90, 40, 60, 30], strict=True)]
     whole = torchrec.collection(tables, weighted=False, device=torch.device("meta"))
-    plan = sharding_plan(Sharding(data_parallel_below=0), whole, tables, 2, "cpu")
+    plan = sharding_plan(dict.fromkeys("abcde", "table_wise"), whole, tables, 2, "cpu")
     assert [plan[table.weights_name].ranks for table in tables] == [[1], [0], [1], [1], [0]]
 
 
 def test_a_plan_for_tables_that_are_not_there_is_refused() -> None:
-    whole = torchrec.collection(TABLES, weighted=False, device=torch.device("meta"))
     with pytest.raises(InputError, match="`other`"):
-        sharding_plan(Sharding(kinds={"other": "row_wise"}), whole, TABLES, 2, "cpu")
+        Sharding(kinds={"other": "row_wise"}).kinds_of(TABLES, 2)
     with pytest.raises(ValueError, match="from 0 up to `row_wise_from`"):
         Sharding(row_wise_from=10, data_parallel_below=11)
     with pytest.raises(ValueError, match="`kinds` should be row_wise"):
@@ -80,10 +84,13 @@ def test_without_a_process_group_it_says_so() -> None:
 
 
 @pytest.mark.usefixtures("one_rank")
-def test_an_unknown_id_is_refused() -> None:
-    embedding = ShardedEmbedding(TABLES, "sgd", SIZES)
+@pytest.mark.parametrize("kind", ["row_wise", "data_parallel"])
+@pytest.mark.parametrize(("unknown", "feature"), [(125, 3), (24, 0)])
+def test_an_unknown_id_is_refused(kind: Kind, unknown: int, feature: int) -> None:
+    """Another table follows in the memory of copies: the id would be one of its rows."""
+    embedding = ShardedEmbedding(TABLES, "sgd", Sharding(kinds={"large": kind}))
     with pytest.raises(RuntimeError, match="idx < num_rows"):
-        embedding(Bags(torch.tensor([200]), torch.tensor([0, 0, 0, 1])))
+        embedding(Bags(torch.tensor([unknown]), torch.eye(4, dtype=torch.int64)[feature]))
 
 
 @pytest.mark.usefixtures("one_rank")
