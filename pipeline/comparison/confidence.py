@@ -76,7 +76,7 @@ def confidence(
     """
     names = list(systems)
     seeds = sorted({run.seed for runs in systems.values() for run in runs})
-    scores = _scores(tasks, rows, systems, seeds)
+    scores = scores_by_seed(tasks, rows, systems, seeds)
     estimate = Estimate.of(rows.labels(tasks), scores, rows.unit_N, rows.share)
     found = []
     for against, baseline in ((names.index(baseline), baseline) for baseline in baselines):
@@ -88,10 +88,17 @@ def confidence(
     return Confidence([i for i in found if not math.isnan(i.delta)], _note(rows, len(seeds)))
 
 
-def _scores(
+def scores_by_seed(
     tasks: Sequence[str], rows: TestRows, systems: Mapping[str, Sequence[Run]], seeds: Sequence[int]
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """Each seed's scores: rows x systems and tasks."""
+    """Each seed's scores: rows x systems and tasks.
+
+    Args:
+        tasks: The tasks of each system.
+        rows: The test rows.
+        systems: System to its runs.
+        seeds: The seeds; a system without one of them counts there with its first run.
+    """
     for seed in seeds:
         columns = []
         for runs in systems.values():

@@ -14,6 +14,7 @@ from pipeline.comparison.chosen_model import ChosenModel
 from pipeline.comparison.comparison import Row
 from pipeline.comparison.confidence import Interval
 from pipeline.comparison.findings import Labels
+from pipeline.comparison.fronts import Fronts
 from pipeline.comparison.point import Point
 from pipeline.comparison.serving_cost import ServingCost
 from pipeline.files.atomic import atomic
@@ -101,6 +102,7 @@ class StudyFile(ResultFile):
         notes: Sentences that explain the intervals.
         chosen: The models that a preset chooses, the best first, and the best network for all tasks.
         against_rivals: Intervals of the chosen models' differences in test AUC from what a user has without a search.
+        fronts: The Pareto fronts of the families of methods, where several were searched.
     """
 
     kind: Literal["study"]
@@ -110,6 +112,7 @@ class StudyFile(ResultFile):
     notes: list[str] = []
     chosen: list[ChosenModel] = []
     against_rivals: list[Interval] = []
+    fronts: Fronts | None = None
 
 
 _FILE: TypeAdapter[ComparisonFile | StudyFile] = TypeAdapter(

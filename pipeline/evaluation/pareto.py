@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import numpy as np
-import numpy.typing as npt
-
-Points = npt.NDArray[np.float64]
+from math import prod
+from operator import ge
 
 
 def pareto_mask(points: Sequence[Sequence[float]]) -> list[bool]:
@@ -15,16 +12,21 @@ def pareto_mask(points: Sequence[Sequence[float]]) -> list[bool]:
 
     Equal points are either all optimal or all not.
     """
-    return [not any(_dominates(other, point) for other in points) for point in points]
+    return [not any(dominates(other, point) for other in points) for point in points]
 
 
 def hypervolume(points: Sequence[Sequence[float]], reference: Sequence[float]) -> float:
     """Volume above a reference and below any of the points; a point that is not above the reference adds nothing.
 
-    It slices along the first column, so n points of T columns cost about n^(T-1): fast enough for tens of points.
+    Each point adds its box less the part that later points have in it, whose boxes are intersected with it first: fast
+    enough for tens of points, of eight columns too.
+
+    References:
+        While, Bradstreet, Barone, `A fast way of calculating exact hypervolumes
+        <https://doi.org/10.1109/TEVC.2010.2077298>`_, 2012.
     """
-    point_NT = np.asarray(points, dtype=np.float64).reshape(-1, len(reference)) - np.asarray(reference)
-    return _volume(point_NT[(point_NT > 0).all(axis=1)])
+    boxes = [tuple(value - low for value, low in zip(point, reference, strict=True)) for point in points]
+    return _volume([box for box in boxes if min(box, default=0.0) > 0])
 
 
 def contribution(point: Sequence[float], others: Sequence[Sequence[float]], reference: Sequence[float]) -> float:
@@ -32,17 +34,23 @@ def contribution(point: Sequence[float], others: Sequence[Sequence[float]], refe
     return hypervolume([*others, point], reference) - hypervolume(others, reference)
 
 
-def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
+def dominates(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether a point is as high as another in every column and higher in some column."""
     pairs = list(zip(one, other, strict=True))
     return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
 
 
-def _volume(point_NT: Points) -> float:
-    """Volume of the union of the boxes between the origin and each point; all points are above the origin."""
-    if not len(point_NT):
-        return 0.0
-    if point_NT.shape[1] == 1:
-        return float(point_NT.max())
-    sorted_NT = point_NT[np.argsort(point_NT[:, 0])]
-    width_N = np.diff(sorted_NT[:, 0], prepend=0.0)
-    return sum(float(width) * _volume(sorted_NT[i:, 1:]) for i, width in enumerate(width_N) if width > 0)
+def _volume(boxes: Sequence[tuple[float, ...]]) -> float:
+    """Volume of the union of boxes, each between the origin and a point above it."""
+    sizes = sorted(_outermost(boxes), reverse=True)
+    # Later boxes are the shorter ones in the first column: fewer of them are left once they are intersected.
+    return sum(
+        prod(box) - _volume([tuple(map(min, box, other)) for other in sizes[place + 1 :]])
+        for place, box in enumerate(sizes)
+    )
+
+
+def _outermost(boxes: Sequence[tuple[float, ...]]) -> list[tuple[float, ...]]:
+    """The boxes that lie in no other one, each once."""
+    distinct = dict.fromkeys(boxes)
+    return [box for box in distinct if not any(other != box and all(map(ge, other, box)) for other in distinct)]

@@ -12,10 +12,10 @@ from plotly.subplots import make_subplots
 
 from pipeline.comparison.point import Point
 from pipeline.report.results import Result
+from pipeline.report.splits import SPLITS, with_splits
 from pipeline.report.style import COLOURS, colours, styled
 from pipeline.runs.plan import BOOSTING, SINGLE_TASK, UNIFORM
 
-_SPLITS = {"test": "test", "val": "validation"}
 _MARKS = {SINGLE_TASK.name: "diamond", UNIFORM.name: "square", BOOSTING.name: "star"}
 _KINDS = ["Pareto front", "others", *_MARKS]
 
@@ -48,7 +48,7 @@ def gains(result: Result) -> go.Figure | None:
                 x=[point.alpha for point in points],
                 y=[getattr(point, split)[task] - base for point in points],
                 error_y={"array": [s[task] for s in spread if s], "visible": all(spread), "thickness": 1},
-                hovertext=[_hover(point) for point in points],
+                hovertext=[hover(point) for point in points],
                 name=escape(task),
                 legendgroup=task,
                 showlegend=row == 1,
@@ -69,7 +69,7 @@ def _pair(result: Result, x: str, y: str) -> go.Figure:
     kinds = {
         kind: [p for p in shown if _kind(p) == kind] for kind in sorted({_kind(p) for p in shown}, key=_KINDS.index)
     }
-    for split in _SPLITS:
+    for split in SPLITS:
         for kind, points in kinds.items():
             spread = [_spread(point, split) for point in points]
             figure.add_scatter(
@@ -77,43 +77,17 @@ def _pair(result: Result, x: str, y: str) -> go.Figure:
                 y=[getattr(point, split)[y] for point in points],
                 error_x={"array": [s[x] if s else 0 for s in spread], "visible": any(spread), "thickness": 1},
                 error_y={"array": [s[y] if s else 0 for s in spread], "visible": any(spread), "thickness": 1},
-                hovertext=[_hover(point) for point in points],
+                hovertext=[hover(point) for point in points],
                 hoverinfo="text",
                 name=kind,
                 mode="markers",
                 marker=_marker(kind, points),
                 visible=split == "test",
             )
-    buttons = [
-        {
-            "label": f"{name} AUC",
-            "method": "restyle",
-            "args": ["visible", [shown == split for shown in _SPLITS for _ in kinds]],
-        }
-        for split, name in _SPLITS.items()
-    ]
-    figure.update_layout(
-        updatemenus=[
-            {
-                "type": "buttons",
-                "direction": "right",
-                "buttons": buttons,
-                "x": 0,
-                "xanchor": "left",
-                "y": 1.03,
-                "yanchor": "bottom",
-                # The chosen button is nearly white, whatever the page: its letters have to be dark.
-                "bgcolor": "#dde3ec",
-                "font": {"color": "#222222"},
-            }
-        ]
-    )
-    figure.update_xaxes(title_text=f"AUC of {escape(x)}", tickformat=".5f", nticks=4)
-    figure.update_yaxes(title_text=f"AUC of {escape(y)}", tickformat=".5f", nticks=7)
-    return styled(figure, 420)
+    return with_splits(figure, x, y)
 
 
-def _hover(point: Point) -> str:
+def hover(point: Point) -> str:
     """A point's name, AUCs and runs as text for Plotly, which knows a few HTML tags; names are escaped."""
     aucs = [f"{task}: test {auc:.4f}, validation {point.val[task]:.4f}" for task, auc in point.test.items()]
     shown = ", ".join(point.runs[:3]) + (f" and {len(point.runs) - 3} more" if len(point.runs) > 3 else "")

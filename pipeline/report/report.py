@@ -11,7 +11,7 @@ from pipeline.comparison.confidence import BETTER, Interval
 from pipeline.comparison.point import Point
 from pipeline.comparison.summary import summary
 from pipeline.explanation.explanation import newest_explanation
-from pipeline.report import charts, courses, days, experts, tables
+from pipeline.report import charts, courses, days, experts, fronts, tables
 from pipeline.report.chosen import chosen
 from pipeline.report.page import chart, write_page
 from pipeline.report.results import Result
@@ -54,6 +54,7 @@ def write_report(result: Result, target: Path) -> None:
         target: The HTML file.
     """
     pairs = {name: chart(figure, f"pair-{i}") for i, (name, figure) in enumerate(charts.trade_offs(result).items())}
+    families = {name: chart(figure, f"front-{i}") for i, (name, figure) in enumerate(fronts.fronts(result).items())}
     lead, verdicts = summary(result.file), result.file.verdicts
     name = result.made["config"].get("name", result.name)  # a study may have a name of its own
     explanation = newest_explanation(result.path.parent.parent, name, result.made["data"])
@@ -75,6 +76,8 @@ def write_report(result: Result, target: Path) -> None:
         lead=lead or verdicts[:1],
         verdicts=verdicts if lead else verdicts[1:],
         pairs=pairs,
+        families=families,
+        hypervolumes=fronts.table(result),
         columns=_columns(result),
         rows=[_row(result, point) for point in result.points],
         notes=_notes(result),

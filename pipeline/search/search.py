@@ -123,6 +123,8 @@ class Search:
                 self.budget.note(at_once=True)
                 searched = Searched(self.config, self.prepared, comparison, self._save(baselines, tracker), self.path)
                 file = self._file(baselines, searched.points, searched.compared)
+                if searched.fronts:
+                    file = file.model_copy(update={"fronts": searched.fronts})
                 if self.config.search.preset:
                     file = file.model_copy(update=_closing(searched))
                 file.save(self.path)

@@ -11,6 +11,7 @@ from features.errors import InputError
 from pipeline.comparison.candidates import Candidate, best_run, by_alias, pareto_optimal
 from pipeline.comparison.chosen_model import ChosenModel
 from pipeline.comparison.comparison import Comparison
+from pipeline.comparison.fronts import Fronts, compare_fronts
 from pipeline.comparison.made_of import validation_rows
 from pipeline.comparison.point import Point
 from pipeline.comparison.safer import CrossFitted, cross_fitted
@@ -134,6 +135,11 @@ class Searched:
         """
         points = {point.label: self._runs(point) for point in self.pareto_front}
         return replace(self.comparison, systems=self.comparison.systems | points)
+
+    @cached_property
+    def fronts(self) -> Fronts | None:
+        """The Pareto fronts of the families of methods, where several were searched."""
+        return compare_fronts(self.points, self.config.tasks, self.comparison.rows, self._runs_here)
 
     def _runs_here(self, point: Point) -> list[Run]:
         """The runs of a point; none if one of them is on another machine."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,14 +15,20 @@ from selenium import webdriver
 
 from pipeline.comparison.compare import compare
 from pipeline.comparison.comparison import Comparison, comparison_fingerprint
+from pipeline.comparison.fronts import compare_fronts
+from pipeline.comparison.point import Point
+from pipeline.comparison.result_file import StudyFile, load_result_file
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.report.charts import trade_offs
 from pipeline.report.courses import curves, weights
+from pipeline.report.fronts import fronts
+from pipeline.report.fronts import table as hypervolumes
 from pipeline.report.report import write_report
 from pipeline.report.results import Result, load_result, newest
 from pipeline.report.tables import cost, features, labels, metrics
 from pipeline.runs.plan import SINGLE_TASK
+from pipeline.runs.run import Run
 from pipeline.tracking.group import RunGroup
 from pipeline.tracking.tracker import Tracker
 from tests.commands import run
@@ -212,6 +219,64 @@ def test_a_study_opens_and_names_in_it_are_text(done: Comparison, browser: webdr
     hovers = page.says("document.querySelector('#pair-0').data.flatMap(trace => trace.hovertext)")
     assert any("&lt;script&gt;" in text for text in hovers)
     assert not any("<script" in text for text in hovers)
+
+
+def two_families(comparison: Comparison) -> Result:
+    """A study of two points of a method and one plain sum with a task's searched weight, with their fronts."""
+    file = load_result_file(study(comparison))
+    assert isinstance(file, StudyFile)
+    (uniform,) = [row for row in comparison.table("test") if row.system == "uniform"]
+    runs, weights = [run.fingerprint for run in comparison.systems["uniform"]], {"spec.tasks.income.weight": 2.0}
+    weighted = replace(file.points[0], trial=3, method="uniform", params={**weights}, test=uniform.auc, runs=runs)
+
+    def runs_of(point: Point) -> list[Run]:
+        return [Run.load(comparison.config.runs / name) for name in point.runs]
+
+    points = [*file.points, weighted]
+    found = compare_fronts(points, file.tasks, comparison.rows, runs_of)
+    path = comparison.config.runs / "studies" / "fronts.json"
+    file.model_copy(update={"points": points, "fronts": found}).save(path)
+    return load_result(path)
+
+
+def test_the_fronts_of_two_families_are_in_one_chart_with_their_hypervolumes(done: Comparison, tmp_path: Path) -> None:
+    result = two_families(done)
+    assert isinstance(result.file, StudyFile)
+    assert result.file.fronts is not None
+    one, other = result.file.fronts.fronts
+    figures = fronts(result)
+    assert {*figures} == {"income and marital", "income and education", "marital and education"}
+    marks, _, weighted, edge = [trace for trace in figures["income and marital"].data if trace.visible]
+    assert marks.name == f"gradops, {one.hypervolume:.4f}"
+    assert weighted.name == f"static weights, {other.hypervolume:.4f}"
+    assert [symbol.endswith("-open") for symbol in marks.marker.symbol].count(False) == len(one.labels)
+    assert (list(edge.x), list(edge.y)) == (list(weighted.x), list(weighted.y)), "a front of one point"
+    assert marks.marker.color != weighted.marker.color
+    found = hypervolumes(result)
+    assert found is not None
+    assert [row[0] for row in found.rows] == ["gradops", "static weights", "gradops less static weights"]
+    assert all("[" in row[-1] for row in found.rows), "an interval each"
+    write_report(result, tmp_path / "page.html")
+    assert 'id="front-2"' in (tmp_path / "page.html").read_text()
+    write_report(load_result(study(done)), tmp_path / "page.html")
+    assert 'id="front-0"' not in (tmp_path / "page.html").read_text(), "of before there were fronts"
+
+
+def test_the_fronts_are_seen_on_a_phone_in_the_dark_and_on_paper(
+    done: Comparison, browser: webdriver.Chrome, tmp_path: Path
+) -> None:
+    write_report(two_families(done), tmp_path / "page.html")
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": dark})
+    page = opened(browser, tmp_path / "page.html", PHONE)
+    assert_is_whole(page)
+    assert page.points("front-0") == 3, "of the visible split"
+    ink = page.says("getComputedStyle(document.querySelector('#front-0 .ytick text')).fill")
+    assert ink == page.says("getComputedStyle(document.body).color")
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": []})
+    browser.execute_script("dispatchEvent(new Event('beforeprint'))")
+    assert page.says("document.documentElement.scrollWidth <= innerWidth")
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
 
 def test_the_newest_result_of_a_config_is_meant(done: Comparison, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from mlflow.tracking import MlflowClient
 
 from features.errors import InputError
 from pipeline.comparison.point import Point
+from pipeline.comparison.result_file import StudyFile
 from pipeline.config.run import RunConfig
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
@@ -98,6 +99,25 @@ def test_the_front_has_its_intervals(done: tuple[RunConfig, Prepared, Searched],
         "each of the front against both baselines, these against each other"
     )
     assert "Intervals of the Pareto-optimal points: " in page
+
+
+@pytest.mark.slow
+def test_families_of_methods_have_their_fronts_in_the_file(tmp_path: Path) -> None:
+    weights = 'search.ranges={"spec.tasks.income.weight"={low=0.5,high=2.0}}'
+    config = debug_config(tmp_path, "search.methods=['gradops', 'uniform']", weights, "search.trials=6")
+    found = searched(config, prepare(config))
+    file = load_result(found.path).file
+    assert isinstance(file, StudyFile)
+    assert file.fronts is not None
+    assert {front.family for front in file.fronts.fronts} == {"gradops", "static weights"}
+    assert sum(front.points for front in file.fronts.fronts) == len(found.points) == 6
+    for front in file.fronts.fronts:
+        assert front.low is not None
+        assert front.high is not None
+        assert front.low < front.high
+    page = tmp_path / "page.html"
+    write_report(load_result(found.path), page)
+    assert "gradops less static weights" in page.read_text()
 
 
 def test_the_best_by_validation_are_registered_and_the_front_is_logged(
