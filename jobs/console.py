@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -28,19 +28,27 @@ out = Console(width=None if sys.stdout.isatty() else 10_000)
 err = Console(stderr=True)
 
 
-def _announced(ctx: typer.Context, config: Path) -> Path:
-    """Name a command's config at once: what it needs takes seconds to import. One that was found has been named."""
-    source = ctx.get_parameter_source("config")
-    if source is not None and source.name == "COMMANDLINE" and not ctx.resilient_parsing:
-        err.print(f"config: {config}", highlight=False, markup=False, soft_wrap=True)
-    return config
+def announced(word: str) -> Callable[..., Any]:
+    """A callback that names a command's subject at once: what the command needs takes seconds to import.
+
+    Args:
+        word: The word before the subject. A subject that was found, not given, is named by whatever finds it.
+    """
+
+    def announce(ctx: typer.Context, param: typer.CallbackParam, value: Any) -> Any:
+        source = ctx.get_parameter_source(str(param.name))
+        if source is not None and source.name == "COMMANDLINE" and not ctx.resilient_parsing:
+            err.print(f"{word}: {value}", highlight=False, markup=False, soft_wrap=True)
+        return value
+
+    return announce
 
 
 _config = typer.Argument(
     help="TOML file of the run.",
     default_factory=only_config,
     show_default="the only one in this folder",
-    callback=_announced,
+    callback=announced("config"),
 )
 Config = Annotated[Path, _config]
 _set = typer.Option(
@@ -52,7 +60,7 @@ _set = typer.Option(
 )
 Overrides = Annotated[list[str], _set]
 MODEL_HELP = "models:/NAME@ALIAS, models:/NAME/VERSION, any other model URI of MLflow, or a folder."
-Model = Annotated[str, typer.Argument(help=MODEL_HELP, show_default=False)]
+Model = Annotated[str, typer.Argument(help=MODEL_HELP, show_default=False, callback=announced("model"))]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 _EVER = 30 * 24 * 3600.0  # seconds

@@ -64,6 +64,7 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Write Parquet from CSV, TSV, JSON lines, Arrow or Delta, here or at a store, and print every column's type."""
+    from jobs.steps import StepBars
     from pipeline.ingestion.base import Reading
     from pipeline.ingestion.importing import import_files, parse_types
 
@@ -71,7 +72,7 @@ def main(
     separator = "\t" if separator == "\\t" else separator
     named = tuple(name.strip() for name in names.split(",")) if names else ()
     reading = Reading(tuple(null or ()), separator, encoding, named, decimal.value)
-    imported = import_files(source, folder, parse_types(types or []), reading, _print_file)
+    imported = import_files(source, folder, parse_types(types or []), reading, _print_file, StepBars())
     show(_table(imported, folder), _data(imported, folder), as_json)
 
 

@@ -63,13 +63,14 @@ def main(
     _refuse_existing(out)
     err.print(f"reading {data}", highlight=False, markup=False, soft_wrap=True)
     from features.errors import InputError  # the rest takes a moment to import
+    from jobs.steps import StepBars
     from pipeline.files.atomic import atomic
     from pipeline.profiling.drafting import draft
     from pipeline.profiling.rendering import rendered
     from pipeline.profiling.wishes import Wishes
 
     wishes = Wishes(name, label or (), time, group, exclude or (), keep or ())
-    drafted = draft(data, wishes, _asker(yes=yes))
+    drafted = draft(data, wishes, _asker(yes=yes), StepBars())
     target = out or Path(f"{drafted.name}.toml")
     _refuse_existing(target)
     with atomic(target) as path:

@@ -7,14 +7,19 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from jobs.console import AsJson, file_notes, show
+from jobs.console import AsJson, announced, file_notes, show
 from jobs.tables import Figures
 
 Unit = Literal["s", "ms", "us", "ns"]  # as in features.transforms, which would load Polars for `--help`
 
 
 def main(
-    events: Annotated[str, typer.Argument(help="Parquet file, folder or glob of events.", show_default=False)],
+    events: Annotated[
+        str,
+        typer.Argument(
+            help="Parquet file, folder or glob of events.", show_default=False, callback=announced("events")
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the labelled clicks.")] = Path("data/clicks"),
     window: Annotated[
         str, typer.Option(help="Longest time from a click to an event credited to it: 90m, 24h, 1d12h.")

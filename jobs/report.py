@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobs.console import AsJson, Overrides, show
+from jobs.console import AsJson, Overrides, announced, show
 from jobs.only_config import only_config
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ _Subject = Annotated[
         "newest result.",
         default_factory=lambda: str(only_config()),
         show_default="the only config in this folder",
+        callback=announced("report of"),
     ),
 ]
 
@@ -36,13 +37,14 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Write one HTML file that shows a comparison or a search, and log it to MLflow."""
+    from jobs.steps import StepBars
     from pipeline.report.report import write_report
     from pipeline.report.results import load_result
     from pipeline.tracking.reports import log_report
 
     result = load_result(_path(subject, runs, overrides))
     target = output or result.path.with_suffix(".html")
-    write_report(result, target)
+    write_report(result, target, StepBars())
     run_id = log_report(result.name, result.fingerprint, target)
     where = f"; logged to MLflow run {run_id}" if run_id else "; MLflow has no run of it to log it to"
     show(f"{target}{where}", {"file": target, "result": result.path, "mlflow_run_id": run_id}, as_json)

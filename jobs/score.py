@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from jobs.console import MODEL_HELP, AsJson, Bars, err, file_notes, show
+from jobs.console import MODEL_HELP, AsJson, Bars, announced, err, file_notes, show
 from jobs.sampling import MEGABYTES, SHARE, Megabytes, Sample, Share
 from jobs.table_precision import Tables, tables_notes
 from models.embedding.precisions import FLOAT32
@@ -17,7 +17,7 @@ from models.embedding.precisions import FLOAT32
 if TYPE_CHECKING:
     from pipeline.serving.sample.parts import PartSample
 
-_Model = Annotated[str, typer.Option(help=MODEL_HELP, show_default=False)]
+_Model = Annotated[str, typer.Option(help=MODEL_HELP, show_default=False, callback=announced("model"))]
 _Keep = Annotated[
     str | None,
     typer.Option(

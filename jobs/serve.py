@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobs.console import AsJson, err, show
+from jobs.console import AsJson, announced, err, show
 from jobs.only_config import only_champion
 from jobs.sampling import MEGABYTES, SHARE, Megabytes, Sample, Share
 from jobs.table_precision import Tables, tables_notes
@@ -50,6 +50,7 @@ def main(
             help="models:/NAME@ALIAS, which is followed; models:/NAME/VERSION, another model URI, or a folder.",
             default_factory=only_champion,
             show_default="the champion of the only config in this folder",
+            callback=announced("model"),
         ),
     ],
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",

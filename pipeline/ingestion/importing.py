@@ -23,6 +23,7 @@ from pipeline.ingestion.base import Format, Reading, UnreadableError
 from pipeline.ingestion.finding import find
 from pipeline.ingestion.formats import stem_of
 from pipeline.ingestion.types import COLUMN_TYPES, UNITS, Seen, as_type, kind_of, merged
+from pipeline.runtime.progress import Progress, Silent
 
 _MOST_TOLD = 20
 
@@ -65,6 +66,7 @@ def import_files(
     types: Mapping[str, str],
     reading: Reading = Reading(),
     on_file: Callable[[str], None] = lambda _: None,
+    progress: Progress = Silent(),
 ) -> Imported:
     """Write a folder of Parquet from a file, a folder (with all folders in it), a glob or a Delta table.
 
@@ -74,6 +76,7 @@ def import_files(
         types: Column to its type; the others are found from their values, or are those of the files.
         reading: How text is read.
         on_file: Called with the path or URI of each file before it is read for the first time.
+        progress: Shows the files, and the pieces of each.
 
     Raises:
         InputError: If there is no file that can be read, a store cannot be read, files have a column in types that
@@ -83,20 +86,25 @@ def import_files(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is not empty, and nothing is overwritten; name a new folder, or remove it")
     if parse_store(source) is None:
-        return _import(source, folder, types, reading, on_file)
+        return _import(source, folder, types, reading, on_file, progress)
     from pipeline.ingestion.copying import copied  # a local import does without the clients of stores
 
     with copied(source, folder, on_file) as copies:
-        imported = _import(copies.source, folder, types, reading, lambda _: None)
+        imported = _import(copies.source, folder, types, reading, lambda _: None, progress)
         files = {copies.said(path): target for path, target in imported.files.items()}
         return replace(imported, files=files, left_out=[*map(copies.said, imported.left_out)])
 
 
 def _import(
-    source: str, folder: Path, types: Mapping[str, str], reading: Reading, on_file: Callable[[str], None]
+    source: str,
+    folder: Path,
+    types: Mapping[str, str],
+    reading: Reading,
+    on_file: Callable[[str], None],
+    progress: Progress,
 ) -> Imported:
     found = find(source)
-    schemas, schema, seen = _examine(found.formats, reading, on_file)
+    schemas, schema, seen = _examine(found.formats, reading, on_file, progress)
     if unknown := [name for name in types if name not in schema]:
         listed = [f"--type {name}: there is no such column; {did_you_mean(name, schema, 'it has')}" for name in unknown]
         raise InputError.of(f"`{source}` has other columns", listed)
@@ -105,9 +113,10 @@ def _import(
     problems: dict[str, str] = {}
     rows = 0
     with atomic(folder) as draft:
-        for path, form in found.formats.items():
+        for path, form in progress.each("writing Parquet", found.formats.items(), len(found.formats)):
             target, own = draft / targets[path].relative_to(folder), _own(schema, schemas[path])
-            rows += _write(path, form.pieces(path, own, reading), target, own, chosen, problems)
+            pieces = progress.each(f"pieces of {path.name}", form.pieces(path, own, reading))
+            rows += _write(path, pieces, target, own, chosen, problems)
         if problems:
             raise InputError.of("values are not of their types", list(problems.values())[:_MOST_TOLD])
     columns = [
@@ -135,7 +144,7 @@ def parse_types(texts: Sequence[str]) -> dict[str, str]:
 
 
 def _examine(
-    files: Mapping[Path, Format], reading: Reading, on_file: Callable[[str], None]
+    files: Mapping[Path, Format], reading: Reading, on_file: Callable[[str], None], progress: Progress
 ) -> tuple[dict[Path, pl.Schema], pl.Schema, dict[str, Seen]]:
     """The schema of each file, that of all, and what the values of the columns are that no file has a type for."""
     schemas: dict[Path, pl.Schema] = {}
@@ -151,11 +160,12 @@ def _examine(
     if problems:
         raise InputError.of("files cannot be read as one table", problems[:_MOST_TOLD])
     seen: dict[str, Seen] = {}
-    for path, form in files.items():
+    for path, form in progress.each("finding types", files.items(), len(files)):
         kinds = _kinds(form, reading)
         texts = [name for name, kind in schemas[path].items() if kind == pl.String and kinds]
         of_file = {name: Seen(kinds) for name in texts}
-        for piece in form.pieces(path, schemas[path], reading) if texts else ():
+        pieces = form.pieces(path, schemas[path], reading) if texts else ()
+        for piece in progress.each(f"pieces of {path.name}", pieces):
             of_file = {name: one.add(piece.get_column(name)) for name, one in of_file.items()}
         seen = {**seen, **{name: merged(seen[name], one) if name in seen else one for name, one in of_file.items()}}
     return schemas, common.schema, {name: one for name, one in seen.items() if common.schema[name] == pl.String}

@@ -16,15 +16,22 @@ from pipeline.profiling.numbers import is_category, number
 from pipeline.profiling.splitting import Split
 from pipeline.profiling.texts import text
 from pipeline.profiling.times import Times, time_features
+from pipeline.runtime.progress import Progress
 
 
 def column_features(
-    log: Log, columns: Mapping[str, Column], times: Mapping[str, Times], own: Times | None, split: Split, left: set[str]
+    log: Log,
+    columns: Mapping[str, Column],
+    times: Mapping[str, Times],
+    own: Times | None,
+    split: Split,
+    left: set[str],
+    progress: Progress,
 ) -> Choices:
     """A choice for each column that is left."""
     weights = find_weights(columns)
     found = Choices()
-    for name, column in columns.items():
+    for name, column in progress.each("choosing features", columns.items(), len(columns)):
         if name in left:
             continue
         if (why := _empty(column, split)) is not None:

@@ -13,17 +13,28 @@ from pipeline.profiling.labels import Label
 from pipeline.profiling.log import Log
 from pipeline.profiling.pairs import Pair, find_pairs
 from pipeline.profiling.splitting import Split
+from pipeline.runtime.progress import Progress
 
 
 def crosses(
-    log: Log, labels: Sequence[Label], split: Split, features: Sequence[Feature], columns: Mapping[str, Column]
+    log: Log,
+    labels: Sequence[Label],
+    split: Split,
+    features: Sequence[Feature],
+    columns: Mapping[str, Column],
+    progress: Progress,
 ) -> list[Feature]:
     """The crosses that matter, in the training rows of the sample."""
-    return [_cross(pair) for pair in _pairs(log, labels, split, features, columns)]
+    return [_cross(pair) for pair in _pairs(log, labels, split, features, columns, progress)]
 
 
 def _pairs(
-    log: Log, labels: Sequence[Label], split: Split, features: Sequence[Feature], columns: Mapping[str, Column]
+    log: Log,
+    labels: Sequence[Label],
+    split: Split,
+    features: Sequence[Feature],
+    columns: Mapping[str, Column],
+    progress: Progress,
 ) -> list[Pair]:
     """The pairs of categories whose combination matters."""
     is_training = split.part == "train"
@@ -32,7 +43,7 @@ def _pairs(
         label.expression.cast(pl.Float64).fill_null(float("nan")).alias(label.name) for label in labels
     )
     label_by_task = {name: np.asarray(answers.get_column(name).to_numpy()) for name in answers.columns}
-    return find_pairs([Column(column.values.filter(is_training)) for column in able], label_by_task)
+    return find_pairs([Column(column.values.filter(is_training)) for column in able], label_by_task, progress)
 
 
 def _cross(pair: Pair) -> Feature:

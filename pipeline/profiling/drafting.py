@@ -27,21 +27,23 @@ from pipeline.profiling.splitting import Split, choose_split
 from pipeline.profiling.times import find_times
 from pipeline.profiling.training import choose_training
 from pipeline.profiling.wishes import Wishes
+from pipeline.runtime.progress import Progress, Silent
 
 
-def draft(source: str, wishes: Wishes, asker: Asker) -> Draft:
+def draft(source: str, wishes: Wishes, asker: Asker, progress: Progress = Silent()) -> Draft:
     """Draft a config for a log.
 
     Args:
         source: Parquet file, folder or glob.
         wishes: The choices that the user has made.
         asker: Answers what the files do not tell.
+        progress: Shows the steps.
 
     Raises:
         InputError: If the files cannot be read, labels are not there or have one class, rows cannot be split, or no
             column can be a feature.
     """
-    log = Log.read(source)
+    log = Log.read(source, progress=progress)
     _check_names(log, wishes)
     labels = labelling.find_labels(log, wishes.labels or _asked_labels(log, asker))
     columns = {name: Column(log.sample.get_column(name)) for name in log.sample.columns if is_flat(log.schema[name])}
@@ -52,9 +54,9 @@ def draft(source: str, wishes: Wishes, asker: Asker) -> Draft:
     split = choose_split(log, keys, labels, own, without_time(log, columns, times, own))
     free = {name: column for name, column in columns.items() if name not in answers}
     choices = outcomes(free, wishes, asker) + unreadable(log)
-    choices += column_features(log, free, times, own, split, {one.column for one in choices.excluded})
-    drafted = _assembled(log, wishes, labels, split, choices, columns)
-    return without_leaks(drafted)
+    choices += column_features(log, free, times, own, split, {one.column for one in choices.excluded}, progress)
+    drafted = _assembled(log, wishes, labels, split, choices, columns, progress)
+    return without_leaks(drafted, progress)
 
 
 def _asked_labels(log: Log, asker: Asker) -> Sequence[str]:
@@ -94,14 +96,20 @@ def _check_names(log: Log, wishes: Wishes) -> None:
 
 
 def _assembled(
-    log: Log, wishes: Wishes, labels: Sequence[Label], split: Split, choices: Choices, columns: Mapping[str, Column]
+    log: Log,
+    wishes: Wishes,
+    labels: Sequence[Label],
+    split: Split,
+    choices: Choices,
+    columns: Mapping[str, Column],
+    progress: Progress,
 ) -> Draft:
     chosen = with_shared_tables(choices.features, columns)
     if not chosen:
         reasons = "; ".join(f"{one.column}: {one.reason}" for one in choices.excluded) or "it has labels alone"
         raise InputError(f"no column of `{log.source}` can be a feature ({reasons}); add columns that are known before")
     training_rows = round(log.rows * share(split.part == "train"))
-    chosen += crosses(log, labels, split, chosen, columns)
+    chosen += crosses(log, labels, split, chosen, columns, progress)
     gap = missing_days(log.table.files)
     return Draft(
         name=plain_name(wishes.name or name_of(log.source), "log"),

@@ -16,6 +16,7 @@ from pipeline.files.days import DayKeys
 from pipeline.files.partitions import Partitions, PartitionType, kind_of, parts_of
 from pipeline.files.schemas import common_schema
 from pipeline.files.table import Table, find_table
+from pipeline.runtime.progress import Progress, Silent
 from pipeline.validation.leakage import spread_pieces
 
 # Largest numbers of rows and of values of the sample.
@@ -46,7 +47,7 @@ class Log:
     sample: pl.DataFrame
 
     @classmethod
-    def read(cls, source: str, most_rows: int = SAMPLE_ROWS) -> Log:
+    def read(cls, source: str, most_rows: int = SAMPLE_ROWS, progress: Progress = Silent()) -> Log:
         """Find the files of a log and read their sample.
 
         Raises:
@@ -66,7 +67,7 @@ class Log:
         if not rows:
             raise InputError(f"`{source}` has no rows in {len(table.files)} file(s); name files with rows")
         most = max(1000, min(most_rows, _SAMPLE_VALUES // max(len(schema), 1)))
-        return cls(source, table, schema, partitions, unreadable, rows, _sampled(table.files, schema, most))
+        return cls(source, table, schema, partitions, unreadable, rows, _sampled(table.files, schema, most, progress))
 
     @property
     def is_whole(self) -> bool:
@@ -113,9 +114,11 @@ def _is_plain_integer(text: str | None) -> bool:
     return text is not None and text.isdecimal() and str(int(text)) == text and len(text) < 19
 
 
-def _sampled(files: Sequence[Path], schema: pl.Schema, most: int) -> pl.DataFrame:
+def _sampled(files: Sequence[Path], schema: pl.Schema, most: int, progress: Progress) -> pl.DataFrame:
+    places = list(spread_pieces(files, most))
     pieces = [
-        parquet.collect(path, parquet.scan_as(path, schema, *place)) for path, *place in spread_pieces(files, most)
+        parquet.collect(path, parquet.scan_as(path, schema, *place))
+        for path, *place in progress.each("reading rows", places, len(places))
     ]
     texts = [name for name, kind in schema.items() if kind in (pl.Categorical, pl.Enum)]
     return pl.concat(pieces).with_columns(pl.col(texts).cast(pl.String))

@@ -22,6 +22,7 @@ from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
 from pipeline.profiling.column import Column
+from pipeline.runtime.progress import Progress, Silent
 
 # Columns with more values, and pairs with more cells, have too few rows a cell.
 _MOST_VALUES, _MOST_CELLS, _MOST_COLUMNS = 500, 5000, 40
@@ -51,19 +52,22 @@ class Pair:
     deviations: float
 
 
-def find_pairs(columns: Sequence[Column], label_by_task: Mapping[str, Floats]) -> list[Pair]:
+def find_pairs(
+    columns: Sequence[Column], label_by_task: Mapping[str, Floats], progress: Progress = Silent()
+) -> list[Pair]:
     """The pairs that matter, the surest first.
 
     Args:
         columns: Columns of categories, or of few whole numbers.
         label_by_task: Task to the label of each row: 0, 1, or NaN where unknown.
+        progress: Shows the tasks.
     """
     few = sorted((c for c in columns if 2 <= c.distinct <= _MOST_VALUES), key=lambda c: -len(c.known))[:_MOST_COLUMNS]
     codes = {column.name: _codes(column) for column in few}
     if len(codes) < 2:
         return []
     best: dict[tuple[str, str], Pair] = {}
-    for task, label_N in label_by_task.items():
+    for task, label_N in progress.each("looking for crosses", label_by_task.items(), len(label_by_task)):
         known_N = ~np.isnan(label_N)
         if min((label_N == one).sum() for one in (0, 1)) < _FEWEST_POSITIVES:
             continue

@@ -21,6 +21,7 @@ from pipeline.data.prepared import Prepared
 from pipeline.files import parquet
 from pipeline.report.results import Result
 from pipeline.report.style import colours, styled
+from pipeline.runtime.progress import Progress, Silent
 from pipeline.validation.raw_data import find_raw_files
 
 _TRAINING_ROWS, _ROWS = 200_000, 20_000  # of the training rows, and of each day, that are compared
@@ -44,10 +45,14 @@ class Day:
     drifts: Sequence[Drift]
 
 
-def days(result: Result) -> dict[str, Day]:
+def days(result: Result, progress: Progress = Silent()) -> dict[str, Day]:
     """The days of a result's prepared data, or its validation and test rows; empty if the data are not at hand.
 
     At most the newest :data:`_MOST_DAYS` days; every n-th row of large ones.
+
+    Args:
+        result: The result.
+        progress: Shows the days.
     """
     prepared = _prepared(result)
     if prepared is None:
@@ -57,7 +62,8 @@ def days(result: Result) -> dict[str, Day]:
     training = TrainingRows(_sampled([*(prepared.folder / "train").glob("*.parquet")], _TRAINING_ROWS), spec)
     names = [name for name, feature in spec.features.items() if feature.is_comparable_by_day]
     found = {}
-    for label, paths in list(parts.items())[-_MOST_DAYS:]:
+    newest = list(parts.items())[-_MOST_DAYS:]
+    for label, paths in progress.each("comparing days with the training rows", newest, len(newest)):
         rows, whole = _sampled(paths, _ROWS), parquet.scan_all(paths)
         drifts = [drift for drift in training.drifts(rows) if drift.feature in names]
         found[label] = Day(sum(map(parquet.count_rows, paths)), positives(whole, result.tasks), drifts)

@@ -17,6 +17,7 @@ from pipeline.report.page import chart, write_page
 from pipeline.report.results import Result
 from pipeline.report.worths import Worths
 from pipeline.runs.plan import REFERENCES, UNIFORM
+from pipeline.runtime.progress import Progress, Silent
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class TableRow:
     cells: list[Cell]
 
 
-def write_report(result: Result, target: Path) -> None:
+def write_report(result: Result, target: Path, progress: Progress = Silent()) -> None:
     """Write the report.
 
     Names may come from anywhere: the page and its charts escape them.
@@ -52,13 +53,14 @@ def write_report(result: Result, target: Path) -> None:
     Args:
         result: The results to show.
         target: The HTML file.
+        progress: Shows what takes long.
     """
     pairs = {name: chart(figure, f"pair-{i}") for i, (name, figure) in enumerate(charts.trade_offs(result).items())}
     families = {name: chart(figure, f"front-{i}") for i, (name, figure) in enumerate(fronts.fronts(result).items())}
     lead, verdicts = summary(result.file), result.file.verdicts
     name = result.made["config"].get("name", result.name)  # a study may have a name of its own
     explanation = newest_explanation(result.path.parent.parent, name, result.made["data"])
-    found = days.days(result)
+    found = days.days(result, progress)
     figures = {
         "gains": charts.gains(result),
         "curves": courses.curves(result),
