@@ -157,6 +157,21 @@ class Plan:
         keys = {seed: [(t, seed, place) for t, place in zip(trials, places, strict=False)] for seed in seeds}
         return {seed: [by_key[k] for k in of] for seed, of in keys.items() if of and all(k in by_key for k in of)}
 
+    def has_seeds(self, dataset: Dataset) -> bool:
+        """Whether every method that can has run with all seeds, so that candidates for fresh ones are known."""
+        running = [family for family in FIRST if not self._failed(dataset, family)]
+        return all(len(self.seeded(dataset, family, self.seeds)) == len(self.seeds) for family in running)
+
+    def is_done(self, stage: Stage, family: Family) -> bool:
+        """Whether a family has all runs of a stage."""
+        if stage.what == "trials":
+            return self._is_tried(stage.dataset, family)
+        if self._failed(stage.dataset, family):
+            return True
+        done = {r.key for r in self.store.records(stage.dataset, family)}
+        wanted = list(self._wanted(stage, family, self._tasks(stage.dataset, family)))
+        return bool(wanted) and all((w.trial, w.seed, w.task) in done for w in wanted)
+
     def _wanted(self, stage: Stage, family: Family, tasks: int) -> Iterator[Planned]:
         separate = family.kind == "separate models"
         places: Sequence[int | None] = range(tasks) if separate else [None]

@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fcntl import LOCK_EX, flock
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,10 @@ class Store:
 def _definition(dataset: Dataset, family: Family) -> dict[str, Any]:
     """Fingerprints of the data and of what each trial of a family is."""
     tables = str(dataset.changes.get("train.table_optimizer", "rowwise_adagrad"))
+    return {"data": dataset.identity, "trials": _made_of(family, tables)}
+
+
+@cache
+def _made_of(family: Family, tables: str) -> str:
     trials = [[dict(family.shared(n, tables)), family.method(n, _RATES)] for n in range(MORE_TRIALS)]
-    made_of = hashlib.sha256(json.dumps(trials, sort_keys=True).encode()).hexdigest()[:12]
-    return {"data": dataset.identity, "trials": made_of}
+    return hashlib.sha256(json.dumps(trials, sort_keys=True).encode()).hexdigest()[:12]

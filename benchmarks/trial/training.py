@@ -87,11 +87,11 @@ class Bench:
     def run(self, planned: Planned, rates: list[float]) -> Record:
         """Train and measure a run; one that diverges or fails is recorded with its reason."""
         base, drawn, prepared = self.data(planned.dataset, planned.dataset.draw_of(planned.seed))
-        config = changed_config(base, _values(planned, base, rates))
         torch.set_num_threads(1)
         torch.manual_seed(planned.seed)  # of dropout; everything else has the config's seed
         started = time.process_time()
         try:
+            config = changed_config(base, _values(planned, base, rates))
             trainer = trainer_of(config, prepared)
             epoch = trainer.epoch()
             seconds = time.process_time() - started
@@ -99,7 +99,7 @@ class Bench:
         except (OSError, MemoryError):
             raise  # of the machine, not of the method
         except Exception as error:  # a method may fail in any way, and that is a result
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
             print(f"{planned.label}: {reason}", file=sys.stderr, flush=True)
             return planned.record(time.process_time() - started, failed=reason)
         val = [epoch.val[task]["auc"] for task in config.tasks]

@@ -1,0 +1,47 @@
+"""Every family has the same rates in equal trials, and methods within the ranges that the catalogue declares."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.trial import families as f
+from benchmarks.trial.families import FAMILIES, Family
+from gradops.catalogue import search_space
+from gradops.methods import METHODS, parse
+from gradops.methods.static import Static
+from pipeline.search.method_options import option_of
+
+RATES = (0.3, 0.12, 0.05, 0.02, 0.008, 0.003, 0.001, 0.0005)
+
+
+def test_every_method_has_a_family() -> None:
+    assert {*METHODS} <= {*FAMILIES}
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda family: family.name)
+def test_a_familys_trials_are_methods_within_their_ranges(family: Family) -> None:
+    for tasks in (3, 8):
+        methods = [parse(family.method(trial, RATES[:tasks])) for trial in range(family.trials)]
+        for method in methods:
+            for option, (low, high) in search_space(method).items():
+                narrower = f._RANGES.get((family.name, option), (low, high))
+                assert narrower[0] <= option_of(method, option) <= narrower[1]
+            weight = getattr(method, "weight", ())
+            assert not weight or (len(weight) == tasks and sum(weight) == pytest.approx(tasks, rel=1e-3))
+        searched = bool(search_space(methods[0])) or bool(getattr(methods[0], "weight", ()))
+        assert len({*map(str, methods)}) == (family.trials if searched else 1)
+
+
+def test_the_first_trials_cover_the_ranges_of_the_rates() -> None:
+    shared = [f.UNIFORM.shared(trial, "rowwise_adagrad") for trial in range(f.TRIALS)]
+    for name, (low, high) in {"train.lr": f.LR, "train.table_lr": f.TABLE_LR["rowwise_adagrad"]}.items():
+        found = sorted(values[name] for values in shared)
+        assert low <= found[0] < 1.5 * low
+        assert high / 1.5 < found[-1] <= high
+
+
+def test_powers_go_from_favouring_common_tasks_to_beyond_the_inverse_of_the_loss() -> None:
+    weights = [parse(f.STATIC_POWER.method(trial, RATES)) for trial in range(f.TRIALS)]
+    ratios = sorted(m.weight[-1] / m.weight[0] for m in weights if isinstance(m, Static))
+    assert ratios[0] < 0.5
+    assert ratios[-1] > 200  # the losses of constant predictions differ by a factor of 144

@@ -1,0 +1,64 @@
+"""Intervals and fronts by hand, and tables of invented runs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks.trial import families as f
+from benchmarks.trial.datasets import CENSUS_DATA
+from benchmarks.trial.fronts import Trials
+from benchmarks.trial.intervals import difference
+from benchmarks.trial.plan import Plan
+from benchmarks.trial.records import Record, Store
+from benchmarks.trial.tables import all_trials, chosen_points, missing
+from tests.benchmarks.trial.conftest import AddTrials
+
+
+def test_a_paired_interval_is_students_over_the_seeds() -> None:
+    one = {seed: [Record(0, seed, 1.0, [], [0.8 + seed / 100, 0.6])] for seed in (1, 2, 3)}
+    other = {seed: [Record(0, seed, 1.0, [], [0.8, 0.6])] for seed in (1, 2, 3)}
+    found = difference(one, other)
+    # Means over two tasks differ by 0.005, 0.010 and 0.015: sd 0.005, and the quantile of t with 2 degrees is 4.3027.
+    assert (found.mean, found.half) == pytest.approx((0.01, 4.3027 * 0.005 / 3**0.5), rel=1e-4)
+    assert found.mark == ""
+    assert difference(one, other, task=0).mean == pytest.approx(0.02)
+    assert np.isnan(difference(one, other, task=1).mean) is np.False_
+
+
+def test_where_rows_stay_the_same_their_variance_is_added() -> None:
+    one = {seed: [Record(0, seed, 1.0, [], [0.8], blocks=[1000, -1000])] for seed in (1, 2)}
+    other = {seed: [Record(0, seed, 1.0, [], [0.7], blocks=[0, 0])] for seed in (1, 2)}
+    # The seeds agree; two blocks of 0.001 have the variance 2 * (1e-6 + 1e-6), and t with 1 degree is 12.7062.
+    assert difference(one, other).half == pytest.approx(12.7062 * 2e-3, rel=1e-4)
+
+
+def test_a_front_is_chosen_by_validation_and_measured_by_test() -> None:
+    val_NK = np.array([[0.8, 0.6], [0.6, 0.8], [0.7, 0.5], [0.8, 0.6]])
+    test_NK = np.array([[0.7, 0.6], [0.6, 0.7], [0.9, 0.9], [0.7, 0.6]])
+    trials = Trials(val_NK, test_NK)
+    assert trials.front().tolist() == [0, 1, 3]
+    assert trials.hypervolume() == pytest.approx(0.2 * 0.1 + 0.1 * 0.1)
+    assert trials.front(np.array([2, 2])).tolist() == [2]
+    assert trials.bootstrap().std() > 0
+
+
+def test_a_failed_trial_is_at_chance() -> None:
+    records = [Record(0, 0, 1.0, [0.9] * 3, [0.8] * 3), Record(1, 0, 1.0, failed="DivergedError")]
+    assert Trials.of(CENSUS_DATA, records).val_NK.tolist() == [[0.9] * 3, [0.5] * 3]
+
+
+def test_tables_have_a_row_a_finished_family(store: Store, add_trials: AddTrials) -> None:
+    plan = Plan(store)  # of all 20 trials
+    for family, gain in ((f.UNIFORM, 0.0), (f.STATIC, 0.01), (f.STATIC_POWER, 0.02)):
+        add_trials(family, [0.5 + trial / 100 for trial in range(f.TRIALS)])
+        for seed in plan.seeds:
+            aucs = [0.8 + gain + seed / 1e3] * 3
+            plan.store.add(CENSUS_DATA, family, Record(f.TRIALS - 1, seed, 1.0, aucs, aucs, blocks=[0] * 20))
+    points, trials = list(chosen_points(plan, CENSUS_DATA)), list(all_trials(plan, CENSUS_DATA))
+    assert [line.split(" | ")[0] for line in points[2:]] == ["| `static_power`", "| `static`", "| `uniform`"]
+    assert "+0.0200 [+0.0200, +0.0200]▲" in points[2]
+    assert len(trials) == 2 + 3
+    (line,) = (line for line in missing(plan) if "`census`" in line)
+    assert "`pcgrad`" in line
+    assert "`uniform`" not in line
