@@ -33,6 +33,13 @@ REFUSED: dict[str, str] = {
 }
 """Methods that are not built, each with the reason."""
 
+REFUSED_OPTIONS: dict[tuple[str, str], str] = {
+    ("db_mtl", "beta"): "it averages each task's gradient over the steps: T copies of everything shared, whose update "
+    "moves every row of a table that an earlier batch has read, where a step has one gradient for the rows of its "
+    "own batch, which fused and sharded tables apply; `+ smooth(0.9)` averages the weights instead",
+}
+"""Options that a method's paper has and ours has not, by the method's name and theirs, each with the reason."""
+
 ELSEWHERE: dict[str, str] = {
     **{name: f"which is `{here}` here" for name, here in SAME.items()},
     **{name: f"which is not built: {reason}" for name, reason in REFUSED.items()},

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar, get_origin, get_type_hints
 
 from gradops.adjusting import Bound, Smooth
 from gradops.base import GramianMethod, Method
-from gradops.elsewhere import ELSEWHERE
+from gradops.elsewhere import ELSEWHERE, REFUSED_OPTIONS
 from gradops.methods.aligned_mtl import AlignedMTL as AlignedMTL
 from gradops.methods.autoscale import AutoScale as AutoScale
 from gradops.methods.cagrad import CAGrad as CAGrad
@@ -141,7 +141,9 @@ def _changed(kind: type[Part], part: Part, name: str, changes: dict[str, Any]) -
     known = [f.name for f in fields(kind) if f.name not in PARTS]
     if unknown := changes.keys() - known:
         listed = ", ".join(known) or "none"
-        raise ValueError(f"`{name}` should have options among these: {listed}. Found `{', '.join(sorted(unknown))}`.")
+        reasons = [f" `{o}` is not built: {why}." for o in sorted(unknown) if (why := REFUSED_OPTIONS.get((name, o)))]
+        found = f"Found `{', '.join(sorted(unknown))}`.{''.join(reasons)}"
+        raise ValueError(f"`{name}` should have options among these: {listed}. {found}")
     kinds = get_type_hints(kind)
     return replace(part, **{option: _typed(option, value, kinds[option]) for option, value in changes.items()})
 

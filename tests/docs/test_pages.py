@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from benchmarks.measured import measured
 from features.errors import InputError
 from features.kinds import KINDS
 from features.tasks.binary import Task
 from gradops.catalogue import methods_page
+from gradops.measured import MEASURED
 from gradops.methods import METHODS
 from models.architectures import ARCHITECTURES, parse_architecture
 from models.interactions import INTERACTIONS
@@ -132,6 +134,10 @@ def test_the_methods_page_is_what_their_docstrings_say() -> None:
     for section in sections[: len(METHODS)]:
         assert all(word in section for word in ("\nChoose it ", "*Costs* ")), section
     assert not re.search(r":\w+:`|\.\. math", page), "reStructuredText left in Markdown"
+
+
+def test_what_we_measured_of_methods_is_what_the_result_files_say() -> None:
+    assert measured() == MEASURED, "run `python -m benchmarks.measured` and put its lines into gradops/measured.py"
 
 
 def test_every_option_of_a_method_is_described() -> None:

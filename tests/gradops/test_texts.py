@@ -51,6 +51,7 @@ from gradops.methods import METHODS, format_method, parse
         ("", "should be written"),
         ("nash_mtl", r"which is `fairgrad\(alpha=1, max_norm=1\)` here"),
         ("moco", "not built: it averages"),
+        ("db_mtl(beta=0.9)", "Found `beta`. `beta` is not built: it averages each task.s gradient"),
         ("aligned_mtl(scale='max')", "one of min, median, rmse"),
         ("imtl_g(length='one')", "one of weights, sum"),
         ("fairgrad(alpha=0)", r"in \[0.1, 10\]"),

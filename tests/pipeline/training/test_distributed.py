@@ -28,6 +28,7 @@ from torch.multiprocessing.spawn import start_processes
 from benchmarks.ranks.collectives import Collectives
 from features.errors import InputError
 from gradops.group import Ranks
+from gradops.methods import METHODS
 from models.loss import cross_entropy
 from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
@@ -59,6 +60,8 @@ RARE = (
     *("train.keep_negatives=0.8", "train.prior_bias=true", "train.task_weights=inverse_entropy"),
     *("train.task_patience=1", "train.task_snapshots=true", "train.calibration=platt", "train.epochs=4"),
 )
+# A few steps of every method, with more than one epoch, for those that look back at one.
+BRIEF = ("train.max_steps=20", "train.ema=0", "train.checkpoint_every=0", "train.diagnose_every=5")
 COUNTED = ("uniform", "gradops(alpha=-2)")
 Few = tuple[RunConfig, Prepared]
 Go = Callable[[RunConfig], Run]
@@ -159,6 +162,10 @@ class Story:
     def not_fused(self) -> None:
         with pytest.raises(InputError, match=r"2 ranks share tables in fused kernels.*one of \"sgd\", \"adagrad\""):
             self.go(self.config("train.table_kernel=plain"))
+
+    def every_method(self) -> None:
+        for method in METHODS:
+            self.go(self.config(*BRIEF, f"train.method={method}"))
 
     def counted(self) -> None:
         """What ranks say in a step, from its beginning to that of the next one."""
@@ -288,6 +295,17 @@ def sizes(config: RunConfig, prepared: Prepared) -> tuple[int, int]:
     tables = {id(table) for table in model.embedding.tables()}
     network = sum(p.numel() for p in model.network_parameters() if id(p) not in tables)
     return sum(p.numel() for p in model.shared_parameters()), network
+
+
+@pytest.mark.slow
+def test_two_ranks_train_every_method_as_one_process_does(few: Few, tmp_path: Path) -> None:
+    on_two_ranks(tmp_path, few, [Story.every_method])
+    for method in METHODS:
+        options = (*BRIEF, f"train.method={method}")
+        assert_close(
+            run_of("every_method", tmp_path, few, *options),
+            train(config_in(tmp_path / "alone", few, *options), few[1]),
+        )
 
 
 @pytest.mark.slow
