@@ -80,6 +80,8 @@ class TrainConfig(Declared):
         checkpoint_every: Number of steps between two checkpoints, which bounds the loss when a process is killed; 0 for
             one at the end of each epoch. It is no part of a run's identity.
         keep_checkpoints: Number of a run's newest checkpoints kept while it trains. It is no part of a run's identity.
+        async_checkpoints: Whether checkpoints are written behind the next steps, from a copy of the state in memory;
+            otherwise the run waits until each is written. It is no part of a run's identity.
         threads: Number of CPU threads; part of a run's identity, since sums in another order round differently.
         device: torch device.
     """
@@ -120,6 +122,7 @@ class TrainConfig(Declared):
     diagnose_every: PositiveInt = 50
     checkpoint_every: Annotated[int, Field(ge=0)] = 1000
     keep_checkpoints: PositiveInt = 2
+    async_checkpoints: bool = True
     threads: PositiveInt = 1
     device: str = "cpu"
 

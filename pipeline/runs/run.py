@@ -27,7 +27,7 @@ TREES, MEMBERS = "trees.safetensors", "members.safetensors"
 # Raise this number when equal configs on equal data give other results: older runs are then not found.
 _FORMAT = 2
 # Keys about checkpoints do not change a run's result.
-_SAFETY = {"checkpoint_every", "keep_checkpoints"}
+_SAFETY = {"checkpoint_every", "keep_checkpoints", "async_checkpoints"}
 # Keys that the first runs did not have, with the values that they had unsaid: there the keys are left out, so that
 # those runs are still found.
 _LATER: dict[str, Any] = {

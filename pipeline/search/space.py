@@ -24,7 +24,10 @@ from pipeline.training.resolve import changed_config
 
 # The keys that change only the training: prepared data does not depend on them.
 _SEARCHABLE = re.compile(r"(train|model|model\.interaction|model\.encoding\.\w+)\.\w+|spec\.tasks\.\w+\.weight")
-_NOT_SEARCHABLE = {"train.seed", "train.threads", "train.checkpoint_every", "train.keep_checkpoints"}
+_NOT_SEARCHABLE = {
+    *("train.seed", "train.threads"),
+    *("train.checkpoint_every", "train.keep_checkpoints", "train.async_checkpoints"),
+}
 
 
 @dataclass(frozen=True)

@@ -29,19 +29,19 @@ class BatchHeader:
     interrupted: bool
 
     @classmethod
-    def of(cls, weight_BT: Tensor, entries_F: Sequence[int], interruptions: int, group: Group) -> BatchHeader:
+    def of(cls, weight_BT: Tensor, entries_F: Sequence[int], is_told: bool, group: Group) -> BatchHeader:
         """The header of a batch; all ranks take part.
 
         Args:
             weight_BT: Weights of this rank's labels, by :func:`models.loss.label_weights`.
             entries_F: Number of entries of each feature on this rank.
-            interruptions: Number of signals that this rank has heard.
+            is_told: Whether this rank has been told to end.
             group: The ranks.
         """
         total_T, rows, tasks = weight_BT.sum(0), len(weight_BT), weight_BT.shape[1]
         if group.size == 1:
-            return cls(total_T, rows, entries_F, interruptions > 0)
+            return cls(total_T, rows, entries_F, is_told)
         # float64 holds such counts exactly; one rank after another is added, so that every rank rounds alike.
-        every_RX = group.each(torch.cat([total_T, total_T.new_tensor([rows, interruptions, *entries_F])]))
+        every_RX = group.each(torch.cat([total_T, total_T.new_tensor([rows, is_told, *entries_F])]))
         most_rows, heard, *most_entries_F = map(int, every_RX[:, tasks:].amax(0).tolist())
         return cls(reduce(torch.add, every_RX[:, :tasks].unbind()), most_rows, most_entries_F, heard > 0)

@@ -19,13 +19,14 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict_loader import load
-from torch.distributed.checkpoint.state_dict_saver import save
+from torch.distributed.checkpoint.state_dict_saver import _save_state_dict
 
 from features.errors import InputError
 from gradops.group import Alone, Group
 from pipeline.files.atomic import durable, remove_drafts, sha256_file
 from pipeline.runs.run import differences
-from pipeline.training.distributed import on_first, once
+from pipeline.training.distributed import on_first, once, processes_of
+from pipeline.training.packing import PackedState
 
 # Raise this number when the format of a state changes: older checkpoints are then refused.
 _FORMAT = 2
@@ -66,7 +67,7 @@ class Checkpoints:
             yield
 
     def save(self, step: int, state: Mapping[str, Any]) -> None:
-        """Write the state after a step, then remove the oldest checkpoints.
+        """Write the state after a step, as :meth:`write` does.
 
         Args:
             step: Number of steps done.
@@ -75,28 +76,39 @@ class Checkpoints:
         Raises:
             InputError: If it cannot be written. Earlier checkpoints are unchanged.
         """
-        tensors: dict[str, Tensor] = {}
-        content = {"format": _FORMAT, "run": self.run, "state": _packed(state, "state", tensors)}
+        self.write(step, PackedState.of(state))
+
+    def write(self, step: int, state: PackedState) -> None:
+        """Write the state after a step, then remove the oldest checkpoints; any thread may do it.
+
+        Args:
+            step: Number of steps done.
+            state: The state, whose tensors nobody changes meanwhile.
+
+        Raises:
+            InputError: If it cannot be written. Earlier checkpoints are unchanged.
+        """
         try:
             with on_first(lambda: durable(self._of(step)), self.group) as draft:
-                self._write(draft, tensors, json.dumps(content))
+                self._write(draft, state)
             once(lambda: self._point_to(step), self.group)
         except OSError as error:
             raise InputError(self._unwritten(step, error)) from error
         once(lambda: self._let_go(step), self.group)
 
-    def _write(self, draft: Path, tensors: dict[str, Tensor], content: str) -> None:
+    def _write(self, draft: Path, state: PackedState) -> None:
         """Write the tensors of every rank, and on the first rank the rest."""
         once(draft.mkdir, self.group)
         alone = self.group.size == 1
         # In a single process everything is synchronised once, at the end.
         writer = FileSystemWriter(draft, sync_files=not alone)
-        with _one_process():
-            try:
-                save(tensors, storage_writer=writer, no_dist=alone)
-            except CheckpointException as error:
-                raise _cause(error) from None
-        once(lambda: _describe(draft, content), self.group)
+        try:
+            # torch's `save` warns of a single process, and only the main thread may silence warnings.
+            _save_state_dict(state.tensors, writer, process_group=processes_of(self.group), no_dist=alone)
+        except CheckpointException as error:
+            raise _cause(error) from None
+        content = {"format": _FORMAT, "run": self.run, "state": state.content}
+        once(lambda: _describe(draft, json.dumps(content)), self.group)
 
     def _point_to(self, step: int) -> None:
         """Name a checkpoint as the newest."""
@@ -165,9 +177,8 @@ class Checkpoints:
         if differing := differences(there, here):
             subject = f"{folder} is a checkpoint of another run; delete {self.folder} to train this one from its start"
             raise InputError.of(subject, differing)
-        known: dict[str, Tensor] = {}
-        _packed(like, "state", known)
-        state: dict[str, Any] = _unpacked(content["state"], _read_tensors(folder, known))
+        tensors = _read_tensors(folder, PackedState.of(like).tensors)
+        state: dict[str, Any] = PackedState(content["state"], tensors).unpacked()
         return state
 
     def _unwritten(self, step: int, error: OSError) -> str:
@@ -232,34 +243,3 @@ def _damage(folder: Path) -> str | None:
 def _warn(damages: list[str], consequence: str) -> None:
     if damages:
         warnings.warn(f"{'; '.join(damages)}: the run {consequence}", stacklevel=3)
-
-
-def _packed(value: object, name: str, tensors: dict[str, Tensor]) -> Any:
-    """A value as JSON, with its tensors moved to ``tensors``; the types of keys and of tuples are kept."""
-    match value:
-        case Tensor():
-            tensors[name] = value
-            return {"tensor": name}
-        case Mapping():
-            return {"items": [[key, _packed(item, f"{name}.{key}", tensors)] for key, item in value.items()]}
-        case tuple():
-            return {"tuple": _packed([*value], name, tensors)}
-        case list():
-            return [_packed(item, f"{name}.{place}", tensors) for place, item in enumerate(value)]
-        case None | bool() | int() | float() | str():
-            return value
-    raise TypeError(f"`state` should hold tensors, numbers and text. Found a {type(value).__name__} at `{name}`.")
-
-
-def _unpacked(value: Any, tensors: Mapping[str, Tensor]) -> Any:
-    """The value that :func:`_packed` was given."""
-    match value:
-        case {"tensor": name}:
-            return tensors[name]
-        case {"items": pairs}:
-            return {key: _unpacked(item, tensors) for key, item in pairs}
-        case {"tuple": items}:
-            return tuple(_unpacked(items, tensors))
-        case list():
-            return [_unpacked(item, tensors) for item in value]
-    return value

@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 import torch.distributed as dist
@@ -90,6 +91,24 @@ def neighbours() -> tuple[int, int]:
     return int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
 
 
+def processes_of(group: Group) -> dist.ProcessGroup | None:
+    """The process group of some ranks in torch's terms; None for the default one, or a single process."""
+    return group.processes if isinstance(group, Ranks) else None
+
+
+@contextmanager
+def apart(group: Group) -> Iterator[Group]:
+    """The same ranks with connections of their own, while the block runs, for the exchanges of another thread."""
+    if not isinstance(group, Ranks):
+        yield group
+        return
+    processes = dist.new_group(backend="gloo")
+    try:
+        yield replace(group, processes=processes)
+    finally:
+        dist.destroy_process_group(processes)
+
+
 def once(action: Callable[[], Result], group: Group) -> Result:
     """The result of an action that the first rank runs, on all ranks; an error is raised on all ranks too."""
     if group.size == 1:
@@ -100,7 +119,7 @@ def once(action: Callable[[], Result], group: Group) -> Result:
             outcome[0] = action()
         except Exception as error:
             outcome[1] = error
-    dist.broadcast_object_list(outcome)
+    dist.broadcast_object_list(outcome, group=processes_of(group))
     result, failure = outcome
     if failure is not None:
         raise failure

@@ -34,6 +34,8 @@ class Footprint:
         gradients: Their gradients: sparse ones of the rows that a batch can read, none of tables in a fused kernel.
         state: The optimizer's state.
         average: The moving average of the weights, if there is one.
+        staged: With ``train.async_checkpoints`` the copy of weights, state and average that is written to a checkpoint
+            while the steps go on; none on a GPU, since the copy is in the host's memory.
         copies: Two copies of the weights: the best so far, and a better one or the file while it is written. With a
             moving average, a third one: the weights themselves while the average is evaluated. With
             ``train.task_snapshots`` two more for each task: those kept, and as they are written.
@@ -47,6 +49,7 @@ class Footprint:
     gradients: int
     state: int
     average: int
+    staged: int
     copies: int
     reader: int
     step: int
@@ -56,7 +59,8 @@ class Footprint:
     @property
     def memory(self) -> int:
         """Bytes of everything in memory at the same time."""
-        return self.weights + self.gradients + self.state + self.average + self.copies + self.reader + self.step
+        trained = self.weights + self.gradients + self.state + self.average
+        return trained + self.staged + self.copies + self.reader + self.step
 
     @classmethod
     def on_ranks(
@@ -77,7 +81,7 @@ class Footprint:
         bare = cls.of(config, prepared, [replace(table, rows=0) for table in tables])
         shares = {
             name: here * getattr(bare, name) + math.ceil((getattr(whole, name) - getattr(bare, name)) * here / ranks)
-            for name in ("weights", "gradients", "state", "average")
+            for name in ("weights", "gradients", "state", "average", "staged")
         }
         snapshots = whole.copies - 2 * whole.weights - whole.average
         copies = shares["weights"] + shares["average"] + whole.weights + snapshots
@@ -96,12 +100,14 @@ class Footprint:
         held = {name: min(int(split["rows"]), WINDOW) for name, split in prepared.manifest["splits"].items()}
         average = weights if config.train.ema else 0
         snapshots = len(config.tasks) * weights if config.train.task_snapshots else 0
+        is_staged = config.train.async_checkpoints and not config.train.device.startswith("cuda")
         windows = sum(held.values()) + 3 * held["train"]  # training: two more than the one kept, and a frame
         return cls(
             weights=weights,
             gradients=gradients,
             state=state,
             average=average,
+            staged=weights + state + average if is_staged else 0,
             copies=2 * weights + average + 2 * snapshots,
             reader=math.ceil(_NUMBER * windows * sum(entries.values())),
             step=_step_bytes(config, model),

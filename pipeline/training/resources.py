@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from features.encoder import Table
@@ -130,6 +130,7 @@ class ResourceCheck:
     def _parts(self) -> str:
         parts = {"weights": self.run.weights, "gradients": self.run.gradients, "optimizer": self.run.state}
         parts |= {"average": self.run.average} if self.run.average else {}
+        parts |= {"copy for checkpoints": self.run.staged} if self.run.staged else {}
         parts |= {"copies of the weights": self.run.copies, "batches": self.run.reader + self.run.step}
         return "each: " + ", ".join(f"{name} {size(number)}" for name, number in parts.items())
 
@@ -140,6 +141,9 @@ class ResourceCheck:
             for name, needed in self.others.items()
             if needed < self.memory
         ]
+        if self.run.staged:
+            waiting = _needed(replace(self.run, staged=0), self.concurrency)
+            ways.append(f"`train.async_checkpoints = false` ({size(waiting)}), by which a run waits for checkpoints")
         if self.concurrency > 1:
             ways.append(f"fewer `compare.workers` ({size(_needed(self.run, 1))} with 1)")
         return "what helps: " + "; ".join(ways)

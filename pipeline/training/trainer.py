@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -88,12 +88,15 @@ class Trainer:
         sampling: The share of the training rows without a positive label that are in the batches.
         task_epochs: Each task's best epoch, and the tasks that stop there.
         group: The ranks that train together. All have the same losses and metrics, and stop at the same step.
-        interruptions: The signals that this process has heard while it trains.
+        is_told: Returns whether this process has been told to end: by a signal, or by a checkpoint that failed.
         step: Number of steps done.
         present: The unfinished epoch.
         history: The finished epochs.
         best: The weights after the best finished epoch; empty before the first.
     """
+
+    # Entries of the state whose tensors are replaced by others, and never changed.
+    UNCHANGED: ClassVar[tuple[str, ...]] = ("best", "task_weights")
 
     config: TrainConfig
     tasks: list[str]
@@ -110,7 +113,7 @@ class Trainer:
     sampling: NegativeSampling
     task_epochs: TaskEpochs
     group: Group = Alone()
-    interruptions: Sequence[int] = ()
+    is_told: Callable[[], bool] = lambda: False
     step: int = 0
     history: list[Epoch] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
@@ -119,11 +122,11 @@ class Trainer:
 
     @property
     def is_interrupted(self) -> bool:
-        """Whether a signal told this process to end; among ranks, whether all of them know of one that any has heard.
+        """Whether this process has been told to end; among ranks, whether all of them know that any has been told.
 
         Ranks tell each other at the beginning of a step and after a batch of an evaluation.
         """
-        return self._heard if self.group.size > 1 else bool(self.interruptions)
+        return self._heard if self.group.size > 1 else self.is_told()
 
     @property
     def best_epoch(self) -> Epoch:
@@ -244,7 +247,7 @@ class Trainer:
                 logits_BT = self._logits(batch)
             lost = bool(logits_BT.isnan().any())
             if self.group.size > 1:
-                lost, self._heard = self._anywhere(lost, bool(self.interruptions))
+                lost, self._heard = self._anywhere(lost, self.is_told())
             if lost:
                 raise _diverged(self.step)
             yield logits_BT, batch
@@ -263,7 +266,7 @@ class Trainer:
         """
         self.average.put_back()
         self._look_at_losses()
-        lost = sum(not bool(parameter.isfinite().all()) for parameter in self.model.parameters())
+        lost = sum(not _is_finite(parameter) for parameter in self.model.parameters())
         if total(lost, self.group, self.device):
             raise _diverged(self.step)
         state = {name: getattr(self, name).state_dict() for name in ("model", "optimizer", "schedule", "average")}
@@ -351,7 +354,7 @@ class Trainer:
         self.regularisation.prepare(self.step)
         weight_BT = label_weights(batch.labels_BT, self.sampling.weights(batch.labels_BT, batch.weight_BT))
         entries_F = batch.bags.entries(len(self.model.shared_layout.widths)) if self.group.size > 1 else ()
-        header = BatchHeader.of(weight_BT, entries_F, len(self.interruptions), self.group)
+        header = BatchHeader.of(weight_BT, entries_F, self.is_told(), self.group)
         self._heard, share_BT = header.interrupted, self.weight_T * shares_of(weight_BT, header.total_T)
         bags = replace(batch.bags, most_rows=header.most_rows, most_entries_F=header.most_entries_F)
         self.average.before(bags)
@@ -391,6 +394,11 @@ class Trainer:
 def generator_seed(seed: int, rank: int) -> int:
     """The seed of a rank's generator for dropout; on the first rank it is the run's seed."""
     return seed + (rank << 32)
+
+
+def _is_finite(values: Tensor) -> bool:
+    # The ends of their range: `isfinite` of each would write as many truth values, and takes 35 times as long.
+    return not values.numel() or bool(torch.stack(torch.aminmax(values.detach())).isfinite().all())
 
 
 def _diverged(step: int) -> DivergedError:

@@ -19,6 +19,7 @@ from pipeline.runtime.allocator import keep_freed_memory
 from pipeline.runtime.signals import uninterrupted
 from pipeline.training.build import EVALUATION_BATCH, device_of, trainer_of
 from pipeline.training.checkpoint import Checkpoints
+from pipeline.training.checkpoint_writer import CheckpointWriter, checkpoint_writer
 from pipeline.training.distributed import once
 from pipeline.training.trainer import Calibrators, Trainer, generator_seed
 
@@ -52,7 +53,8 @@ def train(
 
     Raises:
         InputError: If losses or outputs are no longer finite, the device is missing, ranks would share tables that are
-            not fused, or a checkpoint is of another run or cannot be written. The last whole checkpoint is kept then.
+            not fused, or a checkpoint is of another run or cannot be written. The last whole checkpoint is kept then. A
+            checkpoint that is written behind the steps ends the run at the step after its failure.
     """
     torch.set_num_threads(config.train.threads)
     keep_freed_memory()
@@ -73,12 +75,13 @@ def train(
         for epoch in trainer.history:
             on_epoch(epoch)
         with uninterrupted(patient=True) as interruptions:
-            trainer.interruptions = interruptions
-            hook = _CheckpointHook(trainer, checkpoints)
-            while not trainer.is_over:
-                on_epoch(trainer.epoch(hook.on_step))
-                hook.end_of_epoch()
-            run = _finished(trainer, config, prepared, hook.on_step)
+            with checkpoint_writer(checkpoints, behind=config.train.async_checkpoints) as writer:
+                trainer.is_told = lambda: bool(interruptions) or writer.failure is not None
+                hook = _CheckpointHook(trainer, writer)
+                while not trainer.is_over:
+                    on_epoch(trainer.epoch(hook.on_step))
+                    hook.end_of_epoch()
+                run = _finished(trainer, config, prepared, hook.on_step)
             checkpoints.remove()
         return run
 
@@ -93,26 +96,27 @@ def remove_checkpoints(config: RunConfig, prepared: Prepared) -> None:
 
 @dataclass
 class _CheckpointHook:
-    """Saves a trainer at intervals, and ends the run after an interruption.
+    """Saves a trainer at intervals, and ends the run after an interruption, or if a checkpoint has failed.
 
     Args:
         trainer: The trainer.
-        checkpoints: The run's checkpoints.
+        writer: Writes the run's checkpoints.
     """
 
     trainer: Trainer
-    checkpoints: Checkpoints
+    writer: CheckpointWriter
 
     def __post_init__(self) -> None:
         self._every, self._saved = self.trainer.config.checkpoint_every, self.trainer.step
 
     def on_step(self) -> None:
         """Save or end if due; called after each step and each batch of an evaluation."""
-        interrupted = self.trainer.is_interrupted
-        if interrupted or (self._every and self.trainer.step % self._every == 0):
+        if self.trainer.is_interrupted:
             self._save()
-        if interrupted:
+            self.writer.wait()
             raise KeyboardInterrupt
+        if self._every and self.trainer.step % self._every == 0:
+            self._save()
 
     def end_of_epoch(self) -> None:
         """Save if due; called after each validation."""
@@ -121,7 +125,7 @@ class _CheckpointHook:
 
     def _save(self) -> None:
         if self.trainer.step != self._saved:
-            self.checkpoints.save(self.trainer.step, self.trainer.state_dict())
+            self.writer.save(self.trainer.step, self.trainer.state_dict(), self.trainer.UNCHANGED)
             self._saved = self.trainer.step
 
 

@@ -108,6 +108,7 @@ def test_what_grows_with_what(few: tuple[RunConfig, Prepared]) -> None:
     more = 1000 * tables[0].width * 4
     assert (two.weights - one.weights, two.state - one.state) == (more, 2 * more)
     assert (two.gradients - one.gradients, two.copies - one.copies, two.disk - one.disk) == (more, 2 * more, more)
+    assert two.staged - one.staged == 3 * more
     assert two.checkpoints - one.checkpoints == 3 * 4 * more  # weights, best weights and two moments, three times
     assert (two.reader, two.step) == (one.reader, one.step)
     batch = config.model_copy(update={"train": config.train.model_copy(update={"batch_size": 256})})
@@ -122,8 +123,15 @@ def test_a_moving_average_is_a_copy_of_the_weights_and_keeps_another_while_it_is
 ) -> None:
     one, two = footprint(*few), footprint(few[0].changed({"train.ema": 0.999}), few[1])
     assert (one.average, two.average) == (0, two.weights)
-    assert (two.memory - one.memory, two.copies - one.copies) == (2 * two.weights, two.weights)
+    assert (two.memory - one.memory, two.copies - one.copies) == (3 * two.weights, two.weights)
+    assert two.staged - one.staged == two.weights
     assert two.checkpoints - one.checkpoints == 3 * two.weights
+
+
+def test_a_copy_of_what_a_step_changes_is_written_while_steps_go_on(few: tuple[RunConfig, Prepared]) -> None:
+    behind, waiting = footprint(*few), footprint(few[0].changed({"train.async_checkpoints": False}), few[1])
+    assert behind.staged == behind.weights + behind.state
+    assert waiting == replace(behind, staged=0)
 
 
 def test_the_largest_tables_are_those_with_most_weights() -> None:
@@ -142,3 +150,4 @@ def test_ranks_of_a_machine_share_the_tables(clicks: RunConfig) -> None:
     assert here.weights == 2 * (alone.weights - of_tables) + of_tables / 4
     assert here.copies == here.weights + alone.weights
     assert here.disk == alone.disk
+    assert here.staged == here.weights + here.state

@@ -65,6 +65,7 @@ def test_the_refusal_explains_itself(checked: Checked) -> None:
         assert part in text
     assert '`train.table_optimizer = "lazy_adam"`' in text
     assert '`train.table_optimizer = "rowwise_adagrad"`' in text
+    assert "`train.async_checkpoints = false`" in text
     assert "fewer `compare.workers`" in text
     tables = checked(None).tables
     assert tables[0].rows > 10_000
@@ -77,6 +78,9 @@ def test_nothing_is_proposed_that_does_not_help(checked: Checked) -> None:
         checked(1000, 1 << 40, 1, "train.table_optimizer=sgd").check()
     assert "table_optimizer" not in str(error.value)
     assert "compare.workers" not in str(error.value)
+    with pytest.raises(InputError) as error:
+        checked(1000, 1 << 40, 1, "train.async_checkpoints=false").check()
+    assert "async_checkpoints" not in str(error.value)
 
 
 def test_workers_multiply_what_runs_hold_and_the_disk_is_for_all(checked: Checked) -> None:
