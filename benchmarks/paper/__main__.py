@@ -4,8 +4,8 @@ A run takes a quarter to half an hour of a core. Each finished run leaves a smal
 records, docs/results/census-paper, which is committed: a run with such a file is done, also in a clone without `runs/`.
 A file of another config, of other data or of another format of runs does not count, and is named with what differs.
 Seed 0 of the six systems whose seeds are repeated comes first, then seed 0 of the others, then the other seeds of the
-six. Interrupted, the same command goes on from the last checkpoint. It ends with the tables of docs/results-census.md;
-`--table` prints those of the records that are there, and trains nothing.
+six. Interrupted, the same command goes on from the last checkpoint. After each run it writes the tables of all finished
+ones beside their files, tables.md; `--table` prints them and trains nothing.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pipeline.comparison.comparison import plan_networks
 from pipeline.config.run import RunConfig
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
+from pipeline.files.atomic import atomic
 from pipeline.runs.plan import PlannedRun
 from pipeline.runs.run import Epoch, Run
 from pipeline.runtime.signals import INTERRUPTED
@@ -30,6 +31,7 @@ from pipeline.training.resolve import load_config
 from pipeline.training.runner import find_or_train
 
 REPEATED = ("uniform", "single-task", "gradops(alpha=-1.0)", "pcgrad", "gradops(alpha=0.0)", "gradops(alpha=-3.0)")
+TABLES = "tables.md"
 PAPER = Path(__file__).parents[2] / "tests" / "data" / "gradops_table1_census.csv"
 
 
@@ -61,42 +63,50 @@ class Lines:
         say(f"{planned.label}: {how}, test AUC {aucs}")
 
 
-def collect(config: RunConfig, prepared: Prepared, folder: Path, *, trained: bool) -> list[Record]:
-    """The records of the planned runs.
+def finished(config: RunConfig, prepared: Prepared, folder: Path) -> list[Record]:
+    """The records of the planned runs that are there; a record of another run of the same name is named.
 
-    Args:
-        config: The comparison.
-        prepared: Its data.
-        folder: The folder of the records.
-        trained: Whether a run without a record is found or trained, and its record written; else it is left out.
+    Raises:
+        InputError: If a record is damaged.
+    """
+    records = []
+    for planned in plan(config):
+        if (record := find_record(folder, planned, prepared)) is not None:
+            records.append(record)
+        else:
+            for sentence in others(folder, planned, prepared):
+                say(sentence)
+    return records
+
+
+def train_missing(config: RunConfig, prepared: Prepared, folder: Path) -> None:
+    """Find or train every planned run without a record, and write its record and the tables.
 
     Raises:
         InputError: If a record is damaged, or as :func:`pipeline.training.training.train`.
     """
-    records = []
     for planned in plan(config):
-        record = find_record(folder, planned, prepared)
-        if record is None:
-            for sentence in others(folder, planned, prepared):
-                say(sentence)
-            if not trained:
-                continue
+        if find_record(folder, planned, prepared) is None:
             (run,) = find_or_train([planned], prepared, [Lines()], workers=1)
-            record = Record.of(planned, run, prepared)
-            say(f"wrote {record.save(folder)}")
-        records.append(record)
-    return records
+            say(f"wrote {Record.of(planned, run, prepared).save(folder)}")
+            write_tables(config, finished(config, prepared, folder), folder)
+
+
+def write_tables(config: RunConfig, records: Sequence[Record], folder: Path) -> None:
+    """Write the tables beside the records."""
+    with atomic(folder / TABLES) as draft:
+        draft.write_text("\n".join([f"# {config.name}", "", *tables(config, records)]) + "\n")
 
 
 def tables(config: RunConfig, records: Sequence[Record]) -> list[str]:
     """The tables as Markdown, then the runs that are missing."""
     planned = plan(config)
     systems = list(dict.fromkeys(str(p.system) for p in plan_networks(config)))
-    finished = Finished.of(config.tasks, systems, records)
+    found = Finished.of(config.tasks, systems, records)
     paper = papers_rows(PAPER) if config.name == "census-paper" else {}
     done = {record.label for record in records}
     missing = [p.label for p in planned if p.label not in done]
-    lines = [*one_seed(finished, config.train.seed, paper), "", *over_seeds(finished), ""]
+    lines = [*one_seed(found, config.train.seed, paper), "", *over_seeds(found), ""]
     versions = sorted({", ".join(f"{p} {v}" for p, v in record.versions.items()) for record in records})
     hours = sum(record.seconds for record in records) / 3600
     lines += [f"{len(records)} of {len(planned)} runs, {hours:.1f} hours of training. {'; '.join(versions)}"]
@@ -118,14 +128,13 @@ def main() -> None:
     arguments = parser.parse_args()
     config = load_config(arguments.config, arguments.set)
     prepared, folder = prepare(config), arguments.folder or Path("docs/results") / config.name
-    if arguments.table:
-        records = collect(config, prepared, folder, trained=False)
-    else:
+    if not arguments.table:
         try:
             with locked(config):
-                records = collect(config, prepared, folder, trained=True)
+                train_missing(config, prepared, folder)
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
+    records = finished(config, prepared, folder)
     print("\n".join(tables(config, records)))
 
 

@@ -1,4 +1,4 @@
-"""The tables of docs/results-census.md under the paper's protocol, from the records of finished runs."""
+"""Tables under the paper's protocol, from the records of finished runs."""
 
 from __future__ import annotations
 
@@ -26,10 +26,12 @@ class Finished:
     Args:
         tasks: The tasks, in order.
         aucs: System to seed to its AUC of each task; only seeds of which every task is finished.
+        begun: The same of the seeds of which some task is missing.
     """
 
     tasks: Sequence[str]
     aucs: Mapping[str, Mapping[int, Aucs]]
+    begun: Mapping[str, Mapping[int, Aucs]]
 
     @classmethod
     def of(cls, tasks: Sequence[str], systems: Sequence[str], records: Sequence[Record]) -> Finished:
@@ -38,8 +40,12 @@ class Finished:
         for record in records:
             values = {task: metrics["auc"] for task, metrics in record.test.items()}
             found[record.system].setdefault(record.seed, {}).update(values)
-        whole = {s: {k: v for k, v in seeds.items() if len(v) == len(tasks)} for s, seeds in found.items()}
-        return cls(tasks, {system: dict(sorted(seeds.items())) for system, seeds in whole.items() if seeds})
+
+        def where(is_whole: bool) -> dict[str, dict[int, dict[str, float]]]:
+            chosen = {s: [k for k in sorted(v) if (len(v[k]) == len(tasks)) == is_whole] for s, v in found.items()}
+            return {system: {k: found[system][k] for k in seeds} for system, seeds in chosen.items() if seeds}
+
+        return cls(tasks, where(True), where(False))
 
     def common(self, system: str, baseline: str) -> list[int]:
         """The seeds that both systems have."""
@@ -65,6 +71,9 @@ def one_seed(finished: Finished, seed: int, paper: Mapping[str, Sequence[str]]) 
     for system, auc in aucs.items():
         drop = f"{delta_m_pct(auc, single):+.3f}" if single else "-"
         cells = [*(f"{auc[task]:.4f}" for task in finished.tasks), drop, f"{ranks[system]:.2f}"]
+        yield _row([f"`{system}`", *cells, *paper.get(system, [""] * len(beside))])
+    for system, some in ((system, seeds[seed]) for system, seeds in finished.begun.items() if seed in seeds):
+        cells = [*(f"{some[task]:.4f}" if task in some else "-" for task in finished.tasks), "-", "-"]
         yield _row([f"`{system}`", *cells, *paper.get(system, [""] * len(beside))])
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.paper.__main__ import collect, plan, tables
+from benchmarks.paper.__main__ import TABLES, finished, plan, tables, train_missing
 from benchmarks.paper.record import Record, find_record
-from benchmarks.paper.table import Finished, interval, papers_rows
+from benchmarks.paper.table import Finished, interval, one_seed, papers_rows
 from features.errors import InputError
 from pipeline.config.run import RunConfig
 from pipeline.data.prepare import prepare
@@ -25,7 +25,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunConfig, Prepa
     folder = tmp_path_factory.mktemp("paper")
     config = debug_config(folder, 'compare.methods=["uniform","mgda_ub"]', "compare.seeds=2", "train.epochs=1")
     prepared = prepare(config)
-    collect(config, prepared, folder / "records", trained=True)
+    train_missing(config, prepared, folder / "records")
     shutil.rmtree(config.runs)
     return config, prepared, folder / "records"
 
@@ -34,7 +34,8 @@ def test_runs_with_a_record_are_done_where_their_weights_are_not(
     recorded: tuple[RunConfig, Prepared, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     config, prepared, folder = recorded
-    records = collect(config, prepared, folder, trained=True)
+    train_missing(config, prepared, folder)
+    records = finished(config, prepared, folder)
     assert not config.runs.exists(), "something was trained"
     assert not capsys.readouterr().err
     tasks = len(config.tasks)
@@ -43,6 +44,7 @@ def test_runs_with_a_record_are_done_where_their_weights_are_not(
     lines = tables(config, records)
     assert any(line.startswith("| `mgda_ub` |") for line in lines)
     assert lines[-1].startswith(f"{len(records)} of {len(records)} runs")
+    assert (folder / TABLES).read_text().splitlines()[2:] == lines
 
 
 def test_a_record_of_another_config_does_not_count_and_is_named(
@@ -50,7 +52,7 @@ def test_a_record_of_another_config_does_not_count_and_is_named(
 ) -> None:
     config, prepared, folder = recorded
     other = config.changed({"train.lr": 0.125})
-    assert not collect(other, prepared, folder, trained=False)
+    assert not finished(other, prepared, folder)
     sentences = capsys.readouterr().err.splitlines()
     assert len(sentences) == len(plan(other))
     assert all(f"does not count: train.lr: {config.train.lr} there, 0.125 here" in sentence for sentence in sentences)
@@ -77,9 +79,14 @@ def test_a_system_counts_at_the_seeds_of_which_all_tasks_are_there() -> None:
         return Record.model_construct(system=system, seed=seed, test=test)
 
     records = [of("single-task", 0, a=0.5), of("single-task", 0, b=0.6), of("single-task", 1, a=0.5)]
-    finished = Finished.of(["a", "b"], ["single-task", "uniform"], [*records, of("uniform", 1, a=0.7, b=0.8)])
-    assert finished.aucs == {"single-task": {0: {"a": 0.5, "b": 0.6}}, "uniform": {1: {"a": 0.7, "b": 0.8}}}
-    assert finished.common("uniform", "single-task") == []
+    found = Finished.of(["a", "b"], ["single-task", "uniform"], [*records, of("uniform", 1, a=0.7, b=0.8)])
+    assert found.aucs == {"single-task": {0: {"a": 0.5, "b": 0.6}}, "uniform": {1: {"a": 0.7, "b": 0.8}}}
+    assert found.begun == {"single-task": {1: {"a": 0.5}}}
+    assert found.common("uniform", "single-task") == []
+    assert [*one_seed(found, 1, {})][2:] == [
+        "| `uniform` | 0.7000 | 0.8000 | - | 1.00 |",
+        "| `single-task` | 0.5000 | - | - | - |",
+    ]
 
 
 def test_an_interval_over_seeds_is_students() -> None:
@@ -92,3 +99,12 @@ def test_the_papers_rows_have_our_systems_names() -> None:
     assert {*papers_rows(ROOT / "tests" / "data" / "gradops_table1_census.csv")} == {
         str(p.system) for p in plan(config)
     }
+
+
+def test_the_committed_tables_are_those_of_the_committed_records() -> None:
+    folder, config = ROOT / "docs" / "results" / "census-paper", load_config(ROOT / "configs" / "census-paper.toml")
+    records = {record.label: record for record in map(Record.load, folder.glob("*.json"))}
+    ordered = [records[p.label] for p in plan(config) if p.label in records]
+    assert len(ordered) == len(records)
+    assert len({record.depends_on["data"] for record in ordered}) == 1
+    assert (folder / TABLES).read_text().splitlines()[2:] == tables(config, ordered)
