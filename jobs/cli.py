@@ -34,6 +34,7 @@ COMMANDS = (
     "init",
     "methods",
     "prepare",
+    "plan",
     "train",
     "compare",
     "search",

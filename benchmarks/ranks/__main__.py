@@ -8,7 +8,8 @@ a core of its own, are timed:
 - ``exchange``: processor time of gloo's threads, which share the core with it;
 - ``wait``: the rest, in which a rank waits for another one.
 
-``exchange`` and ``wait`` together are what communication exposes. More ranks than cores are counted only: the
+``exchange`` and ``wait`` together are what communication exposes. ``model`` is the step that ``gradops plan`` expects,
+from costs that it measures for itself, and ``off`` its difference. More ranks than cores are counted only: the
 collectives of a step, by kind and by who asks for them, and the bytes that a rank hands in. Times hold on an idle
 machine only.
 """
@@ -32,6 +33,7 @@ from benchmarks.ranks.rank import Work, medians, run
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.sources.clicklog import Options, generate
+from pipeline.training.rank_plan import RankPlan, plan_of
 from pipeline.training.resolve import load_config
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +53,9 @@ def main() -> None:
         counted, timed = sorted(chosen.counted), sorted(chosen.ranks)
         found = {ranks: _on_ranks(ranks, _works(folder, logs, chosen, chosen.steps), folder) for ranks in timed}
         if timed:
-            _print_times(found)
+            _print_times(
+                found, {ranks: _expected(ranks, _works(folder, logs, chosen, 0)) for ranks in timed if ranks > 1}
+            )
         found |= {ranks: _on_ranks(ranks, _works(folder, logs, chosen, 0), folder) for ranks in counted}
         _print_messages(found)
 
@@ -98,10 +102,15 @@ def _on_ranks(ranks: int, works: Sequence[Work], folder: Path) -> Found:
     return {work.name: [one[work.name] for one in every] for work in works}
 
 
-def _print_times(found: dict[int, Found]) -> None:
+def _expected(ranks: int, works: Sequence[Work]) -> dict[str, RankPlan]:
+    return {work.name: plan_of(work.config, work.prepared, ranks) for work in works}
+
+
+def _print_times(found: dict[int, Found], plans: dict[int, dict[str, RankPlan]]) -> None:
     cores = len(os.sched_getaffinity(0))
     print(f"milliseconds a step, medians, mean of the ranks; {cores} cores")
-    print(f"{'':38}{'ranks':>6}{'rows/s':>10}" + "".join(f"{name:>10}" for name in PARTS) + f"{'times':>8}")
+    headings = (*PARTS, "times", "model", "off")
+    print(f"{'':38}{'ranks':>6}{'rows/s':>10}" + "".join(f"{name:>10}" for name in headings))
     first: dict[str, float] = {}
     for ranks, works in found.items():
         for name, measured in works.items():
@@ -110,7 +119,14 @@ def _print_times(found: dict[int, Found]) -> None:
             speed = 1000 * measured[0]["rows"] / mean["step"]
             times = speed / first.setdefault(name, speed)
             cells = "".join(f"{mean[part]:10.1f}" for part in PARTS)
-            print(f"{name:38}{ranks:6}{speed:10,.0f}{cells}{times:8.2f}", flush=True)
+            model = [1000 * (plan[name].costs.alone if ranks == 1 else plan[name].step) for plan in _of(plans, ranks)]
+            cells += f"{times:10.2f}" + "".join(f"{one:10.1f}{one / mean['step'] - 1:+10.0%}" for one in model)
+            print(f"{name:38}{ranks:6}{speed:10,.0f}{cells}", flush=True)
+
+
+def _of(plans: dict[int, dict[str, RankPlan]], ranks: int) -> list[dict[str, RankPlan]]:
+    """The plans of a number of ranks; any has the costs of one process."""
+    return [*plans.values()][:1] if ranks == 1 else [plans[ranks]]
 
 
 def _print_messages(found: dict[int, Found]) -> None:

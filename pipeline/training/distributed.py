@@ -50,13 +50,20 @@ def rank_group(*, checked: bool = False) -> Iterator[Group]:
     # Each kind of device uses its own library; other data, such as text, goes over gloo.
     backend = "cpu:gloo,cuda:nccl" if dist.is_nccl_available() else "gloo"
     dist.init_process_group(backend, store=PrefixStore(_life(), store), rank=rank, world_size=size)
-    with warnings.catch_warnings():
-        for message in _THEIRS:
-            warnings.filterwarnings("ignore", message)
+    with without_their_warnings():
         try:
             yield Ranks(checked=checked)
         finally:
             dist.destroy_process_group()
+
+
+@contextmanager
+def without_their_warnings() -> Iterator[None]:
+    """Leave out warnings of libraries about libraries while the block runs."""
+    with warnings.catch_warnings():
+        for message in _THEIRS:
+            warnings.filterwarnings("ignore", message)
+        yield
 
 
 def _life() -> str:

@@ -66,7 +66,7 @@ class Footprint:
     def on_ranks(
         cls, config: RunConfig, prepared: Prepared, tables: Sequence[Table], here: int, ranks: int
     ) -> Footprint:
-        """The footprint, as :meth:`of`, of all ranks on one machine, which hold an even share of the tables.
+        """The footprint, as :meth:`of`, of all ranks on one machine: copied tables, and an even share of the others.
 
         Args:
             config: The run.
@@ -78,14 +78,17 @@ class Footprint:
         whole = cls.of(config, prepared, tables)
         if ranks == 1:
             return whole
-        bare = cls.of(config, prepared, [replace(table, rows=0) for table in tables])
+        kinds = config.sharding.plan().kinds_of(tables, ranks)
+        copied = [table if kinds[table.name] == "data_parallel" else replace(table, rows=0) for table in tables]
+        share = config.train.model_copy(update={"batch_size": math.ceil(config.train.batch_size / ranks)})
+        bare = cls.of(config.model_copy(update={"train": share}), prepared, copied)
         shares = {
             name: here * getattr(bare, name) + math.ceil((getattr(whole, name) - getattr(bare, name)) * here / ranks)
             for name in ("weights", "gradients", "state", "average", "staged")
         }
         snapshots = whole.copies - 2 * whole.weights - whole.average
         copies = shares["weights"] + shares["average"] + whole.weights + snapshots
-        return replace(whole, **shares, copies=copies, reader=here * whole.reader, step=here * whole.step)
+        return replace(whole, **shares, copies=copies, reader=here * whole.reader, step=here * bare.step)
 
     @classmethod
     def of(cls, config: RunConfig, prepared: Prepared, tables: Sequence[Table]) -> Footprint:

@@ -160,8 +160,7 @@ class Trainer:
         self.model.train()
         present, started = self.present, time.perf_counter() - self.present.seconds
         for batch in self._left():
-            read = replace(batch, bags=self.ids.dropped(batch.bags, self.step))
-            self._step_on(read.to(self.device))
+            self.take_step(batch)
             present.steps += 1
             present.seconds = time.perf_counter() - started
             on_step()
@@ -328,6 +327,11 @@ class Trainer:
         batch = replace(batch, bags=self.ids.known(batch.bags)).to(self.device)
         logits: Tensor = self.model(batch.bags, batch.value_BV)
         return logits
+
+    def take_step(self, batch: Batch) -> None:
+        """Take one step on this process's rows of a batch; all ranks take part."""
+        read = replace(batch, bags=self.ids.dropped(batch.bags, self.step))
+        self._step_on(read.to(self.device))
 
     def _step_on(self, batch: Batch) -> None:
         """Take one step, then look at the losses of the step before it."""

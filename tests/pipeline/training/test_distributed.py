@@ -36,6 +36,7 @@ from pipeline.runs.run import PLACEMENT, WEIGHTS, Run, architecture_of, checkpoi
 from pipeline.training import trainer
 from pipeline.training.build import build_model
 from pipeline.training.distributed import rank_group
+from pipeline.training.rank_plan import shape_of
 from pipeline.training.training import train
 from tests.conftest import ROLES, ROOT, debug_config
 from tests.pipeline.training.stopping import KilledError, assert_same, at_step, interrupt, kill, newest_step
@@ -283,6 +284,19 @@ def test_a_step_of_ranks_takes_two_all_reduces_at_most(lived: Path, few: Few, ra
         assert {library for library, _ in theirs} == {"torchrec"}
         assert "all-to-all" in {name for _, name in theirs}
         assert "all-reduce" not in {name for _, name in theirs}
+
+
+@pytest.mark.parametrize("method", COUNTED)
+def test_a_plan_knows_what_ranks_say(lived: Path, few: Few, method: str) -> None:
+    """In bytes, of both ranks together; what the batch of a step reads differs a little from that of the first one."""
+    config = config_in(lived / "counted", few, f"train.method={method}")
+    planned = shape_of(config, few[1], 2).exchanges()
+    found = [
+        one for rank in (0, 1) for one in json.loads((lived / "counted" / f"counted-{rank}.json").read_text())[method]
+    ]
+    for kind in {one["name"] for one in found}:
+        wanted = sum(one["bytes"] for one in found if one["name"] == kind)
+        assert sum(2 * one.bytes for one in planned if one.kind == kind) == pytest.approx(wanted, rel=0.05), kind
 
 
 def described(one: dict[str, Any]) -> tuple[str, list[str], int]:

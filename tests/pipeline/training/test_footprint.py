@@ -24,6 +24,7 @@ from pipeline.runs.run import architecture_of
 from pipeline.training.build import build_model, embedding_of
 from pipeline.training.footprint import Footprint, largest, table_bytes
 from pipeline.training.optimizers import optimizer_of
+from pipeline.training.resolve import changed_config
 from pipeline.training.training import train
 from tests.conftest import debug_config
 from tests.models import networks
@@ -146,8 +147,12 @@ def test_ranks_of_a_machine_share_the_tables(clicks: RunConfig) -> None:
     alone = Footprint.on_ranks(clicks, prepared, tables, 1, 1)
     assert alone == footprint(clicks, prepared)
     of_tables = sum(map(table_bytes, tables))
-    here = Footprint.on_ranks(clicks, prepared, tables, 2, 8)
+    divided = changed_config(clicks, {"sharding.data_parallel_below": 0})
+    here = Footprint.on_ranks(divided, prepared, tables, 2, 8)
     assert here.weights == 2 * (alone.weights - of_tables) + of_tables / 4
     assert here.copies == here.weights + alone.weights
     assert here.disk == alone.disk
     assert here.staged == here.weights + here.state
+    copied = Footprint.on_ranks(clicks, prepared, tables, 2, 8)
+    assert (copied.weights, copied.state) == (2 * alone.weights, 2 * alone.state)
+    assert copied.step < alone.step, "of a quarter of the rows"
