@@ -19,6 +19,8 @@ from pipeline.runs.run import Run
 REFERENCE = 0.5  # the AUC of chance, on every task
 STATIC = "static weights"
 DRAWS = 500
+# A volume of 20 points of eight tasks takes 20 ms, one of 30 points 260.
+_FEW_TASKS, _FEW_POINTS = 4, 20
 _TASK_WEIGHT = re.compile(r"spec\.tasks\..+\.weight|weights")
 # The methods that leave the tasks' weights as the config has them.
 _PLAIN = {"uniform", "static"}
@@ -34,7 +36,7 @@ class Front:
         labels: Its Pareto-optimal points by validation AUC, among its own points.
         undominated: Number of those that no point of another family's front dominates, by test AUC.
         hypervolume: Volume of test AUC between :data:`REFERENCE` and the front.
-        low: Lower end of its interval; None where runs of a front are on another machine.
+        low: Lower end of its interval; None where there is none, for a reason that :attr:`Fronts.note` says.
         high: Upper end.
     """
 
@@ -72,8 +74,8 @@ class Fronts:
 
     Args:
         fronts: One a family, in the order of the trials.
-        differences: Those of every two families; empty where runs of a front are on another machine.
-        note: A sentence that says how the figures are made.
+        differences: Those of every two families; empty where there are no intervals.
+        note: Sentences that say how the figures are made.
     """
 
     fronts: list[Front]
@@ -118,12 +120,13 @@ def compare_fronts(
         return None
     test = {family: [[point.test[task] for task in tasks] for point in found] for family, found in by_family.items()}
     volumes = {family: _volume(front) for family, front in test.items()}
-    drawn = _drawn(by_family, tasks, rows, runs_of)
-    counts = {family: sum(p.state == "complete" and family_of(p) == family for p in points) for family in by_family}
+    runs = {point.label: runs_of(point) for found in by_family.values() for point in found}
+    missing = _missing(by_family, len(tasks), runs)
+    drawn = {} if missing else _drawn(by_family, tasks, rows, runs)
     fronts = [
         Front(
             family,
-            counts[family],
+            sum(family_of(point) == family for point in points if point.state == "complete"),
             [point.label for point in found],
             sum(not _is_beaten(point, family, test) for point in test[family]),
             volumes[family],
@@ -131,12 +134,16 @@ def compare_fronts(
         )
         for family, found in by_family.items()
     ]
-    differences = [
+    return Fronts(fronts, _differences(volumes, drawn), _note(missing))
+
+
+def _differences(volumes: Mapping[str, float], drawn: Mapping[str, Floats]) -> list[FrontDifference]:
+    """The differences of every two families that have drawn fronts."""
+    return [
         FrontDifference(one, other, delta, *_interval(delta, drawn[one] - drawn[other]))
-        for one, other in combinations(by_family if drawn else (), 2)
+        for one, other in combinations(drawn, 2)
         for delta in [volumes[one] - volumes[other]]
     ]
-    return Fronts(fronts, differences, _note(bool(drawn)))
 
 
 def _optimal(points: Sequence[Point]) -> list[Point]:
@@ -152,17 +159,22 @@ def _volume(front: Sequence[Sequence[float]]) -> float:
     return hypervolume(front, [REFERENCE] * len(front[0]))
 
 
-def _drawn(
-    fronts: Mapping[str, Sequence[Point]],
-    tasks: Sequence[str],
-    rows: TestRows,
-    runs_of: Callable[[Point], list[Run]],
-) -> dict[str, Floats]:
-    """Family to the hypervolumes of its drawn fronts; empty where a run is missing."""
-    shown = [point for found in fronts.values() for point in found]
-    runs = {point.label: runs_of(point) for point in shown}
+def _missing(fronts: Mapping[str, Sequence[Point]], tasks: int, runs: Mapping[str, Sequence[Run]]) -> str:
+    """The reason why there are no intervals; empty if there are."""
     if not all(runs.values()):
-        return {}
+        return "runs of a front are on another machine"
+    if tasks > _FEW_TASKS and max(map(len, fronts.values())) > _FEW_POINTS:
+        return (
+            f"a front has more than {_FEW_POINTS} points of more than {_FEW_TASKS} tasks, too many for {DRAWS} volumes"
+        )
+    return ""
+
+
+def _drawn(
+    fronts: Mapping[str, Sequence[Point]], tasks: Sequence[str], rows: TestRows, runs: Mapping[str, Sequence[Run]]
+) -> dict[str, Floats]:
+    """Family to the hypervolumes of its drawn fronts."""
+    shown = [point for found in fronts.values() for point in found]
     seeds = sorted({run.seed for found in runs.values() for run in found})
     estimate = Estimate.of(rows.labels(tasks), scores_by_seed(tasks, rows, runs, seeds), rows.unit_N, rows.share)
     found = np.array([[point.test[task] for task in tasks] for point in shown])
@@ -188,12 +200,12 @@ def _interval(figure: float, draw_D: Floats) -> Iterator[float]:
     yield from (2 * figure - float(end) for end in np.quantile(draw_D, [1 - tail, tail]))
 
 
-def _note(has_intervals: bool) -> str:
+def _note(missing: str) -> str:
     found = (
         f"Hypervolume: of test AUC above {REFERENCE} on every task, below the points that are Pareto-optimal in their "
         "family by validation AUC. Undominated: those that no point of another family's front dominates, by test AUC"
     )
-    if not has_intervals:
-        return f"{found}. No intervals: runs of a front are on another machine."
+    if missing:
+        return f"{found}. No intervals: {missing}."
     level = f"{LEVEL * 100:.0f} % intervals by bootstrap over test rows"
     return f"{found}. {level}; they cover these models only, not retraining."

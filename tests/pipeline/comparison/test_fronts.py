@@ -77,6 +77,21 @@ def test_validation_chooses_a_front_and_test_measures_it() -> None:
     assert "another machine" in found.note
 
 
+def test_volumes_that_take_too_long_have_no_intervals() -> None:
+    tasks = list("abcde")
+
+    def on_a_plane(trial: int, method: str) -> Point:
+        aucs = {task: 0.6 + 0.01 * ((trial * (place + 3)) % 23) for place, task in enumerate("abcd")}
+        aucs["e"] = 3.4 - sum(aucs.values())
+        return Point(trial, method, {}, val=aucs, test=aucs)
+
+    points = [on_a_plane(trial, "mgda") for trial in range(22)] + [on_a_plane(1, "pcgrad")]
+    found = compare_fronts(points, tasks, cast("TestRows", None), lambda _: [run(tasks)])
+    assert found is not None
+    assert (len(found.fronts[0].labels), found.fronts[0].low) == (22, None)
+    assert "more than 20 points of more than 4 tasks" in found.note
+
+
 def test_one_family_is_compared_with_nothing() -> None:
     points = [point(0, "mgda", (0.7, 0.6), (0.7, 0.6)), Point(None, "uniform", {})]
     assert compare_fronts(points, TASKS, cast("TestRows", None), none) is None
