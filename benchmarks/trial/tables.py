@@ -66,6 +66,17 @@ def chosen_points(plan: Plan, dataset: Dataset, seeds: Sequence[int] = SEEDS) ->
         yield _row(["the truth itself", *cells, f"{top_ST.mean():.4f}", "", "", "", "100 %"])
 
 
+def cosines(plan: Plan, dataset: Dataset) -> Iterator[str]:
+    """A sentence on the cosines of the tasks' gradients at the shared parameters, under uniform scaling."""
+    found = [r.cosines for runs in plan.seeded(dataset, f.UNIFORM, SEEDS).values() for r in runs if r.cosines]
+    if found:
+        mean_P = np.mean(found, axis=0) / 100
+        pairs = f"{int((mean_P < 0).sum())} of {len(mean_P)} pairs are below 0"
+        yield f"Cosines of the tasks' gradients under `uniform`, mean over steps and {len(found)} seeds: from "
+        yield f"{mean_P.min():+.2f} to {mean_P.max():+.2f}; {pairs}."
+        yield ""
+
+
 def all_trials(plan: Plan, dataset: Dataset) -> Iterator[str]:
     """The table of the trials: fronts, the best of the first ones, and what they cost."""
     trials = {family.name: trials_of(plan, dataset, family) for family in f.FAMILIES.values()}
@@ -182,7 +193,7 @@ def page(plan: Plan) -> Iterator[str]:
     yield ""
     for dataset in DATASETS.values():
         if lines := list(tables(plan, dataset)):
-            yield from [f"### `{dataset.name}`", "", *lines]
+            yield from [f"### `{dataset.name}`", "", *cosines(plan, dataset), *lines]
             if (DOCUMENT.parent / "figures" / f"trial-{dataset.name}.svg").exists():
                 yield from [f"![Fronts on {dataset.name}](figures/trial-{dataset.name}.svg)", ""]
     yield from ["## Missing", "", *(list(missing(plan)) or ["Nothing."])]
