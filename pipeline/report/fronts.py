@@ -33,14 +33,15 @@ def table(result: Result) -> Table | None:
     if found is None:
         return None
     rows = [
-        [f.family, f"{f.points}", f"{len(f.labels)}", f"{f.undominated}", _figure(f.hypervolume, f.low, f.high)]
+        [f.family, _figure(f.hypervolume, f.low, f.high), f"{f.undominated}", f"{len(f.labels)}", f"{f.points}"]
         for f in found.fronts
     ]
     rows += [
-        [f"{d.family} less {d.against}", "", "", "", _figure(d.delta, d.low, d.high, sign="+")]
+        [f"{d.family} less {d.against}", _figure(d.delta, d.low, d.high, sign="+"), "", "", ""]
         for d in found.differences
     ]
-    return Table("Hypervolumes", found.note, ["family", "points", "on its front", "undominated", "hypervolume"], rows)
+    # The figure that is read first stands first: on a phone the table is moved to see the last ones.
+    return Table("Hypervolumes", found.note, ["family", "hypervolume", "undominated", "on its front", "points"], rows)
 
 
 def _pair(result: Result, families: Sequence[Front], x: str, y: str) -> go.Figure:
@@ -54,7 +55,7 @@ def _pair(result: Result, families: Sequence[Front], x: str, y: str) -> go.Figur
                 y=[getattr(point, split)[y] for point in points],
                 hovertext=[hover(point) for point in points],
                 hoverinfo="text",
-                name=escape(f"{front.family}, {front.hypervolume:.4f}"),
+                name=escape(f"{front.family}, {front.hypervolume:.5f}"),
                 legendgroup=front.family,
                 mode="markers",
                 marker={
