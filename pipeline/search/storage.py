@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -16,7 +18,7 @@ from filelock import FileLock, Timeout
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from features.errors import InputError
@@ -27,6 +29,7 @@ from pipeline.search.journal import folder_of, journal_of, open_journal, study_o
 # Errors of a database that cannot be reached.
 AWAY = (SQLAlchemyError, StorageInternalError)
 _PATIENCE = 30  # seconds that a proxy has to answer
+_TRIES = 5  # seconds, one each, in which another machine's tables may come to be
 
 
 class Watch(Protocol):
@@ -54,13 +57,24 @@ def open_storage(config: RunConfig) -> tuple[BaseStorage, Watch]:
         try:
             if url.startswith("grpc://"):
                 return _proxy(url), Leases(folder)
-            # Without a pool, no connection stays open while a run trains, which can take hours.
-            storage = RDBStorage(url, {"poolclass": NullPool}, heartbeat_interval=config.search.heartbeat)
+            storage = _database(url, config.search.heartbeat)
         except (*AWAY, ImportError, ValueError, OSError) as error:
             fix = "check `search.storage` and what is behind it; drivers come with `pip install gradops[storage]`"
             reason = without_passwords(str(error).splitlines()[0])
             raise InputError(f"the study at {without_passwords(url)} cannot be reached ({reason}); {fix}") from None
     return storage, Heartbeats(storage, config.search.heartbeat)
+
+
+def _database(url: str, heartbeat: int) -> RDBStorage:
+    """A database, with the study's tables, which another machine may be making at this moment."""
+    # Without a pool, no connection stays open while a run trains, which can take hours.
+    opened = partial(RDBStorage, url, {"poolclass": NullPool}, heartbeat_interval=heartbeat)
+    for _ in range(_TRIES):
+        try:
+            return opened()
+        except (IntegrityError, ProgrammingError):  # a table, or its type, that was not there a moment ago
+            time.sleep(1)
+    return opened()
 
 
 @contextmanager

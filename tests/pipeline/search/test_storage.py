@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
-from optuna.storages import run_grpc_proxy_server
+from optuna.storages import RDBStorage, run_grpc_proxy_server
 from optuna.trial import TrialState
 from selenium import webdriver
+from sqlalchemy.exc import IntegrityError
 
 from features.errors import InputError
 from pipeline.comparison.point import Point
@@ -20,6 +22,7 @@ from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.report.report import write_report
 from pipeline.report.results import load_result, newest
+from pipeline.search import storage
 from pipeline.search.journal import _KernelLock
 from pipeline.search.storage import Heartbeats, Leases, open_storage, quiet
 from pipeline.search.study import Study
@@ -43,6 +46,23 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 
 def study_in(folder: Path, few: tuple[RunConfig, Prepared], *overrides: str) -> Study:
     return Study(debug_config(folder, "search.trials=2", *overrides), few[1])
+
+
+def test_tables_that_another_machine_is_making_are_waited_for(
+    tmp_path: Path, few: tuple[RunConfig, Prepared], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two commands that begin on an empty database at the same moment, one finds half of them."""
+    made = list[None]()
+
+    def racing(*args: Any, **options: Any) -> RDBStorage:
+        made.append(None)
+        if len(made) == 1:
+            raise IntegrityError("CREATE TYPE studydirection", None, Exception("duplicate key value"))
+        return RDBStorage(*args, **options)
+
+    monkeypatch.setattr(storage, "RDBStorage", racing)
+    study_in(tmp_path, few, f"search.storage=sqlite:///{tmp_path}/study.db")
+    assert len(made) == 2
 
 
 def point(place: int) -> Point:
