@@ -79,11 +79,23 @@ class Family:
         if self.kind == "separate models":
             return "uniform"
         if self.file == "static_power":
-            return format_method(Static(weight=_power(POWER[0] + (POWER[1] - POWER[0]) * drawn[0], rates)))
+            return format_method(Static(weight=_power(self.power(trial), rates)))
         if self.file in _WEIGHTED:
             logs = [_log(u, WEIGHT) for u in drawn[: len(rates)]]
             return format_method(METHODS[self.file](weight=_of_sum(logs)))  # type: ignore[call-arg]
         return _drawn(self.name, drawn)
+
+    def power(self, trial: int) -> float:
+        """The power of a trial of ``static_power``."""
+        return float(POWER[0] + (POWER[1] - POWER[0]) * draws()[trial, _SHARED])
+
+    def described(self, trial: int) -> str:
+        """The options of a trial, for tables; weights of tasks by the trial's number."""
+        if self.file == "static_power":
+            return f"power {self.power(trial):.2f}"
+        if self.file in _WEIGHTED or self.kind == "separate models":
+            return f"trial {trial}"
+        return f"`{_drawn(self.name, draws()[trial, _SHARED:])}`"
 
 
 def _drawn(name: str, drawn: npt.NDArray[np.float64]) -> str:

@@ -71,9 +71,10 @@ def cosines(plan: Plan, dataset: Dataset) -> Iterator[str]:
     found = [r.cosines for runs in plan.seeded(dataset, f.UNIFORM, SEEDS).values() for r in runs if r.cosines]
     if found:
         mean_P = np.mean(found, axis=0) / 100
+        limits = f"from {mean_P.min():+.2f} to {mean_P.max():+.2f}"
         pairs = f"{int((mean_P < 0).sum())} of {len(mean_P)} pairs are below 0"
-        yield f"Cosines of the tasks' gradients under `uniform`, mean over steps and {len(found)} seeds: from "
-        yield f"{mean_P.min():+.2f} to {mean_P.max():+.2f}; {pairs}."
+        over = f"mean over steps and {len(found)} seeds"
+        yield f"Cosines of the tasks' gradients under `uniform`, {over}: {limits}; {pairs}."
         yield ""
 
 
@@ -84,9 +85,9 @@ def all_trials(plan: Plan, dataset: Dataset) -> Iterator[str]:
     if tuned is None or not trials[f.STATIC.name]:
         return
     volumes = {name: Trials.of(dataset, records).bootstrap() for name, records in trials.items() if records}
-    costs = ["failed", "s a trial", "trials for the cost of 20 `static`", "the best of these"]
+    costs = ["failed", "s a trial", "trials for the cost of 20 `static`", "the best of these", "chosen"]
     yield _row(["family", "hypervolume", f"less `{tuned.name}`", *(f"best of {n}" for n in _FIRST), *costs])
-    yield _row(["---"] * (len(_FIRST) + 7))
+    yield _row(["---"] * (len(_FIRST) + 8))
     budget = sum(record.seconds for record in trials[f.STATIC.name])
     hyper = {name: Trials.of(dataset, trials[name]).hypervolume() for name in volumes}
     for name in sorted(volumes, key=lambda name: -hyper[name]):
@@ -102,6 +103,7 @@ def all_trials(plan: Plan, dataset: Dataset) -> Iterator[str]:
                 f"{sum(record.seconds for record in records) / (1 + max(r.trial for r in records)):.1f}",
                 str(paid),
                 _best_of(records, paid),
+                _chosen(plan, dataset, f.FAMILIES[name]),
             ]
         )
 
@@ -163,6 +165,11 @@ def _paid(records: Sequence[Record], budget: float) -> int:
     for record in records:
         by_trial[record.trial] += record.seconds
     return int(np.searchsorted(np.cumsum(by_trial), budget * (1 + 1e-9), side="right"))
+
+
+def _chosen(plan: Plan, dataset: Dataset, family: Family) -> str:
+    """The options of a family's chosen trial, or of each task's."""
+    return ", ".join(family.described(trial) for trial in plan.chosen(dataset, family, len(heads(dataset))))
 
 
 def _less(one: Runs, other: Runs) -> str:
