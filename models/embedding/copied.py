@@ -15,7 +15,7 @@ from torch.nn import functional
 from features.encoder import Table
 from models.embedding.copies import TallTable
 from models.embedding.cut import Bags, sum_by_row
-from models.embedding.gathering import gathered
+from models.embedding.gathering import told_by_all
 
 # Number of weights below which a table's whole gradient is sent: mostly fewer bytes than what a batch has read of it.
 DENSE_BELOW = 10_000
@@ -62,7 +62,7 @@ class CopiedTables:
         return [tall for part in self._parts.values() for tall in part.tall]
 
     def pooled(self, bags: Mapping[int, Bags]) -> dict[int, Tensor]:
-        """Pooled embeddings of the features of each part, by its number.
+        """Pooled embeddings of the features of each part, by its number; with gradients, those of the pass before go.
 
         Args:
             bags: The bags of each part's features, with the sizes of all ranks' batches where gradients are wanted.
@@ -72,6 +72,8 @@ class CopiedTables:
         """
         for number, rows_F in self._rows_F.items():
             _check_ids(bags[number], rows_F)
+        if torch.is_grad_enabled():
+            self.clear()
         return {number: part.pooled(bags[number]) for number, part in self._parts.items()}
 
     def clear(self) -> None:
@@ -88,7 +90,7 @@ class CopiedTables:
         values = [value for one in told.values() for value in one]
         if not values:
             return
-        every_R = [iter(one) for one in gathered(values, self._processes)]
+        every_R = [iter(one) for one in told_by_all(values, self._processes)]
         for number, part in self._parts.items():
             if told[number]:
                 part.take([[next(one) for _ in told[number]] for one in every_R])

@@ -12,7 +12,7 @@ from torch.nn import functional
 _ALIGNED = 8  # bytes: a part of a buffer can be read as a type whose size divides the place where it begins
 
 
-def gathered(values: Sequence[Tensor], processes: dist.ProcessGroup | None) -> list[list[Tensor]]:
+def told_by_all(values: Sequence[Tensor], processes: dist.ProcessGroup | None) -> list[list[Tensor]]:
     """The tensors of each rank, the first rank's first.
 
     Args:

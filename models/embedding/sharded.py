@@ -120,7 +120,8 @@ class ShardedEmbedding(Embedding):
 
     def _sized(self, bags: Bags) -> Bags:
         """The bags with the largest sizes on any rank; ranks ask each other if nobody has told them."""
-        if bags.most_rows is not None or (self._divided is None and not torch.is_grad_enabled()):
+        is_known = bags.most_rows is not None and bags.most_entries_F is not None
+        if is_known or (self._divided is None and not torch.is_grad_enabled()):
             return bags
         features = len(self.layout.widths)
         sizes = [len(bags.lengths_FB) // features, *bags.entries(features)]
@@ -172,8 +173,8 @@ class ShardedEmbedding(Embedding):
         return [*(() if self._divided is None else self._divided.shards()), *self._copies()]
 
     def _copies(self) -> list[Shard]:
-        whole = [(table, tall.of_tables()[table.name]) for tall in self.copied.tall for table in tall.tables]
-        return [Shard(table, 0, 0, weights) for table, weights in whole]
+        whole = {name: weights for tall in self.copied.tall for name, weights in tall.of_tables().items()}
+        return [Shard(self.declared[name], 0, 0, weights) for name, weights in whole.items()]
 
     def spread(self, table: Table, size: torch.Size, part: Tensor | None) -> Tensor:
         """A tensor of a table's size, or with one number a row, put together from the parts of all ranks.

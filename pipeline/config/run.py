@@ -142,13 +142,14 @@ class ShardingConfig(Declared):
     It is no part of a run's identity.
 
     Args:
-        row_wise_from: Number of weights from which a table's rows are divided among all ranks.
+        row_wise_from: Number of weights from which a table's rows are divided among all ranks; by default 4 million of
+            tables that are not copied.
         data_parallel_below: Number of weights below which every rank has a copy of the table; by default 20 million on
-            up to four ranks, and 10,000 on more.
+            up to four ranks, and 10,000 on more, but never beyond ``row_wise_from``.
         kinds: Table name to its kind, whatever its size.
     """
 
-    row_wise_from: Annotated[int, Field(ge=0)] = Sharding.row_wise_from
+    row_wise_from: Annotated[int, Field(ge=0)] | None = None
     data_parallel_below: Annotated[int, Field(ge=0)] | None = None
     kinds: dict[str, Kind] = Field(default_factory=dict)
 

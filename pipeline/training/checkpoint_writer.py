@@ -72,7 +72,7 @@ class CheckpointWriter:
 
 @contextmanager
 def checkpoint_writer(checkpoints: Checkpoints, *, behind: bool) -> Iterator[CheckpointWriter]:
-    """The writer of a run's checkpoints; when the block is left, the last one is written.
+    """The writer of a run's checkpoints; when the block is left, the last one is written, and an unheard error logged.
 
     Args:
         checkpoints: The run's checkpoints.
@@ -81,12 +81,11 @@ def checkpoint_writer(checkpoints: Checkpoints, *, behind: bool) -> Iterator[Che
     if not behind:
         yield CheckpointWriter(checkpoints, None)
         return
-    with apart(checkpoints.group) as group:
+    with apart(checkpoints.group) as group, ThreadPoolExecutor(1, "checkpoint") as pool:
+        writer = CheckpointWriter(replace(checkpoints, group=group), pool)
         try:
-            with ThreadPoolExecutor(1, "checkpoint") as pool:
-                writer = CheckpointWriter(replace(checkpoints, group=group), pool)
-                yield writer
-        except BaseException:
-            if writer.failure is not None:  # another error ended the run before it heard of this one
+            yield writer
+        finally:
+            pool.shutdown()
+            if writer.failure is not None:  # the run ended, finished or not, before it heard of this one
                 _log.warning("%s", writer.failure)
-            raise

@@ -41,13 +41,16 @@ class PackedState:
         """The same state in the CPU's memory, with tensors of its own.
 
         Args:
-            unchanged: Entries of the state whose tensors nobody changes; they are not copied.
+            unchanged: Entries of the state whose tensors nobody changes; those in the CPU's memory are not copied.
             memory: The tensors that the copy before has made, by name, which are written over: new memory takes six
                 times as long. Those of this copy take their places.
         """
         kept = tuple(f"state.{name}." for name in unchanged)
-        changing = {name: tensor for name, tensor in self.tensors.items() if not name.startswith(kept)}
-        copies = {name: _copied(tensor, memory.get(name)) for name, tensor in changing.items()}
+        copies = {
+            name: _copied(tensor, memory.get(name))
+            for name, tensor in self.tensors.items()
+            if not name.startswith(kept) or tensor.device.type != "cpu"
+        }
         memory.clear()
         memory.update(copies)
         return PackedState(self.content, self.tensors | copies)

@@ -43,6 +43,8 @@ def test_size_decides_unless_a_name_does() -> None:
 def test_few_ranks_copy_what_many_divide() -> None:
     table = Table("users", 1_000_000, 16, ("user",))
     assert [Sharding().kind(table, ranks) for ranks in (2, 4, 5)] == ["data_parallel", "data_parallel", "row_wise"]
+    assert Sharding(row_wise_from=16_000_000).kind(table, 2) == "row_wise", "what is to be divided is not copied"
+    assert Sharding(data_parallel_below=20_000_000).kind(table, 5) == "data_parallel"
 
 
 @pytest.mark.parametrize(("rows", "ranks", "kind"), [(4, 4, "row_wise"), (5, 4, "table_wise"), (3, 4, "table_wise")])
