@@ -16,6 +16,7 @@ Floats = npt.NDArray[np.float64]
 Array = npt.NDArray[np.floating]
 
 LEVEL = 0.95
+_ROUNDING = 1e-12  # of sums of float64, far below any difference of AUCs
 DRAWS = 50_000  # the simulated critical value is then off by less than 0.01
 
 
@@ -188,7 +189,11 @@ def spreads(estimate: Estimate, differences: Sequence[Difference]) -> Spreads:
     contrast = contrast_CK[known_C][:, known_K]
     mean, each = (matrix[known_K][:, known_K] for matrix in (estimate.mean_KK, estimate.each_KK))
     delta_SC = estimate.auc_SMT.reshape(seeds, -1)[:, known_K] @ contrast.T
+    delta_SC[np.abs(delta_SC) < _ROUNDING] = 0
     rows_CC = contrast @ mean @ contrast.T
+    # Two systems of equal scores have no covariance but that of rounding, whose correlations would be any number.
+    alike_C = rows_CC.diagonal() <= _ROUNDING * np.einsum("ck,kl,cl->c", *map(np.abs, (contrast, mean, contrast)))
+    rows_CC[alike_C], rows_CC[:, alike_C] = 0, 0
     variance_C, freedom_C = rows_CC.diagonal(), np.full(len(contrast), np.inf)
     if seeds > 1:
         chosen = [d for d, known in zip(differences, known_C, strict=True) if known]
@@ -222,10 +227,13 @@ def _pooled(auc_SMT: Floats, difference: Difference) -> tuple[float, float]:
 def critical_value(covariance_CC: Floats, level: float, draws: int = DRAWS) -> float:
     """The value that the largest absolute of correlated standard normal variables exceeds with probability 1 - level.
 
-    The correlations are those over the rows; a few seeds are not enough to estimate theirs.
+    The correlations are those over the rows; a few seeds are not enough to estimate theirs. A variable without variance
+    exceeds nothing.
     """
-    deviation_C = np.sqrt(covariance_CC.diagonal().clip(min=np.finfo(np.float64).tiny))
-    values, vectors = np.linalg.eigh(covariance_CC / np.outer(deviation_C, deviation_C))
+    varied_C = covariance_CC.diagonal() > 0
+    varied_CC = covariance_CC[varied_C][:, varied_C]
+    deviation_C = np.sqrt(varied_CC.diagonal())
+    values, vectors = np.linalg.eigh(varied_CC / np.outer(deviation_C, deviation_C))
     normal = np.random.default_rng(0).standard_normal((draws, len(values)))
     largest = np.abs(normal @ (vectors * np.sqrt(values.clip(min=0))).T).max(axis=1, initial=0)
     return float(np.quantile(largest, level))

@@ -121,6 +121,24 @@ def test_equal_systems_differ_by_nothing_and_a_single_class_by_nobody_knows() ->
     assert np.isnan(ends[:, 1:]).all()
 
 
+def test_systems_that_are_alike_leave_the_intervals_of_others_as_they_are() -> None:
+    """Three tasks, and two systems whose scores are those of the baseline: `static` is `uniform`, say."""
+    generator = np.random.default_rng(0)
+    labels_NT = (generator.random((400, 3)) < 0.3).astype(np.float64)
+    scores = [labels_NT + generator.normal(0, 1.5, (400, 3)) for _ in range(3)]
+    tasks = (0, 1, 2, None)
+
+    def found(systems: list[Floats]) -> Floats:
+        wanted = [Difference(system, 0, task) for system in range(1, len(systems)) for task in tasks]
+        return intervals(Estimate.of(labels_NT, [np.concatenate(systems, axis=1)]), wanted)
+
+    apart, beside = found(scores), found([*scores, scores[0], scores[0] * 2])
+    assert not beside[:, 8:].any(), "no difference, and no doubt of it"
+    # Drawn anew, since the matrix is another one; the simulated value is off by less than 0.01.
+    assert beside[:, :8] == pytest.approx(apart, abs=2e-3)
+    assert np.isfinite(beside).all()
+
+
 def test_a_system_of_one_model_beside_several_seeds_has_no_variation_of_its_own() -> None:
     generator = np.random.default_rng(5)
     estimate = simulated(generator, np.array([1.0, 1.0, 1.0]), 4, np.array([0.3, 0.3, 0.0]), 2000)
