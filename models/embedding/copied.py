@@ -15,6 +15,7 @@ from torch.nn import functional
 from features.encoder import Table
 from models.embedding.copies import TallTable
 from models.embedding.cut import Bags, sum_by_row
+from models.embedding.fused import fixed_weights
 from models.embedding.gathering import told_by_all
 
 # Number of weights below which a table's whole gradient is sent: mostly fewer bytes than what a batch has read of it.
@@ -114,7 +115,7 @@ class DenseCopies:
 
     def __init__(self, tables: Sequence[Table], device: torch.device) -> None:
         places = [place for place, table in enumerate(tables) for _ in table.features]
-        sizes = [(table.rows, table.width) for table in tables]
+        sizes, self._features = [(table.rows, table.width) for table in tables], len(places)
         self._kernel = DenseKernel(sizes, feature_table_map=places, use_cpu=device.type == "cpu")
         flat = self._kernel.weights.detach().zero_()
         groups = [[*group] for _, group in groupby(tables, key=lambda table: table.width)]
@@ -127,7 +128,7 @@ class DenseCopies:
     def pooled(self, bags: Bags) -> Tensor:
         """Pooled embeddings of the tables' features."""
         offsets = functional.pad(bags.lengths_FB.cumsum(0), (1, 0))
-        pooled_BE: Tensor = self._kernel(bags.ids_N, offsets, bags.weight_N)
+        pooled_BE: Tensor = self._kernel(bags.ids_N, offsets, bags.weight_N, *fixed_weights(bags, self._features))
         return pooled_BE
 
     def clear(self) -> None:
@@ -180,7 +181,7 @@ class _Read:
             for values in zip(*(one[1:-1] for one in every_R), strict=True)
         )
         rank_N = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts)).to(piece_N.device)
-        piece_N += rank_N * len(cotangents[0])
+        piece_N = piece_N + rank_N * len(cotangents[0])  # there may be more pieces of all ranks than of one
         return cls(row_N, piece_N, weights[0] if weights else None, torch.cat(cotangents))
 
 
@@ -195,8 +196,9 @@ class RowCopies:
     def __init__(self, tables: Sequence[Table], device: torch.device) -> None:
         starts = accumulate((table.rows for table in tables), initial=0)
         first = [start for table, start in zip(tables, starts, strict=False) for _ in table.features]
-        self._first_G, self._width = torch.tensor(first, device=device), tables[0].width
-        rows = sum(table.rows for table in tables)
+        rows, self._width = sum(table.rows for table in tables), tables[0].width
+        # In 32 bits fewer bytes are told.
+        self._first_G = torch.tensor(first, device=device, dtype=torch.int32 if rows < 1 << 31 else torch.int64)
         self.tall = [TallTable(tables, torch.zeros(rows, self._width, device=device))]
         self._told: list[Tensor] = []
 
@@ -206,17 +208,21 @@ class RowCopies:
         lengths_GB = bags.lengths_FB.view(features, -1)
         batch, entries = lengths_GB.shape[1], len(bags.ids_N)
         row_N = bags.ids_N + self._first_G.repeat_interleave(lengths_GB.sum(1), output_size=entries)
-        length_X = lengths_GB.reshape(-1).long()
+        length_X = lengths_GB.reshape(-1).to(row_N.dtype)
         pooled_XW = functional.embedding_bag(
             row_N,
             self.tall[0].weights,
-            length_X.cumsum(0) - length_X,
+            length_X.cumsum(0, dtype=row_N.dtype) - length_X,
             mode="sum",
             per_sample_weights=bags.weight_N,
         )
         pooled_BE = pooled_XW.view(features, batch, self._width).transpose(0, 1).reshape(batch, -1)
         if torch.is_grad_enabled():
-            piece_X = torch.arange(features * batch, device=row_N.device).view(batch, features).T.reshape(-1)
+            piece_X = (
+                torch.arange(features * batch, device=row_N.device, dtype=row_N.dtype)
+                .view(batch, features)
+                .T.reshape(-1)
+            )
             piece_N = piece_X.repeat_interleave(length_X, output_size=entries)
             most_entries, most_pieces = sum(bags.most_entries_F or ()), (bags.most_rows or 0) * features
 

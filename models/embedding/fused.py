@@ -72,7 +72,9 @@ class FusedEmbedding(Embedding):
         if self.before_training_pass is not None and torch.is_grad_enabled():
             self.before_training_pass(self.kernels())
         offsets = functional.pad(bags.lengths_FB.cumsum(0), (1, 0))
-        pooled_BE: Tensor = self.kernel(bags.ids_N, offsets, bags.weight_N)
+        pooled_BE: Tensor = self.kernel(
+            bags.ids_N, offsets, bags.weight_N, *fixed_weights(bags, len(self.layout.widths))
+        )
         return pooled_BE
 
     def optimizer(self, rate: float) -> Optimizer:
@@ -138,6 +140,13 @@ class FusedEmbedding(Embedding):
     def __getstate__(self) -> dict[str, Any]:
         # A copied parameter is no longer a view; an optimizer that the embedding refers to is copied with it.
         return {**self.__dict__, "_buffer": None, "_kernel": []}
+
+
+def fixed_weights(bags: Bags, features: int) -> list[Tensor]:
+    """The argument that tells a kernel that entry weights are no parameters: it would compute their gradient."""
+    if bags.weight_N is None:
+        return []
+    return [torch.zeros(features, dtype=torch.int32, device=bags.ids_N.device)]
 
 
 def check_widths(tables: Sequence[Table]) -> None:

@@ -120,10 +120,10 @@ class ShardedEmbedding(Embedding):
 
     def _sized(self, bags: Bags) -> Bags:
         """The bags with the largest sizes on any rank; ranks ask each other if nobody has told them."""
-        is_known = bags.most_rows is not None and bags.most_entries_F is not None
-        if is_known or (self._divided is None and not torch.is_grad_enabled()):
-            return bags
         features = len(self.layout.widths)
+        are_known = bags.most_rows is not None and len(bags.most_entries_F or ()) == features
+        if are_known or (self._divided is None and not torch.is_grad_enabled()):
+            return bags
         sizes = [len(bags.lengths_FB) // features, *bags.entries(features)]
         most_rows, *most_entries_F = self._most(sizes, bags.ids_N.device)
         return replace(bags, most_rows=most_rows, most_entries_F=most_entries_F)

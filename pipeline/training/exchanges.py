@@ -104,7 +104,7 @@ class StepShape:
         large = [table for table in copies if table not in small]
         dense = _NUMBER * sum(table.rows * table.width for table in small)
         # Of each entry its row, its place, perhaps its weight; and the number of entries for each width.
-        read = (2 * _WIDE + _NUMBER * self.weighted) * self.rows * sum(self.entries[table.name] for table in large)
+        read = (2 * _INDEX + _NUMBER * self.weighted) * self.rows * sum(self.entries[table.name] for table in large)
         counts = _WIDE * len({table.width for table in large})
         cotangents = _NUMBER * self.rows * _columns(large)
         yield Exchange("all-gather", "gradients of copied tables", dense + read + counts + cotangents)

@@ -37,6 +37,6 @@ def test_it_divides_the_time_of_a_step_and_lists_its_messages() -> None:
         assert step == pytest.approx(compute + exchange + wait, abs=0.3), "a median of two steps is their mean"
         assert compute > 0
     ours = [line.split()[:2] for line in messages.splitlines() if line.strip().startswith("ours")]
-    uniform, exact = 2, 5  # kinds of exchanges by who asks for them: all-to-alls of values have one place
+    uniform, exact = 3, 6  # kinds of exchanges by who asks for them: all-to-alls of values have one place
     assert len(ours) == 2 * (uniform + exact), "of two and of three ranks"
     assert {kind for _, kind in ours} == {"all-gather", "all-reduce", "all-to-all"}

@@ -57,7 +57,7 @@ def test_few_ranks_have_three_exchanges() -> None:
     shape = replace(EXACT, ranks=2, tables=tables, kinds=Sharding().kinds_of(tables, 2), apart=0.0)
     assert [one.kind for one in shape.exchanges()] == ["all-gather", "all-reduce", "all-gather"]
     small, entries = sum(table.rows for table in SMALL) * 16 * 4, 8 * 4096
-    assert shape.exchanges()[-1].bytes == small + entries * (20 + 64) + 8
+    assert shape.exchanges()[-1].bytes == small + entries * (12 + 64) + 8
 
 
 @pytest.mark.parametrize(("kind", "factor"), [("all-gather", 3), ("all-reduce", 1.5), ("all-to-all", 0.75)])
