@@ -55,7 +55,10 @@ print("\n".join(Path("logs.toml").read_text().splitlines()[:40]))
 # `compare` prepares the rows, trains one network a task, then one network for all tasks by each method. It
 # registers the best as versions of one model. `search --budget 30m` would try networks and rates, too.
 #
-# Δm% is the mean change of AUC against the networks of one task: the gain of training together.
+# Δm% is the mean change of AUC against the networks of one task: the gain of training together. The report opens with
+# that in plain language, then shows the trade-offs:
+#
+# ![A report: the summary, the trade-offs between pairs of tasks, and the table of figures](../pictures/report.png)
 
 # %%
 quick = ("--set", "compare.boosting=false", "--epochs", "1")

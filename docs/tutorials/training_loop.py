@@ -27,7 +27,10 @@ device = "cuda" if torch.cuda.is_available() else "cpu"
 # %% [markdown]
 # ## Two tasks that disagree
 #
-# Both labels depend on the same inputs; the second has the opposite sign at half of them.
+# Both labels depend on the same inputs; the second has the opposite sign at half of them. What such a conflict does to
+# a step, and what methods make of it, is drawn here on the two-task valley of the PCGrad paper:
+#
+# ![Paths of several methods through a valley of two tasks](../figures/pcgrad_valley.svg)
 
 # %%
 weight_D2 = torch.randn(16, 1).repeat(1, 2)

@@ -20,6 +20,7 @@ from pipeline.data.counts import OneClassError
 from pipeline.data.drift import Summary, summary
 from pipeline.data.prepare import Preparation
 from pipeline.data.prepared import Prepared
+from pipeline.registry.card import write_day_card
 from pipeline.registry.gate import Check, Decision
 from pipeline.registry.model import champion_run
 from pipeline.registry.promotion import promote
@@ -197,4 +198,6 @@ def judge_day(day: TrainedDay, tracker: Tracker) -> JudgedDay:
     version = register_run(day.config, day.prepared, day.run, tracker)
     checks = day_checks(day.config, day.prepared, day.drift, day.aucs)
     every = [*model_checks(day.run, day.aucs), *checks]
-    return JudgedDay(day, checks, promote(day.config, day.prepared, version, every))
+    decision = promote(day.config, day.prepared, version, every)
+    write_day_card(decision, day.record.day, day.record.start_from)
+    return JudgedDay(day, checks, decision)

@@ -12,7 +12,7 @@ from plotly.subplots import make_subplots
 
 from pipeline.evaluation.intervals import Floats
 from pipeline.report.results import Result
-from pipeline.report.style import COLOURS, colours, styled
+from pipeline.report.style import COLOURS, colours, styled, titled
 from pipeline.runs.plan import UNIFORM
 from pipeline.runs.run import Run
 
@@ -61,7 +61,7 @@ def drawn(panels: Courses, mode: str, limit: float | None = None) -> go.Figure |
     if not lines:
         return None
     cut = "" if limit is None else f" (beyond {limit:.3g}: \u25b2 at the edge)"
-    titles = [escape(name) + cut for name in panels]
+    titles = [titled(name, cut) for name in panels]
     figure = make_subplots(rows=len(panels), shared_xaxes=True, subplot_titles=titles)
     for row, courses in enumerate(panels.values(), 1):
         for colour, line in zip(colours(_MOST_LINES), lines, strict=False):

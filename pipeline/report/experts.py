@@ -12,7 +12,7 @@ from plotly.subplots import make_subplots
 
 from pipeline.report import courses
 from pipeline.report.results import Result
-from pipeline.report.style import styled
+from pipeline.report.style import styled, titled
 from pipeline.runs.run import Run
 
 _PREFIX, _ENTROPY, _EXPERT = "gate.", ".entropy", ".expert"
@@ -31,13 +31,13 @@ def shares(result: Result) -> go.Figure | None:
     if not panels:
         return None
     shown = dict(list(panels.items())[:_MOST_SYSTEMS])
-    figure = make_subplots(rows=len(shown), cols=1, subplot_titles=[escape(line) for line in shown])
+    figure = make_subplots(rows=len(shown), cols=1, subplot_titles=[titled(line) for line in shown])
     for row, of_run in enumerate(shown.values(), 1):
         figure.add_trace(_map(of_run), row=row, col=1)
         figure.update_yaxes(autorange="reversed", row=row, col=1)
     if len(panels) > len(shown):
         figure.update_layout(title={"text": f"the first {len(shown)} of {len(panels)} systems", "font": {"size": 12}})
-    return styled(figure, 60 + sum(70 + 28 * len(of_run) for of_run in shown.values()))
+    return styled(figure, 60 + sum(90 + 28 * len(of_run) for of_run in shown.values()))
 
 
 def entropies(result: Result) -> go.Figure | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from pipeline.files.atomic import atomic
@@ -23,10 +25,16 @@ def write_page(template: str, target: Path, **values: Any) -> None:
         values: What the template asks for.
     """
     loader = FileSystemLoader(Path(__file__).parent)
-    page = Environment(loader=loader, autoescape=True, undefined=StrictUndefined).get_template(template)
-    html = page.render(plotly=get_plotlyjs(), **values)
+    templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    templates.filters["coded"] = coded
+    html = templates.get_template(template).render(plotly=get_plotlyjs(), **values)
     with atomic(target) as draft:
         draft.write_text(html)
+
+
+def coded(sentence: str) -> Markup:
+    """A sentence with the names between its backticks as code, everything else of it escaped."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(sentence))))  # noqa: S704  # escaped before
 
 
 def chart(figure: go.Figure, name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -22,13 +23,16 @@ LAST = {
 }
 
 
-def test_every_tutorial_begins_with_its_title_and_is_short() -> None:
+def test_every_tutorial_begins_with_its_title_is_short_and_has_a_picture() -> None:
     assert {path.stem for path in TUTORIALS} == LAST.keys()
     for path in TUTORIALS:
         cells = jupytext.read(path, fmt="py:percent").cells
         assert cells[0].source.startswith("# ")
         assert {cell.cell_type for cell in cells} == {"markdown", "code"}
         assert path.read_text().count("\n") < 150
+        pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", path.read_text())
+        assert pictures, "it has a picture"
+        assert all((path.parent / picture).is_file() for picture in pictures)
 
 
 @pytest.mark.slow  # trainings, and a server

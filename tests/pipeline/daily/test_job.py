@@ -75,6 +75,13 @@ def test_seven_days() -> None:
     assert first.status == "promoted"
     assert first.start_from == record(3).run
     assert set(first.left_out.values()) == {"rejected", "suspect"}
+    cards = {
+        number: connect().get_model_version("shop", str(number)).description or "" for number in (2, first.version)
+    }
+    assert f"**Trained** from the weights of run `{first.start_from}` on days before 2026-01-06" in cards[first.version]
+    assert "**Gate** It passed every check." in cards[first.version]
+    assert "**Gate** It did not pass: " in cards[2]
+    assert all("`gradops compare` does, in its report" in card for card in cards.values())
     code, out, _ = daily(6)
     assert code == 0
     assert "2026-01-06 promoted before, nothing to do" in out

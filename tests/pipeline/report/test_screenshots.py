@@ -71,7 +71,7 @@ def test_it_opens_with_the_summary_and_the_picture(browser: webdriver.Chrome, re
     emulate(browser, "light")
     page = opened(browser, report, LAPTOP)
     effect, serve = summary(load_result(ROOT / "docs" / "results" / "census-paper.json").file)
-    assert page.says("document.querySelector('#summary').innerText.trim()") == f"{effect} {serve}"
+    assert page.says("document.querySelector('#summary').innerText.trim()") == f"{effect} {serve}".replace("`", "")
     assert top(page, "#summary") < top(page, "#pair-0") < top(page, "#figures")
     assert top(page, "#pair-0") < 768, "the picture begins on the first screen of a laptop"
 
