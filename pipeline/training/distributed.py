@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
+from ipaddress import ip_address
 from typing import Any, TypeVar, cast
 
 import torch.distributed as dist
@@ -30,6 +32,7 @@ _THEIRS = (
 )
 # Environment variable with which torchrun makes a new store each time that it starts the ranks.
 _NEW_STORE = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE"
+_DEVICE = "GLOO_SOCKET_IFNAME"  # environment variable of gloo's network devices
 
 
 @contextmanager
@@ -40,11 +43,12 @@ def rank_group(*, checked: bool = False) -> Iterator[Group]:
         checked: Whether they compare, in every step, values that should be equal on all of them.
 
     Raises:
-        InputError: If several machines could not meet again after a restart.
+        InputError: If several machines could not meet, at all or again after a restart.
     """
     if not dist.is_torchelastic_launched():
         yield Alone()
         return
+    _check_network()
     threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
     store, rank, size = next(rendezvous("env://"))
     # Each kind of device uses its own library; other data, such as text, goes over gloo.
@@ -64,6 +68,24 @@ def without_their_warnings() -> Iterator[None]:
         for message in _THEIRS:
             warnings.filterwarnings("ignore", message)
         yield
+
+
+def _check_network() -> None:
+    """Refuse several machines where gloo would offer the others an address of this machine alone.
+
+    Raises:
+        InputError: If no device is named, and this machine's name is a loopback address or none at all.
+    """
+    if os.environ.get("GROUP_WORLD_SIZE", "1") == "1" or os.environ.get(_DEVICE):
+        return
+    name = socket.gethostname()
+    try:
+        address = socket.gethostbyname(name)
+    except OSError:
+        address = "127.0.0.1"  # gloo's own choice then
+    if ip_address(address).is_loopback:
+        fix = f"export {_DEVICE}=DEVICE on every machine, the one of the network between them; `ip address` lists them"
+        raise InputError(f"the other machines could not reach this one: its name {name} stands for {address}; {fix}")
 
 
 def _life() -> str:

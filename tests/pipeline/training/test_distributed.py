@@ -333,6 +333,25 @@ def test_rare_tasks_are_trained_alike_by_two_ranks(few: Few, tmp_path: Path) -> 
     assert together.snapshots == alone.snapshots
 
 
+@pytest.mark.parametrize(("found", "address"), [("127.0.1.1", "127.0.1.1"), (None, "127.0.0.1")])
+def test_machines_that_could_not_reach_each_other_are_told_to_name_the_device(
+    monkeypatch: pytest.MonkeyPatch, found: str | None, address: str
+) -> None:
+    """Debian's own name is an address of the machine alone; gloo would say that a connection is refused."""
+
+    def by_name(name: str) -> str:
+        if found is None:
+            raise socket.gaierror(f"no address for {name}")
+        return found
+
+    monkeypatch.setattr(socket, "gethostbyname", by_name)
+    monkeypatch.delenv("GLOO_SOCKET_IFNAME", raising=False)
+    for name, value in {"TORCHELASTIC_RUN_ID": "test", "GROUP_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=rf"stands for {address}; export GLOO_SOCKET_IFNAME=DEVICE"), rank_group():
+        pass
+
+
 def test_another_number_of_ranks_goes_on(lived: Path, few: Few) -> None:
     """Two ranks, then one process, then two again."""
     config = config_in(lived / "begun", few)
