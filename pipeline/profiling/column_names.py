@@ -89,6 +89,11 @@ def own_time_rank(name: str) -> int:
     return _OWN_TIMES.index(plain) if plain in _OWN_TIMES else len(_OWN_TIMES)
 
 
+def is_own_time(name: str) -> bool:
+    """Whether a name is a usual one of the time of a row's own event, as `clicked_at` in a log of clicks."""
+    return own_time_rank(name) < len(_OWN_TIMES)
+
+
 def is_outcome(name: str) -> bool:
     """Whether a name says that something came of the row, as `purchase`, `order_value` and `is_refunded` do.
 

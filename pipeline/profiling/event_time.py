@@ -22,7 +22,7 @@ def event_time(log: Log, times: Mapping[str, Times], wishes: Wishes, asker: Aske
             rule = "a date, a datetime or a number since 1970, known in every row and not always the same"
             raise InputError(f"--time {wishes.time}: the time of a row's event is {rule}")
         return times[wishes.time]
-    able = [name for name in able if not names.is_outcome(name)]
+    able = [name for name in able if names.is_own_time(name) or not names.is_outcome(name)]
     if not able:
         return None
     return times[able[0] if len(able) == 1 else asker.time(able, able[0])]

@@ -25,7 +25,9 @@ def outcomes(columns: Mapping[str, Column], wishes: Wishes, asker: Asker) -> Cho
     excluded = [Excluded(name, "left out by --exclude") for name in columns if name in wishes.exclude]
     for name in columns:
         is_id = columns[name].is_unique and names.names_something(name)
-        if is_id or name in (*wishes.keep, *wishes.exclude):
+        # Known in every row, it is the time of the click; else that of an action that came of some rows.
+        is_time = names.is_own_time(name) and not columns[name].values.null_count()
+        if is_id or is_time or name in (*wishes.keep, *wishes.exclude):
             continue
         if names.is_row_number(name):
             excluded.append(Excluded(name, "named like the number of a row"))

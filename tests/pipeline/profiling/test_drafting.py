@@ -84,6 +84,16 @@ def test_what_may_give_a_label_away_is_left_out_and_said() -> None:
     assert reasons(drafted(labels=("carted",)))["bought"].startswith("named like something that came of the row")
 
 
+def test_the_time_of_a_click_is_that_of_the_row_unless_some_rows_have_none() -> None:
+    log = shop_log(600).rename({"ts": "clicked_at"})
+    write(log)
+    found = drafted()
+    assert found.config()["split"]["time"] == "clicked_at"
+    assert found.keys_of("hour")["column"] == "clicked_at"
+    write(log.with_columns(clicked_at=pl.when(pl.col("click_id") % 3 > 0).then("clicked_at")))
+    assert reasons(drafted())["clicked_at"].startswith("named like something that came of the row")
+
+
 def test_days_of_folders_split_a_log_with_folders() -> None:
     generate(Options(rows=7000, users=300, items=5000), Path("logs"))
     found = drafted(labels=("purchase", "cart"), exclude=("wish",))
