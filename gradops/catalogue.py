@@ -86,7 +86,8 @@ def _table() -> str:
         )
         when = " ".join(chosen[1].split()).replace("|", r"\|") if chosen else ""
         measured = MEASURED.get(name, "")
-        rows.append(f"| [`{name}`](#{name}) | {_reads(kind)} | {_passes(kind)} | {promises} | {when} | {measured} |")
+        cells = [f"[`{name}`](#{name})", _reads(kind), backward_passes(kind), promises, when, measured]
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
@@ -97,7 +98,8 @@ def _reads(kind: type[Method]) -> str:
     return ", ".join([*gram, *(["losses"] if kind.reads_losses else [])]) or "nothing"
 
 
-def _passes(kind: type[Method]) -> str:
+def backward_passes(kind: type[Method]) -> str:
+    """The backward passes of a step through the shared part, T being the number of tasks, as the table says them."""
     if kind.at_features or (issubclass(kind, GramianMethod) and not kind.needs_gramian):
         return "1"
     return "T at first, then 1" if _ends_reading(kind) else "T"
@@ -144,7 +146,7 @@ def _rotation() -> str:
 def _cost(kind: type[Method]) -> str:
     one, rotated = "one backward pass through the shared part", kind().rotation is not None
     many = 'T backward passes through the shared part, or one with `measure = "features"`'
-    passes = {"1": one, "T": many}.get(_passes(kind), f"{many}, in the first steps; later one")
+    passes = {"1": one, "T": many}.get(backward_passes(kind), f"{many}, in the first steps; later one")
     return passes + (", and for each task a rotation, its gradient and two products with the batch" if rotated else "")
 
 

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from benchmarks.trial.datasets import DATASETS, MissingDataError, log8
-from benchmarks.trial.families import FAMILIES
+from benchmarks.trial.datasets import DATASETS, MAIN, MissingDataError, log8
+from benchmarks.trial.families import EVERY, Family
 from benchmarks.trial.plan import FIRST, Plan, Stage, stages
-from benchmarks.trial.records import Store
+from benchmarks.trial.records import OtherDefinitionError, Store
 from benchmarks.trial.training import Bench, Planned
 
 
@@ -49,7 +49,9 @@ def work(plan: Plan, bench: Bench, wanted: Sequence[Stage], families: Sequence[s
             print(f"{stage.dataset.name} is left out: {error}", flush=True)
             absent.add(stage.dataset.name)
             continue
-        for planned in _claimed(plan, bench, stage, families, len(rates)):
+        for family in plan.families(stage):
+            _refuse_others(plan, bench, stage, family, rates)
+        for planned in _claimed(plan, bench, stage, families):
             if time.monotonic() > end:
                 return made
             record = bench.run(planned, rates)
@@ -60,9 +62,25 @@ def work(plan: Plan, bench: Bench, wanted: Sequence[Stage], families: Sequence[s
     return made
 
 
-def _claimed(plan: Plan, bench: Bench, stage: Stage, families: Sequence[str], tasks: int) -> Iterator[Planned]:
+def _refuse_others(plan: Plan, bench: Bench, stage: Stage, family: Family, rates: list[float]) -> None:
+    """Refuse to count a family's runs that another config, other data or another version of the code has made.
+
+    The first runs of `log8-1` were made before runs had fingerprints: their file's first line alone stands for them.
+    """
+    for record in plan.store.records(stage.dataset, family):
+        planned = Planned(stage.dataset, family, record.trial, record.seed, record.task)
+        is_old = not record.depends and stage.dataset is MAIN[0]
+        is_of_stage = (record.seed == 0) == (stage.what == "trials")
+        if is_of_stage and not is_old and record.depends != bench.depends(planned, rates):
+            raise OtherDefinitionError(
+                f"{planned.label} was made from another config, other data or by other code: move "
+                f"{plan.store.folder / stage.dataset.name}/{family.file}.jsonl away to run anew"
+            )
+
+
+def _claimed(plan: Plan, bench: Bench, stage: Stage, families: Sequence[str]) -> Iterator[Planned]:
     """The missing runs that no other process makes at this moment, each locked while it is used."""
-    for planned in list(plan.runs(stage, tasks)):
+    for planned in list(plan.runs(stage)):
         if families and planned.family.name not in families:
             continue
         try:
@@ -89,7 +107,7 @@ def main() -> None:
     """Parse the command line and work."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", help=f"of {', '.join(DATASETS)}; separated by commas; by default all")
-    parser.add_argument("--families", default="", help=f"of {', '.join(FAMILIES)}; separated by commas")
+    parser.add_argument("--families", default="", help=f"of {', '.join(EVERY)}; separated by commas")
     parser.add_argument("--hours", type=float, default=1e9, help="after which no further run begins")
     parser.add_argument("--workers", type=int, default=1, help="processes of one thread each")
     parser.add_argument(
@@ -101,7 +119,7 @@ def main() -> None:
         debug()
         return
     names, families = arguments.data.split(",") if arguments.data else list(DATASETS), _parts(arguments.families)
-    if unknown := [*({*names} - {*DATASETS}), *({*families} - {*FAMILIES})]:
+    if unknown := [*({*names} - {*DATASETS}), *({*families} - {*EVERY})]:
         parser.error(f"unknown: {', '.join(unknown)}")
     command = [sys.executable, "-m", "benchmarks.trial", *sys.argv[1:], "--workers", "1"]
     others = [subprocess.Popen(command) for _ in range(arguments.workers - 1)]

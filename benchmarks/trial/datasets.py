@@ -70,9 +70,14 @@ class Dataset:
     recipe: str
     changes: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def tasks(self) -> int:
+        """Number of its tasks: each has its place in one objective."""
+        return sum(map(len, self.objectives))
+
     @cached_property
     def identity(self) -> str:
-        """A fingerprint of config, recipe and changes."""
+        """A fingerprint of config, recipe and changes; what else decides on a run is in the run's own fingerprint."""
         made_of = [*_sections(CONFIGS / f"{self.config}.toml"), self.recipe, self.changes]
         return hashlib.sha256(json.dumps(made_of, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
@@ -99,20 +104,21 @@ def _sections(path: Path) -> list[Any]:
     return [own, *(_sections(path.parent / content["extends"]) if "extends" in content else ())]
 
 
-def log8(conflict: float, rows: Mapping[str, int] = world.ROWS) -> Dataset:
-    """The generated log of eight tasks."""
+def log8(conflict: float, rows: Mapping[str, int] = world.ROWS, *, is_mixed: bool = False) -> Dataset:
+    """The generated log of eight tasks; mixed, a task's angle has nothing to do with its rarity."""
+    name = f"log8-{conflict:g}{'-mixed' if is_mixed else ''}"
 
     def drawn(draw: int, folder: Path) -> Drawn:
-        log = world.World(conflict).log(draw, dict(rows))
-        path = folder / f"log8-{conflict:g}-{draw}.parquet"
+        log = world.World(conflict, is_mixed=is_mixed).log(draw, dict(rows))
+        path = folder / f"{name}-{draw}.parquet"
         if not path.exists():
             with atomic(path) as draft:
                 log.frame.write_parquet(draft)
         return Drawn([f'data.train="{path}"'], log.chance_NT[-rows["test"] :].copy())
 
     common, rare = range(4), range(4, 8)
-    recipe = f"{world.RECIPE} {conflict} {sorted(rows.items())}"
-    return Dataset(f"log8-{conflict:g}", "log8", drawn, (common, rare), ("common", "rare"), True, recipe)
+    recipe = f"{world.RECIPE} {conflict} {sorted(rows.items())}{f' {world.MIXED}' if is_mixed else ''}"
+    return Dataset(name, "log8", drawn, (common, rare), ("common", "rare"), True, recipe)
 
 
 def clicks(conflict: float) -> Dataset:
@@ -154,7 +160,7 @@ _THREE = ((0,), (1,), (2,))
 CENSUS_DATA = Dataset("census", "census", _census, _THREE, ("income", "marital", "education"), False, "UCI, halves")
 VISITS_DATA = Dataset("visits", "visits", _visits, _THREE, ("purchase", "cart", "wish"), False, "94,424 rows")
 MAIN = (log8(1), CENSUS_DATA)
-REST = (log8(0), log8(0.5), clicks(1), clicks(0), clicks(0.5), VISITS_DATA)
+REST = (log8(0), log8(0.5), log8(1, is_mixed=True), clicks(1), clicks(0), clicks(0.5), VISITS_DATA)
 _CHANGES: Mapping[str, Mapping[str, Any]] = {
     "adam": {"train.table_optimizer": "adam"},
     "sgd": {"train.table_optimizer": "sgd"},

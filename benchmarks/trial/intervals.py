@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -46,8 +45,8 @@ def aucs(runs: Runs) -> Floats:
 def difference(one: Runs, other: Runs, task: int | None = None) -> Interval:
     """The difference in test AUC of a task, or of the mean over the tasks, over the seeds that both have.
 
-    The interval is Student's over the seeds' differences. Where rows are the same for every seed, the mean's also has
-    the part of the test rows, from the blocks of rows in which the two systems differ.
+    The interval is Student's over the seeds' differences. Where rows are the same for every seed, it also has the part
+    of the test rows, from the blocks of rows in which the two systems differ.
     """
     seeds = sorted({*one} & {*other})
     if len(seeds) < 2:
@@ -55,8 +54,7 @@ def difference(one: Runs, other: Runs, task: int | None = None) -> Interval:
     pair = [aucs({seed: runs[seed] for seed in seeds}) for runs in (one, other)]
     each_S = (pair[0] - pair[1]).mean(axis=1) if task is None else (pair[0] - pair[1])[:, task]
     variance = float(each_S.var(ddof=1)) / len(seeds)
-    if task is None:
-        variance += _of_rows([_blocks(runs, seeds) for runs in (one, other)])
+    variance += _of_rows([_blocks(runs, seeds, task) for runs in (one, other)])
     return Interval(float(each_S.mean()), float(stdtrit(len(seeds) - 1, (1 + LEVEL) / 2)) * variance**0.5)
 
 
@@ -65,10 +63,16 @@ def better(one: Runs, other: Runs) -> bool:
     return difference(one, other).mark == "▲"
 
 
-def _blocks(runs: Runs, seeds: Sequence[int]) -> Floats:
-    """The deviations by block of rows, averaged over the seeds; empty where rows are drawn anew for each seed."""
-    of_seeds: list[Any] = [np.sum([record.blocks for record in runs[seed]], axis=0) for seed in seeds]
-    result: Floats = np.mean(of_seeds, axis=0) / 1e6 if all(np.size(b) > 1 for b in of_seeds) else np.zeros(0)
+def _blocks(runs: Runs, seeds: Sequence[int], task: int | None) -> Floats:
+    """The deviations of a task's AUC, or of the mean, by block of rows, averaged over the seeds.
+
+    They are empty where rows are drawn anew for each seed.
+    """
+    block_STB = np.array([[blocks for record in runs[seed] for blocks in record.blocks] for seed in seeds]) / 1e6
+    if block_STB.size == 0:
+        return np.zeros(0)
+    block_TB: Floats = block_STB.mean(axis=0)
+    result: Floats = block_TB.mean(axis=0) if task is None else block_TB[task]
     return result
 
 

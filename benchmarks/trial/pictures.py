@@ -16,7 +16,7 @@ from benchmarks.figures import FOLDER
 from benchmarks.trial import families as f
 from benchmarks.trial.datasets import DATASETS, Dataset
 from benchmarks.trial.families import Family
-from benchmarks.trial.fronts import Floats, Trials
+from benchmarks.trial.fronts import Floats, Together, trials
 from benchmarks.trial.plan import Plan
 from benchmarks.trial.records import Store
 from benchmarks.trial.tables import trials_of
@@ -43,11 +43,12 @@ def draw(plan: Plan, dataset: Dataset) -> Figure:
     figure = Figure(figsize=(6, 5), layout="constrained")
     axes, fronts = figure.subplots(), []
     for number, family in enumerate(shown(plan, dataset)):
-        trials = Trials.of(dataset, trials_of(plan, dataset, family))
-        point_N2, front = _plane(trials.test_NK), trials.front()
+        found = trials(dataset, trials_of(plan, dataset, family))
+        assert isinstance(found, Together)
+        point_N2, front = _plane(found.test_NK), found.front(np.arange(found.number))
         front_F2 = point_N2[front][np.argsort(point_N2[front, 0])]
         fronts.append(front_F2)
-        colour, label = f"C{number}", f"{family.name}, {trials.hypervolume():.4f}"
+        colour, label = f"C{number}", f"{family.name}, {found.volume:.4f}"
         axes.plot(*point_N2.T, "o", color=colour, alpha=0.35, markersize=4, markeredgewidth=0)
         axes.plot(*front_F2.T, "o-", color=colour, markersize=6, linewidth=1, label=label)
     points = np.concatenate(fronts)

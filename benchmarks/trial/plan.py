@@ -12,9 +12,9 @@ from benchmarks.trial.datasets import ABLATIONS, MAIN, REST, Dataset
 from benchmarks.trial.families import Family
 from benchmarks.trial.intervals import better
 from benchmarks.trial.records import Record, Store
-from benchmarks.trial.training import Planned
+from benchmarks.trial.training import FRESH, Planned
 
-SEEDS, FRESH_SEEDS = range(1, 6), range(6, 11)
+SEEDS, FRESH_SEEDS = range(1, FRESH), range(FRESH, FRESH + 5)
 _BEST, _BEST_ABLATED = 8, 3
 What = Literal["trials", "seeds", "fresh seeds"]
 FIRST = [family for family in f.FAMILIES.values() if not family.runs]
@@ -30,11 +30,13 @@ class Stage:
         dataset: Its data set.
         what: Trials, or the chosen trial over seeds; fresh ones are for a method that the first found better.
         families: Its families; None where the finished runs decide on them.
+        sequence: The sequence that the trials are drawn from.
     """
 
     dataset: Dataset
     what: What
     families: Sequence[Family] | None = None
+    sequence: int = 1
 
 
 def stages() -> Iterator[Stage]:
@@ -44,9 +46,14 @@ def stages() -> Iterator[Stage]:
             yield Stage(dataset, "trials", [family])
             yield Stage(dataset, "seeds", [family])
     for dataset in MAIN:
+        yield Stage(dataset, "trials", sequence=2)
+        yield Stage(dataset, "seeds", sequence=2)
+    for dataset in MAIN:
         yield Stage(dataset, "trials", MORE)
         yield Stage(dataset, "seeds", MORE)
         yield Stage(dataset, "fresh seeds")
+        yield Stage(dataset, "trials", [f.POST_HOC])
+        yield Stage(dataset, "seeds", [f.POST_HOC])
     for dataset in (*REST, *ABLATIONS):
         yield Stage(dataset, "trials")
         yield Stage(dataset, "seeds")
@@ -66,16 +73,11 @@ class Plan:
     seeds: Sequence[int] = SEEDS
     trials: int = f.MORE_TRIALS
 
-    def runs(self, stage: Stage, tasks: int) -> Iterator[Planned]:
-        """The missing runs of a stage that can be planned now.
-
-        Args:
-            stage: The stage.
-            tasks: Number of tasks of its data set.
-        """
+    def runs(self, stage: Stage) -> Iterator[Planned]:
+        """The missing runs of a stage that can be planned now."""
         for family in self.families(stage):
             done = {record.key for record in self.store.records(stage.dataset, family)}
-            for planned in self._wanted(stage, family, tasks):
+            for planned in self._wanted(stage, family):
                 if (planned.trial, planned.seed, planned.task) not in done:
                     yield planned
 
@@ -83,8 +85,11 @@ class Plan:
         """The families of a stage; those that finished runs decide on are none before these are finished."""
         if stage.families is not None:
             return stage.families
+        if stage.sequence == 2:
+            return [f.SECOND[family.name] for family in (f.UNIFORM, *TUNED, *self.above(stage.dataset))]
         if stage.what == "fresh seeds":
-            return self.confirmed(stage.dataset)
+            above, tuned = self.above(stage.dataset), self.best_tuned(stage.dataset)
+            return [f.UNIFORM, tuned, *above] if tuned and above else []
         best = self.best_methods()
         if not best:
             return []
@@ -92,13 +97,12 @@ class Plan:
             return [f.UNIFORM, *TUNED, *best[:_BEST_ABLATED]]
         return [*(family for family in f.BASIC if family.kind != "separate models"), *best, *f.SEPARATE]
 
-    def chosen(self, dataset: Dataset, family: Family, tasks: int, first: int = f.MORE_TRIALS) -> list[int]:
+    def chosen(self, dataset: Dataset, family: Family, first: int = f.MORE_TRIALS) -> list[int]:
         """The trial with the best mean validation AUC among a family's first ones; for separate models one a task.
 
         Args:
             dataset: The data set.
             family: The family.
-            tasks: Number of tasks.
             first: Number of trials among which it is chosen, at most.
 
         Returns:
@@ -106,9 +110,8 @@ class Plan:
         """
         limit = min(family.trials, self.trials, first)
         records = [r for r in self.store.records(dataset, family) if r.seed == 0 and r.trial < limit]
-        places = range(tasks) if family.kind == "separate models" else [None]
         found = []
-        for place in places:
+        for place in _places(dataset, family):
             of_place = [r for r in records if r.task == place]
             complete = [r for r in of_place if not r.failed]
             if len(of_place) < limit or not complete:
@@ -127,79 +130,70 @@ class Plan:
                 ranks.setdefault(name, []).append(rank)
         return [f.FAMILIES[name] for name in sorted(ranks, key=lambda name: (sum(ranks[name]), name))[:_BEST]]
 
-    def best_tuned(self, dataset: Dataset) -> Family | None:
+    def best_tuned(self, dataset: Dataset, tuned: Sequence[Family] = TUNED) -> Family | None:
         """The family of tuned weights with the better validation AUC, of equal trials."""
-        if not all(self._is_tried(dataset, family) for family in TUNED):
+        if not all(self._is_tried(dataset, family) for family in tuned):
             return None
-        return max(TUNED, key=lambda family: self._best_validation(dataset, family))
+        return max(tuned, key=lambda family: self._best_validation(dataset, family))
 
-    def confirmed(self, dataset: Dataset) -> list[Family]:
-        """The families to run on fresh seeds: methods above the best tuned weights, these, and uniform scaling.
+    def above(self, dataset: Dataset) -> list[Family]:
+        """The methods above the best tuned weights, which are candidates for *worth its cost*.
 
-        There are none before all methods have their seeds.
+        There are none before all families have their seeds. A method of which a seed failed is none either.
         """
         tuned = self.best_tuned(dataset)
-        runs = {family.name: self.seeded(dataset, family, self.seeds) for family in FIRST}
-        complete = all(
-            len(runs[family.name]) == len(self.seeds) for family in FIRST if not self._failed(dataset, family)
-        )
-        if tuned is None or not complete:
+        if tuned is None or not self.has_seeds(dataset):
             return []
-        above = [m for m in f.METHOD_FAMILIES if runs[m.name] and better(runs[m.name], runs[tuned.name])]
-        return [f.UNIFORM, tuned, *above] if above else []
+        base = self.seeded(dataset, tuned, self.seeds)
+        runs = {method: self.seeded(dataset, method, self.seeds) for method in f.METHOD_FAMILIES}
+        return [m for m, found in runs.items() if len(found) == len(self.seeds) and better(found, base)]
 
     def seeded(self, dataset: Dataset, family: Family, seeds: Sequence[int]) -> dict[int, list[Record]]:
-        """The runs of the chosen trial by seed, as far as a seed is complete; several for separate models."""
-        tasks = self._tasks(dataset, family)
-        trials = self.chosen(dataset, family, tasks)
-        places: Sequence[int | None] = range(tasks) if family.kind == "separate models" else [None]
+        """The runs of the chosen trial by seed, as far as a seed ended without failing; several for separate models."""
+        trials, places = self.chosen(dataset, family), _places(dataset, family)
         by_key = {r.key: r for r in self.store.records(dataset, family) if not r.failed}
         keys = {seed: [(t, seed, place) for t, place in zip(trials, places, strict=False)] for seed in seeds}
         return {seed: [by_key[k] for k in of] for seed, of in keys.items() if of and all(k in by_key for k in of)}
 
     def has_seeds(self, dataset: Dataset) -> bool:
-        """Whether every method that can has run with all seeds, so that candidates for fresh ones are known."""
-        running = [family for family in FIRST if not self._failed(dataset, family)]
-        return all(len(self.seeded(dataset, family, self.seeds)) == len(self.seeds) for family in running)
+        """Whether every family has run with all seeds, failing or not, so that candidates for fresh ones are known."""
+        return all(self.is_done(Stage(dataset, "seeds"), family) for family in FIRST)
 
     def is_done(self, stage: Stage, family: Family) -> bool:
-        """Whether a family has all runs of a stage."""
+        """Whether a family has all runs of a stage, ended or failed."""
         if stage.what == "trials":
             return self._is_tried(stage.dataset, family)
         if self._failed(stage.dataset, family):
             return True
         done = {r.key for r in self.store.records(stage.dataset, family)}
-        wanted = list(self._wanted(stage, family, self._tasks(stage.dataset, family)))
+        wanted = list(self._wanted(stage, family))
         return bool(wanted) and all((w.trial, w.seed, w.task) in done for w in wanted)
 
-    def _wanted(self, stage: Stage, family: Family, tasks: int) -> Iterator[Planned]:
-        separate = family.kind == "separate models"
-        places: Sequence[int | None] = range(tasks) if separate else [None]
+    def _wanted(self, stage: Stage, family: Family) -> Iterator[Planned]:
+        places = _places(stage.dataset, family)
         if stage.what == "trials":
             for trial in range(min(family.trials, self.trials)):
                 for place in places:
                     yield Planned(stage.dataset, family, trial, 0, place)
             return
-        trials = self.chosen(stage.dataset, family, tasks)
+        trials = self.chosen(stage.dataset, family)
         for seed in self.seeds if stage.what == "seeds" else FRESH_SEEDS:
             for trial, place in zip(trials, places, strict=False):
                 yield Planned(stage.dataset, family, trial, seed, place)
 
-    def _tasks(self, dataset: Dataset, family: Family) -> int:
-        """The number of tasks, as finished runs show it."""
-        if family.kind != "separate models":
-            return 1
-        return 1 + max((r.task or 0 for r in self.store.records(dataset, family)), default=0)
-
     def _is_tried(self, dataset: Dataset, family: Family) -> bool:
-        trials = {r.trial for r in self.store.records(dataset, family) if r.seed == 0}
-        return len(trials & {*range(min(family.trials, self.trials))}) == min(family.trials, self.trials)
+        done = {r.key for r in self.store.records(dataset, family)}
+        return all((w.trial, w.seed, w.task) in done for w in self._wanted(Stage(dataset, "trials"), family))
 
     def _failed(self, dataset: Dataset, family: Family) -> bool:
-        """Whether a family has no trial that ended, or no seed of the chosen one."""
-        records = self.store.records(dataset, family)
-        return self._is_tried(dataset, family) and all(r.failed for r in records if r.seed == 0)
+        """Whether no trial of a family ended, or for separate models none of some task: there is no point to choose."""
+        return self._is_tried(dataset, family) and not self.chosen(dataset, family)
 
     def _best_validation(self, dataset: Dataset, family: Family) -> float:
         found = [r for r in self.store.records(dataset, family) if r.seed == 0 and r.trial < family.trials and r.val]
         return max((fmean(r.val) for r in found), default=0.0)
+
+
+def _places(dataset: Dataset, family: Family) -> Sequence[int | None]:
+    """The places of the only tasks of a family's networks; None for a network for all tasks."""
+    return range(dataset.tasks) if family.kind == "separate models" else [None]

@@ -35,8 +35,10 @@ class Record:
         test: Test AUC of each task: expected over the labels where the truth is known. Both are empty if it failed.
         task: Place of its only task, of a single-task network.
         failed: The reason why it has no AUCs.
-        blocks: What each of 20 blocks of test rows adds to the deviation of the mean AUC, in units of 1e-6.
+        blocks: Task by task, what each of 20 blocks of test rows adds to the deviation of its AUC, in units of 1e-6.
         cosines: Mean cosines of the tasks' gradients over the run, pair by pair, in units of 0.01.
+        depends: The fingerprint of all that decides on its result, see :func:`benchmarks.trial.training.depends_on`;
+            empty in the first runs of `log8-1`, which were made before runs had one.
     """
 
     trial: int
@@ -46,8 +48,9 @@ class Record:
     test: Sequence[float] = ()
     task: int | None = None
     failed: str = ""
-    blocks: Sequence[int] = field(default_factory=list)
+    blocks: Sequence[Sequence[int]] = field(default_factory=list)
     cosines: Sequence[int] = field(default_factory=list)
+    depends: str = ""
 
     @property
     def key(self) -> tuple[int, int, int | None]:
@@ -56,7 +59,7 @@ class Record:
 
     def line(self) -> str:
         """Its line."""
-        more = {name: getattr(self, name) for name in ("task", "failed", "blocks", "cosines")}
+        more = {name: getattr(self, name) for name in ("task", "failed", "blocks", "cosines", "depends")}
         given = {name: value for name, value in more.items() if value not in (None, "", [])}
         aucs = [[round(value * _UNIT) for value in values] for values in (self.val, self.test)]
         return json.dumps([self.trial, self.seed, round(self.seconds, 2), *aucs, given], separators=(",", ":"))
@@ -69,7 +72,7 @@ class Record:
 
 
 class OtherDefinitionError(Exception):
-    """A file's runs are of another definition than today's."""
+    """Finished runs are of another definition than today's."""
 
 
 @dataclass(frozen=True)
@@ -89,24 +92,30 @@ class Store:
             OtherDefinitionError: If they are of another definition.
         """
         path = self._path(dataset, family)
-        if not path.exists():
+        lines = _whole(path.read_bytes()).decode().splitlines() if path.exists() else []
+        if not lines:
             return []
-        first, *lines = path.read_text().splitlines()
-        if json.loads(first) != _definition(dataset, family):
-            raise OtherDefinitionError(f"{path} has runs of another definition ({first}); move it away to run anew")
-        return [Record.of(line) for line in lines]
+        if json.loads(lines[0]) != _definition(dataset, family):
+            raise OtherDefinitionError(f"{path} has runs of another definition ({lines[0]}); move it away to run anew")
+        return [Record.of(line) for line in lines[1:]]
 
     def add(self, dataset: Dataset, family: Family, record: Record) -> None:
-        """Append a run."""
-        path = self._path(dataset, family)
+        """Append a run; a line that a killed process left unfinished is cut off first."""
+        path, definition = self._path(dataset, family), json.dumps(_definition(dataset, family))
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as stream:
+        with path.open("a+b") as stream:
             flock(stream, LOCK_EX)
-            start = "" if path.stat().st_size else json.dumps(_definition(dataset, family)) + "\n"
-            stream.write(start + record.line() + "\n")
+            stream.seek(0)
+            stream.truncate(kept := len(_whole(stream.read())))
+            stream.write(("" if kept else f"{definition}\n").encode() + f"{record.line()}\n".encode())
 
     def _path(self, dataset: Dataset, family: Family) -> Path:
         return self.folder / dataset.name / f"{family.file}.jsonl"
+
+
+def _whole(content: bytes) -> bytes:
+    """The finished lines of a file."""
+    return content[: content.rfind(b"\n") + 1]
 
 
 def _definition(dataset: Dataset, family: Family) -> dict[str, Any]:

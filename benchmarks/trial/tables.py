@@ -1,14 +1,15 @@
 """The tables of docs/results-trial.md, from the files of finished runs: `python -m benchmarks.trial.tables`.
 
-For each data set: the chosen points over the seeds, and the trials themselves. Then what is planned and not done. With
-`--write` they take the place of those in the document; what stands above them is written by people.
+For each data set: the chosen points over the seeds, the trials themselves, and the candidates for *worth its cost*.
+Then what is planned and not done. With `--write` they take the place of those in the document; what stands above them
+is written by people.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from statistics import fmean
+from statistics import median
 
 import numpy as np
 
@@ -17,9 +18,9 @@ from benchmarks.trial import world
 from benchmarks.trial.ceilings import ceilings
 from benchmarks.trial.datasets import DATASETS, Dataset
 from benchmarks.trial.families import Family
-from benchmarks.trial.fronts import Trials
+from benchmarks.trial.fronts import trials
 from benchmarks.trial.intervals import Floats, Interval, Runs, aucs, difference
-from benchmarks.trial.plan import FRESH_SEEDS, SEEDS, Plan, stages
+from benchmarks.trial.plan import FRESH_SEEDS, MORE, SEEDS, TUNED, Plan, Stage, stages
 from benchmarks.trial.records import RESULTS, Record, Store
 from pipeline.evaluation.multitask import delta_m_pct
 
@@ -35,32 +36,40 @@ def heads(dataset: Dataset) -> list[str]:
     return list(dataset.axes)
 
 
-def chosen_points(plan: Plan, dataset: Dataset, seeds: Sequence[int] = SEEDS) -> Iterator[str]:
-    """The table of the chosen points of all families whose seeds are finished, the best mean first."""
-    families = [family for family in f.FAMILIES.values() if len(plan.seeded(dataset, family, seeds)) == len(seeds)]
-    runs = {family.name: plan.seeded(dataset, family, seeds) for family in families}
-    tuned = plan.best_tuned(dataset)
-    if f.UNIFORM.name not in runs or tuned is None or tuned.name not in runs:
+def chosen_points(plan: Plan, dataset: Dataset, seeds: Sequence[int] = SEEDS, sequence: int = 1) -> Iterator[str]:
+    """The table of the chosen points of all families whose seeds have run, the best mean first, failed ones last."""
+    uniform, tuned = _bases(plan, dataset, sequence)
+    if tuned is None:
+        return
+    stage = Stage(dataset, "seeds" if seeds == SEEDS else "fresh seeds", sequence=sequence)
+    done = [family for family in _of(sequence) if plan.is_done(stage, family)]
+    runs = {family.name: plan.seeded(dataset, family, seeds) for family in done}
+    whole = {name: found for name, found in runs.items() if len(found) == len(seeds)}
+    if uniform.name not in whole or tuned.name not in whole:
         return
     top_ST = ceilings(plan.store.folder, dataset, seeds)
-    yield _row(["family", *heads(dataset), "mean", "less `uniform`", f"less `{tuned.name}`", "Δm%", "gap closed"])
+    yield _row(
+        ["family", *heads(dataset), "mean", f"less `{uniform.name}`", f"less `{tuned.name}`", "Δm%", "gap closed"]
+    )
     yield _row(["---"] * (len(heads(dataset)) + 6))
-    single = runs.get("single_task")
-    for family in sorted(families, key=lambda family: -aucs(runs[family.name]).mean()):
-        one = runs[family.name]
-        against = [difference(one, runs[tuned.name], task) for task in range(len(heads(dataset)))]
+    single = whole.get("single_task")
+    for name, one in sorted(whole.items(), key=lambda item: -aucs(item[1]).mean()):
+        against = [difference(one, runs[tuned.name], task) for task in range(dataset.tasks)]
         tasks = [f"{auc:.4f}{i.mark}" for auc, i in zip(aucs(one).mean(axis=0), against, strict=True)]
         yield _row(
             [
-                f"`{family.name}`",
+                f"`{name}`",
                 *tasks,
                 f"{aucs(one).mean():.4f}",
-                _less(one, runs[f.UNIFORM.name]),
+                _less(one, runs[uniform.name]),
                 _less(one, runs[tuned.name]),
                 "" if single is None else f"{_drop(one, single):+.2f}",
-                "" if top_ST is None else _closed(aucs(one), aucs(runs[f.UNIFORM.name]), top_ST),
+                "" if top_ST is None else _closed(aucs(one), aucs(runs[uniform.name]), top_ST),
             ]
         )
+    for name, found in ((name, found) for name, found in runs.items() if name not in whole):
+        reason = f"failed on {len(seeds) - len(found)} of {len(seeds)}"
+        yield _row([f"`{name}`", *[""] * dataset.tasks, reason, "", "", "", ""])
     if top_ST is not None:
         cells = [f"{top:.4f}" for top in top_ST.mean(axis=0)]
         yield _row(["the truth itself", *cells, f"{top_ST.mean():.4f}", "", "", "", "100 %"])
@@ -78,34 +87,102 @@ def cosines(plan: Plan, dataset: Dataset) -> Iterator[str]:
         yield ""
 
 
-def all_trials(plan: Plan, dataset: Dataset) -> Iterator[str]:
-    """The table of the trials: fronts, the best of the first ones, and what they cost."""
-    trials = {family.name: trials_of(plan, dataset, family) for family in f.FAMILIES.values()}
-    tuned = plan.best_tuned(dataset)
-    if tuned is None or not trials[f.STATIC.name]:
+def all_trials(plan: Plan, dataset: Dataset, sequence: int = 1) -> Iterator[str]:
+    """The table of the trials: fronts, the best of the first ones and of half of them, and what they cost."""
+    _, tuned = _bases(plan, dataset, sequence)
+    of_all = {family.name: trials_of(plan, dataset, family) for family in _of(sequence)}
+    records = {name: of_family for name, of_family in of_all.items() if of_family}
+    if tuned is None or tuned.name not in records:
         return
-    volumes = {name: Trials.of(dataset, records).bootstrap() for name, records in trials.items() if records}
-    costs = ["failed", "s a trial", "trials for the cost of 20 `static`", "the best of these", "chosen"]
-    yield _row(["family", "hypervolume", f"less `{tuned.name}`", *(f"best of {n}" for n in _FIRST), *costs])
-    yield _row(["---"] * (len(_FIRST) + 8))
-    budget = sum(record.seconds for record in trials[f.STATIC.name])
-    hyper = {name: Trials.of(dataset, trials[name]).hypervolume() for name in volumes}
-    for name in sorted(volumes, key=lambda name: -hyper[name]):
-        records, gain_D = trials[name], volumes[name] - volumes[tuned.name]
-        paid = _paid(records, budget)
+    found = {name: trials(dataset, of_family) for name, of_family in records.items()}
+    halves = {name: (some.volumes_of_half(), some.bests_of_half()) for name, some in found.items()}
+    cost = costs(plan, dataset)
+    heading = ["family", "hypervolume", "less tuned", "of half", "less tuned", *(f"best of {n}" for n in _FIRST)]
+    heading += [
+        "best of half",
+        "less tuned",
+        "failed",
+        "s a trial",
+        "trials for the cost of 20 `static`",
+        "the best of these",
+        "chosen",
+    ]
+    yield _row(heading)
+    yield _row(["---"] * len(heading))
+    for name in sorted(found, key=lambda name: -found[name].volume):
+        paid = min(int(f.TRIALS * cost["static"] / cost[name] + 1e-9), found[name].number)
+        (volume_D, best_D), (base_volume_D, base_best_D) = halves[name], halves[tuned.name]
+        is_paired = name != tuned.name and found[name].number == found[tuned.name].number
         yield _row(
             [
                 f"`{name}`",
-                f"{hyper[name]:.4f} [{np.quantile(volumes[name], 0.025):.4f}, {np.quantile(volumes[name], 0.975):.4f}]",
-                _quantiles(hyper[name] - hyper[tuned.name], gain_D),
-                *(_best_of(records, n) for n in _FIRST),
-                str(sum(bool(record.failed) for record in records) or ""),
-                f"{sum(record.seconds for record in records) / (1 + max(r.trial for r in records)):.1f}",
+                f"{found[name].volume:.4f}",
+                f"{found[name].volume - found[tuned.name].volume:+.4f}" if name != tuned.name else "",
+                f"{volume_D.mean():.4f}",
+                f"{(volume_D - base_volume_D).mean():+.4f}" if is_paired else "",
+                *(f"{found[name].best(np.arange(n)):.4f}" for n in _FIRST),
+                f"{best_D.mean():.4f} ± {best_D.std():.4f}",
+                f"{(best_D - base_best_D).mean():+.4f} ± {(best_D - base_best_D).std():.4f}" if is_paired else "",
+                str(sum(bool(record.failed) for record in records[name]) or ""),
+                f"{cost[name]:.1f}",
                 str(paid),
-                _best_of(records, paid),
-                _chosen(plan, dataset, f.FAMILIES[name]),
+                f"{found[name].best(np.arange(paid)):.4f}",
+                _chosen(plan, dataset, f.EVERY[name]),
             ]
         )
+
+
+def costs(plan: Plan, dataset: Dataset) -> dict[str, float]:
+    """Family to core-seconds of a trial: the median over the trials of all families whose steps have equal passes.
+
+    Those of one family have the noise of a busy machine.
+    """
+    seconds: dict[str, list[float]] = {}
+    for family in f.EVERY.values():
+        by_trial: dict[int, float] = {}
+        for record in trials_of(plan, dataset, family):
+            by_trial[record.trial] = by_trial.get(record.trial, 0.0) + (0.0 if record.failed else record.seconds)
+        seconds.setdefault(family.cost, []).extend(value for value in by_trial.values() if value)
+    return {family.name: median(seconds[family.cost]) for family in f.EVERY.values() if seconds[family.cost]}
+
+
+def candidates(plan: Plan, dataset: Dataset) -> Iterator[str]:
+    """The table of the methods above tuned weights on the first seeds, and of all that *worth its cost* needs."""
+    above, tuned = plan.above(dataset), plan.best_tuned(dataset)
+    if tuned is None or not above:
+        if plan.has_seeds(dataset):
+            yield "No method is above the best tuned weights on seeds 1 to 5: none is worth its cost here."
+        return
+    yield _row(
+        [
+            "method",
+            "less tuned weights",
+            "of 60 trials, at least its cost",
+            "fresh seeds",
+            "second sequence",
+            "worth it",
+        ]
+    )
+    yield _row(["---"] * 6)
+    more, second = plan.best_tuned(dataset, MORE), plan.best_tuned(dataset, [f.SECOND[base.name] for base in TUNED])
+    for method in above:
+        looks = [
+            (method, tuned, SEEDS),
+            (method, more, SEEDS),
+            (method, tuned, FRESH_SEEDS),
+            (f.SECOND[method.name], second, SEEDS),
+        ]
+        found = [_look(plan, dataset, *look) for look in looks]
+        verdict = "open" if None in found else "yes" if all(look and look.mark == "▲" for look in found) else "no"
+        yield _row([f"`{method.name}`", *(str(look or "not run") for look in found), verdict])
+
+
+def _look(plan: Plan, dataset: Dataset, one: Family, other: Family | None, seeds: Sequence[int]) -> Interval | None:
+    """A difference over whole seeds; None before both have them."""
+    if other is None:
+        return None
+    ours, theirs = (plan.seeded(dataset, family, seeds) for family in (one, other))
+    return difference(ours, theirs) if len(ours) == len(theirs) == len(seeds) else None
 
 
 def missing(plan: Plan) -> Iterator[str]:
@@ -116,10 +193,10 @@ def missing(plan: Plan) -> Iterator[str]:
         for stage in (stage for stage in stages() if stage.dataset is dataset):
             families = plan.families(stage)
             planned += len(families)
-            undecided = stage.families is None and not families
-            if undecided and not (stage.what == "fresh seeds" and plan.has_seeds(dataset)):
-                lacking.setdefault(stage.what, []).append("families that earlier runs decide on")
             names = [f"`{family.name}`" for family in families if not plan.is_done(stage, family)]
+            depends_on_seeds = stage.sequence == 2 or stage.what == "fresh seeds"
+            if stage.families is None and not (plan.has_seeds(dataset) if depends_on_seeds else families):
+                names.append("families that earlier runs decide on")
             if names:
                 lacking.setdefault(stage.what, []).extend(names)
         if sum(map(len, lacking.values())) >= planned:
@@ -135,6 +212,9 @@ def tables(plan: Plan, dataset: Dataset) -> Iterator[str]:
         ("Chosen points, test AUC over seeds 1 to 5", list(chosen_points(plan, dataset))),
         ("The same on fresh seeds 6 to 10", list(chosen_points(plan, dataset, FRESH_SEEDS))),
         ("Trials", list(all_trials(plan, dataset))),
+        ("Chosen points of the second sequence", list(chosen_points(plan, dataset, sequence=2))),
+        ("Trials of the second sequence", list(all_trials(plan, dataset, sequence=2))),
+        ("Candidates for *worth its cost*", list(candidates(plan, dataset))),
     ):
         if lines:
             yield from [f"**{title}**", "", *lines, ""]
@@ -143,42 +223,27 @@ def tables(plan: Plan, dataset: Dataset) -> Iterator[str]:
 def trials_of(plan: Plan, dataset: Dataset, family: Family) -> list[Record]:
     """A family's trials, in order; none unless all have run."""
     records = [r for r in plan.store.records(dataset, family) if r.seed == 0 and r.trial < family.trials]
-    places = len(heads(dataset)) if family.kind == "separate models" else 1
+    places = dataset.tasks if family.kind == "separate models" else 1
     return sorted(records, key=lambda r: r.trial) if len(records) == family.trials * places else []
 
 
-def _best_of(records: Sequence[Record], trials: int) -> str:
-    """The mean test AUC of the trial with the best validation among the first ones, task by task if it has several."""
-    tasks = {record.task for record in records}
-    aucs: list[float] = []
-    for task in sorted(tasks, key=lambda task: task or 0):
-        found = [r for r in records if r.task == task and r.trial < trials and r.val]
-        if not found:
-            return "-"
-        aucs += min(found, key=lambda r: (-fmean(r.val), r.trial)).test
-    return f"{fmean(aucs):.4f}"
+def _of(sequence: int) -> list[Family]:
+    return [family for family in f.EVERY.values() if family.sequence == sequence]
 
 
-def _paid(records: Sequence[Record], budget: float) -> int:
-    """The number of first trials that a budget of core-seconds pays for."""
-    by_trial = [0.0] * (1 + max(record.trial for record in records))
-    for record in records:
-        by_trial[record.trial] += record.seconds
-    return int(np.searchsorted(np.cumsum(by_trial), budget * (1 + 1e-9), side="right"))
+def _bases(plan: Plan, dataset: Dataset, sequence: int) -> tuple[Family, Family | None]:
+    """Uniform scaling and the best tuned weights of a sequence."""
+    families = [f.UNIFORM, *TUNED] if sequence == 1 else [f.SECOND[base.name] for base in (f.UNIFORM, *TUNED)]
+    return families[0], plan.best_tuned(dataset, families[1:])
 
 
 def _chosen(plan: Plan, dataset: Dataset, family: Family) -> str:
     """The options of a family's chosen trial, or of each task's."""
-    return ", ".join(family.described(trial) for trial in plan.chosen(dataset, family, len(heads(dataset))))
+    return ", ".join(family.described(trial) for trial in plan.chosen(dataset, family))
 
 
 def _less(one: Runs, other: Runs) -> str:
     return "" if one == other else str(difference(one, other))
-
-
-def _quantiles(value: float, drawn_D: Floats) -> str:
-    low, high = np.quantile(drawn_D, [0.025, 0.975])
-    return str(Interval(value, 0.0)).partition(" ")[0] + f" [{low:+.4f}, {high:+.4f}]" if drawn_D.any() else ""
 
 
 def _drop(one: Runs, base: Runs) -> float:

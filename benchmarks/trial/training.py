@@ -4,30 +4,40 @@ from __future__ import annotations
 
 import sys
 import time
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
+import gradops
 from benchmarks.trial.datasets import Dataset, Drawn
 from benchmarks.trial.families import UNIFORM, Family
 from benchmarks.trial.records import Record
 from benchmarks.trial.truth import Array, deviations, expected_aucs, mean_cosines
+from gradops.methods import parse
 from models.architectures.shared_bottom import SharedBottomConfig
 from pipeline.config.run import RunConfig
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.multitask import task_metrics
+from pipeline.files.atomic import fingerprint
+from pipeline.runs.run import depends_on as run_depends_on
 from pipeline.training.build import trainer_of
 from pipeline.training.resolve import changed_config
-from pipeline.training.trainer import Trainer
+from pipeline.training.trainer import DivergedError, Trainer
 
 _COSINES_EVERY = 20  # steps, in the runs of uniform scaling whose cosines are kept
 
 _ODD = 6.0  # standard deviations
+_HALVES = 7  # seed of the hash of test rows
+_METHODS = Path(gradops.__file__).parent
+FRESH = 6  # the first of the fresh seeds
+CODE = 1  # to be raised where the same config, data and options give other results
 
 
 @dataclass(frozen=True)
@@ -84,36 +94,78 @@ class Bench:
         config, _, prepared = self.data(dataset, 0)
         return [float(f"{prepared.prevalence(task):.3g}") for task in config.spec.tasks]
 
+    def depends(self, planned: Planned, rates: list[float]) -> str:
+        """The fingerprint of all that decides on a run's result."""
+        base, _, prepared = self.data(planned.dataset, planned.dataset.draw_of(planned.seed))
+        return depends_on(planned.dataset, changed_config(base, _values(planned, base, rates)), prepared)
+
     def run(self, planned: Planned, rates: list[float]) -> Record:
-        """Train and measure a run; one that diverges or fails is recorded with its reason."""
+        """Train and measure a run; one that diverges, or whose method fails, is recorded with its reason."""
         base, drawn, prepared = self.data(planned.dataset, planned.dataset.draw_of(planned.seed))
         torch.set_num_threads(1)
         torch.manual_seed(planned.seed)  # of dropout; everything else has the config's seed
+        config = changed_config(base, _values(planned, base, rates))
+        depends = depends_on(planned.dataset, config, prepared)
+        trainer = trainer_of(config, prepared)
         started = time.process_time()
         try:
-            config = changed_config(base, _values(planned, base, rates))
-            trainer = trainer_of(config, prepared)
             epoch = trainer.epoch()
-            seconds = time.process_time() - started
-            labels_NT, score_NT = scores(trainer, "test")
-        except (OSError, MemoryError):
-            raise  # of the machine, not of the method
-        except Exception as error:  # a method may fail in any way, and that is a result
+        except Exception as error:
+            if not is_of_method(error):
+                raise
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
             print(f"{planned.label}: {reason}", file=sys.stderr, flush=True)
-            return planned.record(time.process_time() - started, failed=reason)
+            return planned.record(time.process_time() - started, failed=reason, depends=depends)
+        seconds = time.process_time() - started
+        labels_NT, score_NT = scores(trainer, "test")
         val = [epoch.val[task]["auc"] for task in config.tasks]
         steps = list(epoch.diagnostics.values())
         more: dict[str, Any] = {"cosines": mean_cosines(steps, config.tasks)} if len(steps) > 1 else {}
         if drawn.chance_NT is None:
+            labels_NT, score_NT = (rows_NT[_look(planned.seed, len(rows_NT))] for rows_NT in (labels_NT, score_NT))
             test = [found["auc"] for found in task_metrics(labels_NT, score_NT, config.tasks).values()]
             if planned.seed:
-                more["blocks"] = deviations(labels_NT, score_NT, 1 / len(config.spec.tasks))
+                more["blocks"] = deviations(labels_NT, score_NT)
         else:
             chosen = slice(None) if planned.task is None else slice(planned.task, planned.task + 1)
             _check(labels_NT, drawn.chance_NT[:, chosen])
             test = expected_aucs(score_NT, drawn.chance_NT[:, chosen])
-        return planned.record(seconds, val=val, test=test, **more)
+        return planned.record(seconds, val=val, test=test, depends=depends, **more)
+
+
+def depends_on(dataset: Dataset, config: RunConfig, prepared: Prepared) -> str:
+    """The fingerprint of all that decides on a run's result.
+
+    It is of the resolved config with the network's layers, of all options of the method, of the data and of the code's
+    version. Real logs count by their content. Generated ones are made by the recipe, which is in the file's definition:
+    another version of the writer gives them other bytes and the same rows.
+    """
+    run = run_depends_on(config, prepared)
+    data = dataset.identity if dataset.is_redrawn else run["data"]
+    return fingerprint([CODE, run | {"data": data}, repr(parse(config.train.method))])
+
+
+def is_of_method(error: Exception) -> bool:
+    """Whether an error is the method's own, and so a result: it diverged, or was raised under a step of `gradops`.
+
+    Memory that is not there, or files, are the machine's; errors from elsewhere are the trial's own faults.
+    """
+    if isinstance(error, DivergedError):
+        return True
+    if isinstance(error, OSError | MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
+        return False
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(_METHODS in Path(frame.filename).parents for frame in frames)
+
+
+def _look(seed: int, rows: int) -> npt.NDArray[np.bool_]:
+    """The half of a real log's test rows on which a seed is measured.
+
+    Fresh seeds have the half that nothing was measured on before. A row's half is that of a fixed hash of its number.
+    """
+    mixed_N = np.random.default_rng(_HALVES).permutation(rows)
+    look_N: npt.NDArray[np.bool_] = (mixed_N % 2 == 0) == (seed < FRESH)
+    return look_N
 
 
 def scores(trainer: Trainer, split: str) -> tuple[Array, Array]:

@@ -33,21 +33,20 @@ def expected_aucs(score_NT: Array, chance_NT: Array) -> list[float]:
     return [expected_auc(score_N, chance_N) for score_N, chance_N in zip(score_NT.T, chance_NT.T, strict=True)]
 
 
-def deviations(labels_NT: Array, score_NT: Array, share: float) -> list[int]:
-    """What each block of neighbouring rows adds to the deviation of the mean AUC from its expectation (DeLong).
+def deviations(labels_NT: Array, score_NT: Array) -> list[list[int]]:
+    """What each block of neighbouring rows adds to the deviation of each task's AUC from its expectation (DeLong).
 
     Args:
         labels_NT: 0, 1, or NaN where unknown.
         score_NT: Scores.
-        share: One by the number of all tasks, of which these may be one.
 
     Returns:
-        Sums of the rows' influences in :data:`BLOCKS` blocks, in units of 1e-6. Those of two systems on the same rows
-        are paired.
+        Sums of the rows' influences in :data:`BLOCKS` blocks, in units of 1e-6, task by task. Those of two systems on
+        the same rows are paired.
     """
     pairs = zip(labels_NT.T, score_NT.T, strict=True)
-    influence_N = share * sum(auc_influence(label_N, score_N)[1] for label_N, score_N in pairs)
-    return [round(1e6 * float(block.sum())) for block in np.array_split(influence_N, BLOCKS)]
+    influences = [auc_influence(label_N, score_N)[1] for label_N, score_N in pairs]
+    return [[round(1e6 * float(b.sum())) for b in np.array_split(influence_N, BLOCKS)] for influence_N in influences]
 
 
 def mean_cosines(diagnostics: Sequence[dict[str, float]], tasks: Sequence[str]) -> list[int]:

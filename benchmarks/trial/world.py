@@ -29,14 +29,18 @@ _TAIL = 0.9  # of the levels' popularity, rank ** -0.9
 _SAMPLE = 100_000
 # Everything that equal logs have in common; the first number is to be raised where the same constants give other logs.
 RECIPE = (1, RATES, LEVELS, PAIRS, NUMBERS, SHARED, SPREAD, _TAIL, _SAMPLE)
+# Task to the place of its angle where angles are mixed: uncorrelated with the tasks' places, and so with their rarity.
+MIXED = (3, 5, 0, 7, 2, 6, 1, 4)
 
 
-def mixing(conflict: float) -> Array:
+def mixing(conflict: float, *, is_mixed: bool = False) -> Array:
     """The matrix from 2 + 8 independent standard normals to effects on the tasks, each of variance 1.
 
-    The shared part of task i is turned away from that of the first by ``conflict * (i - 1) / 7 * 180`` degrees.
+    The shared part of task i is turned away from that of the first by ``conflict * (i - 1) / 7 * 180`` degrees;
+    mixed, the tasks have these angles in the order of :data:`MIXED`.
     """
     angle_T = np.pi * conflict * np.linspace(0, 1, len(TASKS))
+    angle_T = angle_T[list(MIXED)] if is_mixed else angle_T
     shared_2T = np.sqrt(SHARED) * np.stack([np.cos(angle_T), np.sin(angle_T)])
     return np.vstack([shared_2T, np.sqrt(1 - SHARED) * np.eye(len(TASKS))])
 
@@ -55,16 +59,17 @@ class Log:
 
 
 class World:
-    """The effects of the columns on the tasks; they depend on the conflict alone.
+    """The effects of the columns on the tasks; they depend on the conflict and the order of the angles.
 
     Args:
         conflict: From 0, where the tasks' common effects agree, to 1, where those of the first and the last are
             opposites; see :func:`mixing`.
+        is_mixed: Whether the tasks' angles are mixed.
     """
 
-    def __init__(self, conflict: float) -> None:
+    def __init__(self, conflict: float, *, is_mixed: bool = False) -> None:
         generator = np.random.default_rng(0)
-        mix = mixing(conflict)
+        mix = mixing(conflict, is_mixed=is_mixed)
 
         def drawn(count: int) -> Array:
             table: Array = generator.standard_normal((count, len(mix))) @ mix

@@ -14,7 +14,7 @@ from benchmarks.trial.records import OtherDefinitionError, Record
 RECORDS = [
     Record(0, 0, 3.21, [0.91234, 0.5], [0.9, 0.51]),
     Record(1, 0, 1.0, [], [], failed="DivergedError: no longer finite"),
-    Record(0, 3, 3.0, [0.9], [0.8], task=1, blocks=[3, -4], cosines=[0, -1]),
+    Record(0, 3, 3.0, [0.9], [0.8], task=1, blocks=[[3, -4]], cosines=[0, -1], depends="0a1b"),
 ]
 
 
@@ -22,6 +22,20 @@ def test_runs_are_read_as_they_were_written(plan: Plan, uniform: Family) -> None
     for record in RECORDS:
         plan.store.add(CENSUS_DATA, uniform, record)
     assert plan.store.records(CENSUS_DATA, uniform) == RECORDS
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"data": "12', b"[1,0,3."])
+def test_what_a_killed_process_left_is_none(plan: Plan, uniform: Family, torn: bytes) -> None:
+    path = plan.store.folder / "census" / "uniform.jsonl"
+    path.parent.mkdir(parents=True)
+    before = RECORDS[:1] if torn.startswith(b"[") else []
+    for record in before:
+        plan.store.add(CENSUS_DATA, uniform, record)
+    with path.open("ab") as stream:
+        stream.write(torn)
+    assert plan.store.records(CENSUS_DATA, uniform) == before
+    plan.store.add(CENSUS_DATA, uniform, RECORDS[1])
+    assert plan.store.records(CENSUS_DATA, uniform) == [*before, RECORDS[1]]
 
 
 @pytest.mark.parametrize("change", [{"recipe": "other rows"}, {"changes": {"model.bottom": [8, 4]}}])

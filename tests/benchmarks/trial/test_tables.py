@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.trial import families as f
 from benchmarks.trial.datasets import CENSUS_DATA
-from benchmarks.trial.fronts import Trials
+from benchmarks.trial.fronts import Separate, Together, trials
 from benchmarks.trial.intervals import difference
 from benchmarks.trial.plan import Plan
 from benchmarks.trial.records import Record, Store
@@ -27,25 +27,41 @@ def test_a_paired_interval_is_students_over_the_seeds() -> None:
 
 
 def test_where_rows_stay_the_same_their_variance_is_added() -> None:
-    one = {seed: [Record(0, seed, 1.0, [], [0.8], blocks=[1000, -1000])] for seed in (1, 2)}
-    other = {seed: [Record(0, seed, 1.0, [], [0.7], blocks=[0, 0])] for seed in (1, 2)}
+    one = {seed: [Record(0, seed, 1.0, [], [0.8], blocks=[[1000, -1000]])] for seed in (1, 2)}
+    other = {seed: [Record(0, seed, 1.0, [], [0.7], blocks=[[0, 0]])] for seed in (1, 2)}
     # The seeds agree; two blocks of 0.001 have the variance 2 * (1e-6 + 1e-6), and t with 1 degree is 12.7062.
     assert difference(one, other).half == pytest.approx(12.7062 * 2e-3, rel=1e-4)
+    assert difference(one, other, task=0).half == pytest.approx(12.7062 * 2e-3, rel=1e-4)
+
+
+VAL_NT = np.array([[0.8, 0.6], [0.6, 0.8], [0.7, 0.5], [0.8, 0.6]])
+TEST_NT = np.array([[0.7, 0.6], [0.6, 0.7], [0.9, 0.9], [0.7, 0.6]])
 
 
 def test_a_front_is_chosen_by_validation_and_measured_by_test() -> None:
-    val_NK = np.array([[0.8, 0.6], [0.6, 0.8], [0.7, 0.5], [0.8, 0.6]])
-    test_NK = np.array([[0.7, 0.6], [0.6, 0.7], [0.9, 0.9], [0.7, 0.6]])
-    trials = Trials(val_NK, test_NK)
-    assert trials.front().tolist() == [0, 1, 3]
-    assert trials.hypervolume() == pytest.approx(0.2 * 0.1 + 0.1 * 0.1)
-    assert trials.front(np.array([2, 2])).tolist() == [2]
-    assert trials.bootstrap().std() > 0
+    found = Together(VAL_NT, TEST_NT, ((0,), (1,)))
+    assert found.front(np.arange(4)).tolist() == [0, 1, 3]
+    assert found.volume == pytest.approx(0.2 * 0.1 + 0.1 * 0.1)
+    assert found.front(np.array([2])).tolist() == [2]
+    assert found.best(np.array([1, 2])) == pytest.approx(0.65)
+
+
+def test_the_front_of_separate_models_is_each_tasks_best() -> None:
+    found = Separate(VAL_NT, TEST_NT, ((0,), (1,)))
+    assert found.volume == pytest.approx(0.2 * 0.2)  # the first trial's first task and the second's second
+    assert found.best(np.array([0, 2])) == pytest.approx(0.65)
+
+
+def test_halves_of_the_trials_have_half_of_the_trials() -> None:
+    found = Together(np.array([[0.9], [0.8]]), np.array([[0.7], [0.9]]), ((0,),))
+    # Of two trials a half is either of them, so that the mean is that of both.
+    assert {*found.volumes_of_half().round(6)} == {0.2, 0.4}
+    assert found.bests_of_half().mean() == pytest.approx(0.8, abs=0.03)
 
 
 def test_a_failed_trial_is_at_chance() -> None:
     records = [Record(0, 0, 1.0, [0.9] * 3, [0.8] * 3), Record(1, 0, 1.0, failed="DivergedError")]
-    assert Trials.of(CENSUS_DATA, records).val_NK.tolist() == [[0.9] * 3, [0.5] * 3]
+    assert trials(CENSUS_DATA, records).val_NT.tolist() == [[0.9] * 3, [0.5] * 3]
 
 
 def test_tables_have_a_row_a_finished_family(store: Store, add_trials: AddTrials) -> None:
@@ -54,11 +70,19 @@ def test_tables_have_a_row_a_finished_family(store: Store, add_trials: AddTrials
         add_trials(family, [0.5 + trial / 100 for trial in range(f.TRIALS)])
         for seed in plan.seeds:
             aucs = [0.8 + gain + seed / 1e3] * 3
-            plan.store.add(CENSUS_DATA, family, Record(f.TRIALS - 1, seed, 1.0, aucs, aucs, blocks=[0] * 20))
-    points, trials = list(chosen_points(plan, CENSUS_DATA)), list(all_trials(plan, CENSUS_DATA))
-    assert [line.split(" | ")[0] for line in points[2:]] == ["| `static_power`", "| `static`", "| `uniform`"]
+            plan.store.add(CENSUS_DATA, family, Record(f.TRIALS - 1, seed, 1.0, aucs, aucs, blocks=[[0] * 20] * 3))
+    rlw = f.FAMILIES["rlw"]
+    add_trials(rlw, [0.5 + trial / 100 for trial in range(f.TRIALS)])
+    for seed in plan.seeds:
+        ended = Record(f.TRIALS - 1, seed, 1.0, [0.8] * 3, [0.8] * 3)
+        failed = Record(f.TRIALS - 1, seed, 1.0, failed="no weights")
+        plan.store.add(CENSUS_DATA, rlw, ended if seed > 2 else failed)
+    points, lines = list(chosen_points(plan, CENSUS_DATA)), list(all_trials(plan, CENSUS_DATA))
+    assert [line.split(" | ")[0][2:] for line in points[2:]] == ["`static_power`", "`static`", "`uniform`", "`rlw`"]
+    assert "failed on 2 of 5" in points[-1]
     assert "+0.0200 [+0.0200, +0.0200]▲" in points[2]
-    assert len(trials) == 2 + 3
+    assert len(lines) == 2 + 4
     (line,) = (line for line in missing(plan) if "`census`" in line)
     assert "`pcgrad`" in line
     assert "`uniform`" not in line
+    assert "`rlw`" not in line

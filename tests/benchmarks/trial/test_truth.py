@@ -35,8 +35,9 @@ def test_no_score_is_above_the_truth() -> None:
 def test_deviations_are_the_influences_of_the_rows_block_by_block() -> None:
     generator = np.random.default_rng(3)
     label_NT, score_NT = (generator.random((100, 2)) < 0.4).astype(float), generator.random((100, 2))
-    influence_N = np.mean([auc_influence(label_NT[:, t], score_NT[:, t])[1] for t in range(2)], axis=0)
-    assert deviations(label_NT, score_NT, 1 / 2) == [round(1e6 * b.sum()) for b in influence_N.reshape(20, 5)]
+    influences = [auc_influence(label_NT[:, t], score_NT[:, t])[1] for t in range(2)]
+    expected = [[round(1e6 * block.sum()) for block in influence_N.reshape(20, 5)] for influence_N in influences]
+    assert deviations(label_NT, score_NT) == expected
 
 
 @pytest.mark.parametrize("conflict", [0.0, 0.5, 1.0])
@@ -59,3 +60,10 @@ def test_draws_have_other_rows_of_the_same_world() -> None:
     one, other, again = (there.log(draw, rows).frame for draw in (0, 1, 0))
     assert not one.equals(other)
     assert one.equals(again)
+
+
+def test_mixed_angles_have_nothing_to_do_with_rarity() -> None:
+    place_T = np.arange(len(world.TASKS))
+    assert sorted(world.MIXED) == place_T.tolist()
+    assert np.corrcoef(world.MIXED, place_T)[0, 1] == pytest.approx(0, abs=1e-12)
+    assert world.mixing(1, is_mixed=True)[:2, 2] == pytest.approx(world.mixing(1)[:2, 0])  # MIXED[2] is 0
