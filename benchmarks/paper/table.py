@@ -25,11 +25,13 @@ class Finished:
 
     Args:
         tasks: The tasks, in order.
+        systems: Those of the plan, finished or not.
         aucs: System to seed to its AUC of each task; only seeds of which every task is finished.
         begun: The same of the seeds of which some task is missing.
     """
 
     tasks: Sequence[str]
+    systems: Sequence[str]
     aucs: Mapping[str, Mapping[int, Aucs]]
     begun: Mapping[str, Mapping[int, Aucs]]
 
@@ -45,7 +47,7 @@ class Finished:
             chosen = {s: [k for k in sorted(v) if (len(v[k]) == len(tasks)) == is_whole] for s, v in found.items()}
             return {system: {k: found[system][k] for k in seeds} for system, seeds in chosen.items() if seeds}
 
-        return cls(tasks, where(True), where(False))
+        return cls(tasks, systems, where(True), where(False))
 
     def common(self, system: str, baseline: str) -> list[int]:
         """The seeds that both systems have."""
@@ -59,18 +61,25 @@ class Finished:
 def one_seed(finished: Finished, seed: int, paper: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """The lines of the table of one seed, beside the paper's figures.
 
+    Mean Rank is among the systems of the table: beside the paper's it says nothing before all of the plan are there.
+
     Args:
         finished: The finished systems.
         seed: The seed.
         paper: System to the cells of its row in the paper's table; empty for other configs.
     """
     aucs = {system: seeds[seed] for system, seeds in finished.aucs.items() if seed in seeds}
-    ranks, single = mean_rank(aucs), aucs.get(SINGLE_TASK.name)
+    single = aucs.get(SINGLE_TASK.name)
+    ranks = (
+        {system: f"{rank:.2f}" for system, rank in mean_rank(aucs).items()}
+        if len(aucs) == len(finished.systems)
+        else {}
+    )
     beside = ["the paper: " + finished.tasks[0], *finished.tasks[1:], "Δm%", "Mean Rank"] if paper else []
     yield from _head(["system", *finished.tasks, "Δm%", "Mean Rank", *beside])
     for system, auc in aucs.items():
         drop = f"{delta_m_pct(auc, single):+.3f}" if single else "-"
-        cells = [*(f"{auc[task]:.4f}" for task in finished.tasks), drop, f"{ranks[system]:.2f}"]
+        cells = [*(f"{auc[task]:.4f}" for task in finished.tasks), drop, ranks.get(system, "-")]
         yield _row([f"`{system}`", *cells, *paper.get(system, [""] * len(beside))])
     for system, some in ((system, seeds[seed]) for system, seeds in finished.begun.items() if seed in seeds):
         cells = [*(f"{some[task]:.4f}" if task in some else "-" for task in finished.tasks), "-", "-"]

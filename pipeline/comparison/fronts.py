@@ -84,10 +84,11 @@ class Fronts:
 
 
 def family_of(point: Point) -> str:
-    """The family of a point."""
+    """The family of a point: its method, and whether tasks' weights were searched beside it."""
     is_weighted = any(_TASK_WEIGHT.fullmatch(name) for name in point.params)
-    is_static = point.family in _PLAIN and (is_weighted or "weight=" in point.method)
-    return STATIC if is_static else point.family
+    if point.family in _PLAIN:
+        return STATIC if is_weighted or "weight=" in point.method else point.family
+    return f"{point.family} with weights" if is_weighted else point.family
 
 
 def front_points(points: Sequence[Point]) -> dict[str, list[Point]]:

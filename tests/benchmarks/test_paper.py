@@ -84,9 +84,11 @@ def test_a_system_counts_at_the_seeds_of_which_all_tasks_are_there() -> None:
     assert found.begun == {"single-task": {1: {"a": 0.5}}}
     assert found.common("uniform", "single-task") == []
     assert [*one_seed(found, 1, {})][2:] == [
-        "| `uniform` | 0.7000 | 0.8000 | - | 1.00 |",
+        "| `uniform` | 0.7000 | 0.8000 | - | - |",
         "| `single-task` | 0.5000 | - | - | - |",
     ]
+    whole = Finished.of(found.tasks, found.systems, [*records[:2], of("uniform", 0, a=0.7, b=0.5)])
+    assert [line.split(" | ")[-1] for line in [*one_seed(whole, 0, {})][2:]] == ["1.50 |", "1.50 |"]
 
 
 def test_an_interval_over_seeds_is_students() -> None:

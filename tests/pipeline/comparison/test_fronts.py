@@ -53,7 +53,8 @@ def test_plain_sums_with_searched_weights_are_a_family() -> None:
     assert family_of(Point(0, "uniform", {"weights": "static"})) == "static weights"
     assert family_of(Point(0, "static(weight=(0.5, 1.5))", {})) == "static weights"
     assert family_of(Point(0, "uniform", {"train.lr": 0.1})) == "uniform"
-    assert family_of(Point(0, "gradops(alpha=-1.0)", {**weights})) == "gradops"
+    assert family_of(Point(0, "gradops(alpha=-1.0)", {})) == "gradops"
+    assert family_of(Point(0, "gradops(alpha=-1.0)", {**weights})) == "gradops with weights"
 
 
 def test_validation_chooses_a_front_and_test_measures_it() -> None:
