@@ -1,4 +1,4 @@
-"""Draw the fronts of docs/results-trial.md into `docs/figures`: `python -m benchmarks.trial.pictures`.
+"""Draw the fronts of docs/results-trial.md into `docs/figures/trial`: `python -m benchmarks.trial.pictures`.
 
 A picture a data set of finished trials: of the best tuned weights, of uniform scaling and of the two methods with the
 best validation AUC, every trial's test AUC, and the fronts that validation chooses.
@@ -74,7 +74,7 @@ def main() -> None:
     plan = Plan(Store())
     for dataset in DATASETS.values():
         if shown(plan, dataset):
-            path = FOLDER / f"trial-{dataset.name}.svg"
+            path = FOLDER / "trial" / f"{dataset.name}.svg"
             with mpl.rc_context({"svg.hashsalt": "gradops", "axes.spines.top": False, "axes.spines.right": False}):
                 draw(plan, dataset).savefig(path, metadata={"Date": None}, bbox_inches="tight")
             print(f"{path.name}  {path.stat().st_size / 1000:.0f} kB")

@@ -266,8 +266,8 @@ def page(plan: Plan) -> Iterator[str]:
     for dataset in DATASETS.values():
         if lines := list(tables(plan, dataset)):
             yield from [f"### `{dataset.name}`", "", *cosines(plan, dataset), *lines]
-            if (DOCUMENT.parent / "figures" / f"trial-{dataset.name}.svg").exists():
-                yield from [f"![Fronts on {dataset.name}](figures/trial-{dataset.name}.svg)", ""]
+            if (DOCUMENT.parent / "figures" / "trial" / f"{dataset.name}.svg").exists():
+                yield from [f"![Fronts on {dataset.name}](figures/trial/{dataset.name}.svg)", ""]
     yield from ["## Missing", "", *(list(missing(plan)) or ["Nothing."])]
 
 

@@ -27,7 +27,7 @@ def test_a_config_takes_what_it_does_not_set_from_the_one_it_extends() -> None:
     ours, theirs = (config.spec.features["capital_gains"].model_dump() for config in (census, paper))
     assert (ours["buckets"], theirs["buckets"]) == (64, 0)
     assert ours | {"buckets": 0} == theirs, "what a table of a table does not set is kept"
-    assert (paper.train.epochs, paper.train.lr, paper.compare.seeds) == (200, 1e-4, 10)
+    assert (paper.train.epochs, paper.train.lr, paper.compare.seeds) == (200, 1e-4, 3)
     assert paper.model.model_dump()["bottom"] == (192, 192)
 
 

@@ -90,7 +90,7 @@ def test_page_result_file_and_mlflow_say_it_too(said: str) -> None:
     code, _, err = run("report", "shop.toml", *LEARNT, "--json")
     assert code == 0, err
     (page,) = Path("runs").rglob("*.html")
-    assert "no champion: version 1 (`balanced`) does not pass the gate" in page.read_text()
+    assert "no champion: version 1 (<code>balanced</code>) does not pass the gate" in page.read_text()
 
 
 def test_a_first_model_that_passes_serves_without_a_word(said: str) -> None:
