@@ -1,4 +1,4 @@
-# make demo    set up, fetch Census-income, run the main job, end with the trade-off table and a registered model
+# make demo    set up, fetch Census-income, run the main job, end with the trade-off table, a registered model and a page
 # make test    set up, run the tests
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VARIANT ?= cpu
@@ -30,6 +30,7 @@ $(READY): pyproject.toml requirements/lock.txt requirements/$(VARIANT).txt
 demo: setup
 	$(BIN)/gradops fetch census
 	$(BIN)/gradops compare configs/census.toml
+	$(BIN)/gradops report configs/census.toml
 
 check: setup
 	$(BIN)/ruff check .
