@@ -135,8 +135,20 @@ def fetched(model: str) -> Iterator[Path]:
     where = "give models:/NAME@ALIAS, models:/NAME/VERSION, a run's model URI or a folder"
     with TemporaryDirectory() as folder:
         with model_files(model, f"there is no model at {model}", where):
-            found = mlflow.artifacts.download_artifacts(artifact_uri=model, dst_path=folder)
+            found = _downloaded(model, folder)
         yield _own_files(Path(found), model)
+
+
+def _downloaded(model: str, folder: str) -> str:
+    """The folder of a model's files below a folder."""
+    try:
+        return str(mlflow.artifacts.download_artifacts(artifact_uri=model, dst_path=folder))
+    except MlflowException as error:
+        # A process that loads the model from a store on this disk writes bytecode beside its code, under another name
+        # first: a file that was listed may be gone.
+        if "__pycache__" not in str(error):
+            raise
+        return str(mlflow.artifacts.download_artifacts(artifact_uri=model, dst_path=folder))
 
 
 def _check_alias(client: MlflowClient, model: str) -> None:

@@ -92,6 +92,21 @@ def scorer(models: Models) -> Scorer:
         return Scorer.load(folder)
 
 
+def test_bytecode_that_comes_and_goes_does_not_spoil_a_download(
+    models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    download, failures = mlflow.artifacts.download_artifacts, ["No such artifact: 'code/__pycache__/a.pyc.1'"]
+
+    def once_gone(*args: Any, **kwargs: Any) -> str:
+        if failures:
+            raise MlflowException(failures.pop())
+        return download(*args, **kwargs)
+
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", once_gone)
+    with fetched(models("plain").uri) as folder:
+        assert Scorer.load(folder).tasks
+
+
 def declared(scorer: Scorer, feature: str, **changes: Any) -> Scorer:
     """The same model, had one of its features been declared otherwise."""
     content = scorer.encoder.spec.model_dump()
