@@ -105,7 +105,7 @@ class Family:
             return format_method(Static(weight=_power(self.power(trial), rates)))
         if self.base in _WEIGHTED:
             logs = [_log(u, WEIGHT) for u in drawn[: len(rates)]]
-            return format_method(METHODS[self.base](weight=_of_sum(logs)))  # type: ignore[call-arg]
+            return format_method(METHODS[self.base](weight=_of_sum(logs)))  # type: ignore[call-arg]  # all of them have it
         return _drawn(self.name, self.base, drawn)
 
     def power(self, trial: int) -> float:

@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from pipeline.sources.clicktruth import shift, sigmoid
+
 Array = npt.NDArray[np.float64]
 
 TASKS = tuple(f"task_{number}" for number in range(1, 9))
@@ -80,7 +82,7 @@ class World:
         self._numbers = [drawn(2) for _ in range(NUMBERS)]
         score_NT = self._score(*_columns(_SAMPLE, np.random.default_rng(1)))
         self._scale_T = SPREAD / score_NT.std(axis=0)
-        self._shift_T = [_shift(score_NT[:, t] * self._scale_T[t], rate) for t, rate in enumerate(RATES)]
+        self._shift_T = [shift(score_NT[:, t] * self._scale_T[t], rate) for t, rate in enumerate(RATES)]
 
     def log(self, draw: int, rows: dict[str, int]) -> Log:
         """A log of this world: logs of two draws have other rows and labels, and the same effects.
@@ -91,7 +93,7 @@ class World:
         """
         generator, total = np.random.default_rng((2, draw)), sum(rows.values())
         code_NF, number_NV = _columns(total, generator)
-        chance_NT = _sigmoid(self._score(code_NF, number_NV) * self._scale_T + self._shift_T)
+        chance_NT = sigmoid(self._score(code_NF, number_NV) * self._scale_T + self._shift_T)
         label_NT = (generator.random(chance_NT.shape) < chance_NT).astype(np.int8)
         columns = {"day": pl.Series([DAYS[split] for split, count in rows.items() for _ in range(count)])}
         columns |= {f"c{f}": pl.Series(code_N.astype(np.int32)) for f, code_N in enumerate(code_NF.T)}
@@ -118,17 +120,3 @@ def _columns(rows: int, generator: np.random.Generator) -> tuple[npt.NDArray[np.
         weight = np.arange(1.0, count + 1) ** -_TAIL
         codes.append(np.searchsorted(weight.cumsum() / weight.sum(), generator.random(rows)).clip(max=count - 1))
     return np.stack(codes, axis=1), generator.standard_normal((rows, NUMBERS)).clip(-3, 3)
-
-
-def _sigmoid(x: Array) -> Array:
-    result: Array = 1 / (1 + np.exp(-x))
-    return result
-
-
-def _shift(score_N: Array, rate: float) -> float:
-    """The shift of log-odds that makes their mean probability the rate, by bisection."""
-    low, high = -30.0, 30.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _sigmoid(score_N + middle).mean() < rate else (low, middle)
-    return (low + high) / 2

@@ -88,11 +88,11 @@ class Truth:
         week = [_SAMPLE_WEEK + timedelta(days) for days in range(7)]
         sample = np.concatenate([self._score(world.clicks(day, 0, 1, _SAMPLE_ROWS)) for day in week])
         self._scale = np.array(SPREAD) / sample.std(axis=0)
-        self._shift = np.array([_shift(sample[:, t] * self._scale[t], rate) for t, rate in enumerate(RATES)])
+        self._shift = np.array([shift(sample[:, t] * self._scale[t], rate) for t, rate in enumerate(RATES)])
 
     def probabilities(self, clicks: Clicks) -> Array:
         """The probabilities of labels, one row a click, one column a task."""
-        result: Array = _sigmoid(self._score(clicks) * self._scale + self._shift)
+        result: Array = sigmoid(self._score(clicks) * self._scale + self._shift)
         return result
 
     def _score(self, clicks: Clicks) -> Array:
@@ -169,15 +169,16 @@ def _own(clicks: Clicks, owner: str, mix: Array) -> Array:
 _NORMAL = NORMAL.astype(np.float32)
 
 
-def _sigmoid(x: Array) -> Array:
+def sigmoid(x: Array) -> Array:
+    """The probability of log-odds."""
     result: Array = 1 / (1 + np.exp(-x))
     return result
 
 
-def _shift(score: Array, rate: float) -> float:
+def shift(score: Array, rate: float) -> float:
     """The shift of log-odds that makes their mean probability the rate, by bisection."""
     low, high = -30.0, 30.0
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if _sigmoid(score + middle).mean() < rate else (low, middle)
+        low, high = (middle, high) if sigmoid(score + middle).mean() < rate else (low, middle)
     return (low + high) / 2
