@@ -58,15 +58,17 @@ def test_it_is_the_mean_of_all_weights_so_far(
 ) -> None:
     """At a decay of 0.3 the factors of rows are scaled down once."""
     trainer, sums = trainer_in(tmp_path, few, *KINDS[kind], f"train.ema={decay}"), dict[str, Tensor]()
+    largest: dict[str, Tensor] = {}  # so far: a mean near zero has the rounding of the weights in it
     for step, own in enumerate(steps(trainer, LOOKS[-1]), 1):
         for name, value in own.items():
+            largest[name] = torch.maximum(largest.get(name, value.abs().max()), value.abs().max())
             sums[name] = decay * sums.get(name, torch.zeros_like(value).double()) + (1 - decay) * value.double()
         if step not in LOOKS:
             continue
         with trainer.average.used():
             for name, value in weights(trainer).items():
                 expected = sums[name] / (1 - decay**step)
-                assert (value - expected).abs().max() <= 2e-6 * expected.abs().max(), f"{name}, step {step}"
+                assert (value - expected).abs().max() <= 2e-6 * largest[name], f"{name}, step {step}"
         assert all(torch.equal(value, own[name]) for name, value in weights(trainer).items())
     moved = [not torch.equal(own[name], (sums[name] / (1 - decay**step)).float()) for name in own]
     assert all(moved)
