@@ -54,7 +54,8 @@ class Workers:
                 pass
             if not is_told and time.monotonic() - begin > _SLOW:
                 is_told = True
-                _log.warning("the workers finish and save what they do; a second Ctrl-C ends them at once")
+                ends = "a second Ctrl-C ends" if kind is KeyboardInterrupt else "Ctrl-C twice ends"
+                _log.warning(f"the workers finish and save what they do; {ends} them at once")
 
     def __len__(self) -> int:
         """Number of workers that run."""

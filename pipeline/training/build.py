@@ -28,13 +28,14 @@ from pipeline.config.train import TrainConfig
 from pipeline.data.batches import Batches
 from pipeline.data.prepared import Prepared
 from pipeline.runs.run import architecture_of, tables_of
+from pipeline.training.epoch_so_far import EpochSoFar
 from pipeline.training.known_ids import KnownIds
 from pipeline.training.negatives import NegativeSampling
 from pipeline.training.optimizers import optimizer_of
 from pipeline.training.schedules import SCHEDULES, Regularisation
 from pipeline.training.task_epochs import TaskEpochs
 from pipeline.training.task_weights import task_weights
-from pipeline.training.trainer import EpochSoFar, Trainer
+from pipeline.training.trainer import Trainer
 from pipeline.training.warm_start import warm_start
 from pipeline.training.weight_average import WeightAverage
 

@@ -1,24 +1,22 @@
-"""Trains one run: a step, an epoch, an evaluation, and the state between two steps."""
+"""Trains one run: a step, an epoch, and the state between two steps."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import islice
 from typing import Any, ClassVar
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
 from features.errors import InputError
 from gradops import Microbatch, MultiTaskOptimizer
-from gradops.group import Alone, Group, gathered, total
+from gradops.group import Alone, Group, total
 from gradops.precision import products_in
 from models.architectures.base import Architecture
 from models.embedding.cut import TableCut
@@ -26,12 +24,11 @@ from models.loss import cross_entropy, label_weights, shares_of
 from pipeline.config.train import TrainConfig
 from pipeline.data.batches import Batches
 from pipeline.data.windows import Batch
-from pipeline.evaluation.calibration import Isotonic, Platt, calibrated
-from pipeline.evaluation.calibration_fit import fit_calibrators
-from pipeline.evaluation.metrics import LIMIT, Evaluator
-from pipeline.evaluation.sample import sampling_step
 from pipeline.runs.run import Epoch, Metrics
+from pipeline.training import generators
 from pipeline.training.batch_header import BatchHeader
+from pipeline.training.epoch_so_far import EpochSoFar
+from pipeline.training.evaluations import Evaluations
 from pipeline.training.expert_use import ExpertUse
 from pipeline.training.known_ids import KnownIds
 from pipeline.training.late_losses import StepLosses
@@ -40,33 +37,9 @@ from pipeline.training.schedules import Regularisation
 from pipeline.training.task_epochs import TaskEpochs
 from pipeline.training.weight_average import WeightAverage
 
-Calibrators = Sequence[Platt | Isotonic]
-
 
 class DivergedError(InputError):
     """Losses or outputs are no longer finite. A search goes on at another point."""
-
-
-@dataclass
-class EpochSoFar:
-    """The unfinished epoch so far.
-
-    Args:
-        losses_T: Sum of the losses of its steps.
-        steps: Number of its steps.
-        seconds: Their duration.
-        diagnostics: As in :class:`pipeline.runs.run.Epoch`.
-    """
-
-    losses_T: Tensor
-    steps: int = 0
-    seconds: float = 0.0
-    diagnostics: dict[int, dict[str, float]] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, tasks: int) -> EpochSoFar:
-        """The epoch before its first step."""
-        return cls(torch.zeros(tasks, dtype=torch.float64))
 
 
 @dataclass
@@ -119,6 +92,11 @@ class Trainer:
     best: dict[str, Tensor] = field(default_factory=dict)
     _unseen: StepLosses | None = field(default=None, init=False)  # of the last step
     _heard: bool = field(default=False, init=False)  # of an interruption on any rank
+
+    @property
+    def evaluations(self) -> Evaluations:
+        """Evaluations of the present weights on this run's splits."""
+        return Evaluations(self.model, self.tasks, self.splits, self.ids, self.device, self.group, self._agree)
 
     @property
     def is_interrupted(self) -> bool:
@@ -199,63 +177,16 @@ class Trainer:
 
     def evaluate(self, split: str, on_step: Callable[[], None] = lambda: None) -> Metrics:
         """Metrics of the network's present weights on a split of any size; ``on_step`` is called after each batch."""
-        (metrics,) = self.evaluate_as(split, [()], on_step)
+        (metrics,) = self.evaluations.metrics(split, [()], on_step)
         return metrics
 
-    def evaluate_as(
-        self, split: str, versions: Sequence[Calibrators], on_step: Callable[[], None] = lambda: None
-    ) -> list[Metrics]:
-        """Metrics of several versions of the network's probabilities, in one pass over a split.
-
-        Args:
-            split: The split.
-            versions: For each version, the tasks' calibrators; an empty one for the probabilities as they are.
-            on_step: Called after each batch.
-        """
-        evaluators = [Evaluator(self.tasks) for _ in versions]
-        for logits_BT, batch in self._judged(split, on_step):
-            group_B = None if batch.group_B is None else self._everybodys(batch.group_B)
-            labels_BT = self._everybodys(batch.labels_BT)
-            for evaluator, calibrators in zip(evaluators, versions, strict=True):
-                every_BT = self._everybodys(logits_BT if calibrators else logits_BT.sigmoid())
-                evaluator.update(labels_BT, calibrated(every_BT, calibrators) if calibrators else every_BT, group_B)
-        return [evaluator.result() for evaluator in evaluators]
-
-    def calibrators(self, on_step: Callable[[], None] = lambda: None) -> list[Platt | Isotonic]:
-        """The calibrator of each task, fitted to the present weights on validation rows; none without calibration.
-
-        Of more than five million rows, every n-th is used.
-        """
-        if self.config.calibration == "none":
-            return []
-        step, first, pairs = sampling_step(self.splits["val"].rows, LIMIT), 0, []
-        for logits_BT, batch in self._judged("val", on_step):
-            both = self._everybodys(logits_BT), self._everybodys(batch.labels_BT)
-            pairs.append([part[-first % step :: step] for part in both])
-            first += len(both[0])
-        logit_NT, labels_NT = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
-        if not np.isfinite(logit_NT).all():
+    def _agree(self, lost: bool) -> None:
+        """Hear the other ranks after a batch of an evaluation, and end where one has outputs that are no numbers."""
+        if self.group.size > 1:
+            told = torch.tensor([lost, self.is_told()], dtype=torch.int64, device=self.device)
+            lost, self._heard = (number > 0 for number in self.group.sum([told])[0].tolist())
+        if lost:
             raise _diverged(self.step)
-        return fit_calibrators(self.config.calibration, logit_NT, labels_NT)
-
-    def _judged(self, split: str, on_step: Callable[[], None]) -> Iterator[tuple[Tensor, Batch]]:
-        """This rank's rows of a split in order, batch by batch, with the logits of the present weights."""
-        self.model.eval()
-        for batch in self.splits[split].in_order():
-            with torch.no_grad():
-                logits_BT = self._logits(batch)
-            lost = bool(logits_BT.isnan().any())
-            if self.group.size > 1:
-                lost, self._heard = self._anywhere(lost, self.is_told())
-            if lost:
-                raise _diverged(self.step)
-            yield logits_BT, batch
-            on_step()
-
-    def _anywhere(self, *found: bool) -> list[bool]:
-        """Whether each thing was found on any rank."""
-        (sums,) = self.group.sum([torch.tensor(found, dtype=torch.int64, device=self.device)])
-        return [number > 0 for number in sums.tolist()]
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on, and the results so far.
@@ -274,7 +205,7 @@ class Trainer:
         beside = {"step": self.step, "history": history, "best": self.best, "present": present}
         if self.task_epochs.weights:
             beside["task_weights"] = self.task_epochs.weights
-        return state | beside | {"random": self._random()}
+        return state | beside | {"random": generators.positions(self.device, self.group)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a state of :meth:`state_dict`: the next step is the one that would have followed, bit by bit."""
@@ -290,30 +221,7 @@ class Trainer:
         self.average.load_state_dict(state.get("average", {}))  # checkpoints of before have none
         self.best = {name: value.to(self.device) for name, value in state["best"].items()}
         self.present = EpochSoFar(**state["present"])
-        self._draw_on(state["random"])
-
-    def _random(self) -> dict[str, Tensor]:
-        """The positions of each rank's generators for dropout; all other randomness has a seed or a state."""
-        position = {"cpu": torch.get_rng_state()}
-        position |= {"cuda": torch.cuda.get_rng_state(self.device)} if self.device.type == "cuda" else {}
-        return {kind: gathered(state[None].to(self.device), 0, self.group)[0].cpu() for kind, state in position.items()}
-
-    def _draw_on(self, position: Mapping[str, Tensor]) -> None:
-        """Restore the positions of the generators for dropout; another number of ranks starts anew."""
-        if len(position["cpu"]) != self.group.size:
-            torch.manual_seed(generator_seed(self.config.seed + self.step, self.group.rank))
-            return
-        # Copies, since of a view torch reads from the beginning of the whole tensor, and may crash.
-        mine = {kind: states[self.group.rank].clone() for kind, states in position.items()}
-        torch.set_rng_state(mine["cpu"])
-        if self.device.type == "cuda":
-            torch.cuda.set_rng_state(mine["cuda"], self.device)
-
-    def _everybodys(self, part_B: Tensor) -> npt.NDArray[Any]:
-        """The rows of all ranks."""
-        if self.group.size == 1:
-            return part_B.cpu().numpy()
-        return gathered(part_B.to(self.device), 0, self.group)[0].cpu().numpy()
+        generators.restore(state["random"], self.config.seed + self.step, self.device, self.group)
 
     def _left(self) -> Iterator[Batch]:
         """The remaining batches of the present epoch."""
@@ -322,11 +230,6 @@ class Trainer:
         if self.config.max_steps:
             left = min(left, self.config.max_steps - self.step)
         return islice(train.epoch(len(self.history), skip=done), left)
-
-    def _logits(self, batch: Batch) -> Tensor:
-        batch = replace(batch, bags=self.ids.known(batch.bags)).to(self.device)
-        logits: Tensor = self.model(batch.bags, batch.value_BV)
-        return logits
 
     def take_step(self, batch: Batch) -> None:
         """Take one step on this process's rows of a batch; all ranks take part."""
@@ -393,11 +296,6 @@ class Trainer:
             # One by one: a list of places would have to be brought to the device.
             losses_T, views = torch.stack([losses_T[p] for p in active]), tuple(views[place] for place in active)
         return Microbatch(losses_T, views, leaf_BE)
-
-
-def generator_seed(seed: int, rank: int) -> int:
-    """The seed of a rank's generator for dropout; on the first rank it is the run's seed."""
-    return seed + (rank << 32)
 
 
 def _is_finite(values: Tensor) -> bool:

@@ -21,7 +21,9 @@ from pipeline.training.build import EVALUATION_BATCH, device_of, trainer_of
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.checkpoint_writer import CheckpointWriter, checkpoint_writer
 from pipeline.training.distributed import once
-from pipeline.training.trainer import Calibrators, Trainer, generator_seed
+from pipeline.training.evaluations import Calibrators
+from pipeline.training.generators import generator_seed
+from pipeline.training.trainer import Trainer
 
 _log = logging.getLogger(__name__)
 
@@ -196,11 +198,12 @@ class _Judged:
 
 def _judged(trainer: Trainer, number: int, on_step: Callable[[], None]) -> dict[str, _Judged]:
     """Every task of the network with its present weights, which are those after an epoch."""
-    calibrators = trainer.calibrators(on_step)
+    evaluations = trainer.evaluations
+    calibrators = evaluations.calibrators(trainer.config.calibration, on_step)
     versions: list[Calibrators] = [(), calibrators] if calibrators else [()]
     # Without calibrators the validation rows have been measured at the end of the epoch.
-    val = trainer.evaluate_as("val", versions, on_step) if calibrators else [trainer.history[number].val]
-    test = trainer.evaluate_as("test", versions, on_step)
+    val = evaluations.metrics("val", versions, on_step) if calibrators else [trainer.history[number].val]
+    test = evaluations.metrics("test", versions, on_step)
     content = [calibrator.model_dump(mode="json") for calibrator in calibrators] or [{} for _ in trainer.tasks]
     return {
         task: _Judged(

@@ -151,6 +151,7 @@ def walks(number: int, steps: int) -> settings:
     return settings(chosen, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 
 
+@pytest.mark.slow
 def test_eight_commands_in_any_order(walk: type[Hands]) -> None:
     # Two walks: the first one is hypothesis's simplest, the same free command again and again.
     run_state_machine_as_test(seed(SEED)(walk), settings=walks(2, 8))

@@ -234,6 +234,7 @@ def test_runs_keep_their_own_figures_when_several_seeds_are_averaged(tmp_path: P
     mlflow.set_tracking_uri(done.store)
 
 
+@pytest.mark.slow
 def test_an_interrupted_comparison_is_taken_up_in_mlflow_too(tmp_path: Path, done: Done) -> None:
     @dataclass
     class Interrupting(Witness):

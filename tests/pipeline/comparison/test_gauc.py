@@ -46,6 +46,7 @@ def test_gauc_is_printed_and_kept_where_the_spec_has_a_group() -> None:
             assert recorded[f"{system}.test.gauc.{task}"] == pytest.approx(gauc)
 
 
+@pytest.mark.slow
 def test_without_a_group_there_is_no_gauc() -> None:
     write(shop_log(1500))
     code, out, _ = run("compare", str(write_config(changes=ONE)))

@@ -159,6 +159,7 @@ def test_the_kept_days_are_those_of_the_window_that_later_days_read() -> None:
     assert history.kept("wish", first + timedelta(6), 28) == []
 
 
+@pytest.mark.slow
 def test_a_job_whose_model_has_learnt_nothing_refuses_the_model_and_keeps_the_day() -> None:
     open_shop(4)
     code, out, _ = daily(3, "--set", "train.max_steps=1", "--set", "train.lr=1e-5")

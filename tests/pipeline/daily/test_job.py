@@ -129,6 +129,7 @@ def _the_pages_tell_the_story() -> None:
     assert "- version 4 is the champion" in pages["2026-01-07"]
 
 
+@pytest.mark.slow
 def test_a_back_fill_does_every_day_and_a_mended_day_is_read_again() -> None:
     open_shop(3)
     path = write_day(4)
@@ -331,6 +332,7 @@ def test_a_folder_without_files_in_a_day_is_a_fault_of_that_day() -> None:
     assert record(4).is_left_out
 
 
+@pytest.mark.slow
 def test_days_may_gain_columns_and_have_gaps_and_lie_below_any_days_name() -> None:
     """Below year=/month=/day=: a column more, integers that are floats, a value that no row has, another unit."""
     open_shop(3)

@@ -20,8 +20,8 @@ from pipeline.runs.plan import UNIFORM, PlannedRun
 from pipeline.runs.run import Epoch, checkpoints_of, find_run
 from pipeline.training import trainer
 from pipeline.training.checkpoint import Checkpoints
+from pipeline.training.evaluations import Calibrators, Evaluations
 from pipeline.training.runner import find_or_train
-from pipeline.training.trainer import Calibrators, Trainer
 from pipeline.training.training import train
 from tests.pipeline.training.stopping import (
     KilledError,
@@ -94,20 +94,20 @@ def test_an_interruption_does_not_wait_for_an_evaluation(
 ) -> None:
     unbroken = unbroken_run(tmp_path, few)
     config, seen = config_in(tmp_path / "stopped", few, "train.checkpoint_every=1000"), list[Epoch]()
-    update, evaluate = Evaluator.update, Trainer.evaluate_as
+    update, evaluate = Evaluator.update, Evaluations.metrics
 
     def updated(*args: Any) -> None:
         interrupt()
         update(*args)
 
-    def interrupted(self: Trainer, name: str, versions: list[Calibrators], on_step: Callable[[], None]) -> object:
+    def interrupted(self: Evaluations, name: str, versions: list[Calibrators], on_step: Callable[[], None]) -> object:
         with pytest.MonkeyPatch.context() as patch:
             if name == split:
                 patch.setattr(Evaluator, "update", updated)
             return evaluate(self, name, versions, on_step)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "evaluate_as", interrupted)
+        patch.setattr(Evaluations, "metrics", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(config, few[1])
     assert newest_step(config, few[1]) == done
