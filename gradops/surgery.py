@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -17,57 +16,9 @@ from gradops.diagnostics import StepReport
 from gradops.gram_estimator import GramEstimator
 from gradops.group import Group, gathered
 from gradops.jacobian import Microbatch, Roots, TaskGradients
-from gradops.linalg import gramian, is_out_of_range, scaled_gramian, to_array, to_host
+from gradops.linalg import to_host
 from gradops.message import Message
-
-Products = Callable[[Tensor], Tensor]
-
-
-@dataclass
-class _Batch:
-    """The micro-batches of a step: the roots of their task gradients, and the gradients computed from there.
-
-    Losses are where the network is until something of the step is brought to the CPU: they come with it. Losses and
-    gradients of parameters are those of this process's rows until their sums arrive.
-
-    Args:
-        losses_T: The losses.
-        roots: The roots of the task gradients of each micro-batch.
-        leaves: The leaf of each micro-batch; empty without tables.
-        message: Sums over processes that nothing in the step has waited for yet.
-        apart: The gradients of each task, where they are taken.
-        sampled: Those of a share of the rows, where they are taken.
-        own: Parameters that are not shared, and whose gradients are not in a message yet.
-        arrive: Waits for the sums that are under way.
-    """
-
-    losses_T: Tensor
-    roots: list[Roots]
-    leaves: list[Tensor]
-    message: Message
-    apart: TaskGradients | None = None
-    sampled: TaskGradients | None = None
-    own: list[Tensor] = field(default_factory=list)
-    arrive: Callable[[], None] = lambda: None
-
-    def add(self, other: _Batch) -> None:
-        """Add the next micro-batch, whose gradients were computed as far as those of this one."""
-        self.losses_T = self.losses_T + other.losses_T
-        self.roots += other.roots
-        self.leaves += other.leaves
-        if self.apart is not None and other.apart is not None:
-            self.apart = self.apart.plus(other.apart)
-
-    def hear(self, sums: Sequence[Tensor]) -> None:
-        """Take the losses of all rows."""
-        (self.losses_T,) = sums
-
-    def add_own(self) -> None:
-        """Put into the message the gradients of the parameters that are not shared."""
-        reached = [parameter for parameter in self.own if parameter.grad is not None]
-        gradients = [parameter.grad for parameter in reached if parameter.grad is not None]
-        self.message.add(gradients, partial(_give, reached))
-        self.own = []
+from gradops.step_batch import Products, StepBatch, give_views
 
 
 class Surgery:
@@ -171,7 +122,7 @@ class Surgery:
 
     def _take(
         self, parts: Iterable[Microbatch], own: Sequence[Tensor], leaves: Sequence[Tensor], diagnose: bool
-    ) -> _Batch:
+    ) -> StepBatch:
         """Go back through the towers and, if task gradients are needed, task by task through the shared part.
 
         The own leaves of a cut get their gradients as own parameters do, but keep those of this process's rows.
@@ -190,7 +141,7 @@ class Surgery:
             batch.add(other)
         return batch
 
-    def _begin(self, batch: _Batch, own: Sequence[Tensor]) -> None:
+    def _begin(self, batch: StepBatch, own: Sequence[Tensor]) -> None:
         """Send what the Gram matrix of this step needs, or leave it to the message of the combined gradient."""
         batch.own = [*own]
         taken = [gradients for gradients in (batch.apart, batch.sampled) if gradients is not None]
@@ -202,10 +153,10 @@ class Surgery:
             batch.add_own()
             batch.arrive = batch.message.send()
 
-    def _follow(self, part: Microbatch, *, own: Sequence[Tensor], apart: bool, samples: bool) -> _Batch:
+    def _follow(self, part: Microbatch, *, own: Sequence[Tensor], apart: bool, samples: bool) -> StepBatch:
         roots = jacobian.split(part, own)
         leaves = [] if part.leaf_BE is None else [part.leaf_BE]
-        batch = _Batch(part.losses_T.detach(), [roots], leaves, Message(self.group.begin_sum))
+        batch = StepBatch(part.losses_T.detach(), [roots], leaves, Message(self.group.begin_sum))
         if samples:
             rows = self.estimator.rows(jacobian.batch_of(roots, part.leaf_BE))
             batch.sampled = jacobian.gradients_apart(roots, self.shared, part.leaf_BE, rows)
@@ -214,7 +165,7 @@ class Surgery:
             batch.roots = [roots.detached()]
         return batch
 
-    def _weighted(self, method: GramianMethod, batch: _Batch, cut: Cut | None, diagnose: bool) -> StepReport:
+    def _weighted(self, method: GramianMethod, batch: StepBatch, cut: Cut | None, diagnose: bool) -> StepReport:
         """The update of a method with weights."""
         exact_TT = None if batch.apart is None else self._gramian(batch.apart, batch, cut)
         gram_TT = self._gram(method, batch, cut, exact_TT, diagnose)
@@ -227,18 +178,18 @@ class Surgery:
             self._assign_together(weighted, batch, cut)
         else:
             gradients, cotangent_BE = batch.apart.combined(weights_T)
-            _give_views(self.shared, gradients)
+            give_views(self.shared, gradients)
             _enter(cut, cotangent_BE)
         return StepReport(batch.losses_T, weights_T, gram_TT, exact_TT=None if exact_TT is gram_TT else exact_TT)
 
     def _gram(
-        self, method: GramianMethod, batch: _Batch, cut: Cut | None, exact_TT: Tensor | None, diagnose: bool
+        self, method: GramianMethod, batch: StepBatch, cut: Cut | None, exact_TT: Tensor | None, diagnose: bool
     ) -> Tensor | None:
         """The Gram matrix of the weights; None if the method needs none and the step is not diagnosed."""
         if self.at_features:
             wanted = diagnose or method.reads_gramian(self.method_state)
             cotangent_TX = jacobian.stacked(batch.roots).flatten(1)
-            found_TT = _in_range(lambda products: _added(products(cotangent_TX), batch), batch) if wanted else None
+            found_TT = batch.in_range(lambda products: batch.summed(products(cotangent_TX))) if wanted else None
             return found_TT if found_TT is None or not method.reads_gramian(self.method_state) else self._use(found_TT)
         if not method.reads_gramian(self.method_state):
             return exact_TT
@@ -256,7 +207,7 @@ class Surgery:
         self.measured += 1
         return self.gram_TT
 
-    def _scaled(self, batch: _Batch, cut: Cut | None) -> Tensor:
+    def _scaled(self, batch: StepBatch, cut: Cut | None) -> Tensor:
         """The Gram matrix of a share of the rows, scaled to all rows, since gradients are sums over rows."""
         assert batch.sampled is not None
         rows = jacobian.batch_of(batch.roots[0], batch.leaves[0] if batch.leaves else None)
@@ -281,7 +232,7 @@ class Surgery:
         self.group.confirm("weights", weights_T)
         return weights_T
 
-    def _elementwise(self, method: ElementwiseMethod, batch: _Batch, cut: Cut | None, diagnose: bool) -> StepReport:
+    def _elementwise(self, method: ElementwiseMethod, batch: StepBatch, cut: Cut | None, diagnose: bool) -> StepReport:
         """One gradient at the features, and one backward pass from there."""
         cotangent_TBD = jacobian.stacked(batch.roots)
         # Combined over the rows of all processes, so that draws equal those of one process; each keeps its own rows.
@@ -298,20 +249,20 @@ class Surgery:
         if diagnose:
             # The products of the task gradients and, last, of the update with all of them.
             every_UX = torch.cat([cotangent_TBD, combined_BD[None]]).flatten(1)
-            whole_UU = _in_range(lambda products: _added(products(every_UX), batch), batch)
+            whole_UU = batch.in_range(lambda products: batch.summed(products(every_UX)))
             gram_TT, update_T = whole_UU[:-1, :-1], whole_UU[-1]
         unweighted_T = torch.full_like(batch.losses_T, torch.nan, dtype=torch.float64)
         return StepReport(batch.losses_T, unweighted_T, gram_TT, update_T)
 
-    def _assign_together(self, roots: Sequence[Roots], batch: _Batch, cut: Cut | None) -> None:
+    def _assign_together(self, roots: Sequence[Roots], batch: StepBatch, cut: Cut | None) -> None:
         gradients, cotangent_BE = jacobian.gradients_together(roots, self.shared, batch.leaves)
         batch.add_own()
-        batch.message.add(gradients, partial(_give_views, self.shared))
+        batch.message.add(gradients, partial(give_views, self.shared))
         arrive = batch.message.send()
         _enter(cut, cotangent_BE)  # while the sums are under way
         arrive()
 
-    def _gramian(self, gradients: TaskGradients, batch: _Batch, cut: Cut | None) -> Tensor:
+    def _gramian(self, gradients: TaskGradients, batch: StepBatch, cut: Cut | None) -> Tensor:
         """The Gram matrix of the gradients of everything shared, in float64; no row of a table is on two processes."""
 
         def added(products: Products) -> Tensor:
@@ -329,40 +280,13 @@ class Surgery:
             batch.message.exchange()
             tasks = gradients.cotangent_BTE.shape[1]
             return torch.zeros(tasks, tasks, dtype=torch.float64)
-        return _in_range(added, batch)
-
-
-def _added(values: Tensor, batch: _Batch) -> Tensor:
-    """The sum over processes, which comes with whatever else is to be sent."""
-    sums: list[Tensor] = []
-    batch.message.add([values], sums.extend)
-    batch.message.exchange()
-    return sums[0]
-
-
-def _give(parameters: Sequence[Tensor], gradients: Iterable[Tensor]) -> None:
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        parameter.grad = gradient
-
-
-def _give_views(parameters: Sequence[Tensor], gradients: Iterable[Tensor]) -> None:
-    """Give parameters their gradients, which are flat or of their shape."""
-    _give(parameters, [gradient.view_as(parameter) for parameter, gradient in zip(parameters, gradients, strict=True)])
+        return batch.in_range(added)
 
 
 def _enter(cut: Cut | None, cotangent_BE: Tensor | None) -> None:
     """Send a cotangent into the tables, if there are any."""
     if cut is not None and cotangent_BE is not None:
         cut.backward(cotangent_BE)
-
-
-def _in_range(formed: Callable[[Products], Tensor], batch: _Batch) -> Tensor:
-    """A Gram matrix on the CPU, formed by plain products, and by scaled ones where these leave float32's range.
-
-    Every process has the same matrix, so that all form it again or none does. The losses of the batch come with it.
-    """
-    gram_TT, batch.losses_T = to_host(formed(gramian), batch.losses_T)
-    return to_host(formed(scaled_gramian))[0] if is_out_of_range(to_array(gram_TT)) else gram_TT
 
 
 def _own_leaves(cut: Cut | None) -> list[Tensor]:
