@@ -42,6 +42,7 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Give each click labels for the events credited to it: 1, 0, or null while its window is unfinished."""
+    from jobs.steps import StepBars
     from pipeline.files.partitions import parse_partitions
     from pipeline.sources.attribution import Events
     from pipeline.sources.labelling import label_events
@@ -49,7 +50,7 @@ def main(
     values = {"click": click, "purchase": purchase, "cart": cart, "wish": wish, "ignore": ignore}
     roles = {role: tuple(v.strip() for v in text.split(",") if v.strip()) for role, text in values.items()}
     columns = Events(user=user, item=item, time=time, unit=unit, event=event, **roles)
-    summary = label_events(events, out, columns, window, parse_partitions(partition or []))
+    summary = label_events(events, out, columns, window, parse_partitions(partition or []), StepBars())
     show(_table(summary, out), summary | {"out": out}, as_json)
 
 

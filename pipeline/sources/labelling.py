@@ -23,6 +23,7 @@ from pipeline.files.losses import find_losses, loss_problems
 from pipeline.files.partitions import Partitions, partition_problems, with_partitions
 from pipeline.files.schemas import Widened, common_schema
 from pipeline.files.table import Table, find_table
+from pipeline.runtime.progress import Progress, Silent
 from pipeline.sources.attribution import CREDITED_TASKS, Events, datetime_of, label_day, parse_window, units
 
 _MANIFEST = "manifest.json"
@@ -62,7 +63,12 @@ class _Survey:
 
 
 def label_events(
-    pattern: str, out: Path, events: Events, window: str, declared: Partitions = MappingProxyType({})
+    pattern: str,
+    out: Path,
+    events: Events,
+    window: str,
+    declared: Partitions = MappingProxyType({}),
+    progress: Progress = Silent(),
 ) -> dict[str, Any]:
     """Label the clicks of an event log, or find them already labelled.
 
@@ -72,6 +78,7 @@ def label_events(
         events: The columns and the roles of events.
         window: Longest time from a click to an event that is credited to it, such as ``24h``.
         declared: Partitions of the events' paths that are columns.
+        progress: Shows the files and days.
 
     Returns:
         ``clicks``, ``days``, and ``tasks``: for each task the number of ``known`` labels and of ``positives``; and of
@@ -92,14 +99,15 @@ def label_events(
     problems += survey.problems(events) if survey else []
     inputs = {"format": _format(events, log.schema), "window": window, "events": _written(events)}
     inputs |= {"partitions": dict(declared)} if declared else {}
-    inputs["sources"] = {str(path): digest(path) for path in log.table.files}
+    files = log.table.files
+    inputs["sources"] = {str(path): digest(path) for path in progress.each("files of events", files, len(files))}
     problems += _in_the_way(out, inputs)
     if problems or survey is None or length is None:
         raise InputError.of("these events cannot be labelled", problems)
     out.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(out.with_name(f".{out.name}.lock"), timeout=0):
         if not (out / _MANIFEST).exists():
-            _write(log, out, events, length, survey, inputs)
+            _write(log, out, events, length, survey, inputs, progress)
     manifest = json.loads((out / _MANIFEST).read_text())
     notes = {"left_out": list(map(str, log.table.left_out)), "widened": list(map(str, log.widened))}
     return {name: manifest[name] for name in ("clicks", "days", "tasks")} | notes
@@ -205,12 +213,20 @@ def _in_the_way(out: Path, inputs: dict[str, Any]) -> Iterator[str]:
             yield f"{out} holds something other than labelled clicks; choose another `--out`"
 
 
-def _write(log: _Log, out: Path, events: Events, window: timedelta, survey: _Survey, inputs: dict[str, Any]) -> None:
+def _write(
+    log: _Log,
+    out: Path,
+    events: Events,
+    window: timedelta,
+    survey: _Survey,
+    inputs: dict[str, Any],
+    progress: Progress,
+) -> None:
     remove_drafts(out.parent, f".{out.name}.*.draft")
     kind = datetime_of(log.schema[events.time])
     assert survey.end is not None
     with atomic(out) as draft:
-        for day in survey.days:
+        for day in progress.each("days of clicks", survey.days, len(survey.days)):
             target = draft / f"dt={date(1970, 1, 1) + timedelta(day)}" / "part-0000.parquet"
             clicks = label_day(log.scan(), events, window, kind, survey.end, day)
             try:

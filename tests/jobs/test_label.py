@@ -13,6 +13,7 @@ import pytest
 from filelock import FileLock
 
 from features.errors import InputError
+from jobs import steps
 from pipeline.sources import labelling
 from pipeline.sources.attribution import CREDITED_TASKS, Events
 from pipeline.sources.labelling import label_events
@@ -41,6 +42,20 @@ def test_a_folder_becomes_labelled_days(events: Path) -> None:
     found = pl.read_parquet("clicks/**/*.parquet", hive_partitioning=True)
     assert (found.get_column("ts").dt.date() == found.get_column("dt")).all()
     pl.testing.assert_frame_equal(found.drop("dt").sort("page"), expected)
+
+
+def test_files_and_days_are_counted_while_one_waits(events: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "_SILENT", 0.0)
+    monkeypatch.setattr(steps, "_BETWEEN", 0.0)
+    code, _, err = run("label", str(events), "--out", "clicks")
+    assert code == 0, err
+    files = len(list(events.iterdir()))
+    counted = [f"files of events: {n} of {files}" for n in range(1, files + 1)]
+    assert [line for line in err.splitlines() if " of " in line and line[-1].isdigit()] == [
+        *counted,
+        "days of clicks: 1 of 2",
+        "days of clicks: 2 of 2",
+    ]
 
 
 def test_it_is_safe_to_repeat_and_refuses_another_result(events: Path) -> None:
