@@ -10,6 +10,9 @@ import sys
 def main() -> None:
     """Run the command of the command line."""
     try:
+        from pipeline.runtime.openmp import let_waiting_threads_sleep
+
+        let_waiting_threads_sleep()
         from jobs.cli import app  # takes a moment, in which Ctrl-C should print no traceback
 
         if "_GRADOPS_COMPLETE" in os.environ:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,6 +41,7 @@ def main(
     from pipeline.explanation.summary import summary
     from pipeline.registry.packaging import fetched
     from pipeline.report.worths import write_explanation
+    from pipeline.runtime.cores import available_cores
     from pipeline.serving.scorer import Scorer
     from pipeline.tracking.connection import require_store
     from pipeline.training.resolve import load_config
@@ -53,7 +53,7 @@ def main(
         is_own = is_of_data(folder, prepared)
     work = Explaining(loaded, prepared, scorer, model, is_own, Setting(rows, repeats, seed))
     with _Shown() as shown:
-        explanation = work.run(shown, workers or os.cpu_count() or 1)
+        explanation = work.run(shown, workers or available_cores())
     page = output or work.path.with_suffix(".html")
     write_explanation(explanation, page)
     if not as_json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.runtime.openmp import available_threads
 from pipeline.serving.trees.forest import CODES, Forest
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def grown(
     from lightgbm import early_stopping
     from lightgbm import train as boost
 
-    threads = min(os.cpu_count() or 1, 1 + len(train.label_N) // _ROWS_A_THREAD)
+    threads = min(available_threads(), 1 + len(train.label_N) // _ROWS_A_THREAD)
     every = {**_ALWAYS, "num_threads": threads, **settings}
     data = _dataset(train, categorical, every)
     judge = _dataset(val, categorical, every, reference=data)

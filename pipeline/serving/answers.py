@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from features.errors import InputError
+from pipeline.runtime.cores import available_cores
 from pipeline.serving.counted import Counted
 from pipeline.serving.json_text import written_json
 from pipeline.serving.requests import Limits, Request, read_request
@@ -60,7 +60,7 @@ class Answers:
     def __init__(self, scorer: Scorer, limits: Limits, sample: LiveSample | None = None) -> None:
         self.scorer, self._limits, self._sample = scorer, limits, sample
         # Servers call from many threads; bounding the number of requests in progress bounds their memory.
-        self._slots = threading.BoundedSemaphore(os.cpu_count() or 1)
+        self._slots = threading.BoundedSemaphore(available_cores())
 
     def __call__(self, body: bytes, content_type: str | None) -> Answer:
         """The scores of a request's rows, or an error."""

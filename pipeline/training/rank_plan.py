@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -21,6 +20,7 @@ from pipeline.config.run import RunConfig
 from pipeline.data.batches import Batches
 from pipeline.data.prepared import Prepared
 from pipeline.runs.run import architecture_of, tables_of
+from pipeline.runtime.cores import available_cores
 from pipeline.training.exchanges import Exchange, StepShape
 from pipeline.training.footprint import Footprint
 from pipeline.training.rank_probe import Costs, measured
@@ -105,8 +105,7 @@ def plan_of(config: RunConfig, prepared: Prepared, ranks: int, bandwidth: float 
     costs = measured(config, _of_two(config, shape), prepared)
     if bandwidth is not None:
         costs = Costs(costs.alone, costs.rank, costs.latency, bandwidth)
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    crowded = max(ranks * config.train.threads / processors, 1.0) if bandwidth is None else 1.0
+    crowded = max(ranks * config.train.threads / available_cores(), 1.0) if bandwidth is None else 1.0
     holds = Footprint.on_ranks(config, prepared, shape.tables, 1, ranks)
     return RankPlan(ranks, config.train.batch_size, shape.kinds, holds, shape.exchanges(), costs, crowded)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +11,7 @@ from pipeline.config.run import RunConfig
 from pipeline.data.prepared import Prepared
 from pipeline.runs.plan import Callback, PlannedRun
 from pipeline.runs.run import Epoch, Run, find_run
+from pipeline.runtime.cores import available_cores
 from pipeline.training.distributed import once
 from pipeline.training.parallel import train_in_processes
 from pipeline.training.training import remove_checkpoints, train
@@ -19,7 +19,7 @@ from pipeline.training.training import remove_checkpoints, train
 
 def concurrency(workers: int, runs: int) -> int:
     """Number of runs trained at the same time; 0 workers stand for one worker a core."""
-    return min(workers or os.cpu_count() or 1, runs)
+    return min(workers or available_cores(), runs)
 
 
 def find_or_train(

@@ -66,19 +66,8 @@ def test_counts_are_those_of_all_workers_whichever_is_asked() -> None:
 def test_a_workers_share_of_what_a_server_takes(
     waiting: int | None, workers: int, cores: int, expected: Capacity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
-    monkeypatch.setattr(capacity, "_QUOTA", Path("no such file"))
+    monkeypatch.setattr(capacity, "available_cores", lambda: cores)
     assert Capacity.of(waiting, workers) == expected
-
-
-@pytest.mark.parametrize(("text", "cores"), [("max 100000", 4), ("150000 100000", 2), ("50000 100000", 1)])
-def test_a_containers_share_of_the_processor_counts(
-    text: str, cores: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    (tmp_path / "cpu.max").write_text(f"{text}\n")
-    monkeypatch.setattr(capacity, "_QUOTA", tmp_path / "cpu.max")
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
-    assert Capacity.of().at_once == cores
 
 
 def test_a_port_is_held_and_not_open_before_the_server_is_ready() -> None:
