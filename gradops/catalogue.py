@@ -38,8 +38,8 @@ is then a different matrix.
 The table of all methods has what each reads of a step, the backward passes that it costs, what it promises for any
 gradients (each promise is tested on matrices on which it is hard to keep), when to choose it, and what we measured with
 its default options on Census-income, where tasks hardly conflict: the mean test AUC of the three tasks less that of
-uniform scaling, in units of 0.0001, with its simultaneous 95 % interval ([protocol](results-census.md)). An empty
-cell is `uniform` itself, or a method that was not measured there. The
+uniform scaling, in units of 0.0001, with its simultaneous 95 % interval ([protocol](results-census.md)). Intervals of
+one seed cover these very models only, not retraining. The cell of `uniform` itself is empty. The
 [fair trial](results-trial.md) has each method at its best of 20 trials, beside tuned static weights, on logs whose
 tasks differ.
 

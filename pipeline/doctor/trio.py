@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, requires, version
 
 from pipeline.doctor.finding import Finding
+from pipeline.runtime.cores import available_cores
 from pipeline.runtime.trio import HOW_TO_ADD, MODULES, TORCHREC
 
 _FBGEMM_BUILDS = ("fbgemm-gpu-cpu", "fbgemm-gpu")
@@ -96,7 +96,7 @@ def _findings(printed: str, errors: str, code: int) -> list[Finding]:
         return [together, Finding("device", False, f"torch does not load: {reason}", _ANEW)]
     device = json.loads(printed)
     if device["cuda"] is None:
-        return [together, Finding("device", True, f"cpu build, {os.cpu_count()} cores")]
+        return [together, Finding("device", True, f"cpu build, {available_cores()} cores")]
     gpu = device["gpu"]
     found = (
         f"cuda {device['cuda']}, {gpu}" if gpu else f"cuda {device['cuda']} build, no GPU is visible: runs use the CPU"

@@ -54,7 +54,7 @@ class Workers:
                 pass
             if not is_told and time.monotonic() - begin > _SLOW:
                 is_told = True
-                ends = "a second Ctrl-C ends" if kind is KeyboardInterrupt else "Ctrl-C twice ends"
+                ends = "another Ctrl-C ends" if kind is KeyboardInterrupt else "Ctrl-C twice ends"
                 _log.warning(f"the workers finish and save what they do; {ends} them at once")
 
     def __len__(self) -> int:

@@ -36,7 +36,8 @@ class Evaluations:
         ids: The ids that the run knows.
         device: The model's device.
         group: The ranks that evaluate together.
-        agree: Called on every rank after each batch, with whether an output is no number there; it may raise.
+        agree: Called on every rank after each batch and before calibrators are fitted, with whether an output is no
+            number there; it may raise.
     """
 
     model: Architecture

@@ -102,7 +102,7 @@ class Trainer:
     def is_interrupted(self) -> bool:
         """Whether this process has been told to end; among ranks, whether all of them know that any has been told.
 
-        Ranks tell each other at the beginning of a step and after a batch of an evaluation.
+        Ranks tell each other at the beginning of a step and in an evaluation, after each batch.
         """
         return self._heard if self.group.size > 1 else self.is_told()
 

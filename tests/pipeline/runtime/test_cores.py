@@ -15,7 +15,8 @@ from pipeline.runtime.openmp import available_threads
 
 # The command as its script starts it, and what is seen of the environment afterwards.
 _COMMAND = """
-import os, sys, jobs.__main__
+import os, sys, jobs.__main__, pipeline.runtime.openmp
+assert not {"torch", "lightgbm"} & sys.modules.keys(), "their library reads the environment once"
 sys.argv = ["gradops", "--version"]
 try:
     jobs.__main__.main()
@@ -39,7 +40,9 @@ def test_a_containers_share_of_the_processor_counts(four_cores: Path, text: str 
     assert available_cores() == number
 
 
-@pytest.mark.parametrize(("wanted", "number"), [(None, 4), ("1", 1), ("3", 3), ("9", 4), ("0", 4), ("4,2", 4)])
+@pytest.mark.parametrize(
+    ("wanted", "number"), [(None, 4), ("1", 1), (" 3 ", 3), ("9", 4), ("0", 4), ("2,1", 2), ("x", 4)]
+)
 @pytest.mark.usefixtures("four_cores")
 def test_the_environment_may_want_fewer_threads(
     wanted: str | None, number: int, monkeypatch: pytest.MonkeyPatch

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from features.errors import InputError
+from pipeline.runtime import processes
 from pipeline.runtime.processes import LostWorkerError, Workers
 
 
@@ -27,6 +28,10 @@ def work(connection: Connection, order: str) -> None:
         case "wait":
             connection.send(os.getpid())
             threading.Event().wait()
+        case "finish":
+            signal.signal(signal.SIGTERM, lambda *_: time.sleep(0.5))
+            connection.send(os.getpid())
+            time.sleep(0.2)
         case number:
             connection.send(int(number))
 
@@ -51,6 +56,25 @@ def test_a_workers_error_is_raised_here(order: str, kind: type[Exception]) -> No
         collected(order)
     notes = "".join(getattr(error.value, "__notes__", ()))
     assert ("in a worker process" in notes) == (kind is ZeroDivisionError), "a bug has the worker's traceback"
+
+
+@pytest.mark.parametrize(
+    ("error", "how"), [(KeyboardInterrupt, "another Ctrl-C ends"), (LostWorkerError, "Ctrl-C twice ends")]
+)
+def test_one_who_waits_for_workers_is_told_how_they_end_at_once(
+    error: type[BaseException], how: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "_SLOW", 0.01)
+
+    def leave() -> None:
+        with Workers(work) as workers:
+            workers.start("finish")
+            list(workers.messages())
+            raise error
+
+    with pytest.raises(error):
+        leave()
+    assert f"save what they do; {how} them at once" in caplog.text
 
 
 def test_a_killed_worker_is_said_with_a_fix() -> None:
