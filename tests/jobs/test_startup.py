@@ -79,6 +79,7 @@ def test_the_doctor_needs_neither_torch_nor_mlflow_on_a_new_machine(monkeypatch:
     assert not set(last) & HEAVY
 
 
+@pytest.mark.slow
 def test_the_doctor_shows_its_first_finding_before_the_last_is_known() -> None:
     with subprocess.Popen([*GRADOPS, "doctor"], stdout=subprocess.PIPE, text=True) as doctor:
         assert doctor.stdout is not None
@@ -89,7 +90,7 @@ def test_the_doctor_shows_its_first_finding_before_the_last_is_known() -> None:
     assert "torchrec load together" in rest
 
 
-@pytest.mark.parametrize("module", ["jobs.train", "jobs"])
+@pytest.mark.parametrize("module", ["jobs.train", pytest.param("jobs", marks=pytest.mark.slow)])
 def test_training_is_started_by_module_under_its_old_name_too(module: str, tmp_path: Path) -> None:
     arguments = ["missing.toml"] if module == "jobs.train" else ["train", "missing.toml"]
     done = subprocess.run([sys.executable, "-m", module, *arguments], capture_output=True, text=True, check=False)

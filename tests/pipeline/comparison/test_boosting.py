@@ -102,6 +102,7 @@ def test_what_holds_zero_has_no_mark(low: float, high: float, mark: str) -> None
     assert Interval("a", "b", None, (low + high) / 2, low, high).mark == mark
 
 
+@pytest.mark.slow
 def test_a_sample_of_the_test_rows_is_of_whole_groups() -> None:
     generate(Options(rows=7000, users=200, items=50), Path("data/clicklog"))
     config = load_config(ROOT / "configs" / "clicklog.toml", ["train.tasks=['cart']", "train.seed=3"])

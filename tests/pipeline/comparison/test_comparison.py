@@ -219,6 +219,7 @@ def test_several_seeds_have_a_spread(done: Done, tmp_path: Path) -> None:
     assert row.deviation["income"] == pytest.approx(np.std(aucs, ddof=1))
 
 
+@pytest.mark.slow
 def test_runs_keep_their_own_figures_when_several_seeds_are_averaged(tmp_path: Path, done: Done) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/seeds.db")
@@ -310,6 +311,7 @@ def test_an_interruption_waits_until_mlflow_has_written(tmp_path: Path, done: Do
     assert recorded.info.status == "FAILED"
 
 
+@pytest.mark.slow
 def test_a_version_whose_files_are_gone_is_registered_again(tmp_path: Path, done: Done) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/gone.db")

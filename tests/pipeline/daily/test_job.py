@@ -241,6 +241,7 @@ def test_records_of_earlier_revisions_are_read() -> None:
     assert json.loads(history.path(date(2026, 1, 5)).read_text()) == json.loads(text) | {"auc_error": {}}
 
 
+@pytest.mark.slow
 def test_a_person_may_admit_a_day() -> None:
     open_shop(3)
     write_day(4, wrong=True)

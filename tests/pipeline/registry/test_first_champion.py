@@ -110,6 +110,7 @@ def test_a_model_that_no_key_lets_pass_is_named_without_a_way_around(said: str) 
     assert run(*shlex.split(command.partition(": gradops ")[2]))[0] == 3
 
 
+@pytest.mark.slow
 def test_a_search_without_a_champion_says_so(said: str) -> None:
     code, out, err = run("search", "shop.toml", "--trials", "1", "--methods", "x")
     assert code == 2, "an unknown option is nothing to do with it"

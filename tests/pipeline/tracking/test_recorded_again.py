@@ -64,6 +64,7 @@ def compare(*options: str) -> str:
     return out
 
 
+@pytest.mark.slow
 def test_a_run_can_be_registered_after_a_second_comparison(folder: Path) -> None:
     """The fault: a run in another comparison had another mean rank at the same time, which a logged model refuses."""
     compare("--methods", "pcgrad")
