@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from benchmarks.trial.datasets import Dataset
 from benchmarks.trial.records import Record
-from pipeline.evaluation.pareto import hypervolume
+from pipeline.evaluation.pareto import hypervolume, pareto_mask
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -71,9 +71,7 @@ class Together(Trials):
     def front(self, chosen: Integers) -> Integers:
         """Those of the chosen trials whose validation is Pareto-optimal."""
         val_NK = _objectives(self.val_NT, self.objectives)[chosen]
-        at_least_NN = (val_NK[:, None] >= val_NK[None]).all(axis=2)
-        above_NN = at_least_NN & (val_NK[:, None] > val_NK[None]).any(axis=2)
-        optimal: Integers = chosen[~above_NN.any(axis=0)]
+        optimal: Integers = chosen[pareto_mask(val_NK.tolist())]
         return optimal
 
     def hypervolume(self, chosen: Integers) -> float:

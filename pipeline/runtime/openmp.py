@@ -24,4 +24,5 @@ def let_waiting_threads_sleep() -> None:
 def available_threads() -> int:
     """The number of threads that this process may use: one a core, or fewer if ``OMP_NUM_THREADS`` says so."""
     wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # a list is of nested levels
-    return min(available_cores(), int(wanted) if wanted.isdecimal() and int(wanted) else available_cores())
+    cores = available_cores()
+    return min(cores, int(wanted)) if wanted.isdecimal() and int(wanted) else cores
