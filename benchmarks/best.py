@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 
+from benchmarks.markdown import head, row
 from pipeline.comparison.point import Point
 from pipeline.comparison.result_file import StudyFile, load_result_file
 
@@ -42,8 +43,7 @@ def tables(path: Path) -> Iterator[str]:
 
 
 def _rivals(file: StudyFile) -> Iterator[str]:
-    yield _row(["test AUC", *file.tasks, "mean"])
-    yield _row(["---"] * (len(file.tasks) + 2))
+    yield from head(["test AUC", *file.tasks, "mean"])
     for rival in file.baselines:
         yield _aucs(rival, {task: file.metrics["test"][rival][task]["auc"] for task in file.tasks})
     for model in file.chosen:
@@ -53,16 +53,15 @@ def _rivals(file: StudyFile) -> Iterator[str]:
             own = {i.task: i for i in file.against_rivals if (i.system, i.against) == (model.name, rival)}
             if own and (model is file.chosen[0] or "network" in model.aliases):
                 cells = [str(own[task]) for task in [*file.tasks, None]]
-                yield _row([f"{model.name.partition(':')[0]} less {rival}", *cells])
+                yield row([f"{model.name.partition(':')[0]} less {rival}", *cells])
 
 
 def _changes(file: StudyFile) -> Iterator[str]:
     first = next((p for p in file.points if p.trial == 0 and p.state == "complete"), None)
     if first is None:
         return
-    yield _row(["one change", *[f"{task}, test" for task in file.tasks], "validation, mean", "test, mean"])
-    yield _row(["---"] * (len(file.tasks) + 3))
-    yield _row(
+    yield from head(["one change", *[f"{task}, test" for task in file.tasks], "validation, mean", "test, mean"])
+    yield row(
         [
             "as written",
             *[f"{first.test[t]:.4f}" for t in file.tasks],
@@ -78,22 +77,18 @@ def _changes(file: StudyFile) -> Iterator[str]:
 def _change(point: Point, first: Point, tasks: Sequence[str]) -> str:
     name = point.name.removeprefix("uniform, ")
     if point.state != "complete":
-        return _row([name, f"{point.state}: {point.reason}"])
+        return row([name, f"{point.state}: {point.reason}"])
     cells = [f"{point.test[t] - first.test[t]:+.4f}" for t in tasks]
     means = [_mean(point.val) - _mean(first.val), _mean(point.test) - _mean(first.test)]
-    return _row([name, *cells, *(f"{mean:+.4f}" for mean in means)])
+    return row([name, *cells, *(f"{mean:+.4f}" for mean in means)])
 
 
 def _aucs(name: str, auc: dict[str, float]) -> str:
-    return _row([name, *(f"{value:.4f}" for value in auc.values()), f"{_mean(auc):.4f}"])
+    return row([name, *(f"{value:.4f}" for value in auc.values()), f"{_mean(auc):.4f}"])
 
 
 def _mean(auc: dict[str, float]) -> float:
     return fmean(auc.values())
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from benchmarks.markdown import head, row
 from pipeline.comparison.boosting_trees import Rows, grown
 from pipeline.runtime.cores import available_cores
 
@@ -74,15 +75,15 @@ def main() -> None:
         boost(arguments.rows)
         return
     cores = available_cores()
-    print("| other jobs | one thread, s | a thread a core, GNU's wait | 10,000 turns | 1,000 turns |")
-    print("|---|---|---|---|---|")
+    heads = ["other jobs", "one thread, s", "a thread a core, GNU's wait", "10,000 turns", "1,000 turns"]
+    print(*head(heads), sep="\n")
     for number in range(cores + 1):
         with neighbours(number):
             one = seconds(arguments.rows, {"OMP_NUM_THREADS": "1"})
             assert one is not None, "even one thread takes longer than the limit"
             found = [seconds(arguments.rows, {"GOMP_SPINCOUNT": turns}) for turns in ("300000", "10000", "1000")]
         shown = [f"{value / one:.2f}" if value else f"> {_LIMIT / one:.0f}" for value in found]
-        print(f"| {number} | {one:.2f} | {' | '.join(shown)} |", flush=True)
+        print(row([str(number), f"{one:.2f}", *shown]), flush=True)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from statistics import fmean
 import numpy as np
 import polars as pl
 
+from benchmarks.markdown import head, row
 from pipeline.config.run import RunConfig
 from pipeline.data.prepare import prepare
 from pipeline.files.atomic import durable
@@ -179,7 +180,7 @@ def line(config: RunConfig, name: str, runs: Sequence[Run], figures: Figures) ->
         means = (fmean(figures(run, split, task)[metric] for run in runs) for task in config.tasks)
         cells.append(" / ".join(f"{mean:.{digits}f}" for mean in means))
     cells.append(f"{fmean(sum(epoch.seconds for epoch in run.history) for run in runs):.0f}")
-    return "| " + " | ".join(cells) + " |"
+    return row(cells)
 
 
 def main() -> None:
@@ -198,7 +199,7 @@ def main() -> None:
     print(json.dumps({split: labels[split] for split in ("train", "val", "test")}))
     heads = ["option", "validation AUC", "test AUC", "log loss", "predicted / actual", "calibration error", "s"]
     print(f"Tasks, in order: {', '.join(config.tasks)}.\n")
-    print("| " + " | ".join(heads) + " |\n|" + "---|" * len(heads))
+    print(*head(heads), sep="\n")
     for name in arguments.options:
         options, figures = OPTIONS[name]
         runs = measured(path, [*arguments.set, *options], arguments.seeds)

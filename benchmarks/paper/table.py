@@ -11,6 +11,7 @@ from statistics import fmean, stdev
 
 from scipy.special import stdtrit
 
+from benchmarks.markdown import head, row
 from benchmarks.paper.record import Record
 from pipeline.evaluation.multitask import delta_m_pct, mean_rank
 from pipeline.runs.plan import SINGLE_TASK, UNIFORM
@@ -76,14 +77,14 @@ def one_seed(finished: Finished, seed: int, paper: Mapping[str, Sequence[str]]) 
         else {}
     )
     beside = ["the paper: " + finished.tasks[0], *finished.tasks[1:], "Δm%", "Mean Rank"] if paper else []
-    yield from _head(["system", *finished.tasks, "Δm%", "Mean Rank", *beside])
+    yield from head(["system", *finished.tasks, "Δm%", "Mean Rank", *beside])
     for system, auc in aucs.items():
         drop = f"{delta_m_pct(auc, single):+.3f}" if single else "-"
         cells = [*(f"{auc[task]:.4f}" for task in finished.tasks), drop, ranks.get(system, "-")]
-        yield _row([f"`{system}`", *cells, *paper.get(system, [""] * len(beside))])
+        yield row([f"`{system}`", *cells, *paper.get(system, [""] * len(beside))])
     for system, some in ((system, seeds[seed]) for system, seeds in finished.begun.items() if seed in seeds):
         cells = [*(f"{some[task]:.4f}" if task in some else "-" for task in finished.tasks), "-", "-"]
-        yield _row([f"`{system}`", *cells, *paper.get(system, [""] * len(beside))])
+        yield row([f"`{system}`", *cells, *paper.get(system, [""] * len(beside))])
 
 
 def over_seeds(finished: Finished) -> Iterator[str]:
@@ -91,16 +92,16 @@ def over_seeds(finished: Finished) -> Iterator[str]:
     several = {s: list(seeds) for s, seeds in finished.aucs.items() if len(seeds) > 1}
     if not several:
         return
-    yield from _head(["system", "seeds", *finished.tasks])
+    yield from head(["system", "seeds", *finished.tasks])
     for system, seeds in several.items():
         spread = [(fmean(v), stdev(v)) for v in ([finished.aucs[system][k][t] for k in seeds] for t in finished.tasks)]
-        yield _row([f"`{system}`", str(len(seeds)), *(f"{mean:.4f} ± {sd:.4f}" for mean, sd in spread)])
+        yield row([f"`{system}`", str(len(seeds)), *(f"{mean:.4f} ± {sd:.4f}" for mean, sd in spread)])
     for baseline in (UNIFORM.name, SINGLE_TASK.name):
         rows = [r for s in several if s != baseline and (r := _differences(finished, s, baseline))]
         if rows:
             yield ""
-            yield from _head([f"less `{baseline}`", "seeds", *finished.tasks, "average", "Δm%"])
-            yield from map(_row, rows)
+            yield from head([f"less `{baseline}`", "seeds", *finished.tasks, "average", "Δm%"])
+            yield from map(row, rows)
 
 
 def _differences(finished: Finished, system: str, baseline: str) -> list[str]:
@@ -132,12 +133,4 @@ def papers_rows(path: Path) -> dict[str, list[str]]:
     with path.open() as lines:
         rows = list(csv.DictReader(lines))
     columns = ("income", "marital", "education", "delta_m_pct", "mean_rank")
-    return {names[row["method"]]: [row[column] for column in columns] for row in rows}
-
-
-def _head(names: Sequence[str]) -> list[str]:
-    return [_row(names), _row(["---"] * len(names))]
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    return {names[of["method"]]: [of[column] for column in columns] for of in rows}

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from benchmarks.markdown import head, row
 from benchmarks.serving.in_process import inputs_body, parts_of
 from models.embedding.precisions import FLOAT32, Precision
 from pipeline.comparison.packed import packed_run
@@ -54,15 +55,14 @@ def measure_tables(config: RunConfig, raw: pl.DataFrame, requests: int) -> None:
     ways = [f"CPU of {way}" for way in taken]
     titles = [config.name, *aucs, "largest difference", "tables MB", "graph MB", *ways]
     print(f"{len(rows)} test rows, {len(scorers[FLOAT32].columns)} columns")
-    for cells in (titles, ["---"] * len(titles)):
-        print(f"| {' | '.join(cells)} |")
+    print(*head(titles), sep="\n")
     for precision, scorer in scorers.items():
         metrics = task_metrics(rows.labels(run.tasks), found[precision], run.tasks)
         cells = [precision, *(f"{metrics[task]['auc']:.6f}" for task in run.tasks)]
         cells += [f"{np.abs(found[precision] - found[FLOAT32]).max():.1e}"]
         cells += [f"{size / 1e6:.2f}" for size in (scorer.table_bytes, sizes[precision])]
         cells += [f"{of[precision] / of[FLOAT32]:.2f} ({of[precision]:.2f} ms)" for of in taken.values()]
-        print(f"| {' | '.join(cells)} |", flush=True)
+        print(row(cells), flush=True)
 
 
 def _exported_bytes(scorer: Scorer, name: str) -> int:

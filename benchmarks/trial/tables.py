@@ -13,13 +13,15 @@ from statistics import median
 
 import numpy as np
 
+from benchmarks.markdown import head, row
 from benchmarks.trial import families as f
 from benchmarks.trial import world
 from benchmarks.trial.ceilings import ceilings
-from benchmarks.trial.datasets import DATASETS, Dataset
+from benchmarks.trial.datasets import ABLATIONS, DATASETS, MAIN, REST, Dataset
 from benchmarks.trial.families import Family
 from benchmarks.trial.fronts import trials
 from benchmarks.trial.intervals import Floats, Interval, Runs, aucs, difference
+from benchmarks.trial.overview import overview
 from benchmarks.trial.plan import FRESH_SEEDS, MORE, SEEDS, TUNED, Plan, Stage, stages
 from benchmarks.trial.records import RESULTS, Record, Store
 from pipeline.evaluation.multitask import delta_m_pct
@@ -48,15 +50,13 @@ def chosen_points(plan: Plan, dataset: Dataset, seeds: Sequence[int] = SEEDS, se
     if uniform.name not in whole or tuned.name not in whole:
         return
     top_ST = ceilings(plan.store.folder, dataset, seeds)
-    yield _row(
-        ["family", *heads(dataset), "mean", f"less `{uniform.name}`", f"less `{tuned.name}`", "Δm%", "gap closed"]
-    )
-    yield _row(["---"] * (len(heads(dataset)) + 6))
+    less = [f"less `{base.name}`" for base in (uniform, tuned)]
+    yield from head(["family", *heads(dataset), "mean", *less, "Δm%", "gap closed"])
     single = whole.get("single_task")
     for name, one in sorted(whole.items(), key=lambda item: -aucs(item[1]).mean()):
         against = [difference(one, runs[tuned.name], task) for task in range(dataset.tasks)]
         tasks = [f"{auc:.4f}{i.mark}" for auc, i in zip(aucs(one).mean(axis=0), against, strict=True)]
-        yield _row(
+        yield row(
             [
                 f"`{name}`",
                 *tasks,
@@ -69,10 +69,10 @@ def chosen_points(plan: Plan, dataset: Dataset, seeds: Sequence[int] = SEEDS, se
         )
     for name, found in ((name, found) for name, found in runs.items() if name not in whole):
         reason = f"failed on {len(seeds) - len(found)} of {len(seeds)}"
-        yield _row([f"`{name}`", *[""] * dataset.tasks, reason, "", "", "", ""])
+        yield row([f"`{name}`", *[""] * dataset.tasks, reason, "", "", "", ""])
     if top_ST is not None:
         cells = [f"{top:.4f}" for top in top_ST.mean(axis=0)]
-        yield _row(["the truth itself", *cells, f"{top_ST.mean():.4f}", "", "", "", "100 %"])
+        yield row(["the truth itself", *cells, f"{top_ST.mean():.4f}", "", "", "", "100 %"])
 
 
 def cosines(plan: Plan, dataset: Dataset) -> Iterator[str]:
@@ -107,13 +107,12 @@ def all_trials(plan: Plan, dataset: Dataset, sequence: int = 1) -> Iterator[str]
         "the best of these",
         "chosen",
     ]
-    yield _row(heading)
-    yield _row(["---"] * len(heading))
+    yield from head(heading)
     for name in sorted(found, key=lambda name: -found[name].volume):
         paid = min(int(f.TRIALS * cost["static"] / cost[name] + 1e-9), found[name].number)
         (volume_D, best_D), (base_volume_D, base_best_D) = halves[name], halves[tuned.name]
         is_paired = name != tuned.name and found[name].number == found[tuned.name].number
-        yield _row(
+        yield row(
             [
                 f"`{name}`",
                 f"{found[name].volume:.4f}",
@@ -153,28 +152,18 @@ def candidates(plan: Plan, dataset: Dataset) -> Iterator[str]:
         if plan.has_seeds(dataset):
             yield "No method is above the best tuned weights on seeds 1 to 5: none is worth its cost here."
         return
-    yield _row(
-        [
-            "method",
-            "less tuned weights",
-            "of 60 trials, at least its cost",
-            "fresh seeds",
-            "second sequence",
-            "worth it",
-        ]
-    )
-    yield _row(["---"] * 6)
+    looks = ["less tuned weights", "of 60 trials, at least its cost", "fresh seeds", "second sequence"]
+    yield from head(["method", *looks, "worth it"])
     more, second = plan.best_tuned(dataset, MORE), plan.best_tuned(dataset, [f.SECOND[base.name] for base in TUNED])
     for method in above:
-        looks = [
-            (method, tuned, SEEDS),
-            (method, more, SEEDS),
-            (method, tuned, FRESH_SEEDS),
-            (f.SECOND[method.name], second, SEEDS),
+        found = [
+            _look(plan, dataset, method, tuned, SEEDS),
+            _look(plan, dataset, method, more, SEEDS),
+            _look(plan, dataset, method, tuned, FRESH_SEEDS),
+            _look(plan, dataset, f.SECOND[method.name], second, SEEDS),
         ]
-        found = [_look(plan, dataset, *look) for look in looks]
         verdict = "open" if None in found else "yes" if all(look and look.mark == "▲" for look in found) else "no"
-        yield _row([f"`{method.name}`", *(str(look or "not run") for look in found), verdict])
+        yield row([f"`{method.name}`", *(str(look or "not run") for look in found), verdict])
 
 
 def _look(plan: Plan, dataset: Dataset, one: Family, other: Family | None, seeds: Sequence[int]) -> Interval | None:
@@ -227,6 +216,11 @@ def trials_of(plan: Plan, dataset: Dataset, family: Family) -> list[Record]:
     return sorted(records, key=lambda r: r.trial) if len(records) == family.trials * places else []
 
 
+def _beside_their_own() -> list[Dataset]:
+    """Each of the main data sets before its ablations."""
+    return [d for main in MAIN for d in (main, *(a for a in ABLATIONS if a.name.startswith(f"{main.name}-")))]
+
+
 def _of(sequence: int) -> list[Family]:
     return [family for family in f.EVERY.values() if family.sequence == sequence]
 
@@ -255,14 +249,20 @@ def _closed(one_ST: Floats, uniform_ST: Floats, top_ST: Floats) -> str:
     return f"{100 * (one_ST.mean() - uniform_ST.mean()) / (top_ST.mean() - uniform_ST.mean()):.0f} %"
 
 
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
 def page(plan: Plan) -> Iterator[str]:
     """All tables, their pictures, and what is missing."""
     yield TITLE
     yield ""
+    for title, datasets in (("All data sets", (*MAIN, *REST)), ("Ablations", _beside_their_own())):
+        if lines := list(overview(plan, datasets)):
+            yield from [
+                f"### {title}",
+                "",
+                "Mean test AUC less that of each data set's best tuned weights.",
+                "",
+                *lines,
+                "",
+            ]
     for dataset in DATASETS.values():
         if lines := list(tables(plan, dataset)):
             yield from [f"### `{dataset.name}`", "", *cosines(plan, dataset), *lines]

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from benchmarks.trial import families as f
-from benchmarks.trial.datasets import CENSUS_DATA
+from benchmarks.trial.datasets import CENSUS_DATA, VISITS_DATA, clicks
 from benchmarks.trial.fronts import Separate, Together, trials
 from benchmarks.trial.intervals import difference
+from benchmarks.trial.overview import overview
 from benchmarks.trial.plan import Plan
 from benchmarks.trial.records import Record, Store
 from benchmarks.trial.tables import all_trials, chosen_points, missing
@@ -86,3 +87,21 @@ def test_tables_have_a_row_a_finished_family(store: Store, add_trials: AddTrials
     assert "`pcgrad`" in line
     assert "`uniform`" not in line
     assert "`rlw`" not in line
+
+
+def test_the_overview_has_a_column_a_data_set_and_what_failed(store: Store) -> None:
+    plan = Plan(store, trials=1)
+    for dataset in (CENSUS_DATA, VISITS_DATA):
+        for family, auc in ((f.UNIFORM, 0.8), (f.STATIC, 0.81), (f.STATIC_POWER, 0.82)):
+            for seed in (0, *plan.seeds):
+                lost = seed == 5 and family == f.STATIC and dataset is VISITS_DATA
+                ended = Record(0, seed, 1.0, [auc] * 3, [auc] * 3, blocks=[[0] * 20] * 3)
+                store.add(dataset, family, Record(0, seed, 1.0, failed="no weights") if lost else ended)
+    assert list(overview(plan, [CENSUS_DATA])) == []  # the main data alone have tables of their own
+    assert list(overview(plan, [CENSUS_DATA, clicks(1), VISITS_DATA])) == [
+        "| family | `census` | `visits` |",
+        "| --- | --- | --- |",
+        "| `uniform` | -0.0200▼ | -0.0200▼ |",
+        "| `static` | -0.0100▼ | failed |",
+        "| `static_power` | tuned | tuned |",
+    ]
