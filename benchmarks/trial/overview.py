@@ -1,14 +1,16 @@
-"""One table over several data sets: each family's difference from the best tuned weights of each data set."""
+"""Tables over several data sets: each family's difference from the best tuned weights, and that of each power."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from statistics import fmean
 
 from benchmarks.markdown import head, row
 from benchmarks.trial.datasets import MAIN, Dataset
-from benchmarks.trial.families import FAMILIES, Family
+from benchmarks.trial.families import FAMILIES, STATIC_POWER, TRIALS, UNIFORM, Family
 from benchmarks.trial.intervals import difference
 from benchmarks.trial.plan import MORE, SEEDS, Plan, Stage
+from benchmarks.trial.records import Record
 
 
 def overview(plan: Plan, datasets: Sequence[Dataset]) -> Iterator[str]:
@@ -25,6 +27,34 @@ def overview(plan: Plan, datasets: Sequence[Dataset]) -> Iterator[str]:
         yield from head(["family", *(f"`{dataset.name}`" for dataset in shown)])
         for family in families:
             yield row([f"`{family.name}`", *(_cell(plan, dataset, family) for dataset in shown)])
+
+
+def powers(plan: Plan, datasets: Sequence[Dataset]) -> Iterator[str]:
+    """A row a trial of ``static_power``, by its power: its test AUC less that of ``uniform`` with equal rates.
+
+    Args:
+        plan: The plan with its finished runs.
+        datasets: The data sets; those without all these trials are left out.
+    """
+    gains = {dataset.name: found for dataset in datasets if (found := _gains(plan, dataset))}
+    if gains:
+        yield from head(["power", *(f"`{name}`" for name in gains)])
+        for trial in sorted(range(TRIALS), key=STATIC_POWER.power):
+            yield row([f"{STATIC_POWER.power(trial):+.2f}", *(found[trial] for found in gains.values())])
+
+
+def _gains(plan: Plan, dataset: Dataset) -> list[str]:
+    """The gain of each trial of ``static_power``; empty before both families have their trials."""
+    if not all(plan.is_done(Stage(dataset, "trials"), family) for family in (UNIFORM, STATIC_POWER)):
+        return []
+    ours, theirs = (
+        {r.trial: r for r in plan.store.records(dataset, family) if r.seed == 0} for family in (STATIC_POWER, UNIFORM)
+    )
+    return [_gain(ours[trial], theirs[trial]) for trial in range(TRIALS)]
+
+
+def _gain(one: Record, other: Record) -> str:
+    return "failed" if one.failed or other.failed else f"{fmean(one.test) - fmean(other.test):+.4f}"
 
 
 _ONCE = [family for family in FAMILIES.values() if family not in MORE]

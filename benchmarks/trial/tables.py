@@ -21,7 +21,7 @@ from benchmarks.trial.datasets import ABLATIONS, DATASETS, MAIN, REST, Dataset
 from benchmarks.trial.families import Family
 from benchmarks.trial.fronts import trials
 from benchmarks.trial.intervals import Floats, Interval, Runs, aucs, difference
-from benchmarks.trial.overview import overview
+from benchmarks.trial.overview import overview, powers
 from benchmarks.trial.plan import FRESH_SEEDS, MORE, SEEDS, TUNED, Plan, Stage, stages
 from benchmarks.trial.records import RESULTS, Record, Store
 from pipeline.evaluation.multitask import delta_m_pct
@@ -249,20 +249,24 @@ def _closed(one_ST: Floats, uniform_ST: Floats, top_ST: Floats) -> str:
     return f"{100 * (one_ST.mean() - uniform_ST.mean()) / (top_ST.mean() - uniform_ST.mean()):.0f} %"
 
 
+def _overviews(plan: Plan) -> Iterator[tuple[str, str, list[str]]]:
+    """Title, caption and lines of the tables over several data sets."""
+    less = "Mean test AUC of the chosen points, less that of each data set's best tuned weights."
+    yield "All data sets", less, list(overview(plan, (*MAIN, *REST)))
+    yield "Ablations", less, list(overview(plan, _beside_their_own()))
+    equal = (
+        "Mean test AUC of each trial of `static_power`, less that of the trial of `uniform` with equal rates; one seed."
+    )
+    yield "One power of the losses as weights", equal, list(powers(plan, tuple(DATASETS.values())))
+
+
 def page(plan: Plan) -> Iterator[str]:
     """All tables, their pictures, and what is missing."""
     yield TITLE
     yield ""
-    for title, datasets in (("All data sets", (*MAIN, *REST)), ("Ablations", _beside_their_own())):
-        if lines := list(overview(plan, datasets)):
-            yield from [
-                f"### {title}",
-                "",
-                "Mean test AUC less that of each data set's best tuned weights.",
-                "",
-                *lines,
-                "",
-            ]
+    for title, caption, lines in _overviews(plan):
+        if lines:
+            yield from [f"### {title}", "", caption, "", *lines, ""]
     for dataset in DATASETS.values():
         if lines := list(tables(plan, dataset)):
             yield from [f"### `{dataset.name}`", "", *cosines(plan, dataset), *lines]

@@ -9,7 +9,7 @@ from benchmarks.trial import families as f
 from benchmarks.trial.datasets import CENSUS_DATA, VISITS_DATA, clicks
 from benchmarks.trial.fronts import Separate, Together, trials
 from benchmarks.trial.intervals import difference
-from benchmarks.trial.overview import overview
+from benchmarks.trial.overview import overview, powers
 from benchmarks.trial.plan import Plan
 from benchmarks.trial.records import Record, Store
 from benchmarks.trial.tables import all_trials, chosen_points, missing
@@ -105,3 +105,16 @@ def test_the_overview_has_a_column_a_data_set_and_what_failed(store: Store) -> N
         "| `static` | -0.0100▼ | failed |",
         "| `static_power` | tuned | tuned |",
     ]
+
+
+def test_powers_are_compared_at_equal_rates(store: Store, add_trials: AddTrials) -> None:
+    add_trials(f.UNIFORM, [0.6 + trial / 100 for trial in range(f.TRIALS)])
+    assert list(powers(Plan(store), [CENSUS_DATA])) == []
+    # Test is 1 less half of validation: the trial that fails has none, and the last one is 0.005 better.
+    add_trials(f.STATIC_POWER, [0.0, *(0.6 + trial / 100 for trial in range(1, f.TRIALS - 1)), 0.78])
+    heads, _, *lines = powers(Plan(store), [CENSUS_DATA, VISITS_DATA])
+    assert heads == "| power | `census` |"
+    found = dict(line.strip("| ").split(" | ") for line in lines)
+    power = [f"{f.STATIC_POWER.power(trial):+.2f}" for trial in range(f.TRIALS)]
+    assert list(found) == sorted(power, key=float)
+    assert [found[name] for name in power] == ["failed", *["+0.0000"] * (f.TRIALS - 2), "+0.0050"]
