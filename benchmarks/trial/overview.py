@@ -25,8 +25,9 @@ def overview(plan: Plan, datasets: Sequence[Dataset]) -> Iterator[str]:
     families = [family for family in _ONCE if any(_is_done(plan, dataset, family) for dataset in beyond)]
     if families:
         yield from head(["family", *(f"`{dataset.name}`" for dataset in shown)])
-        for family in families:
-            yield row([f"`{family.name}`", *(_cell(plan, dataset, family) for dataset in shown)])
+        columns = [_column(plan, dataset, families) for dataset in shown]
+        for family, *cells in zip(families, *columns, strict=True):
+            yield row([f"`{family.name}`", *cells])
 
 
 def powers(plan: Plan, datasets: Sequence[Dataset]) -> Iterator[str]:
@@ -45,12 +46,8 @@ def powers(plan: Plan, datasets: Sequence[Dataset]) -> Iterator[str]:
 
 def _gains(plan: Plan, dataset: Dataset) -> list[str]:
     """The gain of each trial of ``static_power``; empty before both families have their trials."""
-    if not all(plan.is_done(Stage(dataset, "trials"), family) for family in (UNIFORM, STATIC_POWER)):
-        return []
-    ours, theirs = (
-        {r.trial: r for r in plan.store.records(dataset, family) if r.seed == 0} for family in (STATIC_POWER, UNIFORM)
-    )
-    return [_gain(ours[trial], theirs[trial]) for trial in range(TRIALS)]
+    pairs = zip(plan.tried(dataset, STATIC_POWER), plan.tried(dataset, UNIFORM), strict=False)
+    return [_gain(one, other) for one, other in pairs]
 
 
 def _gain(one: Record, other: Record) -> str:
@@ -64,8 +61,12 @@ def _is_done(plan: Plan, dataset: Dataset, family: Family) -> bool:
     return plan.is_done(Stage(dataset, "seeds"), family)
 
 
-def _cell(plan: Plan, dataset: Dataset, family: Family) -> str:
+def _column(plan: Plan, dataset: Dataset, families: Sequence[Family]) -> list[str]:
     tuned = plan.best_tuned(dataset)
+    return [_cell(plan, dataset, family, tuned) for family in families]
+
+
+def _cell(plan: Plan, dataset: Dataset, family: Family, tuned: Family | None) -> str:
     if tuned is None or not _is_done(plan, dataset, family):
         return ""
     if family == tuned:

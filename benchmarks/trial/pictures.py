@@ -19,7 +19,6 @@ from benchmarks.trial.families import Family
 from benchmarks.trial.fronts import Floats, Together, trials
 from benchmarks.trial.plan import Plan
 from benchmarks.trial.records import Store
-from benchmarks.trial.tables import trials_of
 
 _METHODS = 2
 _MARGIN = 0.15  # of the fronts' extent: trials that are far below them are left out of the picture
@@ -28,12 +27,12 @@ _MARGIN = 0.15  # of the fronts' extent: trials that are far below them are left
 def shown(plan: Plan, dataset: Dataset) -> list[Family]:
     """The families of a picture; none before tuned weights have their trials."""
     tuned = plan.best_tuned(dataset)
-    methods = [family for family in f.METHOD_FAMILIES if trials_of(plan, dataset, family)]
+    methods = [family for family in f.METHOD_FAMILIES if plan.tried(dataset, family)]
     if tuned is None or not methods:
         return []
 
     def validation(family: Family) -> float:
-        return max(fmean(record.val) for record in trials_of(plan, dataset, family) if record.val)
+        return max(fmean(record.val) for record in plan.tried(dataset, family) if record.val)
 
     return [f.UNIFORM, tuned, *sorted(methods, key=validation, reverse=True)[:_METHODS]]
 
@@ -43,7 +42,7 @@ def draw(plan: Plan, dataset: Dataset) -> Figure:
     figure = Figure(figsize=(6, 5), layout="constrained")
     axes, fronts = figure.subplots(), []
     for number, family in enumerate(shown(plan, dataset)):
-        found = trials(dataset, trials_of(plan, dataset, family))
+        found = trials(dataset, plan.tried(dataset, family))
         assert isinstance(found, Together)
         point_N2, front = _plane(found.test_NK), found.front(np.arange(found.number))
         front_F2 = point_N2[front][np.argsort(point_N2[front, 0])]

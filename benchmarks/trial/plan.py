@@ -155,6 +155,12 @@ class Plan:
         keys = {seed: [(t, seed, place) for t, place in zip(trials, places, strict=False)] for seed in seeds}
         return {seed: [by_key[k] for k in of] for seed, of in keys.items() if of and all(k in by_key for k in of)}
 
+    def tried(self, dataset: Dataset, family: Family) -> list[Record]:
+        """A family's trials, in order; none unless all have run."""
+        records = [r for r in self.store.records(dataset, family) if r.seed == 0 and r.trial < family.trials]
+        places = dataset.tasks if family.kind == "separate models" else 1
+        return sorted(records, key=lambda r: r.trial) if len(records) == family.trials * places else []
+
     def has_seeds(self, dataset: Dataset) -> bool:
         """Whether every family has run with all seeds, failing or not, so that candidates for fresh ones are known."""
         return all(self.is_done(Stage(dataset, "seeds"), family) for family in FIRST)

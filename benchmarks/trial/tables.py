@@ -23,7 +23,7 @@ from benchmarks.trial.fronts import trials
 from benchmarks.trial.intervals import Floats, Interval, Runs, aucs, difference
 from benchmarks.trial.overview import overview, powers
 from benchmarks.trial.plan import FRESH_SEEDS, MORE, SEEDS, TUNED, Plan, Stage, stages
-from benchmarks.trial.records import RESULTS, Record, Store
+from benchmarks.trial.records import RESULTS, Store
 from pipeline.evaluation.multitask import delta_m_pct
 
 DOCUMENT = RESULTS.parents[1] / "results-trial.md"
@@ -90,7 +90,7 @@ def cosines(plan: Plan, dataset: Dataset) -> Iterator[str]:
 def all_trials(plan: Plan, dataset: Dataset, sequence: int = 1) -> Iterator[str]:
     """The table of the trials: fronts, the best of the first ones and of half of them, and what they cost."""
     _, tuned = _bases(plan, dataset, sequence)
-    of_all = {family.name: trials_of(plan, dataset, family) for family in _of(sequence)}
+    of_all = {family.name: plan.tried(dataset, family) for family in _of(sequence)}
     records = {name: of_family for name, of_family in of_all.items() if of_family}
     if tuned is None or tuned.name not in records:
         return
@@ -139,7 +139,7 @@ def costs(plan: Plan, dataset: Dataset) -> dict[str, float]:
     seconds: dict[str, list[float]] = {}
     for family in f.EVERY.values():
         by_trial: dict[int, float] = {}
-        for record in trials_of(plan, dataset, family):
+        for record in plan.tried(dataset, family):
             by_trial[record.trial] = by_trial.get(record.trial, 0.0) + (0.0 if record.failed else record.seconds)
         seconds.setdefault(family.cost, []).extend(value for value in by_trial.values() if value)
     return {family.name: median(seconds[family.cost]) for family in f.EVERY.values() if seconds[family.cost]}
@@ -209,16 +209,9 @@ def tables(plan: Plan, dataset: Dataset) -> Iterator[str]:
             yield from [f"**{title}**", "", *lines, ""]
 
 
-def trials_of(plan: Plan, dataset: Dataset, family: Family) -> list[Record]:
-    """A family's trials, in order; none unless all have run."""
-    records = [r for r in plan.store.records(dataset, family) if r.seed == 0 and r.trial < family.trials]
-    places = dataset.tasks if family.kind == "separate models" else 1
-    return sorted(records, key=lambda r: r.trial) if len(records) == family.trials * places else []
-
-
 def _beside_their_own() -> list[Dataset]:
     """Each of the main data sets before its ablations."""
-    return [d for main in MAIN for d in (main, *(a for a in ABLATIONS if a.name.startswith(f"{main.name}-")))]
+    return [d for main in MAIN for d in (main, *(a for a in ABLATIONS if a.config == main.config))]
 
 
 def _of(sequence: int) -> list[Family]:
