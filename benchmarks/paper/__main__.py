@@ -1,11 +1,12 @@
 """The runs of the GradOPS paper's table 1, over as many days as it takes: `python -m benchmarks.paper [--table]`.
 
-A run takes a quarter to half an hour of a core. Each finished run leaves a small file of its figures in the folder of
-records, docs/results/census-paper, which is committed: a run with such a file is done, also in a clone without `runs/`.
-A file of another config, of other data or of another format of runs does not count, and is named with what differs.
-Seed 0 of the six systems whose seeds are repeated comes first, then seed 0 of the others, then the other seeds of the
-six. Interrupted, the same command goes on from the last checkpoint. After each run it writes the tables of all finished
-ones beside their files, tables.md; `--table` prints them and trains nothing.
+A run takes a quarter to half an hour of a core; the config's `compare.workers` is the number of runs at the same time,
+by default one a core. Each finished run leaves a small file of its figures in the folder of records,
+docs/results/census-paper, which is committed: a run with such a file is done, also in a clone without `runs/`. A file
+of another config, of other data or of another format of runs does not count, and is named with what differs. Seed 0 of
+all systems comes first, then the other seeds of the six that are repeated. Interrupted, the same command goes on from
+the last checkpoints. After each run it writes the tables of all finished ones beside their files, tables.md; `--table`
+prints them and trains nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from benchmarks.paper.record import Record, find_record, others
@@ -47,8 +50,19 @@ def plan(config: RunConfig) -> list[PlannedRun]:
     return sorted(wanted, key=place)
 
 
-class Lines:
-    """Prints a line every ten epochs. A :class:`pipeline.runs.plan.Callback`."""
+@dataclass(frozen=True)
+class Report:
+    """Says how the runs go, and writes the record of each that ends. A :class:`pipeline.runs.plan.Callback`.
+
+    Args:
+        config: The config of all runs.
+        prepared: Their data.
+        folder: Folder of the records.
+    """
+
+    config: RunConfig
+    prepared: Prepared
+    folder: Path
 
     def on_epoch(self, planned: PlannedRun, epoch: Epoch) -> None:
         """Print the tenth, twentieth, ... epoch."""
@@ -57,10 +71,12 @@ class Lines:
             say(f"{planned.label}: epoch {epoch.number + 1}, {epoch.seconds:.1f} s, validation AUC {aucs}")
 
     def on_run_end(self, planned: PlannedRun, run: Run, reused: bool) -> None:
-        """Print the run's end."""
+        """Print the run's end, write its record, and write the tables anew."""
         how = "found done in runs" if reused else f"best epoch {run.best_epoch + 1}"
         aucs = ", ".join(f"{task} {metrics['auc']:.4f}" for task, metrics in run.test.items())
         say(f"{planned.label}: {how}, test AUC {aucs}")
+        say(f"wrote {Record.of(planned, run, self.prepared).save(self.folder)}")
+        write_tables(self.config, finished(self.config, self.prepared, self.folder), self.folder)
 
 
 def finished(config: RunConfig, prepared: Prepared, folder: Path) -> list[Record]:
@@ -80,16 +96,17 @@ def finished(config: RunConfig, prepared: Prepared, folder: Path) -> list[Record
 
 
 def train_missing(config: RunConfig, prepared: Prepared, folder: Path) -> None:
-    """Find or train every planned run without a record, and write its record and the tables.
+    """Find or train every planned run without a record, seed by seed, and write its record and the tables.
+
+    As many runs go at the same time as the config's `compare.workers` says.
 
     Raises:
         InputError: If a record is damaged, or as :func:`pipeline.training.training.train`.
     """
-    for planned in plan(config):
-        if find_record(folder, planned, prepared) is None:
-            (run,) = find_or_train([planned], prepared, [Lines()], workers=1)
-            say(f"wrote {Record.of(planned, run, prepared).save(folder)}")
-            write_tables(config, finished(config, prepared, folder), folder)
+    report = Report(config, prepared, folder)
+    for _, of_seed in groupby(plan(config), key=lambda planned: planned.config.train.seed):
+        missing = [planned for planned in of_seed if find_record(folder, planned, prepared) is None]
+        find_or_train(missing, prepared, [report], config.compare.workers)
 
 
 def write_tables(config: RunConfig, records: Sequence[Record], folder: Path) -> None:
