@@ -54,6 +54,7 @@ class Family:
         runs: Name of the family whose runs it counts as its own; by default itself.
         sequence: Number of the sequence that its trials are drawn from.
         of: Name of the family whose method it has, over another range or from another sequence; by default itself.
+        task_weights: The rule that gives the factors of the tasks' losses, of those that a config knows.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Family:
     runs: str = ""
     sequence: int = 1
     of: str = ""
+    task_weights: str = "equal"
 
     @property
     def file(self) -> str:
@@ -181,9 +183,11 @@ FAMILIES: dict[str, Family] = {
         *(STATIC_MORE, POWER_MORE),
     )
 }
-# After the registered range of alpha was found to be mostly unusable: it enters no choice and no verdict.
+# These two enter no choice and no verdict: the one was made after the registered range of alpha was found to be mostly
+# unusable, the other after one power of the losses had won, as the nearest that a config has without a search.
 POST_HOC = Family("gradops_near_0", "gradients", of="gradops")
+RULE = Family("sqrt_inverse_rate", "floor", of="uniform", task_weights="sqrt_inverse_rate")
 METHOD_FAMILIES = [family for family in FAMILIES.values() if family.kind in ("losses", "gradients")]
 BASIC = [f for f in FAMILIES.values() if f.kind in ("floor", "tuned weights", "separate models") and not f.runs]
 SECOND = {name: f.again() for name, f in FAMILIES.items() if not f.runs and f not in SEPARATE}
-EVERY = {**FAMILIES, POST_HOC.name: POST_HOC} | {family.name: family for family in SECOND.values()}
+EVERY = {**FAMILIES, POST_HOC.name: POST_HOC, RULE.name: RULE} | {family.name: family for family in SECOND.values()}

@@ -7,7 +7,7 @@ from statistics import fmean
 
 from benchmarks.markdown import head, row
 from benchmarks.trial.datasets import MAIN, Dataset
-from benchmarks.trial.families import FAMILIES, STATIC_POWER, TRIALS, UNIFORM, Family
+from benchmarks.trial.families import FAMILIES, RULE, STATIC_POWER, TRIALS, UNIFORM, Family
 from benchmarks.trial.intervals import difference
 from benchmarks.trial.plan import MORE, SEEDS, Plan, Stage
 from benchmarks.trial.records import Record
@@ -54,7 +54,7 @@ def _gain(one: Record, other: Record) -> str:
     return "failed" if one.failed or other.failed else f"{fmean(one.test) - fmean(other.test):+.4f}"
 
 
-_ONCE = [family for family in FAMILIES.values() if family not in MORE]
+_ONCE = [*(family for family in FAMILIES.values() if family not in MORE), RULE]
 
 
 def _is_done(plan: Plan, dataset: Dataset, family: Family) -> bool:

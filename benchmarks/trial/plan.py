@@ -57,6 +57,9 @@ def stages() -> Iterator[Stage]:
     for dataset in (*REST, *ABLATIONS):
         yield Stage(dataset, "trials")
         yield Stage(dataset, "seeds")
+    for dataset in (*MAIN, *REST):
+        yield Stage(dataset, "trials", [f.RULE])
+        yield Stage(dataset, "seeds", [f.RULE])
 
 
 @dataclass(frozen=True)

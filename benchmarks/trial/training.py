@@ -196,6 +196,7 @@ def _values(planned: Planned, base: RunConfig, rates: list[float]) -> Mapping[st
     values: dict[str, Any] = {
         **planned.family.shared(planned.trial, base.train.table_optimizer),
         "train.method": planned.family.method(planned.trial, rates),
+        "train.task_weights": planned.family.task_weights,
         "train.seed": planned.seed,
     }
     if planned.family == UNIFORM and planned.seed:

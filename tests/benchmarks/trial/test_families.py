@@ -10,6 +10,7 @@ from gradops.catalogue import search_space
 from gradops.methods import METHODS, parse
 from gradops.methods.static import Static
 from pipeline.search.method_options import option_of
+from pipeline.training.task_weights import RULES
 
 RATES = (0.3, 0.12, 0.05, 0.02, 0.008, 0.003, 0.001, 0.0005)
 
@@ -56,3 +57,11 @@ def test_the_second_sequence_has_other_trials_of_the_same_families() -> None:
 def test_families_of_equal_passes_have_one_cost() -> None:
     assert f.SECOND["static_power"].cost == f.UNIFORM.cost == FAMILIES["uncertainty"].cost
     assert FAMILIES["pcgrad"].cost == FAMILIES["upgrad"].cost != f.UNIFORM.cost
+
+
+def test_the_rule_of_a_config_is_uniform_with_other_factors_of_the_losses() -> None:
+    assert f.RULE.method(3, RATES) == f.UNIFORM.method(3, RATES)
+    assert f.RULE.shared(3, "adam") == f.UNIFORM.shared(3, "adam")
+    assert f.RULE.cost == f.UNIFORM.cost
+    assert f.RULE.task_weights in RULES
+    assert f.RULE.name not in FAMILIES
