@@ -4,9 +4,9 @@ A run takes a quarter to half an hour of a core; the config's `compare.workers` 
 by default one a core. Each finished run leaves a small file of its figures in the folder of records,
 docs/results/census-paper, which is committed: a run with such a file is done, also in a clone without `runs/`. A file
 of another config, of other data or of another format of runs does not count, and is named with what differs. Seed 0 of
-all systems comes first, then the other seeds of the six that are repeated. Interrupted, the same command goes on from
-the last checkpoints. After each run it writes the tables of all finished ones beside their files, tables.md; `--table`
-prints them and trains nothing.
+the six systems whose seeds are repeated comes first, then seed 0 of the others, then the other seeds of the six.
+Interrupted, the same command goes on from the last checkpoints. After each run it writes the tables of all finished
+ones beside their files, tables.md; `--table` prints them and trains nothing.
 """
 
 from __future__ import annotations
@@ -42,12 +42,17 @@ def plan(config: RunConfig) -> list[PlannedRun]:
     """The runs in the order of their training: every system at the first seed, the repeated ones at all seeds."""
     first = config.train.seed
 
-    def place(planned: PlannedRun) -> tuple[int, int]:
-        system = str(planned.system)
-        return planned.config.train.seed, REPEATED.index(system) if system in REPEATED else len(REPEATED)
+    def place(planned: PlannedRun) -> tuple[int, bool, int]:
+        seed, is_once = part(planned)
+        return seed, is_once, 0 if is_once else REPEATED.index(str(planned.system))
 
     wanted = (p for p in plan_networks(config) if p.config.train.seed == first or str(p.system) in REPEATED)
     return sorted(wanted, key=place)
+
+
+def part(planned: PlannedRun) -> tuple[int, bool]:
+    """The part of the plan that a run is in: its seed, and whether its system has the first seed alone."""
+    return planned.config.train.seed, str(planned.system) not in REPEATED
 
 
 @dataclass(frozen=True)
@@ -96,16 +101,16 @@ def finished(config: RunConfig, prepared: Prepared, folder: Path) -> list[Record
 
 
 def train_missing(config: RunConfig, prepared: Prepared, folder: Path) -> None:
-    """Find or train every planned run without a record, seed by seed, and write its record and the tables.
+    """Find or train every planned run without a record, part by part, and write its record and the tables.
 
-    As many runs go at the same time as the config's `compare.workers` says.
+    As many runs of a part go at the same time as the config's `compare.workers` says.
 
     Raises:
         InputError: If a record is damaged, or as :func:`pipeline.training.training.train`.
     """
     report = Report(config, prepared, folder)
-    for _, of_seed in groupby(plan(config), key=lambda planned: planned.config.train.seed):
-        missing = [planned for planned in of_seed if find_record(folder, planned, prepared) is None]
+    for _, of_part in groupby(plan(config), key=part):
+        missing = [planned for planned in of_part if find_record(folder, planned, prepared) is None]
         find_or_train(missing, prepared, [report], config.compare.workers)
 
 
