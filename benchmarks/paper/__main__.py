@@ -39,15 +39,10 @@ PAPER = Path(__file__).parents[2] / "tests" / "data" / "gradops_table1_census.cs
 
 
 def plan(config: RunConfig) -> list[PlannedRun]:
-    """The runs in the order of their training: every system at the first seed, the repeated ones at all seeds."""
+    """The runs, part by part: every system at the first seed, the repeated ones at all seeds."""
     first = config.train.seed
-
-    def place(planned: PlannedRun) -> tuple[int, bool, int]:
-        seed, is_once = part(planned)
-        return seed, is_once, 0 if is_once else REPEATED.index(str(planned.system))
-
     wanted = (p for p in plan_networks(config) if p.config.train.seed == first or str(p.system) in REPEATED)
-    return sorted(wanted, key=place)
+    return sorted(wanted, key=part)
 
 
 def part(planned: PlannedRun) -> tuple[int, bool]:
@@ -103,10 +98,12 @@ def finished(config: RunConfig, prepared: Prepared, folder: Path) -> list[Record
 def train_missing(config: RunConfig, prepared: Prepared, folder: Path) -> None:
     """Find or train every planned run without a record, part by part, and write its record and the tables.
 
-    As many runs of a part go at the same time as the config's `compare.workers` says.
+    As many runs of a part go at the same time as the config's `compare.workers` says; the next part begins when they
+    have ended.
 
     Raises:
         InputError: If a record is damaged, or as :func:`pipeline.training.training.train`.
+        LostWorkerError: If one of several workers was killed.
     """
     report = Report(config, prepared, folder)
     for _, of_part in groupby(plan(config), key=part):

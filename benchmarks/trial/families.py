@@ -54,7 +54,7 @@ class Family:
         runs: Name of the family whose runs it counts as its own; by default itself.
         sequence: Number of the sequence that its trials are drawn from.
         of: Name of the family whose method it has, over another range or from another sequence; by default itself.
-        task_weights: The rule that gives the factors of the tasks' losses, of those that a config knows.
+        task_weights: The value of the config's ``train.task_weights``.
     """
 
     name: str
@@ -118,7 +118,7 @@ class Family:
         """The options of a trial, for tables; weights of tasks by the trial's number."""
         if self.base == "static_power":
             return f"power {self.power(trial):.2f}"
-        if self.base in _WEIGHTED or self.kind == "separate models":
+        if self.base in _WEIGHTED or self.kind == "separate models" or self.task_weights != "equal":
             return f"trial {trial}"
         return f"`{_drawn(self.name, self.base, draws(self.sequence)[trial, _SHARED:])}`"
 
@@ -183,11 +183,12 @@ FAMILIES: dict[str, Family] = {
         *(STATIC_MORE, POWER_MORE),
     )
 }
-# These two enter no choice and no verdict: the one was made after the registered range of alpha was found to be mostly
-# unusable, the other after one power of the losses had won, as the nearest that a config has without a search.
-POST_HOC = Family("gradops_near_0", "gradients", of="gradops")
-RULE = Family("sqrt_inverse_rate", "floor", of="uniform", task_weights="sqrt_inverse_rate")
+# After the registered range of alpha was found to be mostly unusable.
+GRADOPS_NEAR_0 = Family("gradops_near_0", "gradients", of="gradops")
+# After one power of the losses had won: the nearest to it that a config has without a search of weights.
+SQRT_INVERSE_RATE = Family("sqrt_inverse_rate", "floor", of="uniform", task_weights="sqrt_inverse_rate")
+POST_HOC = (GRADOPS_NEAR_0, SQRT_INVERSE_RATE)  # they enter no choice, no verdict and no other family's cost
 METHOD_FAMILIES = [family for family in FAMILIES.values() if family.kind in ("losses", "gradients")]
 BASIC = [f for f in FAMILIES.values() if f.kind in ("floor", "tuned weights", "separate models") and not f.runs]
 SECOND = {name: f.again() for name, f in FAMILIES.items() if not f.runs and f not in SEPARATE}
-EVERY = {**FAMILIES, POST_HOC.name: POST_HOC, RULE.name: RULE} | {family.name: family for family in SECOND.values()}
+EVERY = FAMILIES | {family.name: family for family in (*POST_HOC, *SECOND.values())}

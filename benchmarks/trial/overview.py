@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from statistics import fmean
+from statistics import fmean, median
 
 from benchmarks.markdown import head, row
 from benchmarks.trial.datasets import MAIN, Dataset
-from benchmarks.trial.families import FAMILIES, RULE, STATIC_POWER, TRIALS, UNIFORM, Family
+from benchmarks.trial.families import FAMILIES, SQRT_INVERSE_RATE, STATIC_POWER, TRIALS, UNIFORM, Family
 from benchmarks.trial.intervals import difference
 from benchmarks.trial.plan import MORE, SEEDS, Plan, Stage
 from benchmarks.trial.records import Record
@@ -37,24 +37,41 @@ def powers(plan: Plan, datasets: Sequence[Dataset]) -> Iterator[str]:
         plan: The plan with its finished runs.
         datasets: The data sets; those without all these trials are left out.
     """
-    gains = {dataset.name: found for dataset in datasets if (found := _gains(plan, dataset))}
+    gains = {dataset.name: found for dataset in datasets if (found := _gains(plan, dataset, STATIC_POWER))}
     if gains:
         yield from head(["power", *(f"`{name}`" for name in gains)])
         for trial in sorted(range(TRIALS), key=STATIC_POWER.power):
-            yield row([f"{STATIC_POWER.power(trial):+.2f}", *(found[trial] for found in gains.values())])
+            cells = ("failed" if found[trial] is None else f"{found[trial]:+.4f}" for found in gains.values())
+            yield row([f"{STATIC_POWER.power(trial):+.2f}", *cells])
 
 
-def _gains(plan: Plan, dataset: Dataset) -> list[str]:
-    """The gain of each trial of ``static_power``; empty before both families have their trials."""
-    pairs = zip(plan.tried(dataset, STATIC_POWER), plan.tried(dataset, UNIFORM), strict=False)
-    return [_gain(one, other) for one, other in pairs]
+def pairs(plan: Plan, datasets: Sequence[Dataset]) -> Iterator[str]:
+    """A row a data set: how often and how far ``sqrt_inverse_rate`` is above ``uniform`` with equal rates.
+
+    Args:
+        plan: The plan with its finished runs.
+        datasets: The data sets; those without all these trials are left out.
+    """
+    tried = {dataset.name: _gains(plan, dataset, SQRT_INVERSE_RATE) for dataset in datasets}
+    ended = {name: [gain for gain in gains if gain is not None] for name, gains in tried.items()}
+    if found := {name: gains for name, gains in ended.items() if gains}:
+        yield from head(["data set", "pairs", "above", "least", "median", "most"])
+        for name, gains in found.items():
+            above = sum(gain > 0 for gain in gains)
+            spread = (f"{gain:+.4f}" for gain in (min(gains), median(gains), max(gains)))
+            yield row([f"`{name}`", str(len(gains)), str(above), *spread])
 
 
-def _gain(one: Record, other: Record) -> str:
-    return "failed" if one.failed or other.failed else f"{fmean(one.test) - fmean(other.test):+.4f}"
+def _gains(plan: Plan, dataset: Dataset, family: Family) -> list[float | None]:
+    """What each trial of a family gains over uniform scaling; empty before both have their trials."""
+    return [_gain(*pair) for pair in zip(plan.tried(dataset, family), plan.tried(dataset, UNIFORM), strict=False)]
 
 
-_ONCE = [*(family for family in FAMILIES.values() if family not in MORE), RULE]
+def _gain(one: Record, other: Record) -> float | None:
+    return None if one.failed or other.failed else fmean(one.test) - fmean(other.test)
+
+
+_ONCE = [*(family for family in FAMILIES.values() if family not in MORE), SQRT_INVERSE_RATE]
 
 
 def _is_done(plan: Plan, dataset: Dataset, family: Family) -> bool:

@@ -52,14 +52,14 @@ def stages() -> Iterator[Stage]:
         yield Stage(dataset, "trials", MORE)
         yield Stage(dataset, "seeds", MORE)
         yield Stage(dataset, "fresh seeds")
-        yield Stage(dataset, "trials", [f.POST_HOC])
-        yield Stage(dataset, "seeds", [f.POST_HOC])
+        yield Stage(dataset, "trials", [f.GRADOPS_NEAR_0])
+        yield Stage(dataset, "seeds", [f.GRADOPS_NEAR_0])
     for dataset in (*REST, *ABLATIONS):
         yield Stage(dataset, "trials")
         yield Stage(dataset, "seeds")
     for dataset in (*MAIN, *REST):
-        yield Stage(dataset, "trials", [f.RULE])
-        yield Stage(dataset, "seeds", [f.RULE])
+        yield Stage(dataset, "trials", [f.SQRT_INVERSE_RATE])
+        yield Stage(dataset, "seeds", [f.SQRT_INVERSE_RATE])
 
 
 @dataclass(frozen=True)

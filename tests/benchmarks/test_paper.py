@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import benchmarks.paper.__main__ as paper
 from benchmarks.paper.__main__ import TABLES, finished, plan, tables, train_missing
 from benchmarks.paper.record import Record, find_record
 from benchmarks.paper.table import Finished, interval, one_seed, papers_rows
@@ -15,6 +16,7 @@ from features.errors import InputError
 from pipeline.config.run import RunConfig
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
+from pipeline.runs.plan import PlannedRun
 from pipeline.training.resolve import load_config
 from tests.conftest import ROOT, debug_config
 
@@ -47,6 +49,21 @@ def test_runs_with_a_record_are_done_where_their_weights_are_not(
     assert (folder / TABLES).read_text().splitlines()[2:] == lines
 
 
+def test_the_repeated_systems_come_first_a_part_at_a_time(
+    recorded: tuple[RunConfig, Prepared, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, prepared, _ = recorded
+    parts: list[tuple[list[PlannedRun], int]] = []
+    monkeypatch.setattr(paper, "find_or_train", lambda planned, *others: parts.append((planned, others[-1])))
+    train_missing(config.changed({"compare.workers": 3}), prepared, tmp_path)
+    assert [(p[0].config.train.seed, {str(run.system) for run in p}) for p, _ in parts] == [
+        (0, {"uniform", "single-task"}),
+        (0, {"mgda_ub"}),
+        (1, {"uniform", "single-task"}),
+    ]
+    assert {workers for _, workers in parts} == {3}
+
+
 def test_a_record_of_another_config_does_not_count_and_is_named(
     recorded: tuple[RunConfig, Prepared, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -62,15 +79,16 @@ def test_a_record_of_another_config_does_not_count_and_is_named(
 def test_a_record_that_was_edited_is_refused(recorded: tuple[RunConfig, Prepared, Path], tmp_path: Path) -> None:
     config, prepared, folder = recorded
     copy = Path(shutil.copytree(folder, tmp_path / "records"))
+    uniform = next(planned for planned in plan(config) if str(planned.system) == "uniform")
     path = next(copy.glob("uniform_seed0-*.json"))
     content = json.loads(path.read_text())
     content["depends_on"]["train"]["lr"] = 1.0
     path.write_text(json.dumps(content))
     with pytest.raises(InputError, match=r"should be named `uniform_seed0-.*\.json` by its content: restore the file"):
-        find_record(copy, plan(config)[0], prepared)
+        find_record(copy, uniform, prepared)
     path.write_text("{}")
     with pytest.raises(InputError, match=r"is no record of a run \(label: Field required\): restore"):
-        find_record(copy, plan(config)[0], prepared)
+        find_record(copy, uniform, prepared)
 
 
 def test_a_system_counts_at_the_seeds_of_which_all_tasks_are_there() -> None:

@@ -9,7 +9,7 @@ from benchmarks.trial import families as f
 from benchmarks.trial.datasets import CENSUS_DATA, VISITS_DATA, clicks
 from benchmarks.trial.fronts import Separate, Together, trials
 from benchmarks.trial.intervals import difference
-from benchmarks.trial.overview import overview, powers
+from benchmarks.trial.overview import overview, pairs, powers
 from benchmarks.trial.plan import Plan
 from benchmarks.trial.records import Record, Store
 from benchmarks.trial.tables import all_trials, chosen_points, missing
@@ -118,3 +118,12 @@ def test_powers_are_compared_at_equal_rates(store: Store, add_trials: AddTrials)
     power = [f"{f.STATIC_POWER.power(trial):+.2f}" for trial in range(f.TRIALS)]
     assert list(found) == sorted(power, key=float)
     assert [found[name] for name in power] == ["failed", *["+0.0000"] * (f.TRIALS - 2), "+0.0050"]
+
+
+def test_the_configs_rule_is_compared_at_equal_rates(store: Store, add_trials: AddTrials) -> None:
+    add_trials(f.UNIFORM, [0.6] * f.TRIALS)
+    assert list(pairs(Plan(store), [CENSUS_DATA])) == []
+    # Test is 1 less half of validation.
+    add_trials(f.SQRT_INVERSE_RATE, [0.0, 0.5, 0.7, *[0.58] * (f.TRIALS - 3)])
+    _, _, *lines = pairs(Plan(store), [CENSUS_DATA, VISITS_DATA])
+    assert lines == ["| `census` | 19 | 18 | -0.0500 | +0.0100 | +0.0500 |"]

@@ -12,7 +12,7 @@ from torch import Tensor
 from benchmarks.trial import training
 from benchmarks.trial.__main__ import work
 from benchmarks.trial.datasets import Dataset, log8
-from benchmarks.trial.families import FAMILIES, UNIFORM
+from benchmarks.trial.families import FAMILIES, SQRT_INVERSE_RATE, UNIFORM
 from benchmarks.trial.plan import Plan, Stage
 from benchmarks.trial.records import OtherDefinitionError, Store
 from benchmarks.trial.training import Bench, Planned, is_of_method, narrowed
@@ -65,6 +65,7 @@ def test_a_run_depends_on_its_options_its_network_and_real_rows(folder: Path, da
     rates = bench.rates(dataset)
     planned = [
         *(Planned(dataset, UNIFORM, trial, 0) for trial in (0, 1)),
+        Planned(dataset, SQRT_INVERSE_RATE, 0, 0),
         *(Planned(dataset, FAMILIES[name], 0, 0, 1) for name in ("single_task", "single_task_equal")),
     ]
     assert len({bench.depends(run, rates) for run in planned}) == len(planned)
