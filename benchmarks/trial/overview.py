@@ -1,4 +1,4 @@
-"""Tables over several data sets: each family's difference from the best tuned weights, and that of each power."""
+"""Tables over several data sets: each family less the best tuned weights, and two families less uniform scaling."""
 
 from __future__ import annotations
 

@@ -215,6 +215,8 @@ class Kind(Declared):
         """The same feature with ids, if its kind can have ids."""
         return self
 
+    # What only some kinds have raises here. Callers look at the properties above first: only their faults meet it.
+
     # Fitting.
 
     def values(self, name: str, schema: pl.Schema) -> tuple[pl.Expr, RawType]:
