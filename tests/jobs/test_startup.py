@@ -90,7 +90,8 @@ def test_the_doctor_shows_its_first_finding_before_the_last_is_known() -> None:
     assert "torchrec load together" in rest
 
 
-@pytest.mark.parametrize("module", ["jobs.train", pytest.param("jobs", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("module", ["jobs", "jobs.train"])
 def test_training_is_started_by_module_under_its_old_name_too(module: str, tmp_path: Path) -> None:
     arguments = ["missing.toml"] if module == "jobs.train" else ["train", "missing.toml"]
     done = subprocess.run([sys.executable, "-m", module, *arguments], capture_output=True, text=True, check=False)

@@ -55,6 +55,7 @@ def digests(folder: Path) -> dict[str, str]:
     return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*.*")}
 
 
+@pytest.mark.slow  # many short tasks, each of which waits for Ray
 def test_prepared_bytes_equal_those_of_one_process(
     cluster: RayExecutor, config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
